@@ -1,0 +1,1 @@
+//! Schedule (pure) and execute (shell).

@@ -1,0 +1,150 @@
+//! The seam to time: real, virtual (in process) and remote (the clock of a
+//! simulated tenant on the other end of a connection).
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::transport::{SharedTransport, TransportError};
+
+/// Tells the time and waits for a time.
+#[async_trait]
+pub trait Clock: Send + Sync {
+    /// The present, as this clock knows it. Never goes back.
+    fn now(&self) -> Timestamp;
+    /// Returns once `now() >= until`; at once if that is already so.
+    async fn sleep_until(&self, until: Timestamp);
+}
+
+/// A clock that several owners share.
+pub type SharedClock = Arc<dyn Clock>;
+
+/// The clock of this machine.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Real;
+
+#[async_trait]
+impl Clock for Real {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    async fn sleep_until(&self, until: Timestamp) {
+        // The wall clock may be set while we sleep, so look again in between.
+        loop {
+            let left = until.duration_since(Timestamp::now());
+            if left <= SignedDuration::ZERO {
+                return;
+            }
+            let nap = Duration::try_from(left).unwrap_or_default().min(Duration::from_secs(30));
+            tokio::time::sleep(nap).await;
+        }
+    }
+}
+
+/// A clock that stands still until somebody waits for a time, and then is
+/// there. Clones share the time.
+#[derive(Debug, Clone)]
+pub struct Virtual(Arc<Mutex<Timestamp>>);
+
+impl Virtual {
+    #[must_use]
+    pub fn starting_at(start: Timestamp) -> Self {
+        Self(Arc::new(Mutex::new(start)))
+    }
+
+    /// Moves the clock to `until`, never back.
+    pub fn advance_to(&self, until: Timestamp) {
+        let mut now = self.0.lock().expect("no holder of this lock panics");
+        *now = (*now).max(until);
+    }
+}
+
+#[async_trait]
+impl Clock for Virtual {
+    fn now(&self) -> Timestamp {
+        *self.0.lock().expect("no holder of this lock panics")
+    }
+
+    async fn sleep_until(&self, until: Timestamp) {
+        self.advance_to(until);
+    }
+}
+
+/// The clock of a simulated tenant behind HTTP: `POST /_sim/clock`.
+///
+/// `now` is what the tenant last told us, moved on by `speed` virtual seconds
+/// per real second (0 where time only jumps).
+pub struct Remote {
+    transport: SharedTransport,
+    url: http::Uri,
+    client: uuid::Uuid,
+    last: Mutex<Reading>,
+}
+
+struct Reading {
+    now: Timestamp,
+    speed: f64,
+    at: std::time::Instant,
+}
+
+impl Remote {
+    /// Asks the tenant at `base` (for example `http://127.0.0.1:8800`) for its
+    /// time. From then on the tenant waits for this client before it jumps.
+    ///
+    /// # Errors
+    /// When nobody answers there, or the answer is not a clock's.
+    pub async fn connect(transport: SharedTransport, base: &str) -> Result<Self, TransportError> {
+        let url = format!("{}/_sim/clock", base.trim_end_matches('/'));
+        let url: http::Uri = url
+            .parse()
+            .map_err(|_| TransportError::Connect { host: base.to_owned(), reason: "not a URL".to_owned() })?;
+        let start = Reading { now: Timestamp::UNIX_EPOCH, speed: 0.0, at: std::time::Instant::now() };
+        let clock = Self { transport, url, client: uuid::Uuid::new_v4(), last: Mutex::new(start) };
+        clock.ask(None).await?;
+        Ok(clock)
+    }
+
+    async fn ask(&self, until: Option<Timestamp>) -> Result<(), TransportError> {
+        let lost = |reason: &str| TransportError::Lost {
+            host: self.url.authority().map(ToString::to_string).unwrap_or_default(),
+            reason: reason.to_owned(),
+        };
+        let body = serde_json::json!({ "client": self.client, "until": until.map(|t| t.to_string()) });
+        let request = http::Request::post(self.url.clone())
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .body(Bytes::from(body.to_string()))
+            .expect("a request of constant parts");
+        let response = self.transport.send(request).await?;
+        let answer: serde_json::Value =
+            serde_json::from_slice(response.body()).map_err(|_| lost("the clock's answer is not JSON"))?;
+        let now = answer["now"].as_str().and_then(|text| text.parse().ok());
+        let now: Timestamp = now.ok_or_else(|| lost("the clock's answer has no time"))?;
+        let speed = answer["speed"].as_f64().unwrap_or(0.0);
+        *self.last.lock().expect("no holder of this lock panics") =
+            Reading { now, speed, at: std::time::Instant::now() };
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Clock for Remote {
+    fn now(&self) -> Timestamp {
+        let last = self.last.lock().expect("no holder of this lock panics");
+        let moved = last.at.elapsed().as_secs_f64() * last.speed;
+        last.now + SignedDuration::from_secs_f64(moved)
+    }
+
+    async fn sleep_until(&self, until: Timestamp) {
+        while self.now() < until {
+            if self.ask(Some(until)).await.is_err() {
+                // The tenant is gone or busy; whoever asks it next will say so.
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                return;
+            }
+        }
+    }
+}

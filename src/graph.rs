@@ -1,0 +1,1 @@
+//! Typed Graph operations over `Transport`; login; the budget.

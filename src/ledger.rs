@@ -1,0 +1,1 @@
+//! What we have applied (ledger) and what is under way (journal).

@@ -1,0 +1,16 @@
+//! The nouns: plain values that every other module shares. No I/O, no wire
+//! shapes, no manifest shapes.
+
+pub mod claim;
+pub mod device;
+pub mod hash;
+pub mod hash_ref;
+pub mod ids;
+pub mod text;
+
+pub use claim::{AdoptionPolicy, Claim, DeletionPolicy, Desired, Limits, Origin, Policy, Scope, Tenant, Want};
+pub use device::{Coverage, Device, EnrollmentState, Observed, SyncState};
+pub use hash::{HardwareHash, HashDigest};
+pub use hash_ref::{HashCheck, HashError, HashLocation, HashRef, HashSource};
+pub use ids::{ImportId, ImportRecordId, RegistrationId, TenantId};
+pub use text::{DisplayName, GroupTag, SerialKey, SerialNumber, UserPrincipalName};

@@ -1,0 +1,184 @@
+//! What is declared: a claim per device, and all claims of a tenant.
+
+use std::sync::Arc;
+
+use compact_str::CompactString;
+
+use super::{DisplayName, GroupTag, HashRef, RegistrationId, SerialNumber, TenantId, UserPrincipalName};
+
+/// A three-valued field: absent, empty and a value are three wishes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Want<T> {
+    /// Leave the tenant's value as it is.
+    #[default]
+    Keep,
+    /// Remove the tenant's value.
+    Clear,
+    Set(T),
+}
+
+impl<T: AsRef<str>> Want<T> {
+    /// The text that is wished for: `None` = any, `""` = none.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Keep => None,
+            Self::Clear => Some(""),
+            Self::Set(value) => Some(value.as_ref()),
+        }
+    }
+}
+
+/// Where a claim comes from: an index into the caller's own table of places.
+/// Meaningless to the planner, carried through to the report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Origin(pub u32);
+
+/// One declared device. `registration_id` is for telling registrations with
+/// one serial apart.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claim {
+    pub serial: SerialNumber,
+    pub registration_id: Option<RegistrationId>,
+    /// Absent: the vendor registers the device.
+    pub hash: Option<Arc<HashRef>>,
+    pub group_tag: Want<GroupTag>,
+    pub user: Want<UserPrincipalName>,
+    pub addressable_user_name: Want<CompactString>,
+    pub display_name: Want<DisplayName>,
+    pub deletion_policy: DeletionPolicy,
+    pub protect: bool,
+    pub adoption: AdoptionPolicy,
+    pub suspend: bool,
+    pub origin: Origin,
+}
+
+/// What happens to the registration when the claim goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeletionPolicy {
+    #[default]
+    Orphan,
+    Delete,
+}
+
+/// Whether a registration that we did not make may become ours. Ordered from
+/// narrow to wide, so that the narrower of two is the smaller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum AdoptionPolicy {
+    Never,
+    #[default]
+    IfUnowned,
+    Always,
+}
+
+/// What may be written at all. There is no default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    Observe,
+    CreateOnly,
+    UpsertOnly,
+    Sync,
+}
+
+/// Bounds every write by the observed group tag. Empty: the whole tenant.
+#[derive(Debug, Clone, Default)]
+pub struct Scope {
+    patterns: Vec<String>,
+    set: Option<globset::GlobSet>,
+}
+
+impl PartialEq for Scope {
+    fn eq(&self, other: &Self) -> bool {
+        self.patterns == other.patterns
+    }
+}
+
+impl Scope {
+    /// `patterns` are globs over group tags, such as `OSL-*`.
+    ///
+    /// # Errors
+    /// The pattern that is not a glob, with the reason.
+    pub fn new(patterns: Vec<String>) -> Result<Self, String> {
+        if patterns.is_empty() {
+            return Ok(Self::default());
+        }
+        let mut builder = globset::GlobSetBuilder::new();
+        for pattern in &patterns {
+            builder.add(globset::Glob::new(pattern).map_err(|error| error.to_string())?);
+        }
+        let set = builder.build().map_err(|error| error.to_string())?;
+        Ok(Self { patterns, set: Some(set) })
+    }
+
+    #[must_use]
+    pub fn patterns(&self) -> &[String] {
+        &self.patterns
+    }
+
+    #[must_use]
+    pub fn contains(&self, group_tag: &str) -> bool {
+        self.set.as_ref().is_none_or(|set| set.is_match(group_tag))
+    }
+}
+
+/// How much one run may change, per class. Percentages are of the managed
+/// devices, whole numbers 0 to 100.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    pub max_deletes: u32,
+    pub max_delete_percent: u32,
+    pub max_updates: u32,
+    pub max_update_percent: u32,
+    pub max_retags: u32,
+    pub max_shrink: u32,
+    pub max_shrink_percent: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_deletes: 10,
+            max_delete_percent: 5,
+            max_updates: 200,
+            max_update_percent: 30,
+            max_retags: 25,
+            max_shrink: 100,
+            max_shrink_percent: 20,
+        }
+    }
+}
+
+/// The tenant as declared: who it is and what may happen to it. How to sign
+/// in is not the planner's business and not here.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tenant {
+    pub name: String,
+    pub id: TenantId,
+    pub policy: Policy,
+    pub owner: String,
+    pub scope: Scope,
+    pub limits: Limits,
+    pub adoption: AdoptionPolicy,
+    pub sync_when_needed: bool,
+    pub suspend: bool,
+}
+
+/// All claims of one tenant, sorted by serial key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Desired {
+    pub tenant: Tenant,
+    claims: Vec<Claim>,
+}
+
+impl Desired {
+    #[must_use]
+    pub fn new(tenant: Tenant, mut claims: Vec<Claim>) -> Self {
+        claims.sort_by_cached_key(|claim| (claim.serial.key(), claim.registration_id));
+        Self { tenant, claims }
+    }
+
+    #[must_use]
+    pub fn claims(&self) -> &[Claim] {
+        &self.claims
+    }
+}

@@ -1,0 +1,104 @@
+//! What a tenant holds: registrations, and a reading of them with its
+//! coverage.
+
+use compact_str::CompactString;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::{RegistrationId, SerialKey};
+
+/// One registration as the tenant shows it. Absent text is empty.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Device {
+    pub id: RegistrationId,
+    /// As the tenant writes it; compare through [`Device::key`].
+    pub serial: CompactString,
+    pub group_tag: CompactString,
+    pub user: CompactString,
+    pub addressable_user_name: CompactString,
+    pub display_name: CompactString,
+    pub manufacturer: CompactString,
+    pub model: CompactString,
+    pub enrollment: EnrollmentState,
+    /// The Intune device, when the zero GUID does not stand there.
+    pub managed_device_id: Option<Uuid>,
+    pub last_contacted: Option<Timestamp>,
+}
+
+impl Device {
+    #[must_use]
+    pub fn key(&self) -> SerialKey {
+        SerialKey::of(&self.serial)
+    }
+
+    /// True if a working PC stands behind the registration, as far as known.
+    #[must_use]
+    pub fn is_enrolled(&self) -> bool {
+        self.managed_device_id.is_some() || self.enrollment == EnrollmentState::Enrolled
+    }
+}
+
+/// `enrollmentState`; names that we do not know are `Unknown`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EnrollmentState {
+    Unknown,
+    Enrolled,
+    PendingReset,
+    Failed,
+    NotContacted,
+    Blocked,
+}
+
+/// How much of the tenant a reading has seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Coverage {
+    /// A complete listing: what is not in it is not in the tenant.
+    All,
+    /// Only these registrations were read; nothing follows for any other.
+    Only(Vec<RegistrationId>),
+}
+
+/// A reading of the tenant. Devices are sorted by serial key, then id.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observed {
+    coverage: Coverage,
+    devices: Vec<Device>,
+    pub at: Timestamp,
+}
+
+impl Observed {
+    /// `coverage` `All` promises that the listing was followed to its end.
+    #[must_use]
+    pub fn new(coverage: Coverage, mut devices: Vec<Device>, at: Timestamp) -> Self {
+        devices.sort_by_cached_key(|device| (device.key(), device.id));
+        Self { coverage, devices, at }
+    }
+
+    #[must_use]
+    pub fn coverage(&self) -> &Coverage {
+        &self.coverage
+    }
+
+    #[must_use]
+    pub fn devices(&self) -> &[Device] {
+        &self.devices
+    }
+
+    /// Puts a fresher reading of single registrations over this one. `None`
+    /// says that the registration is gone (a GET by id answered 404).
+    pub fn overlay(&mut self, readings: Vec<(RegistrationId, Option<Device>)>) {
+        let touched: std::collections::HashSet<_> = readings.iter().map(|(id, _)| *id).collect();
+        self.devices.retain(|device| !touched.contains(&device.id));
+        self.devices.extend(readings.into_iter().filter_map(|(_, device)| device));
+        self.devices.sort_by_cached_key(|device| (device.key(), device.id));
+    }
+}
+
+/// `windowsAutopilotSettings`: when the tenant last synced, and whether it
+/// does now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyncState {
+    pub last_sync: Option<Timestamp>,
+    pub last_manual_trigger: Option<Timestamp>,
+    pub running: bool,
+}

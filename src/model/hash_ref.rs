@@ -1,0 +1,60 @@
+//! Where a hardware hash is kept. A claim carries the reference; the hash
+//! itself is read only when it is needed, and never kept.
+
+use std::path::PathBuf;
+
+use super::{HardwareHash, HashDigest, SerialNumber};
+
+/// A reference to a hardware hash, resolved against the repository root.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct HashRef {
+    pub location: HashLocation,
+    /// The SHA-256 that the hash must have (`sha256:` in the manifest).
+    pub pin: Option<HashDigest>,
+    pub check: HashCheck,
+}
+
+/// Exactly one of the places of `hardwareHashRef`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum HashLocation {
+    /// Base64 text or an OA3.xml.
+    File(PathBuf),
+    /// A collector's CSV; the row is found by serial.
+    Csv(PathBuf),
+    /// An environment variable whose name starts with `APGIT_HASH_`.
+    Env(String),
+    /// A key of a Kubernetes Secret in the claim's namespace.
+    SecretKeyRef { name: String, key: String },
+    /// A secret of an Azure Key Vault.
+    KeyVaultSecret { vault_url: String, name: String },
+}
+
+/// Whether our decoder must understand the hash before it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum HashCheck {
+    #[default]
+    Decode,
+    /// Let the service judge (needs a pin).
+    Trust,
+}
+
+/// Says why a hash could not be had. Never repeats the hash.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HashError {
+    /// This reference cannot be resolved where we run (a vault, a Secret).
+    #[error("{0}")]
+    NotHere(String),
+    /// The place has no hash for this device, or none that passes the checks.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+/// Reads the hash of one device, at planning and again at import.
+pub trait HashSource: Send + Sync {
+    /// Reads, decodes and checks: container, checksum, serial in the hash
+    /// equal to `serial`, pin.
+    ///
+    /// # Errors
+    /// A sentence for people: what is wrong, where, what to do.
+    fn read(&self, reference: &HashRef, serial: &SerialNumber) -> Result<HardwareHash, HashError>;
+}

@@ -1,0 +1,1 @@
+//! The loop over devices: every decision, no I/O.

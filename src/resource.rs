@@ -1,0 +1,1 @@
+//! The declared kinds as plain data (serde, schemars, kube) and their checks.

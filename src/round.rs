@@ -1,0 +1,1 @@
+//! One round: observe, plan, clear, schedule; then carry out.

@@ -1,0 +1,1 @@
+//! Plan, outcomes and observation folded into a fleet status.

@@ -1,0 +1,42 @@
+//! The seam to the network: one HTTP request, one response.
+//!
+//! Here live the two types and the trait. What is sent, and why, lives in
+//! `graph`; who answers, in `sim` or on the far side of `graph::http`.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+/// A whole HTTP request; the URI is absolute.
+pub type Request = http::Request<Bytes>;
+
+/// A whole HTTP response, decompressed.
+pub type Response = http::Response<Bytes>;
+
+/// Says why a request has no response.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TransportError {
+    /// Nothing was sent: name not found, connection refused, TLS refused.
+    #[error("cannot connect to `{host}`: {reason}")]
+    Connect { host: String, reason: String },
+    /// The request may or may not have had its effect: connection lost or
+    /// timed out after it was (partly) sent.
+    #[error("the connection to `{host}` was lost: {reason}")]
+    Lost { host: String, reason: String },
+    /// Our own rule: this host may not receive a request.
+    #[error("`{host}` is not a host of a known cloud")]
+    Forbidden { host: String },
+}
+
+/// Sends one request and waits for its response.
+///
+/// No retry, no redirect, no pacing: whoever calls decides. Real time limits
+/// on sockets belong to the implementation.
+#[async_trait]
+pub trait Transport: Send + Sync {
+    async fn send(&self, request: Request) -> Result<Response, TransportError>;
+}
+
+/// A transport that several owners share.
+pub type SharedTransport = Arc<dyn Transport>;

@@ -1,0 +1,10 @@
+//! Behaviour through the public door: one test binary, a module per feature.
+
+mod capture;
+mod cli;
+mod graph;
+mod hash;
+mod manifest;
+mod plan;
+mod road;
+mod sim;
