@@ -216,7 +216,7 @@ impl Tenant {
             status,
             in_batch: call.in_batch,
         });
-        tracing::debug!(method = %call.method, route = target.template(), status, in_batch = call.in_batch, at = %self.now, "answered");
+        tracing::info!(method = %call.method, route = target.template(), status, in_batch = call.in_batch, at = %self.now, "answered");
     }
 
     /// The whole state as JSON, its virtual time included. It holds no hash,

@@ -12,14 +12,14 @@ use http::Method;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-//MOD faults
-//MOD imports
-//MOD login
-//MOD over_http
-//MOD reading
-//MOD soak
-//MOD syncing
-//MOD writing
+mod faults;
+mod imports;
+mod login;
+mod over_http;
+mod reading;
+mod soak;
+mod syncing;
+mod writing;
 
 pub const DEVICES: &str = "/v1.0/deviceManagement/windowsAutopilotDeviceIdentities";
 pub const IMPORTS: &str = "/v1.0/deviceManagement/importedWindowsAutopilotDeviceIdentities";
@@ -58,7 +58,7 @@ impl Made<'_> {
             record(11, &[head, &[tpm; 32]].concat());
         }
         // The serial is in the board id too, so that every serial is a board.
-        let digest = ring::digest::digest(&ring::digest::SHA256, format!("{}{}", self.serial, self.board).as_bytes());
+        let digest = ring::digest::digest(&ring::digest::SHA256, format!("{}|{}", self.serial, self.board).as_bytes());
         record(12, &digest.as_ref()[..16]);
         record(14, format!("{}\0", self.serial).as_bytes());
         record(16, b"Contoso\0");
