@@ -78,6 +78,10 @@ pub enum Entry {
         import_id: ImportId,
         message: String,
     },
+    /// The record of an ended import was removed, or was found to be gone.
+    ImportCleaned {
+        record: ImportRecordId,
+    },
     /// These fields are about to be written.
     UpdateIntent {
         registration_id: RegistrationId,
@@ -150,6 +154,7 @@ pub struct Journal {
     imports: HashMap<ImportId, ImportFact>,
     intents: HashMap<RegistrationId, Vec<FieldChange>>,
     pending: HashMap<RegistrationId, PendingUpdate>,
+    records: HashMap<ImportRecordId, ImportId>,
 }
 
 impl Journal {
@@ -173,7 +178,13 @@ impl Journal {
             let kept = texts.iter().zip(&lines).filter(|(_, line)| young(line)).map(|(text, _)| text.clone());
             store.replace(&kept.collect::<Vec<_>>())?;
         }
-        let mut journal = Self { store, imports: HashMap::new(), intents: HashMap::new(), pending: HashMap::new() };
+        let mut journal = Self {
+            store,
+            imports: HashMap::new(),
+            intents: HashMap::new(),
+            pending: HashMap::new(),
+            records: HashMap::new(),
+        };
         for line in lines.into_iter().filter(young) {
             journal.fold(line.at, line.entry);
         }
@@ -210,11 +221,27 @@ impl Journal {
         &self.pending
     }
 
+    /// Our own import records that have ended and were not removed yet.
+    #[must_use]
+    pub fn ended_records(&self) -> Vec<ImportRecordId> {
+        let ended = |id: &ImportId| {
+            let state = self.imports.get(id).map(|fact| &fact.state);
+            matches!(state, Some(ImportState::Complete { .. } | ImportState::Error { .. }))
+        };
+        let mut records: Vec<_> = self.records.iter().filter(|(_, id)| ended(id)).map(|(record, _)| *record).collect();
+        records.sort_unstable();
+        records
+    }
+
     fn fold(&mut self, at: Timestamp, entry: Entry) {
+        if let Entry::ImportTaken { import_id, record } = &entry {
+            self.records.insert(*record, *import_id);
+        }
         let mut import = |id: ImportId, state: ImportState| self.imports.insert(id, ImportFact { state, at });
         match entry {
             Entry::ImportIntent { import_id, .. } => _ = import(import_id, ImportState::Unsent),
             Entry::ImportTaken { import_id, .. } => _ = import(import_id, ImportState::Running),
+            Entry::ImportCleaned { record } => _ = self.records.remove(&record),
             Entry::ImportComplete { import_id, registration_id } => {
                 import(import_id, ImportState::Complete { registration_id });
             }
