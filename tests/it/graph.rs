@@ -23,7 +23,7 @@ async fn a_listing_reads_what_the_service_writes() {
     let observed = graph.list_devices().await.unwrap();
     assert_eq!(*observed.coverage(), Coverage::All);
     assert_eq!(observed.at, start());
-    let [vm, hp, lenovo] = observed.devices() else { panic!("three devices") };
+    let [hp, lenovo, vm] = observed.devices() else { panic!("three devices") };
     assert_eq!((vm.serial.as_str(), vm.key().as_str()), (" vm 12 34 ", "VM 12 34"));
     assert_eq!(hp.enrollment, EnrollmentState::Enrolled);
     assert_eq!(hp.managed_device_id.unwrap().to_string(), "0b0b0b0b-0000-4000-8000-000000000002");
