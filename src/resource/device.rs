@@ -61,12 +61,12 @@ macro_rules! device_fields {
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub hardware_hash_ref: Option<$crate::resource::HardwareHashRef>,
             /// Group tag. Left out: stays as it is. Empty: cleared.
-            #[schemars(length(max = 512), pattern(r"^([^,\s]([^,]*[^,\s])?)?$"))]
+            #[schemars(length(max = 512), pattern(r"^([^, \t\r\n]([^,\r\n]*[^, \t\r\n])?)?$"))]
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub group_tag: Option<String>,
             /// User that the device is assigned to. Left out: stays as it is.
             /// Empty: nobody.
-            #[schemars(length(max = 320), pattern(r"^([^@\s,]+@[^@\s,.]+(\.[^@\s,.]+)+)?$"))]
+            #[schemars(length(max = 320), pattern(r"^([^@ \t\r\n,]+@[^@ \t\r\n,.]+(\.[^@ \t\r\n,.]+)+)?$"))]
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub user_principal_name: Option<String>,
             /// How the device greets its user. Only together with a user.
@@ -138,7 +138,7 @@ device_fields! {
         pub tenant_ref: Option<LocalRef>,
         /// Serial number as the firmware shows it. Cannot be changed.
         #[x_kube(validation = Rule::new("self == oldSelf").message("serialNumber is immutable").reason(Reason::FieldValueForbidden))]
-        #[schemars(length(min = 1, max = 128), pattern(r"^\s*\S.*$"))]
+        #[schemars(length(min = 1, max = 128), pattern(r"^[^\x00-\x1F\x7F]*[^\x00-\x20\x7F][^\x00-\x1F\x7F]*$"))]
         pub serial_number: String,
         /// Tells registrations with one serial number apart, a GUID.
         #[schemars(length(max = 36), pattern(r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"))]

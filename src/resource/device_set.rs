@@ -63,7 +63,7 @@ device_fields! {
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
     pub struct SetDevice {
         /// Serial number as the firmware shows it.
-        #[schemars(length(min = 1, max = 128), pattern(r"^\s*\S.*$"))]
+        #[schemars(length(min = 1, max = 128), pattern(r"^[^\x00-\x1F\x7F]*[^\x00-\x20\x7F][^\x00-\x1F\x7F]*$"))]
         pub serial_number: String,
         /// Tells registrations with one serial number apart, a GUID.
         #[schemars(length(max = 36), pattern(r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"))]

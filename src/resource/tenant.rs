@@ -157,10 +157,10 @@ pub struct AutopilotTenantSpec {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Endpoints {
     /// Where tokens come from, such as `http://127.0.0.1:8800`.
-    #[schemars(length(min = 1, max = 253), pattern(r"^https?://[^/\s?#@]+/?$"))]
+    #[schemars(length(min = 1, max = 253), pattern(r"^https?://[^/ \t\r\n?#@]+/?$"))]
     pub login: String,
     /// Where Graph answers.
-    #[schemars(length(min = 1, max = 253), pattern(r"^https?://[^/\s?#@]+/?$"))]
+    #[schemars(length(min = 1, max = 253), pattern(r"^https?://[^/ \t\r\n?#@]+/?$"))]
     pub graph: String,
 }
 
