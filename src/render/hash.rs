@@ -283,7 +283,7 @@ fn identity_json(decoded: &Decoded, identifiers: &Identifiers) -> Value {
         None => BTreeMap::new(),
     };
     let kinds = identity_keys(decoded).into_iter().map(|key| key.kind());
-    let kinds = kinds.map(|kind| json!({"kind": kind, "fingerprint": prints.get(&kind).map(|print| print.hex())}));
+    let kinds = kinds.map(|kind| json!({"kind": kind, "fingerprint": prints.get(&kind)}));
     Value::Array(kinds.collect())
 }
 

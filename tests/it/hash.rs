@@ -544,7 +544,7 @@ proptest! {
     ) {
         let built = Decoded { records, padding };
         let bytes = built.to_bytes().unwrap();
-        prop_assert_eq!(built.len(), bytes.len());
+        prop_assert_eq!(built.size_bytes(), bytes.len());
         let decoded = Decoded::from_bytes(&bytes).unwrap();
         prop_assert_eq!(&decoded, &built);
         let (hash, repairs) = HardwareHash::from_base64(&HardwareHash::from_bytes(bytes).to_base64()).unwrap();

@@ -8,8 +8,8 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::container::{Decoded, USUAL_BYTES};
-use super::identity::sha256;
 use super::record::{Capture, Display, OfflineId, Record, TextField};
+use super::sha256;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -72,7 +72,7 @@ fn serial_and_maker(decoded: &Decoded, found: &mut Vec<Finding>) {
 }
 
 fn container(decoded: &Decoded, found: &mut Vec<Finding>) {
-    let bytes = decoded.len();
+    let bytes = decoded.size_bytes();
     if bytes != USUAL_BYTES {
         let message = format!("the hash has {bytes} bytes, usual are {USUAL_BYTES} (4000 characters)");
         found.push(Finding::warning("unusual-length", message));

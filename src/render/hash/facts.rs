@@ -4,8 +4,8 @@
 use serde_json::{Value, json};
 
 use super::{Group, Identifiers, hidden};
-use crate::model::hash::Record;
 use crate::model::hash::record::{Adapter, Capture, Disk, Display, Enclosure, NO_SMBIOS_STRING, OfflineId, TextField};
+use crate::model::hash::{Record, hex};
 
 /// What facts are grouped under, in the order in which they are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -301,8 +301,4 @@ fn offline_source(it: &OfflineId) -> Value {
         3 => json!("registry"),
         other => json!(other),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
