@@ -1,5 +1,6 @@
-//! CSV files of collectors: every dialect of `reference/hardware-hash.md` 8,
-//! read once, rows found by serial.
+//! CSV files of collectors, read once, rows found by serial: what
+//! Get-WindowsAutopilotInfo, Intune, Partner Center, the diagnostics export and
+//! the report of Configuration Manager write, in every variant that circulates.
 //!
 //! Columns are found by their labels, in any case and order; where labels are
 //! missing, repeated in front of every row, or do not fit, the hash is found by

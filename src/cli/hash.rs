@@ -54,7 +54,7 @@ pub struct Args {
     pub csv: bool,
 }
 
-/// Declared content is invalid (`gitops-rules.md` 3.2).
+/// Content is invalid.
 const EXIT_INVALID: u8 = 3;
 
 /// Runs the command: the document to `out`, everything else to `err`. Returns

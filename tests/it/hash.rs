@@ -15,8 +15,7 @@ fn text(field: TextField, text: &str) -> Record {
     Record::Text(field, Text::new(text))
 }
 
-/// The vector of `reference/hardware-hash.md` 9, which was made by another
-/// program.
+/// A vector that was made by another program, of no real device.
 fn vector() -> Decoded {
     let build = Build { major: 10, minor: 0, build: 22621, revision: 1 };
     let modulus: Vec<u8> = (0..256u32).map(|i| (7 * i + 1) as u8).collect();

@@ -2,8 +2,9 @@
 //! service would refuse it, or would register the wrong thing) and warnings.
 //!
 //! Messages name records and counts, never what identifies the machine.
-//! Whether the hash fits a declaration is not decided here. Rules:
-//! `reference/hardware-hash.md` 5 and 6.
+//! Whether the hash fits a declaration is not decided here. They come
+//! from Microsoft's list of critical fields and from what held in all real
+//! hashes seen.
 
 use jiff::{SignedDuration, Timestamp};
 

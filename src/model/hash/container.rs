@@ -2,7 +2,8 @@
 //! padding. Bytes to records and back, byte for byte.
 //!
 //! The trailer is a plain SHA-256 without a key: it finds damage, it proves no
-//! origin. Layout: `reference/hardware-hash.md` 2.
+//! origin. Found on real hashes;
+//! Microsoft does not publish the layout.
 
 use std::borrow::Cow;
 

@@ -2,8 +2,8 @@
 //! captures, and fingerprints that tell nothing without their secret.
 //!
 //! Two captures of one device never have the same bytes (time, tool, monitors
-//! differ), so hashes are compared by these keys only. Order and rules:
-//! `reference/hardware-hash.md` 6.
+//! differ), so hashes are compared by these keys only. The
+//! service matches the same way: a new disk still fits, a new board does not.
 
 use ring::hmac;
 use uuid::Uuid;

@@ -2,7 +2,7 @@
 //! characters. Reading it, repairing what is safe to repair (and saying so),
 //! and spotting it where it must not stand.
 //!
-//! Rules: `reference/hardware-hash.md` 1 and 6.
+//! The service takes `Edm.Binary`, and so nothing but the standard alphabet.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
