@@ -3,6 +3,7 @@
 
 mod http_client;
 mod login;
+mod simulated;
 mod support;
 
 use apgit::graph::{ErrorKind, Fields, ImportRow, ImportState, Write};
@@ -371,8 +372,11 @@ impl std::io::Write for Log {
 async fn logs_tell_of_requests_but_never_of_secrets() {
     let log = Log::default();
     let writer = log.clone();
-    let subscriber =
-        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone()).finish();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
     let serial = SerialNumber::parse("PF4T9K2L").unwrap();
     let secret_hash = HardwareHash::from_bytes((0..200).collect());
     let encoded = secret_hash.to_base64();
