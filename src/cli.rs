@@ -1,1 +1,5 @@
 //! The command line.
+
+pub mod crds;
+pub mod schema;
+pub mod validate;

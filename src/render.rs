@@ -1,1 +1,3 @@
 //! Values to text: terminal, JSON, unified diff.
+
+pub mod problems;
