@@ -1,3 +1,6 @@
 //! The command line.
 
 pub mod hash;
+pub mod crds;
+pub mod schema;
+pub mod validate;
