@@ -4,3 +4,4 @@ pub mod hash;
 pub mod crds;
 pub mod schema;
 pub mod validate;
+pub mod simulate;
