@@ -4,9 +4,16 @@
 //! Nothing here decides whether something may be written; that is `plan`.
 
 mod event;
+mod execute;
+mod imports;
 mod outcome;
 mod schedule;
+mod stop;
+mod updates;
 
 pub use event::Event;
+pub(crate) use execute::wait;
+pub use execute::{Execution, Halt, Tools, execute};
 pub use outcome::{Outcome, Outcomes, SyncOutcome, Tally};
 pub use schedule::{BATCH, Estimate, GATE, SYNC_GAP_S, Schedule, next_sync, schedule};
+pub use stop::{Stop, Stopper};

@@ -3,6 +3,9 @@
 
 use jiff::Timestamp;
 
+pub use crate::ledger::{ImportFact, ImportState, PendingUpdate};
+pub use crate::model::{Field, FieldChange};
+
 use crate::model::Tenant;
 
 mod change;
@@ -12,12 +15,9 @@ pub mod guard;
 mod held;
 mod verdict;
 
-pub use change::{Action, Change, Field, FieldChange, Note, Register, Update};
+pub use change::{Action, Change, Note, Register, Update};
 pub use digest::{Digest, ENCODING, fingerprint};
-pub use facts::{
-    Facts, HashFact, ImportError, ImportFact, ImportState, Needs, PendingUpdate, UPDATED_WITHIN, VISIBLE_WITHIN,
-    import_id,
-};
+pub use facts::{Facts, HashFact, ImportError, Needs, UPDATED_WITHIN, VISIBLE_WITHIN, import_id};
 pub use guard::{Approvals, ClearedPlan, LimitReading};
 pub use held::{Awaiting, Held, HeldClass, Reason, Unmanaged, Waiting};
 pub use verdict::{needs, plan};

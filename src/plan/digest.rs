@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use crate::model::{Device, Field};
+
 use super::Plan;
-use super::change::{Action, Change, Field};
+use super::change::{Action, Change};
 
 /// The name of this encoding. A new encoding gets a new name; digests of
 /// different encodings never compare equal.
@@ -72,7 +74,7 @@ fn effect(change: &Change) -> Value {
 /// A change detector over the fields that we may write: 16 hex digits. Not a
 /// security boundary.
 #[must_use]
-pub fn fingerprint(device: &crate::model::Device) -> String {
+pub fn fingerprint(device: &Device) -> String {
     let fields: BTreeMap<&str, &str> = Field::ALL.iter().map(|f| (f.name(), f.of(device).as_str())).collect();
     let text = json!(fields).to_string();
     let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());

@@ -6,9 +6,8 @@ use std::collections::HashMap;
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
+use crate::ledger::{ImportFact, PendingUpdate};
 use crate::model::{HashDigest, ImportId, RegistrationId, SerialKey, SerialNumber, TenantId};
-
-use super::change::FieldChange;
 
 /// How long a completed import may take to become readable (minutes in the
 /// field, 15 documented for large files).
@@ -47,39 +46,6 @@ pub enum HashFact {
     Unusable { message: String },
     /// Cannot be read here, and not pinned.
     NotAvailable { message: String },
-}
-
-/// One import of ours: its state, and when we learnt of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ImportFact {
-    pub state: ImportState,
-    pub at: Timestamp,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ImportState {
-    /// The service has the record and has not finished it.
-    Running,
-    Complete {
-        registration_id: RegistrationId,
-    },
-    Error {
-        code: i64,
-        name: String,
-    },
-    /// The row was refused before it became a record.
-    Refused {
-        message: String,
-    },
-    /// We meant to send it, and the service has no record of it.
-    Unsent,
-}
-
-/// An update that we sent and that was not visible yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PendingUpdate {
-    pub since: Timestamp,
-    pub fields: Vec<FieldChange>,
 }
 
 /// What has to be looked up before a plan can be made. Nothing in it when

@@ -3,9 +3,9 @@
 
 use std::collections::HashSet;
 
-use crate::model::{Limits, SerialKey};
+use crate::model::{Field, Limits, SerialKey};
 
-use super::change::{Action, Change, Field, Update};
+use super::change::{Action, Change, Update};
 use super::held::{Held, Reason};
 use super::{Counts, Plan};
 

@@ -4,9 +4,7 @@ use compact_str::CompactString;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Device, Origin, RegistrationId, SerialNumber};
-
-use super::change::FieldChange;
+use crate::model::{Device, FieldChange, Origin, RegistrationId, SerialNumber};
 
 /// A change that will not be made, with the reason.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,15 +5,14 @@ use std::collections::{HashMap, HashSet};
 use compact_str::CompactString;
 use jiff::Timestamp;
 
+use crate::ledger::{ImportState, PendingUpdate};
 use crate::model::{
-    AdoptionPolicy, Claim, Coverage, Desired, Device, HashDigest, Observed, Policy, RegistrationId, SerialKey, Tenant,
+    AdoptionPolicy, Claim, Coverage, Desired, Device, Field, FieldChange, HashDigest, Observed, Policy, RegistrationId,
+    SerialKey, Tenant,
 };
 
-use super::change::{Action, Change, Field, FieldChange, Note, Register, Update};
-use super::facts::{
-    Facts, HashFact, ImportError, ImportState, Needs, PendingUpdate, REFUSED_FOR, UPDATED_WITHIN, VISIBLE_WITHIN,
-    import_id,
-};
+use super::change::{Action, Change, Note, Register, Update};
+use super::facts::{Facts, HashFact, ImportError, Needs, REFUSED_FOR, UPDATED_WITHIN, VISIBLE_WITHIN, import_id};
 use super::guard::hold;
 use super::held::{Awaiting, Held, Reason, Unmanaged, Waiting};
 use super::{Counts, Plan};
