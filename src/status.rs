@@ -3,8 +3,8 @@
 
 use jiff::Timestamp;
 
-use crate::model::{Claim, Desired, Origin, RegistrationId, SerialKey, SerialNumber};
-use crate::plan::{Action, Field, Plan, Reason, Waiting};
+use crate::model::{Claim, Desired, Field, Origin, RegistrationId, SerialKey, SerialNumber};
+use crate::plan::{Action, Plan, Reason, Waiting};
 
 /// All devices of a tenant that are declared, by serial key.
 #[derive(Debug, Clone, PartialEq)]

@@ -22,8 +22,10 @@ pub struct ApplyView<'a> {
     /// The plan that was approved.
     pub first: &'a Plan,
     pub outcomes: &'a Outcomes,
-    /// What the last round still found.
-    pub last: &'a Plan,
+    /// What is still to do; `None` if the run halted before it knew.
+    pub left: Option<&'a Plan>,
+    /// Why the run could not go on, if so.
+    pub halt: Option<&'a str>,
     /// Requests that were sent, those of the plan included.
     pub calls: u64,
     pub started: Timestamp,
@@ -64,9 +66,11 @@ pub fn text(view: &ApplyView, look: &Look) -> String {
             let _ = writeln!(out, "  no tenant sync: {}", look.show(message));
         }
     }
-    let held = view.last.held.len();
-    if held > 0 {
-        let _ = writeln!(out, "  {} held: see the plan above for reasons", thousands(held));
+    if !view.first.held.is_empty() {
+        let _ = writeln!(out, "  {} held: the plan says why", thousands(view.first.held.len()));
+    }
+    if let Some(halt) = view.halt {
+        let _ = writeln!(out, "  {}: {}", look.paint(Role::Error, "the run halted"), look.show(halt));
     }
     if let Some(advice) = advice(view.exit_code) {
         let _ = writeln!(out, "exit {}: {advice}", view.exit_code);
@@ -130,7 +134,7 @@ fn new_held(out: &mut String, view: &ApplyView, look: &Look) {
             failed && change.serial.key() == held.serial.key()
         })
     };
-    for held in view.last.held.iter().filter(|held| !known(held)) {
+    for held in view.left.into_iter().flat_map(|left| &left.held).filter(|held| !known(held)) {
         let symbol = held_symbol(held);
         let line = Line::new(look).plain("  ").painted(symbol.role(), symbol.sign()).plain(" ");
         line.plain(&look.show(held.serial.as_str())).to(18).plain(held.action).to(28).plain("now held").end(out);
@@ -204,10 +208,11 @@ pub fn document(view: &ApplyView) -> ApplyDocument {
             failed,
             awaiting_visibility: awaiting,
             not_attempted,
-            held: view.last.held.len(),
+            held: view.first.held.len(),
             cancelled: view.outcomes.cancelled,
         },
         gate_closed: view.outcomes.gate_closed.clone(),
+        halt: view.halt.map(str::to_owned),
         sync: sync(&view.outcomes.sync),
         outcomes: view.outcomes.of.iter().map(|(change, outcome)| outcome_document(view, change, outcome)).collect(),
         exit_code: view.exit_code,
@@ -277,6 +282,8 @@ pub struct ApplyDocument {
     pub calls: u64,
     pub summary: ApplySummary,
     pub gate_closed: Option<String>,
+    /// Why the run could not go on, if so.
+    pub halt: Option<String>,
     pub sync: SyncDocument,
     pub outcomes: Vec<OutcomeDocument>,
     pub exit_code: u8,

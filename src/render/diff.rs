@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 
 use similar::{ChangeTag, InlineChangeMode, InlineChangeOptions, TextDiff};
 
-use crate::model::Device;
-use crate::plan::{Action, Change, Field};
+use crate::model::{Device, Field};
+use crate::plan::{Action, Change};
 
 use super::style::{Look, Role, clean};
 use super::{Place, PlanView};

@@ -5,9 +5,9 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::model::{Origin, RegistrationId};
+use crate::model::{Field, FieldChange, Origin, RegistrationId};
 use crate::plan::{
-    Action, Awaiting, Change, ENCODING, Field, FieldChange, Held, LimitReading, Plan, Unmanaged, Update, Waiting,
+    Action, Awaiting, Change, ENCODING, Held, LimitReading, Plan, Unmanaged, Update, Waiting,
     fingerprint,
 };
 

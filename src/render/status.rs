@@ -5,8 +5,7 @@ use std::fmt::Write as _;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::model::Tenant;
-use crate::plan::Field;
+use crate::model::{Field, Tenant};
 use crate::status::{DeviceStatus, FleetStatus, Stage};
 
 use super::json::{FORMAT_VERSION, pretty};

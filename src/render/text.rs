@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use crate::model::Policy;
-use crate::plan::{Action, Awaiting, Change, FieldChange, Held, HeldClass, LimitReading, Plan, Unmanaged, Waiting};
+use crate::model::{FieldChange, Policy};
+use crate::plan::{Action, Awaiting, Change, Held, HeldClass, LimitReading, Plan, Unmanaged, Waiting};
 
 use super::line::Line;
 use super::style::{Look, Role, Symbol, about, columns, counted, moment, thousands, time_of_day};
@@ -342,13 +342,13 @@ fn group_by_cause(held: Vec<(Place, &Held)>) -> Vec<Vec<(Place, &Held)>> {
 /// What a waiting device waits for.
 pub(super) fn waiting_text(what: &Waiting) -> String {
     match what {
-        Waiting::Vendor => "for its vendor to register it (no hash is declared)".to_owned(),
+        Waiting::Vendor => "for its vendor to register it".to_owned(),
         Waiting::Registration { since } => {
-            format!("imported {}, not listed yet (usual 0-2 min, at most 15)", time_of_day(*since))
+            format!("imported {}, not listed yet", time_of_day(*since))
         }
         Waiting::Values { since, fields } => {
             let names: Vec<&str> = fields.iter().map(|change| change.field.label()).collect();
-            format!("{} written {}, not shown yet (at most 10 min)", names.join(", "), time_of_day(*since))
+            format!("{} written {}, not shown yet", names.join(", "), time_of_day(*since))
         }
     }
 }
