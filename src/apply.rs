@@ -12,8 +12,8 @@ mod stop;
 mod updates;
 
 pub use event::Event;
-pub(crate) use execute::wait;
 pub use execute::{Execution, Halt, Tools, execute};
+pub(crate) use execute::{access, wait};
 pub use outcome::{Outcome, Outcomes, SyncOutcome, Tally};
 pub use schedule::{BATCH, Estimate, GATE, SYNC_GAP_S, Schedule, next_sync, schedule};
 pub use stop::{Stop, Stopper};

@@ -33,6 +33,8 @@ pub enum CaptureError {
     IsReport,
     #[error("the XML has a fault on line {line}; collect the file again")]
     Xml { line: u32 },
+    #[error("the XML is cut short; collect the file again or copy it whole")]
+    XmlCutShort,
     #[error("the XML has {count} `HardwareHash` elements, there must be exactly one")]
     XmlHashes { count: usize },
     #[error("no row has a hardware hash; is this a collector's CSV?")]

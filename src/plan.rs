@@ -6,7 +6,7 @@ use jiff::Timestamp;
 pub use crate::ledger::{ImportFact, ImportState, PendingUpdate};
 pub use crate::model::{Field, FieldChange};
 
-use crate::model::Tenant;
+use crate::model::{RegistrationId, SerialKey, Tenant};
 
 mod change;
 mod digest;
@@ -31,6 +31,8 @@ pub struct Plan {
     pub held: Vec<Held>,
     pub awaiting: Vec<Awaiting>,
     pub unmanaged: Vec<Unmanaged>,
+    /// Declared devices whose registration is as declared.
+    pub unchanged: Vec<(SerialKey, RegistrationId)>,
     pub counts: Counts,
     /// When the tenant was read.
     pub observed_at: Timestamp,

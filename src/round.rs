@@ -245,7 +245,7 @@ fn settle_accounts(mut outcomes: Outcomes, left: Option<&Plan>) -> Outcomes {
                 *outcome = Outcome::Failed { reason, message };
             }
             (None, None, None, Outcome::Failed { .. } | Outcome::Awaiting { .. }) => {
-                let id = left.registered.iter().find(|(of, _)| *of == key).map(|(_, id)| *id);
+                let id = left.unchanged.iter().find(|(of, _)| *of == key).map(|(_, id)| *id);
                 if let Some(registration_id) = id {
                     *outcome = Outcome::Done { registration_id, at: left.observed_at };
                 }

@@ -49,7 +49,7 @@ pub enum Halt {
 }
 
 /// Errors that are about us and not about a device end the run.
-pub(super) fn access(error: &GraphError) -> Option<Halt> {
+pub(crate) fn access(error: &GraphError) -> Option<Halt> {
     let ours = [ErrorKind::Auth, ErrorKind::Permission, ErrorKind::TenantMismatch, ErrorKind::Endpoint];
     ours.contains(&error.kind).then(|| Halt::Access(error.clone()))
 }

@@ -157,11 +157,15 @@ impl CsvIndex {
             .from_reader(text.as_bytes());
         let mut index = Self::default();
         let mut layout = None;
+        let (mut lines, mut counted) = (1, 0);
         let mut record = csv::StringRecord::new();
         // The only errors are those of I/O and of UTF-8; a `str` has neither.
         while reader.read_record(&mut record).expect("a text in memory can be read") {
             let position = record.position().expect("a record that was read has a position");
-            let (line, start) = (position.line(), position.byte() as usize);
+            let start = content_start(text, position.byte());
+            lines += text[counted..start].matches('\n').count() as u64;
+            counted = start;
+            let line = lines;
             if record.iter().any(|cell| cell.trim().contains('\n')) {
                 return Err(CaptureError::OpenQuote { line });
             }
@@ -261,6 +265,13 @@ fn latest(rows: &[&CsvEntry], text: &str, serial: &SerialNumber) -> Result<Found
         .expect("there are at least two rows");
     let note = format!("lines {lines} are captures of one device, line {} has the latest", latest.line);
     found(latest, text, vec![note])
+}
+
+/// Where a record's first cell starts. The reader counts the blank lines before
+/// a record as part of it, which would also make its line numbers wrong.
+fn content_start(text: &str, record: u64) -> usize {
+    let start = usize::try_from(record).expect("a position inside of a text in memory");
+    start + text[start..].find(|c| c != '\r' && c != '\n').unwrap_or(0)
 }
 
 /// `3, 4, 9 and 12 more`.

@@ -61,8 +61,11 @@ pub(crate) fn is_csv(content: &str) -> bool {
 
 fn oa3_xml(content: &str, start: usize) -> Result<String, CaptureError> {
     let banner_lines = content[..start].matches('\n').count() as u32;
-    let document = roxmltree::Document::parse(&content[start..])
-        .map_err(|error| CaptureError::Xml { line: banner_lines + error.pos().row })?;
+    let document = roxmltree::Document::parse(&content[start..]).map_err(|error| match error {
+        // These two have no position of their own.
+        roxmltree::Error::UnclosedRootNode | roxmltree::Error::UnexpectedEndOfStream => CaptureError::XmlCutShort,
+        _ => CaptureError::Xml { line: banner_lines + error.pos().row },
+    })?;
     let named =
         |name: &str| document.descendants().filter(move |node| node.tag_name().name() == name).collect::<Vec<_>>();
     match named("HardwareHash")[..] {

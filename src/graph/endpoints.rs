@@ -2,7 +2,7 @@
 //! that somebody named on the command line. No requests here.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use reqwest::Url;
 
@@ -122,6 +122,18 @@ pub(super) fn is_loopback(url: &Url) -> bool {
     let Some(host) = url.host_str() else { return false };
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// True for plain http to 169.254.0.0/16, where Azure serves a machine its
+/// managed identity.
+pub(super) fn is_link_local(url: &Url) -> bool {
+    let address = url.host_str().and_then(|host| host.parse::<Ipv4Addr>().ok());
+    url.scheme() == "http" && address.is_some_and(|address| address.is_link_local())
+}
+
+/// True for the hosts that give a GitHub workflow its identity token.
+pub(super) fn is_github(url: &Url) -> bool {
+    url.scheme() == "https" && url.host_str().is_some_and(|host| host.ends_with(".actions.githubusercontent.com"))
 }
 
 impl fmt::Display for Endpoints {

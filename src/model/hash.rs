@@ -14,7 +14,7 @@ pub mod text;
 
 pub use checks::{Finding, Severity, checks};
 pub use container::{DecodeError, Decoded};
-pub use identity::{Comparison, Fingerprint, IdentityKey, compare, identity_keys};
+pub use identity::{Comparison, Fingerprint, IdentityKey, KeyKind, compare, identity_keys};
 pub use record::{Record, TextField};
 pub use text::{Repair, TextError, looks_like_hash};
 

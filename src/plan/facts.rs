@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use crate::ledger::{ImportFact, PendingUpdate};
+use crate::model::hash::IdentityKey;
 use crate::model::{HashDigest, ImportId, RegistrationId, SerialKey, SerialNumber, TenantId};
 
 /// How long a completed import may take to become readable (minutes in the
@@ -39,7 +40,7 @@ pub struct Facts {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HashFact {
     /// Read and checked. `hardware` says which machine it is (identity keys).
-    Read { digest: HashDigest, hardware: Vec<String> },
+    Read { digest: HashDigest, hardware: Vec<IdentityKey> },
     /// Not read here; the manifest pins it.
     Pinned { digest: HashDigest },
     /// Read, and not usable.

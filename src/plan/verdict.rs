@@ -6,6 +6,7 @@ use compact_str::CompactString;
 use jiff::Timestamp;
 
 use crate::ledger::{ImportState, PendingUpdate};
+use crate::model::hash::{IdentityKey, KeyKind};
 use crate::model::{
     AdoptionPolicy, Claim, Coverage, Desired, Device, Field, FieldChange, HashDigest, Observed, Policy, RegistrationId,
     SerialKey, Tenant,
@@ -35,17 +36,21 @@ pub fn plan(desired: &Desired, observed: &Observed, facts: &Facts) -> Plan {
                 Verdict::Change(change) => maker.changes.push(change),
                 Verdict::Held(held) => maker.held.push(held),
                 Verdict::Awaiting(awaiting) => maker.awaiting.push(awaiting),
-                Verdict::Unchanged => counts.unchanged += 1,
+                Verdict::Unchanged => {
+                    maker.unchanged.extend(matches.iter().map(|device| (claim.serial.key(), device.id)))
+                }
             }
         }
         Met::Unclaimed(device) => maker.leave_alone(device),
     });
+    counts.unchanged = maker.unchanged.len();
     Plan {
         tenant: desired.tenant.clone(),
         changes: maker.changes,
         held: maker.held,
         awaiting: maker.awaiting,
         unmanaged: maker.unmanaged,
+        unchanged: maker.unchanged,
         counts,
         observed_at: observed.at,
         complete: *observed.coverage() == Coverage::All,
@@ -145,6 +150,7 @@ struct Maker<'a> {
     held: Vec<Held>,
     awaiting: Vec<Awaiting>,
     unmanaged: Vec<Unmanaged>,
+    unchanged: Vec<(SerialKey, RegistrationId)>,
 }
 
 impl<'a> Maker<'a> {
@@ -158,18 +164,20 @@ impl<'a> Maker<'a> {
             held: Vec::new(),
             awaiting: Vec::new(),
             unmanaged: Vec::new(),
+            unchanged: Vec::new(),
         }
     }
 
     /// Importing one machine under two serials would register it under
     /// whichever comes first, so neither is sent.
     fn find_twins(&mut self, desired: &Desired) {
-        let mut owner: HashMap<&str, &SerialKey> = HashMap::new();
+        let mut owner: HashMap<&IdentityKey, &SerialKey> = HashMap::new();
         let mut hashes: Vec<_> = self.facts.hashes.iter().collect();
         hashes.sort_unstable_by_key(|(key, _)| *key);
         for (key, fact) in hashes {
             let HashFact::Read { hardware, .. } = fact else { continue };
-            for id in hardware {
+            // A product key id supports, but proves nothing alone.
+            for id in hardware.iter().filter(|id| id.kind() != KeyKind::Pkid) {
                 let first = *owner.entry(id).or_insert(key);
                 if first != key {
                     self.twins.insert(key.clone(), first.to_string());

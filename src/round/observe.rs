@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::apply;
 use crate::graph::{Graph, GraphError, ImportRecord, ImportState as RecordState};
 use crate::ledger::{ImportFact, ImportState, Journal};
+use crate::model::hash::identity_keys;
 use crate::model::{Coverage, Desired, Device, HashError, ImportId, Observed, RegistrationId};
 use crate::plan::{self, Action, Facts, HashFact, ImportError, Needs, Plan, Waiting, import_id};
 
@@ -50,9 +51,7 @@ impl Reading {
                 journal.imports().get(&id)
             };
             let last = (register.attempt..).map_while(fact).last();
-            let here = |state: &ImportState| {
-                matches!(state, ImportState::Error { code, name } if ImportError::of(*code, name) == ImportError::Here)
-            };
+            let here = |state: &ImportState| matches!(state, ImportState::Error { code, name } if ImportError::of(*code, name) == ImportError::Here);
             last.is_some_and(|fact| here(&fact.state))
         };
         let mut known: HashMap<RegistrationId, Option<Device>> = fresh.iter().cloned().collect();
@@ -134,12 +133,7 @@ impl Round<'_> {
     }
 
     /// Gathers what the planner needs beside the reading, and plans.
-    async fn judge(
-        &self,
-        desired: &Desired,
-        observed: &mut Observed,
-        journal: &Journal,
-    ) -> Result<Plan, GraphError> {
+    async fn judge(&self, desired: &Desired, observed: &mut Observed, journal: &Journal) -> Result<Plan, GraphError> {
         let mut facts = Facts {
             now: self.clock.now(),
             imports: journal.imports().clone(),
@@ -173,7 +167,7 @@ impl Round<'_> {
                 Some(digest) => HashFact::Pinned { digest },
                 None => match self.hashes.read(reference, &claim.serial) {
                     Ok(hash) => {
-                        let hardware = hash.decode().map(|decoded| decoded.identity_texts()).unwrap_or_default();
+                        let hardware = hash.decode().map(|decoded| identity_keys(&decoded)).unwrap_or_default();
                         HashFact::Read { digest: hash.digest(), hardware }
                     }
                     Err(HashError::Unusable(message)) => HashFact::Unusable { message },
@@ -205,7 +199,8 @@ impl Round<'_> {
                 Some(HashFact::Read { digest, .. } | HashFact::Pinned { digest }) => *digest,
                 _ => continue,
             };
-            let fact = |attempt| facts.imports.get(&import_id(tenant.id, &tenant.owner, &claim.serial, digest, attempt));
+            let fact =
+                |attempt| facts.imports.get(&import_id(tenant.id, &tenant.owner, &claim.serial, digest, attempt));
             completed.extend((1..).map_while(fact).filter_map(|fact| match fact.state {
                 ImportState::Complete { registration_id } => Some(registration_id),
                 _ => None,
@@ -222,7 +217,7 @@ impl Round<'_> {
         }
         let organization = self.graph.organization().await?;
         let domains = organization.map(|organization| organization.verified_domains);
-        facts.domains = domains.map(|domains| domains.iter().map(|domain| domain.to_lowercase()).collect());
+        facts.domains = domains.map(|domains| domains.iter().map(|domain| domain.as_str().to_lowercase()).collect());
         for user in users {
             let Some(exists) = self.graph.user_exists(user).await? else { break };
             facts.users.insert(user.clone(), exists);

@@ -324,8 +324,7 @@ impl Machine {
         }
         let bus = if self.vendor == Vendor::HyperV { "VMBUS" } else { "PCI" };
         records.push(adapter(14, &mut self.random(Stream::Board, 0), bus));
-        // A dock is there at one capture and not at the next.
-        if !self.vendor.is_virtual() && self.captures % 2 == 1 {
+        if self.is_docked() {
             records.push(adapter(14, &mut self.random(Stream::Capture, 1), "USB"));
         }
         records
@@ -340,28 +339,34 @@ impl Machine {
     }
 
     fn displays(&self) -> Vec<Record> {
-        let (width, height) = self.model().panel_mm;
-        let mut records = Vec::new();
-        if width > 0 {
-            records.push(Record::Display(Display {
-                width_mm: width,
-                height_mm: height,
-                width_px: 1920,
-                height_px: 1200,
-                technology: 0x8000_0000,
-            }));
+        const BUILT_IN: u32 = 0x8000_0000;
+        const DISPLAY_PORT: u32 = 10;
+        let display = |(width_mm, height_mm), (width_px, height_px), technology| Display {
+            width_mm,
+            height_mm,
+            width_px,
+            height_px,
+            technology,
+        };
+        let mut displays = Vec::new();
+        if let Some(panel) = self.model().panel_mm {
+            displays.push(display(panel, (1920, 1200), BUILT_IN));
         }
-        if self.captures % 2 == 1 || self.vendor.is_virtual() {
-            let (width_mm, height_mm) = if self.vendor.is_virtual() { (u16::MAX, u16::MAX) } else { (598, 336) };
-            let (width_px, height_px) = if self.vendor.is_virtual() { (u16::MAX, u16::MAX) } else { (2560, 1440) };
-            let technology = if self.vendor.is_virtual() { u32::MAX } else { 10 };
-            records.push(Record::Display(Display { width_mm, height_mm, width_px, height_px, technology }));
+        if self.vendor.is_virtual() {
+            displays.push(display((u16::MAX, u16::MAX), (u16::MAX, u16::MAX), u32::MAX));
+        } else if displays.is_empty() || self.is_docked() {
+            let monitors = [(598, 336), (527, 296), (697, 392)];
+            let monitor = monitors[self.random(Stream::Capture, 3).below(monitors.len())];
+            displays.push(display(monitor, (2560, 1440), DISPLAY_PORT));
         }
-        // The built-in panel counts as the primary display; machines without
-        // one say "unknown".
-        let cm = |mm: u16| if mm == 0 { u16::MAX } else { (mm + 5) / 10 };
-        records.push(Record::DisplaySize(DisplaySize { width_cm: cm(width), height_cm: cm(height) }));
-        records
+        let cm = |mm: u16| if mm == u16::MAX { mm } else { (mm + 5) / 10 };
+        let primary = DisplaySize { width_cm: cm(displays[0].width_mm), height_cm: cm(displays[0].height_mm) };
+        displays.into_iter().map(Record::Display).chain([Record::DisplaySize(primary)]).collect()
+    }
+
+    /// Every other capture is taken in a dock.
+    fn is_docked(&self) -> bool {
+        !self.vendor.is_virtual() && self.captures % 2 == 1
     }
 
     /// What goes with the board: TPM, ids.

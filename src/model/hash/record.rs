@@ -105,13 +105,16 @@ impl Text {
     /// `text` with the one NUL that Windows puts behind it.
     #[must_use]
     pub fn new(text: &str) -> Self {
-        Self { content: text.into(), fill: vec![0] }
+        Self::filled(text, text.len() + 1)
     }
 
     /// `text` in a field of `width` bytes, filled with NULs.
     #[must_use]
     pub fn filled(text: &str, width: usize) -> Self {
-        Self { content: text.into(), fill: vec![0; width.saturating_sub(text.len())] }
+        let mut value = text.as_bytes().to_vec();
+        value.resize(width.max(text.len()), 0);
+        // Blanks at the end of `text` are fill, as they are when it is read.
+        Self::read(&value)
     }
 
     /// The text without its fill. Bytes that are not UTF-8 show as `U+FFFD`.

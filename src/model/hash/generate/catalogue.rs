@@ -27,8 +27,8 @@ pub(super) struct Model {
     pub chassis: u8,
     pub power_role: u8,
     pub digitizer: u8,
-    /// Zero: no built-in panel.
-    pub panel_mm: (u16, u16),
+    /// The built-in panel, if there is one.
+    pub panel_mm: Option<(u16, u16)>,
 }
 
 const X64: u8 = 9;
@@ -83,7 +83,7 @@ const NOTEBOOK: Model = Model {
     chassis: 10,
     power_role: 2,
     digitizer: 0,
-    panel_mm: (302, 189),
+    panel_mm: Some((302, 189)),
 };
 
 const HP: &[Model] = &[
@@ -110,7 +110,7 @@ const HP: &[Model] = &[
         graphics: "Intel Corporation|Intel(R) UHD Graphics 630",
         chassis: 3,
         power_role: 1,
-        panel_mm: (0, 0),
+        panel_mm: None,
         ..NOTEBOOK
     },
 ];
@@ -141,7 +141,7 @@ const DELL: &[Model] = &[
         disk_product: "TEST SSD 512GB",
         chassis: 3,
         power_role: 1,
-        panel_mm: (0, 0),
+        panel_mm: None,
         ..NOTEBOOK
     },
 ];
@@ -157,7 +157,7 @@ const LENOVO: &[Model] = &[
         board: Some(("LENOVO", "21G2001VUS", "SDK0T76576 WIN")),
         processor: "13th Gen Intel(R) Core(TM) i7-13700H",
         classes: &[(8, 8), (6, 12)],
-        panel_mm: (345, 215),
+        panel_mm: Some((345, 215)),
         ..NOTEBOOK
     },
     Model {
@@ -188,7 +188,7 @@ const MICROSOFT: &[Model] = &[
         board: Some(("Microsoft Corporation", "Surface Laptop 5", NO_SMBIOS_STRING)),
         digitizer: 0b1100_0001,
         chassis: 9,
-        panel_mm: (285, 190),
+        panel_mm: Some((285, 190)),
         ..NOTEBOOK
     },
     Model {
@@ -207,7 +207,7 @@ const MICROSOFT: &[Model] = &[
         chassis: 30,
         power_role: 8,
         digitizer: 0b1100_0111,
-        panel_mm: (274, 183),
+        panel_mm: Some((274, 183)),
         ..NOTEBOOK
     },
 ];
@@ -217,7 +217,7 @@ const VIRTUAL: Model = Model {
     classes: &[(2, 4)],
     chassis: 3,
     power_role: 1,
-    panel_mm: (0, 0),
+    panel_mm: None,
     disk_gb: 127,
     ..NOTEBOOK
 };
