@@ -1,0 +1,117 @@
+//! What goes wrong between the client and the service, by chance or because
+//! a test asked for it.
+
+use serde::{Deserialize, Serialize};
+
+use super::call::Call;
+use super::errors::Problem;
+use super::random::Random;
+use super::routes::Target;
+use super::tenant::Tenant;
+
+/// Something that befalls one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Mishap {
+    /// 500 without effect.
+    ServerError,
+    /// 500 of the query broker, which means "too many requests".
+    QueryBroker,
+    /// 503 with `Retry-After`, without effect.
+    Unavailable,
+    /// 504 after the effect.
+    GatewayTimeout,
+    /// A page instead of JSON, without effect.
+    Html(u16),
+    /// 429, without effect.
+    Throttled,
+    /// 412, without effect.
+    Conflict,
+    /// The connection drops after the effect.
+    LostAnswer,
+    /// The connection drops before the effect.
+    LostRequest,
+}
+
+/// A mishap that waits for its request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Injection {
+    mishap: Mishap,
+    method: Option<String>,
+    route: Option<String>,
+}
+
+impl Mishap {
+    pub(super) fn is_after_effect(self) -> bool {
+        matches!(self, Self::GatewayTimeout | Self::LostAnswer)
+    }
+
+    /// The answer, if there is one.
+    pub(super) fn problem(self, random: &mut Random) -> Option<Problem> {
+        Some(match self {
+            Self::ServerError => Problem::nested(500, "An internal server error has occurred"),
+            Self::QueryBroker => {
+                Problem::nested(500, "Rate limit reached because of too many requests to query broker")
+            }
+            Self::Unavailable => {
+                let wait = random.below("unavailable", 20) + 5;
+                Problem::plain(503, "ServiceNotAvailable", "The service is temporarily unavailable.")
+                    .retry_after(i64::try_from(wait).unwrap_or(5))
+            }
+            Self::GatewayTimeout => Problem::plain(504, "GatewayTimeout", "The gateway did not answer in time."),
+            Self::Html(status) => Problem::html(status),
+            Self::Throttled => Problem::throttled(None),
+            Self::Conflict => Problem::nested(412, "An error has occurred"),
+            Self::LostAnswer | Self::LostRequest => return None,
+        })
+    }
+}
+
+impl Tenant {
+    /// Lets a mishap befall the next Graph request.
+    pub fn inject(&mut self, mishap: Mishap) {
+        self.injections.push_back(Injection { mishap, method: None, route: None });
+    }
+
+    /// Lets a mishap befall the next request of this method and route; the
+    /// route as in [`Counters::calls`](super::Counters::calls).
+    pub fn inject_at(&mut self, mishap: Mishap, method: &str, route: &str) {
+        self.injections.push_back(Injection { mishap, method: Some(method.to_owned()), route: Some(route.to_owned()) });
+    }
+
+    /// What befalls this request, if anything. A part of a batch can be
+    /// refused, but not lose its connection.
+    pub(super) fn mishap(&mut self, call: &Call<'_>, target: &Target) -> Option<Mishap> {
+        let meant = |injection: &Injection| {
+            injection.method.as_deref().is_none_or(|method| method == call.method.as_str())
+                && injection.route.as_deref().is_none_or(|route| route == target.template())
+        };
+        if let Some(at) = self.injections.iter().position(meant) {
+            return self.injections.remove(at).map(|injection| injection.mishap);
+        }
+
+        let reads = call.method == http::Method::GET;
+        let shares = &self.settings.faults;
+        let mut draw = self.random.unit(if call.in_batch { "faults in batch" } else { "faults" });
+        let kinds = [
+            (shares.server_error, Mishap::ServerError, true),
+            (shares.query_broker, Mishap::QueryBroker, reads),
+            (shares.unavailable, Mishap::Unavailable, true),
+            (shares.gateway_timeout, Mishap::GatewayTimeout, true),
+            (shares.html, Mishap::Html(0), !call.in_batch),
+            (shares.lost_answer, Mishap::LostAnswer, !call.in_batch),
+            (shares.lost_request, Mishap::LostRequest, !call.in_batch),
+        ];
+        for (share, mishap, possible) in kinds {
+            if draw < share {
+                let mishap = match mishap {
+                    Mishap::Html(_) => Mishap::Html([400, 403, 502][self.random.below("html", 3)]),
+                    other => other,
+                };
+                return possible.then_some(mishap);
+            }
+            draw -= share;
+        }
+        None
+    }
+}

@@ -1,0 +1,214 @@
+//! The service's own shapes, as it writes them.
+//!
+//! Names, order and the way absent things look (`""`, the zero GUID, year
+//! 0001) follow the published metadata and captures from the field. The Graph
+//! client has shapes of its own; the two never meet in code.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::imports::{Record, Status};
+use super::registrations::{ProfileState, Registration, Values};
+
+/// How a registration that has never been in touch says so.
+pub(super) const NEVER: &str = "0001-01-01T00:00:00Z";
+
+/// `windowsAutopilotDeviceIdentity`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DeviceIdentity<'a> {
+    #[serde(rename = "@odata.context", skip_serializing_if = "Option::is_none")]
+    pub(super) context: Option<String>,
+    id: Uuid,
+    group_tag: &'a str,
+    purchase_order_identifier: &'a str,
+    serial_number: &'a str,
+    product_key: &'a str,
+    manufacturer: &'a str,
+    model: &'a str,
+    enrollment_state: &'static str,
+    last_contacted_date_time: String,
+    addressable_user_name: &'a str,
+    user_principal_name: &'a str,
+    resource_name: &'static str,
+    sku_number: &'a str,
+    system_family: &'a str,
+    azure_active_directory_device_id: Uuid,
+    managed_device_id: Uuid,
+    display_name: &'a str,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    beta: Option<Beta>,
+}
+
+/// What only the beta version has.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Beta {
+    azure_ad_device_id: Uuid,
+    deployment_profile_assignment_status: &'static str,
+    deployment_profile_assignment_detailed_status: &'static str,
+    deployment_profile_assigned_date_time: String,
+    remediation_state: &'static str,
+    remediation_state_last_modified_date_time: &'static str,
+    userless_enrollment_status: &'static str,
+    device_account_upn: &'static str,
+    device_account_password: &'static str,
+    device_friendly_name: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deployment_profile: Option<serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    intended_deployment_profile: Option<serde_json::Value>,
+}
+
+/// What a list leaves out.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Blanks {
+    pub(super) contact: bool,
+    pub(super) user: bool,
+}
+
+impl<'a> DeviceIdentity<'a> {
+    pub(super) fn new(id: Uuid, of: &'a Registration, values: &'a Values, beta: bool, blanks: Blanks) -> Self {
+        let enrolment = of.enrolment.as_ref();
+        let contacted = enrolment.filter(|_| !blanks.contact).map(|enrolment| seconds(enrolment.contacted));
+        let directory_device = enrolment.map(|enrolment| enrolment.directory_device).unwrap_or_default();
+        Self {
+            context: None,
+            id,
+            group_tag: &values.group_tag,
+            purchase_order_identifier: &of.purchase_order,
+            serial_number: &of.serial,
+            product_key: &of.product_key,
+            manufacturer: &of.manufacturer,
+            model: &of.model,
+            enrollment_state: if enrolment.is_some() { "enrolled" } else { "notContacted" },
+            last_contacted_date_time: contacted.unwrap_or_else(|| NEVER.to_owned()),
+            addressable_user_name: &values.addressable_user_name,
+            user_principal_name: if blanks.user { "" } else { &values.user },
+            resource_name: "",
+            sku_number: &of.sku,
+            system_family: &of.family,
+            azure_active_directory_device_id: directory_device,
+            managed_device_id: enrolment.map(|enrolment| enrolment.managed_device).unwrap_or_default(),
+            display_name: &values.display_name,
+            beta: beta.then(|| Beta {
+                azure_ad_device_id: directory_device,
+                deployment_profile_assignment_status: match of.profile {
+                    ProfileState::NotAssigned => "notAssigned",
+                    ProfileState::Pending => "pending",
+                    ProfileState::Assigned => "assignedInSync",
+                },
+                deployment_profile_assignment_detailed_status: "none",
+                deployment_profile_assigned_date_time: of.profile_since.map_or_else(|| NEVER.to_owned(), seconds),
+                remediation_state: "noRemediationRequired",
+                remediation_state_last_modified_date_time: NEVER,
+                userless_enrollment_status: "unknown",
+                device_account_upn: "",
+                device_account_password: "",
+                device_friendly_name: "",
+                deployment_profile: None,
+                intended_deployment_profile: None,
+            }),
+        }
+    }
+
+    /// Adds the profiles that `$expand` asked for.
+    pub(super) fn expand(&mut self, current: Option<serde_json::Value>, intended: Option<serde_json::Value>) {
+        if let Some(beta) = &mut self.beta {
+            beta.deployment_profile = current;
+            beta.intended_deployment_profile = intended;
+        }
+    }
+}
+
+/// `importedWindowsAutopilotDeviceIdentity`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ImportedIdentity<'a> {
+    #[serde(rename = "@odata.context", skip_serializing_if = "Option::is_none")]
+    pub(super) context: Option<String>,
+    id: Uuid,
+    group_tag: &'a str,
+    serial_number: &'a str,
+    product_key: &'a str,
+    import_id: &'a str,
+    /// The hash never comes back.
+    hardware_identifier: &'static str,
+    assigned_user_principal_name: &'a str,
+    state: ImportedState<'a>,
+}
+
+/// `importedWindowsAutopilotDeviceIdentityState`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ImportedState<'a> {
+    device_import_status: &'static str,
+    device_registration_id: String,
+    device_error_code: i32,
+    device_error_name: &'a str,
+}
+
+impl<'a> ImportedIdentity<'a> {
+    /// `hides_id`: a complete record that does not tell its registration yet.
+    pub(super) fn new(id: Uuid, record: &'a Record, hides_id: bool) -> Self {
+        let (status, registration, code, name) = match &record.status {
+            Status::Unknown => ("unknown", None, 0, ""),
+            Status::Pending => ("pending", None, 0, ""),
+            Status::Partial => ("partial", None, 0, ""),
+            Status::Complete { registration } => ("complete", Some(*registration), 0, ""),
+            Status::Error { code, name } => ("error", None, *code, name.as_str()),
+        };
+        Self {
+            context: None,
+            id,
+            group_tag: &record.group_tag,
+            serial_number: &record.serial,
+            product_key: &record.product_key,
+            import_id: &record.import_id,
+            hardware_identifier: "",
+            assigned_user_principal_name: &record.user,
+            state: ImportedState {
+                device_import_status: status,
+                device_registration_id: registration.filter(|_| !hides_id).map(|id| id.to_string()).unwrap_or_default(),
+                device_error_code: code,
+                device_error_name: name,
+            },
+        }
+    }
+}
+
+/// `windowsAutopilotSettings`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AutopilotSettings {
+    #[serde(rename = "@odata.context")]
+    pub(super) context: String,
+    pub(super) id: Uuid,
+    pub(super) last_sync_date_time: String,
+    pub(super) last_manual_sync_trigger_date_time: String,
+    pub(super) sync_status: &'static str,
+}
+
+/// A page of a collection.
+#[derive(Serialize)]
+pub(super) struct Page<T> {
+    #[serde(rename = "@odata.context")]
+    pub(super) context: String,
+    #[serde(rename = "@odata.count", skip_serializing_if = "Option::is_none")]
+    pub(super) count: Option<usize>,
+    #[serde(rename = "@odata.nextLink", skip_serializing_if = "Option::is_none")]
+    pub(super) next_link: Option<String>,
+    pub(super) value: Vec<T>,
+}
+
+/// A time with second precision, as on devices.
+pub(super) fn seconds(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// A time with seven digits behind the point, as on the settings.
+pub(super) fn seven_digits(at: Timestamp) -> String {
+    let ticks = at.subsec_nanosecond().rem_euclid(1_000_000_000) / 100;
+    format!("{}.{ticks:07}Z", at.strftime("%Y-%m-%dT%H:%M:%S"))
+}
