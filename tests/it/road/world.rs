@@ -114,6 +114,10 @@ impl World {
         self.folder.path().join("state").join(TENANT)
     }
 
+    pub fn journal_file(&self) -> PathBuf {
+        self.state().join("journal.jsonl")
+    }
+
     /// The journal is lost: the next run knows nothing of the last one.
     pub fn lose_journal(&self) {
         let _ = std::fs::remove_dir_all(self.state());
@@ -126,9 +130,9 @@ impl World {
 
     pub fn desired(&self) -> (Desired, Hashes) {
         let loaded = manifest::load(&[self.folder.path().join("fleet")]);
-        assert!(loaded.problems.iter().all(|problem| !problem.is_error()), "{:?}", loaded.problems);
-        let [fleet] = <[_; 1]>::try_from(loaded.fleets).ok().expect("one tenant");
-        let hashes = Hashes::new();
+        assert!(!loaded.has_errors(), "{:?}", loaded.problems);
+        let [fleet] = <[_; 1]>::try_from(loaded.fleets).expect("one tenant");
+        let hashes = Hashes::new(fleet.root);
         (fleet.desired, hashes)
     }
 
