@@ -130,7 +130,6 @@ pub fn unchanged() -> Plan {
         held: vec![],
         awaiting: vec![],
         unmanaged: vec![],
-        registered: vec![],
         counts: Counts { declared: 410, registered: 410, managed: 410, unchanged: 410 },
         observed_at: at("2026-10-04T08:14:07Z"),
         complete: true,
