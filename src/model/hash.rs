@@ -65,8 +65,7 @@ impl HardwareHash {
 
     #[must_use]
     pub fn digest(&self) -> HashDigest {
-        let digest = ring::digest::digest(&ring::digest::SHA256, &self.0);
-        HashDigest(digest.as_ref().try_into().expect("SHA-256 has 32 bytes"))
+        HashDigest(sha256(&self.0))
     }
 }
 
@@ -80,14 +79,13 @@ impl HashDigest {
     /// What people see: `sha256:` and 8 hex digits.
     #[must_use]
     pub fn short(&self) -> String {
-        let hex: String = self.0[..4].iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("sha256:{hex}")
+        format!("sha256:{}", hex(&self.0[..4]))
     }
 
     /// All 64 hex digits, for documents that machines read.
     #[must_use]
     pub fn hex(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&self.0)
     }
 
     /// Reads 64 hex digits, with or without `sha256:` before them.
@@ -128,4 +126,19 @@ impl<'de> Deserialize<'de> for HashDigest {
         let text = String::deserialize(deserializer)?;
         Self::parse(&text).ok_or_else(|| serde::de::Error::custom("not a SHA-256 in hex"))
     }
+}
+
+/// Bytes as hex digits, lower case.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("text takes all");
+        text
+    })
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+    digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
 }

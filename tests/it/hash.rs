@@ -15,8 +15,7 @@ fn text(field: TextField, text: &str) -> Record {
     Record::Text(field, Text::new(text))
 }
 
-/// The vector of `reference/hardware-hash.md` 9, which was made by another
-/// program.
+/// A vector that was made by another program, of no real device.
 fn vector() -> Decoded {
     let build = Build { major: 10, minor: 0, build: 22621, revision: 1 };
     let modulus: Vec<u8> = (0..256u32).map(|i| (7 * i + 1) as u8).collect();
@@ -544,7 +543,7 @@ proptest! {
     ) {
         let built = Decoded { records, padding };
         let bytes = built.to_bytes().unwrap();
-        prop_assert_eq!(built.len(), bytes.len());
+        prop_assert_eq!(built.size_bytes(), bytes.len());
         let decoded = Decoded::from_bytes(&bytes).unwrap();
         prop_assert_eq!(&decoded, &built);
         let (hash, repairs) = HardwareHash::from_base64(&HardwareHash::from_bytes(bytes).to_base64()).unwrap();
@@ -586,4 +585,195 @@ proptest! {
             prop_assert_eq!(repairs.is_empty(), hash.to_base64() == text.trim());
         }
     }
+}
+
+/// `apgit hash`, at the time of [`now`]: exit code, output, messages.
+fn command(arguments: &[&str]) -> (u8, String, String) {
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: apgit::cli::hash::Args,
+    }
+    let cli: Cli = clap::Parser::try_parse_from([&["hash"], arguments].concat()).unwrap();
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let code = apgit::cli::hash::run(&cli.args, &mut out, &mut err, now()).unwrap();
+    (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+}
+
+/// Files in a folder that goes away with the test.
+struct Files(tempfile::TempDir);
+
+impl Files {
+    fn with(files: &[(&str, String)]) -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        for (name, content) in files {
+            std::fs::write(folder.path(name), content).unwrap();
+        }
+        folder
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    /// `text` with the folder cut out of its paths.
+    fn plain(&self, text: &str) -> String {
+        text.replace(&self.path(""), "")
+    }
+}
+
+/// All that identifies the machine of `decoded`, as `apgit hash` would show it.
+fn identifying(machine: &Machine) -> Vec<String> {
+    let decoded = machine.capture();
+    let mac = |adapter: &Adapter| adapter.mac.map(|byte| format!("{byte:02x}")).join(":");
+    let mut texts: Vec<String> = decoded.adapters().map(mac).collect();
+    texts.extend(decoded.disk_names().map(|name| name.serial.clone()));
+    texts.extend(decoded.text(TextField::ProductKeyId).map(String::from));
+    texts.push(machine.serial().unwrap().to_string());
+    texts.push(decoded.uuid().unwrap().to_string());
+    texts.push(hex(&decoded.offline_id().unwrap().id));
+    texts.extend(decoded.endorsement_key().map(hex));
+    texts
+}
+
+#[test]
+fn the_command_shows_a_hash_without_what_identifies_the_machine() {
+    let machine = Machine::new(Vendor::Dell, 8).with_generation(Generation::V9);
+    let base64 = machine.hash().to_base64();
+    let files = Files::with(&[("a.txt", base64.clone())]);
+    for format in [&[][..], &["--json"]] {
+        let show = |more: &[&str]| command(&[&[files.path("a.txt").as_str()], format, more].concat());
+        let (code, redacted, err) = show(&[]);
+        let (_, shown, _) = show(&["--show-identifiers"]);
+        assert_eq!((code, err.as_str()), (0, ""));
+        for text in identifying(&machine) {
+            assert!(!redacted.contains(&text), "{text}");
+            assert!(shown.contains(&text), "{text}");
+        }
+        for out in [redacted, shown] {
+            assert!(out.contains("Dell Inc.") && out.contains("2025-"), "{out}");
+            assert!((0..base64.len() - 24).all(|at| !out.contains(&base64[at..at + 24])));
+        }
+    }
+}
+
+#[test]
+fn the_command_tells_repairs_and_errors_and_ends_with_3() {
+    let machine = Machine::new(Vendor::Hp, 1).with_tpm(false).without_serial();
+    let files = Files::with(&[("a.txt", machine.hash().to_base64() + "A")]);
+    let (code, out, _) = command(&[&files.path("a.txt")]);
+    assert_eq!(code, 3);
+    let judgement = "
+repaired[dangling-character]: one character too many at the end of the base64 text was dropped
+error[no-serial]: the hash holds no serial number, the service refuses it
+warning[no-tpm]: the hash names no TPM; self-deploying and pre-provisioning need TPM 2.0
+";
+    assert!(out.ends_with(judgement), "{out}");
+    assert!(out.contains("  serial number        (none)\n"), "{out}");
+}
+
+#[test]
+fn the_command_sums_up_the_rows_of_a_csv() {
+    let machine = |seed| Machine::new(Vendor::Dell, seed);
+    let row = |serial: &str, machine: &Machine| format!("{serial},,{}\r\n", machine.hash().to_base64());
+    let own = |seed| machine(seed).serial().unwrap().to_string();
+    let csv = [
+        "Device Serial Number,Windows Product ID,Hardware Hash\r\n".into(),
+        row(&own(1), &machine(1)),
+        row(&own(2), &machine(2).with_tpm(false)),
+        row(&own(3), &machine(1).recapture()),
+        row(&own(2), &machine(2).with_tpm(false).swap_board()),
+        "TEST-1,,T0E-\r\n".into(),
+    ];
+    let files = Files::with(&[("all.csv", csv.concat())]);
+    let (code, out, _) = command(&[&files.path("all.csv")]);
+    let expected = "\
+all.csv:2  sha256:8857ed8c  (redacted)  Dell Inc. OptiPlex 7010  ok
+all.csv:3  sha256:637fa5a0  (redacted)  Dell Inc. OptiPlex 7010  1 warning
+all.csv:4  sha256:3ad23ff2  (redacted)  Dell Inc. OptiPlex 7010  1 error, 1 warning
+all.csv:5  sha256:e98e6244  (redacted)  Dell Inc. OptiPlex 7010  1 error, 1 warning
+all.csv:6  no hash          -           -                        1 error
+
+error[conflicting-device]: some identifiers are those of line 3, others are not
+  line 5
+
+error[other-serial]: the serial column names another device than the hash: swapped rows?
+  line 4
+
+error[unreadable-row]: character 4 (U+002D) is not of the base64 alphabet
+  line 6
+
+warning[no-tpm]: the hash names no TPM; self-deploying and pre-provisioning need TPM 2.0
+  lines 3, 5
+
+warning[repeated-device]: the device of line 2 once more; the later capture counts
+  line 4
+
+5 hashes, 3 errors, 3 warnings
+";
+    assert_eq!((code, files.plain(&out)), (3, expected.to_owned()));
+    let (code, json, _) = command(&["--json", &files.path("all.csv")]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((code, json["hashes"].as_array().unwrap().len()), (3, 5));
+    assert_eq!(json["hashes"][4]["line"], 6);
+    assert_eq!(json["hashes"][4]["sha256"], serde_json::Value::Null);
+}
+
+#[test]
+fn the_command_compares_two_captures() {
+    let machine = Machine::new(Vendor::Lenovo, 1);
+    let files = Files::with(&[
+        ("a.txt", machine.hash().to_base64()),
+        ("b.txt", machine.recapture().hash().to_base64()),
+        ("c.txt", machine.swap_board().hash().to_base64()),
+    ]);
+    let compare = |one: &str, other: &str| command(&[&files.path(one), "--compare", &files.path(other)]);
+    let (code, out, _) = compare("a.txt", "b.txt");
+    let expected = "\
+a.txt and b.txt: the same device
+  keys that agree     ek, uuid, smbios, pkid
+  keys that disagree  none
+  b.txt is the later capture
+";
+    assert_eq!((code, files.plain(&out).as_str()), (0, expected));
+    let (_, out, _) = compare("c.txt", "a.txt");
+    assert!(out.contains("conflict: a replaced board, or a cloned machine"), "{out}");
+    let (_, json, _) = command(&["--json", &files.path("a.txt"), "--compare", &files.path("b.txt")]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["comparison"]["verdict"], "sameDevice");
+    assert_eq!(json["comparison"]["later"], "second");
+}
+
+#[test]
+fn the_command_shows_fingerprints_under_a_key_only() {
+    let hash = Machine::new(Vendor::Lenovo, 1).hash().to_base64();
+    let files =
+        Files::with(&[("a.txt", hash), ("key", "0123456789abcdef".into()), ("other", "fedcba9876543210".into())]);
+    let show = |more: &[&str]| command(&[&[files.path("a.txt").as_str()], more].concat()).1;
+    assert!(!show(&[]).contains("hw:"));
+    let (one, other) =
+        (show(&["--fingerprint-key", &files.path("key")]), show(&["--fingerprint-key", &files.path("other")]));
+    assert_eq!(one.matches("hw:").count(), 4);
+    assert_ne!(one, other);
+}
+
+#[test]
+fn the_command_says_what_a_file_is_that_holds_no_hash() {
+    let files = Files::with(&[("empty", String::new()), ("a.txt", Machine::new(Vendor::Hp, 1).hash().to_base64())]);
+    let (code, out, err) = command(&[&files.path("empty"), &files.path("a.txt")]);
+    assert_eq!((code, files.plain(&err).as_str()), (3, "error: empty: the file is empty\n"));
+    assert!(out.contains("HP ProDesk"), "the other file is shown all the same");
+}
+
+#[test]
+fn generated_hashes_can_be_read_by_the_command_again() {
+    let (code, csv, err) = command(&["--generate", "3", "--seed", "5", "--vendor", "hp", "--csv"]);
+    assert_eq!((code, err.as_str()), (0, "note: these hashes are synthetic, no such devices exist\n"));
+    let files = Files::with(&[("g.csv", csv)]);
+    let (code, out, _) = command(&[&files.path("g.csv")]);
+    assert_eq!(code, 0);
+    assert!(out.ends_with("\n3 hashes, 0 errors, 0 warnings\n"), "{out}");
+    let (_, one, _) = command(&["--generate", "1", "--serial", "LAB-7"]);
+    let (hash, _) = HardwareHash::from_base64(&one).unwrap();
+    assert_eq!(hash.decode().unwrap().serial(), Some(SerialNumber::parse("LAB-7").unwrap()));
 }

@@ -2,14 +2,15 @@
 //! service would refuse it, or would register the wrong thing) and warnings.
 //!
 //! Messages name records and counts, never what identifies the machine.
-//! Whether the hash fits a declaration is not decided here. Rules:
-//! `reference/hardware-hash.md` 5 and 6.
+//! Whether the hash fits a declaration is not decided here. They come
+//! from Microsoft's list of critical fields and from what held in all real
+//! hashes seen.
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::container::{Decoded, USUAL_BYTES};
-use super::identity::sha256;
 use super::record::{Capture, Display, OfflineId, Record, TextField};
+use super::sha256;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -72,7 +73,7 @@ fn serial_and_maker(decoded: &Decoded, found: &mut Vec<Finding>) {
 }
 
 fn container(decoded: &Decoded, found: &mut Vec<Finding>) {
-    let bytes = decoded.len();
+    let bytes = decoded.size_bytes();
     if bytes != USUAL_BYTES {
         let message = format!("the hash has {bytes} bytes, usual are {USUAL_BYTES} (4000 characters)");
         found.push(Finding::warning("unusual-length", message));

@@ -2,14 +2,15 @@
 //! padding. Bytes to records and back, byte for byte.
 //!
 //! The trailer is a plain SHA-256 without a key: it finds damage, it proves no
-//! origin. Layout: `reference/hardware-hash.md` 2.
+//! origin. Found on real hashes;
+//! Microsoft does not publish the layout.
 
 use std::borrow::Cow;
 
 use uuid::Uuid;
 
-use super::HardwareHash;
 use super::record::{Adapter, Capture, DiskName, NO_SMBIOS_STRING, OfflineId, Processor, Record, TextField};
+use super::{HardwareHash, sha256};
 use crate::model::SerialNumber;
 
 /// The usual size in bytes; its base64 has 4,000 characters.
@@ -87,10 +88,10 @@ impl Decoded {
         let too_large = TooLarge { bytes: bytes.len() };
         let length = u16::try_from(bytes.len()).map_err(|_| too_large)?;
         bytes[2..HEADER].copy_from_slice(&length.to_le_bytes());
-        let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
+        let digest = sha256(&bytes);
         bytes.extend(TRAILER_MAGIC);
         bytes.extend([TRAILER as u8, 0]);
-        bytes.extend(digest.as_ref());
+        bytes.extend(digest);
         bytes.extend(&self.padding);
         Ok(bytes)
     }
@@ -122,14 +123,8 @@ impl Decoded {
 
     /// Size of the container in bytes, padding included.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn size_bytes(&self) -> usize {
         self.content().len() + TRAILER + self.padding.len()
-    }
-
-    /// False: even a container without records has a header and a trailer.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        false
     }
 
     /// Where each record starts, in bytes.
@@ -210,7 +205,7 @@ impl Decoded {
 /// Sizes only: content identifies a machine.
 impl std::fmt::Debug for Decoded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Decoded({} records, {} bytes)", self.records.len(), self.len())
+        write!(f, "Decoded({} records, {} bytes)", self.records.len(), self.size_bytes())
     }
 }
 
@@ -254,7 +249,7 @@ fn trailer(bytes: &[u8], end: usize) -> Result<&[u8], DecodeError> {
         return Err(DecodeError::NoTrailer { offset: end });
     }
     let (trailer, padding) = rest.split_at(TRAILER);
-    if ring::digest::digest(&ring::digest::SHA256, content).as_ref() != &trailer[HEADER..] {
+    if sha256(content) != trailer[HEADER..] {
         return Err(DecodeError::Checksum { offset: end });
     }
     Ok(padding)

@@ -12,11 +12,11 @@ use jiff::Timestamp;
 
 use super::HardwareHash;
 use super::container::Decoded;
-use super::identity::sha256;
 use super::record::{
     Adapter, Build, Capture, Components, CoreClass, Disk, DiskName, Display, DisplaySize, GraphicsMemory, Locale,
     Memory, NO_SMBIOS_STRING, OfflineId, Processor, Record, Text, TextField,
 };
+use super::sha256;
 use crate::model::SerialNumber;
 
 mod catalogue;

@@ -2,14 +2,15 @@
 //! captures, and fingerprints that tell nothing without their secret.
 //!
 //! Two captures of one device never have the same bytes (time, tool, monitors
-//! differ), so hashes are compared by these keys only. Order and rules:
-//! `reference/hardware-hash.md` 6.
+//! differ), so hashes are compared by these keys only. The
+//! service matches the same way: a new disk still fits, a new board does not.
 
-use ring::{digest, hmac};
+use ring::hmac;
 use uuid::Uuid;
 
 use super::container::Decoded;
 use super::record::{OfflineId, TextField};
+use super::{HashDigest, hex, sha256};
 use crate::model::SerialKey;
 
 /// What kind of key; ordered from the strongest.
@@ -81,7 +82,7 @@ impl IdentityKey {
     pub fn fingerprint(&self, secret: &[u8]) -> Fingerprint {
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
         let tag = hmac::sign(&key, self.canonical().as_bytes());
-        Fingerprint(tag.as_ref().try_into().expect("HMAC-SHA256 has 32 bytes"))
+        Fingerprint(HashDigest(tag.as_ref().try_into().expect("HMAC-SHA256 has 32 bytes")))
     }
 
     /// The text under the fingerprint. The version in it is there so that the
@@ -104,20 +105,21 @@ impl std::fmt::Debug for IdentityKey {
 }
 
 /// A keyed digest of an identity key, fit to be stored.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Fingerprint(pub [u8; 32]);
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct Fingerprint(HashDigest);
 
 impl Fingerprint {
     /// What people see: `hw:` and 8 hex digits.
     #[must_use]
     pub fn short(&self) -> String {
-        format!("hw:{}", hex(&self.0[..4]))
+        format!("hw:{}", hex(&self.0.0[..4]))
     }
 
     /// All 64 hex digits, for documents that machines read.
     #[must_use]
     pub fn hex(&self) -> String {
-        hex(&self.0)
+        self.0.hex()
     }
 }
 
@@ -125,10 +127,6 @@ impl std::fmt::Debug for Fingerprint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.short())
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The keys that a hash holds, strongest first: ek, uuid, smbios, pkid.
@@ -162,11 +160,6 @@ fn smbios(decoded: &Decoded) -> Option<IdentityKey> {
 
 fn pkid(decoded: &Decoded) -> Option<IdentityKey> {
     decoded.text(TextField::ProductKeyId).map(|id| IdentityKey::Pkid(id.trim().into()))
-}
-
-/// SHA-256 of some bytes.
-pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
-    digest::digest(&digest::SHA256, bytes).as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
 /// What two sets of keys say about each other.
