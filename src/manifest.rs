@@ -74,7 +74,7 @@ pub struct Fleet {
 /// Where claims stand, by their origin. Twelve bytes each.
 #[derive(Debug, Clone)]
 pub struct Places {
-    files: Arc<[Arc<str>]>,
+    files: Arc<[files::File]>,
     places: Vec<fleet::RawPlace>,
 }
 
@@ -85,7 +85,7 @@ impl Places {
     pub fn get(&self, origin: Origin) -> Option<Place> {
         let raw = self.places.get(origin.0 as usize)?;
         let file = self.files.get(raw.file as usize)?;
-        Some(Place { file: file.clone(), line: raw.line, column: raw.column })
+        Some(Place { file: file.name.clone(), line: raw.line, column: raw.column })
     }
 }
 

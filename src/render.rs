@@ -4,6 +4,7 @@
 //! No terminals and no files here: how wide, how colourful and in which
 //! alphabet is told by a [`Look`].
 
+pub mod problems;
 pub mod hash;
 pub mod apply;
 pub mod diff;

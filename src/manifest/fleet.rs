@@ -42,7 +42,7 @@ pub(super) fn assemble(
     root: &Root,
     problems: &mut Vec<Problem>,
 ) -> Vec<Fleet> {
-    let names: Arc<[Arc<str>]> = files.iter().map(|file| file.name.clone()).collect();
+    let names: Arc<[File]> = files.into();
     let mut writer = Writer { files, problems };
     duplicate_names(&contents, &mut writer);
     let mut slots = Vec::new();
@@ -74,33 +74,39 @@ struct Writer<'w> {
 }
 
 impl Writer<'_> {
-    fn spots(&self, places: impl IntoIterator<Item = RawPlace>) -> Vec<Spot> {
-        let mut texts: HashMap<u32, Option<String>> = HashMap::new();
-        let spot = |place: RawPlace| {
-            let file = &self.files[place.file as usize];
-            let text = texts.entry(place.file).or_insert_with(|| read(file).ok());
-            match text {
-                Some(text) => {
-                    let source = Source::new(file.name.clone(), text);
-                    source.spot(source.word_at(place.line, place.column))
-                }
-                None => {
-                    let place = Place { file: file.name.clone(), line: place.line, column: place.column };
-                    Spot { place, excerpt: None }
-                }
-            }
-        };
-        places.into_iter().take(MAX_PLACES).map(spot).collect()
-    }
-
     fn error(&mut self, code: &'static str, message: String, places: &[RawPlace], hint: impl Into<String>) {
         self.add(Severity::Error, code, message, places, hint.into());
     }
 
     fn add(&mut self, severity: Severity, code: &'static str, message: String, places: &[RawPlace], hint: String) {
-        let places = self.spots(places.iter().copied());
+        let places = draw(self.files, places.iter().copied());
         self.problems.push(Problem { severity, code, message, places, hint: Some(hint) });
     }
+}
+
+/// The places of claims, with their lines.
+pub(super) fn spots(fleet: &Fleet, origins: impl IntoIterator<Item = Origin>) -> Vec<Spot> {
+    let places = origins.into_iter().filter_map(|origin| fleet.places.places.get(origin.0 as usize).copied());
+    draw(&fleet.places.files, places)
+}
+
+fn draw(files: &[File], places: impl IntoIterator<Item = RawPlace>) -> Vec<Spot> {
+    let mut texts: HashMap<u32, Option<String>> = HashMap::new();
+    let spot = |place: RawPlace| {
+        let file = &files[place.file as usize];
+        let text = texts.entry(place.file).or_insert_with(|| read(file).ok());
+        match text {
+            Some(text) => {
+                let source = Source::new(file.name.clone(), text);
+                source.spot(source.word_at(place.line, place.column))
+            }
+            None => {
+                let place = Place { file: file.name.clone(), line: place.line, column: place.column };
+                Spot { place, excerpt: None }
+            }
+        }
+    };
+    places.into_iter().take(MAX_PLACES).map(spot).collect()
 }
 
 fn raw(file: u32, span: Span) -> RawPlace {
@@ -227,7 +233,7 @@ fn take(slot: &mut Slot, claims: impl Iterator<Item = Claim>, group: &Group, con
 /// The checks within a tenant, and the fleet if the tenant itself is sound.
 fn fleet(
     slot: Slot,
-    names: &Arc<[Arc<str>]>,
+    names: &Arc<[File]>,
     paths: &[String],
     root: &Root,
     writer: &mut Writer<'_>,

@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::tree::Span;
+use crate::model::hash::looks_like_hash;
 
 /// Stands where a hash or another long secret was.
 pub const HIDDEN: &str = "‹hidden›";
@@ -267,19 +268,20 @@ fn hash_start(run: &str) -> Option<usize> {
     run.as_bytes().windows(3).position(|w| w[0] == b'T' && w[1] == b'0' && matches!(w[2], b'E'..=b'H'))
 }
 
-/// The shortest text that is taken for a hash.
+/// The shortest text that is taken for a hash when it does not start as all
+/// known ones do.
 const HASH_MIN: usize = 200;
 
 /// True for the text of a scalar that holds a hash, wrapped or not.
 pub(super) fn is_raw_hash(text: &str) -> bool {
-    if text.len() < HASH_MIN {
-        return false;
+    if looks_like_hash(text) {
+        return true;
     }
-    if text.bytes().any(|b| b.is_ascii_whitespace()) {
+    if text.len() >= HASH_MIN && text.bytes().any(|b| b.is_ascii_whitespace()) {
         let joined: String = text.split_ascii_whitespace().collect();
         return !raw_hashes(&joined).is_empty();
     }
-    !raw_hashes(text).is_empty()
+    false
 }
 
 /// Hashes that stand in a text in one piece.
@@ -295,7 +297,7 @@ fn raw_hashes(text: &str) -> Vec<Range<usize>> {
             continue;
         }
         let end = at + bytes[at..].iter().take_while(|b| is_base64(**b)).count();
-        if end - at >= HASH_MIN {
+        if end - at >= HASH_MIN || looks_like_hash(&text[at..end]) {
             let start = at - bytes[..at].iter().rev().take_while(|b| is_base64(**b)).count();
             found.push(start..end);
         }
