@@ -43,7 +43,7 @@ pub struct Settings {
     /// The longest time that one request (or one part of a batch) may take
     /// from its first attempt on, waits included.
     pub patience: SignedDuration,
-    /// The most attempts of one request.
+    /// The most attempts of one request, those that a 429 ended not counted.
     pub attempts: u32,
 }
 

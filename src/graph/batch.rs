@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::client::{Call, Client, Repeat, json};
 use super::error::{About, ErrorKind, GraphError};
@@ -30,12 +30,8 @@ pub(super) type PartResult = Result<serde_json::Value, GraphError>;
 
 /// Sends all parts and gives back their outcomes in the same order.
 pub(super) async fn send(client: &Client, class: Class, parts: &[Part]) -> Vec<PartResult> {
-    let mut outcomes: Vec<Option<PartResult>> = Vec::new();
-    outcomes.resize_with(parts.len(), || None);
+    let mut tries: Vec<Try> = parts.iter().map(|_| Try::default()).collect();
     let mut waiting: Vec<usize> = (0..parts.len()).collect();
-    // A part's patience starts with its first envelope, not with the call:
-    // thousands of parts take longer than any one may.
-    let mut deadlines: Vec<Option<Timestamp>> = vec![None; parts.len()];
     let mut attempt = 0;
     while !waiting.is_empty() {
         attempt += 1;
@@ -45,19 +41,30 @@ pub(super) async fn send(client: &Client, class: Class, parts: &[Part]) -> Vec<P
             let most = usize::try_from(client.pace(|pace| pace.most(class))).unwrap_or(PARTS_MAX);
             let rest = waiting.split_off(waiting.len().min(most.clamp(1, PARTS_MAX)));
             let envelope = std::mem::replace(&mut waiting, rest);
-            let started = client.clock.now() + client.settings.patience;
-            for index in &envelope {
-                deadlines[*index].get_or_insert(started);
-            }
-            let answers = send_envelope(client, class, parts, &envelope).await;
+            let deadline = client.clock.now() + client.settings.patience;
+            let answers = match send_envelope(client, class, parts, &envelope).await {
+                Ok(answers) => answers,
+                Err(error) => {
+                    // It was worth all the repeats that a request is worth, so
+                    // the next envelope would fare no better.
+                    let rest = if stops_all(error.kind) { std::mem::take(&mut waiting) } else { Vec::new() };
+                    for index in envelope.into_iter().chain(rest) {
+                        tries[index].outcome = Some(Err(error.clone()));
+                    }
+                    continue;
+                }
+            };
             let until = client.clock.now() + learn(client, class, &answers, attempt);
             for (index, answer) in envelope.into_iter().zip(answers) {
-                let in_time = deadlines[index].is_some_and(|deadline| until <= deadline);
-                if worth_repeating(&answer) && attempt < client.settings.attempts && in_time {
+                let part = &mut tries[index];
+                let deadline = *part.deadline.get_or_insert(deadline);
+                part.failures += u32::from(answer.as_ref().is_err_and(|e| e.kind != ErrorKind::Throttled));
+                let repeat = answer.as_ref().is_err_and(GraphError::is_transient);
+                if repeat && part.failures < client.settings.attempts && until <= deadline {
                     again.push(index);
                     not_before = not_before.max(until);
                 }
-                outcomes[index] = Some(answer.map_err(|failed| failed.error));
+                part.outcome = Some(answer);
             }
         }
         if !again.is_empty() {
@@ -65,31 +72,29 @@ pub(super) async fn send(client: &Client, class: Class, parts: &[Part]) -> Vec<P
         }
         waiting = again;
     }
-    outcomes.into_iter().map(|outcome| outcome.expect("every part was in an envelope")).collect()
+    tries.into_iter().map(|part| part.outcome.expect("every part was in an envelope")).collect()
 }
 
-struct Failed {
-    error: GraphError,
-    /// The envelope as a whole failed, after all the repeats it was worth.
-    whole: bool,
+/// How far a part has come.
+#[derive(Default)]
+struct Try {
+    outcome: Option<PartResult>,
+    failures: u32,
+    /// A part's patience starts with its first envelope, not with the call:
+    /// thousands of parts take longer than any one may.
+    deadline: Option<Timestamp>,
 }
 
-fn worth_repeating(answer: &Result<serde_json::Value, Failed>) -> bool {
-    answer.as_ref().is_err_and(|failed| !failed.whole && failed.error.is_transient())
+/// True for failures of an envelope that say nothing about its parts.
+fn stops_all(kind: ErrorKind) -> bool {
+    !matches!(kind, ErrorKind::Refused | ErrorKind::NotFound | ErrorKind::Protocol)
 }
 
 /// Tells the budget once per envelope, and returns the longest wait that its
 /// parts ask for.
-fn learn(
-    client: &Client,
-    class: Class,
-    answers: &[Result<serde_json::Value, Failed>],
-    attempt: u32,
-) -> jiff::SignedDuration {
-    let errors = answers.iter().filter(|answer| worth_repeating(answer)).filter_map(|a| a.as_ref().err());
-    let worst = errors
-        .map(|failed| &failed.error)
-        .max_by_key(|error| (error.kind == ErrorKind::Throttled, error.retry_after.unwrap_or_default()));
+fn learn(client: &Client, class: Class, answers: &[PartResult], attempt: u32) -> SignedDuration {
+    let errors = answers.iter().filter_map(|answer| answer.as_ref().err()).filter(|error| error.is_transient());
+    let worst = errors.max_by_key(|error| (error.kind == ErrorKind::Throttled, error.retry_after.unwrap_or_default()));
     worst.map(|error| client.learn(class, error, attempt)).unwrap_or_default()
 }
 
@@ -99,7 +104,7 @@ async fn send_envelope(
     class: Class,
     parts: &[Part],
     envelope: &[usize],
-) -> Vec<Result<serde_json::Value, Failed>> {
+) -> Result<Vec<PartResult>, GraphError> {
     let requests = envelope.iter().map(|index| part_of(&parts[*index], *index)).collect();
     let body = serde_json::to_vec(&wire::BatchRequest { requests }).expect("text and values become JSON");
     let call = Call {
@@ -112,23 +117,17 @@ async fn send_envelope(
         cost: u32::try_from(envelope.len()).expect("at most twenty"),
         repeat: Repeat::Freely,
     };
-    let response: wire::BatchResponse = match client.send(&call, json).await {
-        Ok(response) => response,
-        Err(error) => {
-            return envelope.iter().map(|_| Err(Failed { error: error.clone(), whole: true })).collect();
-        }
-    };
+    let response: wire::BatchResponse = client.send(&call, json).await?;
     let mut answers: HashMap<_, _> = response.responses.into_iter().map(|answer| (answer.id.clone(), answer)).collect();
     let now = client.clock.now();
     let outcome = |index: &usize| {
         let about = parts[*index].about;
-        let failed = |error| Failed { error, whole: false };
         match answers.remove(index.to_string().as_str()) {
-            Some(answer) => outcome(answer, about, now).map_err(failed),
-            None => Err(failed(GraphError::new(ErrorKind::Lost, about, "the batch came back without it"))),
+            Some(answer) => outcome(answer, about, now),
+            None => Err(GraphError::new(ErrorKind::Lost, about, "the batch came back without it")),
         }
     };
-    envelope.iter().map(outcome).collect()
+    Ok(envelope.iter().map(outcome).collect())
 }
 
 fn part_of(part: &Part, index: usize) -> wire::BatchPart<'_> {

@@ -71,7 +71,7 @@ impl Client {
     pub async fn send<T>(&self, call: &Call, read: impl Fn(&Response) -> Result<T, String>) -> Result<T, GraphError> {
         let deadline = self.clock.now() + self.settings.patience;
         let mut rebuilt = false;
-        let mut attempt = 0;
+        let (mut attempt, mut failures) = (0, 0);
         loop {
             attempt += 1;
             self.wait_for_budget(call.class, call.cost, call.about, deadline).await?;
@@ -85,7 +85,9 @@ impl Client {
                 continue;
             }
             let until = self.clock.now() + self.learn(call.class, &error, attempt);
-            if !call.repeat.allows(&error) || attempt >= self.settings.attempts || until > deadline {
+            // A 429 is not a failure: how often it may come is for patience to say.
+            failures += u32::from(error.kind != ErrorKind::Throttled);
+            if !call.repeat.allows(&error) || failures >= self.settings.attempts || until > deadline {
                 return Err(error);
             }
             self.clock.sleep_until(until).await;

@@ -369,3 +369,51 @@ impl GraphError {
         write!(f, " ({})", details.join(", "))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+
+    use super::*;
+
+    #[test]
+    fn no_window_of_a_hash_survives_in_a_message() {
+        let bytes: Vec<u8> = (0..3000_u32).map(|n| u8::try_from(n * n % 251).unwrap()).collect();
+        let hash = base64::engine::general_purpose::STANDARD.encode(bytes);
+        for cut in [24, 40, 63, 64, 100, hash.len()] {
+            for text in [format!("literal '{}' of", &hash[..cut]), hash[..cut].to_owned()] {
+                let shown = redacted(&text);
+                let left =
+                    hash.as_bytes().windows(24).any(|window| shown.as_bytes().windows(24).any(|other| window == other));
+                assert!(!left && shown.contains('…'), "{shown}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_ids_and_sentences_survive_in_a_message() {
+        for text in [
+            "must have DeviceManagementServiceConfig.ReadWrite.All",
+            "Activity ID: 11111111-2222-3333-4444-555555555555",
+            "no route ~/singleton/navigation[/key] for anna.keller@contoso.com",
+            "ZtdDeviceDeletionInProgess …",
+        ] {
+            assert_eq!(redacted(text), text);
+        }
+    }
+
+    #[test]
+    fn a_token_is_cut_out_of_a_message() {
+        assert_eq!(redacted("got eyJhbGciOiJub25lIn0AAAAA.e30.x"), "got ….e30.x");
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let after = |text| retry_after(text, now).map(|wait| wait.as_secs());
+        assert_eq!(after("120"), Some(120));
+        assert_eq!(after("Thu, 01 Jan 2026 00:02:00 GMT"), Some(120));
+        assert_eq!(after("Wed, 31 Dec 2025 00:02:00 GMT"), Some(0));
+        assert_eq!(after("soon"), None);
+    }
+}

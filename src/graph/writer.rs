@@ -48,6 +48,9 @@ impl GraphWriter {
     /// row that the service cannot read refuses all of them.
     pub async fn import(&self, rows: &[ImportRow<'_>]) -> Result<Vec<ImportRecord>, GraphError> {
         let about = About { operation: "import devices", scope: WRITE_SCOPE };
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
         let call = Call {
             about,
             method: Method::POST,

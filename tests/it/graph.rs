@@ -3,6 +3,7 @@
 
 mod http_client;
 mod login;
+mod simulated;
 mod support;
 
 use apgit::graph::{ErrorKind, Fields, ImportRow, ImportState, Write};
@@ -352,6 +353,47 @@ async fn an_error_never_repeats_a_hash() {
     assert!(!format!("{error} {error:?}").contains("INVENTED"));
 }
 
+/// Collects what is logged, at the finest level.
+#[derive(Clone, Default)]
+struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn logs_tell_of_requests_but_never_of_secrets() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let serial = SerialNumber::parse("PF4T9K2L").unwrap();
+    let secret_hash = HardwareHash::from_bytes((0..200).collect());
+    let encoded = secret_hash.to_base64();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let (graph, _, _) = answering(vec![fixture("error-bad-base64").answer(), ok(&page(0..1, Some(&link(1)))), lost()]);
+    let row = ImportRow { hash: secret_hash, ..row(&serial) };
+    assert!(graph.import(&[row]).await.is_err());
+    assert!(graph.list_devices().await.is_err());
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(text.contains("client_request_id") && text.contains("status=400"), "{text}");
+    for secret in
+        ["a secret", "a+secret", "opaque-token-of-a-fixture", "skiptoken=p1", &encoded[..24], &encoded[100..124]]
+    {
+        assert!(!text.contains(secret), "`{secret}` in {text}");
+    }
+}
+
 fn writes() -> Vec<Write> {
     let fields = Fields {
         group_tag: Some("".into()),
@@ -413,6 +455,23 @@ async fn a_write_that_keeps_failing_ends_with_its_own_error() {
     let outcomes = graph.write(&writes()).await;
     assert!(outcomes.iter().all(|outcome| outcome.as_ref().is_err_and(|e| e.kind == ErrorKind::PreconditionFailed)));
     assert!(apgit::clock::Clock::now(&clock) <= start() + seconds(610));
+}
+
+#[tokio::test]
+async fn when_the_service_is_gone_the_rest_is_not_even_tried() {
+    let (graph, _, _) = answering(vec![status(503, "")]);
+    let writes: Vec<_> = (1..=100).map(|number| Write::UnassignUser { id: id(number) }).collect();
+    let outcomes = graph.write(&writes).await;
+    assert_eq!(outcomes.len(), 100);
+    assert!(outcomes.iter().all(|outcome| outcome.as_ref().is_err_and(|error| error.kind == ErrorKind::Server)));
+    assert_eq!(graph.calls(), 8, "the attempts of one envelope");
+}
+
+#[tokio::test]
+async fn an_import_without_rows_is_no_request() {
+    let (graph, _, _) = answering(vec![lost()]);
+    assert_eq!(graph.import(&[]).await, Ok(Vec::new()));
+    assert_eq!(graph.calls(), 0);
 }
 
 #[tokio::test]
