@@ -1,6 +1,8 @@
 //! Where each declared device stands: a plan, seen device by device. Nothing
 //! here says how it is shown.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 
 use crate::model::{Claim, Desired, Field, Origin, RegistrationId, SerialKey, SerialNumber};
@@ -101,19 +103,17 @@ pub fn fold(desired: &Desired, plan: &Plan) -> FleetStatus {
         add(&awaiting.serial, awaiting.origin, awaiting.registration_id, stage);
     }
     special.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
+    let registered: HashMap<&SerialKey, RegistrationId> = plan.unchanged.iter().map(|(key, id)| (key, *id)).collect();
+    let in_sync = |claim: &Claim| DeviceStatus {
+        serial: claim.serial.clone(),
+        origin: claim.origin,
+        registration_id: claim.registration_id.or_else(|| registered.get(&claim.serial.key()).copied()),
+        stage: Stage::InSync,
+    };
     let find = |claim: &Claim| {
         let at = special.binary_search_by(|(key, origin, _)| (key, *origin).cmp(&(&claim.serial.key(), claim.origin)));
         at.ok().map(|at| special[at].2.clone())
     };
     let devices = desired.claims().iter().map(|claim| find(claim).unwrap_or_else(|| in_sync(claim))).collect();
     FleetStatus { devices, unmanaged: plan.unmanaged.len(), observed_at: plan.observed_at }
-}
-
-fn in_sync(claim: &Claim) -> DeviceStatus {
-    DeviceStatus {
-        serial: claim.serial.clone(),
-        origin: claim.origin,
-        registration_id: claim.registration_id,
-        stage: Stage::InSync,
-    }
 }

@@ -9,7 +9,9 @@ use crate::render::FailOn;
 /// Keeps a Windows Autopilot tenant equal to what a Git repository says.
 #[derive(Debug, Parser)]
 #[command(name = "apgit", version, disable_help_subcommand = true, subcommand_required = true)]
-#[command(after_help = "First steps:\n  apgit plan examples/contoso --simulate    look, without an account or a network\n  apgit help exit-codes                     what the exit codes mean")]
+#[command(
+    after_help = "First steps:\n  apgit plan examples/contoso --simulate    look, without an account or a network\n  apgit help exit-codes                     what the exit codes mean"
+)]
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,
@@ -57,6 +59,14 @@ pub enum Command {
     Status(StatusArgs),
     /// Start the tenant's sync, at most once in ten minutes
     Sync(SyncArgs),
+    /// Check everything that can be checked offline
+    Validate(super::validate::Args),
+    /// Show what is in a hardware hash
+    Hash(super::hash::Args),
+    /// Write the Kubernetes definitions of the kinds
+    Crds(super::crds::Args),
+    /// Write the JSON Schema for editors
+    Schema(super::schema::Args),
     /// Write the completion script of a shell
     Completions(CompletionsArgs),
     /// Show help for a command, or `exit-codes`

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::clock::{self, SharedClock};
-use crate::graph::http::Http;
+
 use crate::graph::login::{Auth, AuthKind, Declared, Login};
-use crate::graph::{Cloud, Endpoints, Graph};
+use crate::graph::{Cloud, Endpoints, Graph, Http};
 use crate::manifest::Fleet;
 use crate::model::TenantId;
 use crate::resource::{AuthType, AutopilotTenantSpec, Cloud as DeclaredCloud, Identity};
@@ -131,7 +131,8 @@ fn auth(spec: &AutopilotTenantSpec, tenant: TenantId, purpose: Purpose) -> Resul
     Auth::from_environment(|name| lookup(&identity, name), &declared).map_err(|error| {
         let error = CliError::from(error);
         if identity.secret_ref.is_some() || identity.certificate_ref.is_some() {
-            return error.hint("`secretRef` and `certificateRef` name objects in a cluster; here the variable is needed");
+            return error
+                .hint("`secretRef` and `certificateRef` name objects in a cluster; here the variable is needed");
         }
         error
     })

@@ -55,7 +55,7 @@ fn exit_of(args: &PlanArgs, prepared: &Prepared, failed: Option<FailOn>) -> Exit
     }
 }
 
-async fn prepare(
+pub(super) async fn prepare(
     fleet: &Fleet,
     connection: &Connection,
     approvals: &Approvals,

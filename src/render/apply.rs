@@ -13,7 +13,7 @@ use crate::plan::{Action, Change, Held, Plan};
 use super::json::{FORMAT_VERSION, pretty};
 use super::line::Line;
 use super::style::{Look, Role, Symbol, columns, counted, duration, thousands, time_of_day};
-use super::text::{change_symbol, held_symbol};
+use super::text::{at, change_symbol, held_symbol, place_column};
 use super::{Place, Places};
 
 /// Everything a report of an apply shows.
@@ -96,10 +96,10 @@ fn not_done(out: &mut String, view: &ApplyView, look: &Look) {
         open
     };
     let serial = open.iter().map(|(_, change, _)| columns(change.serial.as_str())).max().unwrap_or(0).clamp(12, 24);
+    let column = place_column(look, open.iter().map(|(place, ..)| place));
     for (place, change, outcome) in &open {
         let action = action_name(change);
         let words = 4 + serial + 2;
-        let at = format!("{}:{}", look.show(&place.file), place.line);
         let start = |symbol: Symbol| {
             let line = Line::new(look).plain("  ").painted(symbol.role(), symbol.sign()).plain(" ");
             line.plain(&look.show(change.serial.as_str())).to(words).plain(action).to(words + 10)
@@ -114,8 +114,11 @@ fn not_done(out: &mut String, view: &ApplyView, look: &Look) {
                 let failed = matches!(outcome, Outcome::Failed { .. });
                 let (symbol, word) =
                     if failed { (Symbol::Conflict, "failed") } else { (Symbol::Blocked, "not attempted") };
-                start(symbol).plain(&format!("{word}  {reason}")).to(look.width.saturating_sub(columns(&at)))
-                    .painted(Role::Dim, &at).end(out);
+                start(symbol)
+                    .plain(&format!("{word}  {reason}"))
+                    .to(column)
+                    .painted(Role::Dim, &at(look, place))
+                    .end(out);
                 let mut say = |text: &str| Line::new(look).to(words).plain(&look.show(text)).end(out);
                 say(if message.is_empty() { reason.text() } else { message });
                 reason.remedies().iter().for_each(|remedy| say(&format!("{} {remedy}", bullet(look))));
@@ -129,10 +132,11 @@ fn not_done(out: &mut String, view: &ApplyView, look: &Look) {
 fn new_held(out: &mut String, view: &ApplyView, look: &Look) {
     let known = |held: &Held| {
         let same = |other: &Held| other.serial.key() == held.serial.key() && other.reason == held.reason;
-        view.first.held.iter().any(same) || view.outcomes.of.iter().any(|(change, outcome)| {
-            let failed = matches!(outcome, Outcome::Failed { reason, .. } if *reason == held.reason);
-            failed && change.serial.key() == held.serial.key()
-        })
+        view.first.held.iter().any(same)
+            || view.outcomes.of.iter().any(|(change, outcome)| {
+                let failed = matches!(outcome, Outcome::Failed { reason, .. } if *reason == held.reason);
+                failed && change.serial.key() == held.serial.key()
+            })
     };
     for held in view.left.into_iter().flat_map(|left| &left.held).filter(|held| !known(held)) {
         let symbol = held_symbol(held);
@@ -168,7 +172,9 @@ pub fn event_line(event: &Event, look: &Look) -> Option<String> {
         Event::Halved { rows, message } => {
             format!("a batch of {} was refused and is halved: {}", thousands(*rows), look.show(message))
         }
-        Event::Gate { rows } => format!("waiting for the first {} before the rest is sent", counted(*rows, "row", "rows")),
+        Event::Gate { rows } => {
+            format!("waiting for the first {} before the rest is sent", counted(*rows, "row", "rows"))
+        }
         Event::Imports { settled, of } => format!("imports ended: {} of {}", thousands(*settled), thousands(*of)),
         Event::Updates { visible, of } => format!("updates visible: {} of {}", thousands(*visible), thousands(*of)),
         Event::Ended { serial, outcome: Outcome::Failed { reason, .. } } => {
@@ -177,7 +183,9 @@ pub fn event_line(event: &Event, look: &Look) -> Option<String> {
         Event::Ended { .. } => return None,
         Event::Throttled { until } => format!("the service asks to slow down until {}", time_of_day(*until)),
         Event::Waiting { until, why } => format!("waiting until {}: {why}", time_of_day(*until)),
-        Event::CleanUp { records } => format!("removing {}", counted(*records, "import record of ours", "import records of ours")),
+        Event::CleanUp { records } => {
+            format!("removing {}", counted(*records, "import record of ours", "import records of ours"))
+        }
         Event::Sync => "tenant sync started".to_owned(),
     })
 }
@@ -223,7 +231,9 @@ fn sync(outcome: &SyncOutcome) -> SyncDocument {
     match outcome {
         SyncOutcome::NotNeeded => SyncDocument { result: "notNeeded", at: None, message: None },
         SyncOutcome::Done { at } => SyncDocument { result: "done", at: Some(at.to_string()), message: None },
-        SyncOutcome::Skipped { message } => SyncDocument { result: "skipped", at: None, message: Some(message.clone()) },
+        SyncOutcome::Skipped { message } => {
+            SyncDocument { result: "skipped", at: None, message: Some(message.clone()) }
+        }
     }
 }
 

@@ -7,8 +7,7 @@ use serde::Serialize;
 
 use crate::model::{Field, FieldChange, Origin, RegistrationId};
 use crate::plan::{
-    Action, Awaiting, Change, ENCODING, Held, LimitReading, Plan, Unmanaged, Update, Waiting,
-    fingerprint,
+    Action, Awaiting, Change, ENCODING, Held, LimitReading, Plan, Unmanaged, Update, Waiting, fingerprint,
 };
 
 use super::PlanView;

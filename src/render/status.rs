@@ -11,6 +11,7 @@ use crate::status::{DeviceStatus, FleetStatus, Stage};
 use super::json::{FORMAT_VERSION, pretty};
 use super::line::Line;
 use super::style::{Look, Role, Symbol, columns, moment, thousands, time_of_day};
+use super::text::{at, place_column};
 use super::{Place, Places};
 
 /// Everything a report of states shows. `devices` may be a part of the fleet.
@@ -31,12 +32,12 @@ pub fn text(view: &StatusView, look: &Look) -> String {
         view.fleet.devices.iter().map(|device| ((view.places)(device.origin), device)).collect();
     rows.sort_by(|a, b| (&a.0, a.1.serial.as_str()).cmp(&(&b.0, b.1.serial.as_str())));
     let serial = rows.iter().map(|(_, device)| columns(device.serial.as_str())).max().unwrap_or(0).clamp(12, 24);
+    let column = place_column(look, rows.iter().map(|(place, _)| place));
     for (place, device) in &rows {
         let (role, sign, word) = sign(&device.stage);
-        let at = format!("{}:{}", look.show(&place.file), place.line);
         let line = Line::new(look).plain("  ").painted(role, sign).plain(" ").plain(&look.show(device.serial.as_str()));
         let line = line.to(4 + serial + 2).plain(&word);
-        line.to(look.width.saturating_sub(columns(&at))).painted(Role::Dim, &at).end(&mut out);
+        line.to(column).painted(Role::Dim, &at(look, place)).end(&mut out);
     }
     let registered = rows.iter().filter(|(_, device)| device.stage.is_registered()).count();
     let in_sync = rows.iter().filter(|(_, device)| device.stage == Stage::InSync).count();

@@ -156,7 +156,15 @@ impl Look {
         if self.unicode || clean.is_ascii() {
             return clean;
         }
-        Cow::Owned(clean.chars().flat_map(|c| if c.is_ascii() { vec![c] } else { c.escape_unicode().collect() }).collect())
+        Cow::Owned(
+            clean.chars().flat_map(|c| if c.is_ascii() { vec![c] } else { c.escape_unicode().collect() }).collect(),
+        )
+    }
+
+    /// The same for text that may have lines.
+    #[must_use]
+    pub fn show_lines(&self, text: &str) -> String {
+        text.lines().map(|line| self.show(line)).collect::<Vec<_>>().join("\n")
     }
 
     /// A value in quotes, or `(none)`.
@@ -275,9 +283,15 @@ mod tests {
 
     #[test]
     fn times_and_numbers_are_written_for_people() {
-        assert_eq!([duration(9), duration(60), duration(249), duration(7500)], ["9 s", "1 min", "4 min 9 s", "2 h 5 min"]);
+        assert_eq!(
+            [duration(9), duration(60), duration(249), duration(7500)],
+            ["9 s", "1 min", "4 min 9 s", "2 h 5 min"]
+        );
         let look = Look::default();
-        assert_eq!([about(90, 240, &look), about(0, 20, &look), about(60, 119, &look)], ["about 1–4 min", "up to 20 s", "about 60–119 s"]);
+        assert_eq!(
+            [about(90, 240, &look), about(0, 20, &look), about(60, 119, &look)],
+            ["about 1–4 min", "up to 20 s", "about 60–119 s"]
+        );
         assert_eq!([thousands(7), thousands(1000), thousands(1_234_567)], ["7", "1,000", "1,234,567"]);
     }
 }

@@ -75,6 +75,8 @@ struct Page<'p> {
 
 /// Where the words behind a symbol and a serial begin.
 const INDENT: usize = 4;
+/// Where the second half of the lines on top and at the end begins.
+const HEAD: usize = 56;
 /// The width of a label such as `group tag`.
 const LABEL: usize = 12;
 
@@ -93,13 +95,13 @@ impl<'p> Page<'p> {
         let declared = format!("{} declared", thousands(counts.declared));
         let files = counted(self.view.files, "file", "files");
         let line = Line::new(self.look).plain("  source     ").plain(&self.look.show(self.view.source));
-        line.to(50).plain(&format!("{declared} in {files}")).end(out);
+        line.to(HEAD).plain(&format!("{declared} in {files}")).end(out);
         let at = moment(self.plan.observed_at);
         let whence = if self.view.simulated { format!("{at} (simulated tenant)") } else { at };
         let registered = format!("{} registered", thousands(counts.registered));
         let late = self.plan.awaiting.iter().filter(|a| a.what != Waiting::Vendor).count();
         let seen = if self.plan.complete { format!("{registered}, {late} awaiting visibility") } else { registered };
-        Line::new(self.look).plain("  observed   ").plain(&whence).to(50).plain(&seen).end(out);
+        Line::new(self.look).plain("  observed   ").plain(&whence).to(HEAD).plain(&seen).end(out);
         out.push('\n');
         if tenant.suspend {
             let _ = writeln!(out, "This tenant is suspended in its declaration: nothing will be written.\n");
@@ -137,7 +139,8 @@ impl<'p> Page<'p> {
 
     fn change(&self, out: &mut String, place: &Place, change: &Change) {
         let symbol = change_symbol(change);
-        let mut rows = Rows { page: self, symbol, serial: change.serial.as_str(), at: format!(":{}", place.line), first: true };
+        let mut rows =
+            Rows { page: self, symbol, serial: change.serial.as_str(), at: format!(":{}", place.line), first: true };
         match &change.action {
             Action::Register(register) => {
                 for (field, value) in register.values.iter().filter(|(_, value)| !value.is_empty()) {
@@ -165,9 +168,10 @@ impl<'p> Page<'p> {
             self.plan.awaiting.iter().map(|awaiting| (self.view.place(awaiting.origin), awaiting)).collect();
         waiting.sort_by(|a, b| (&a.0, a.1.serial.as_str()).cmp(&(&b.0, b.1.serial.as_str())));
         self.title(out, "Waiting", waiting.len());
+        let column = place_column(self.look, waiting.iter().map(|(place, _)| place));
         for (place, awaiting) in waiting {
             let line = self.start(Symbol::Awaiting, awaiting.serial.as_str()).plain(&waiting_text(&awaiting.what));
-            line.to(self.place_column(&place)).painted(Role::Dim, &self.at(&place)).end(out);
+            line.to(column).painted(Role::Dim, &self.at(&place)).end(out);
         }
         out.push('\n');
     }
@@ -211,7 +215,9 @@ impl<'p> Page<'p> {
         let line = self.start(held_symbol(held), held.serial.as_str()).plain(held.action);
         let mut line = line.to(self.words() + LABEL).plain(&self.at(place));
         if let Some(since) = held.since {
-            line = line.to(self.look.width.saturating_sub(16)).painted(Role::Dim, &format!("since {}", &moment(since)[..10]));
+            line = line
+                .to(self.look.width.saturating_sub(16))
+                .painted(Role::Dim, &format!("since {}", &moment(since)[..10]));
         }
         line.end(out);
         for field in &held.fields {
@@ -244,8 +250,9 @@ impl<'p> Page<'p> {
             let id = self.plan.digest().plan_id();
             let _ = writeln!(out, "{}", self.look.paint(Role::Heading, &format!("Plan {id}")));
             let registers = changes.iter().filter(|c| matches!(c.action, Action::Register(_))).count();
-            let todo = format!("  {} to register, {} to update", thousands(registers), thousands(changes.len() - registers));
-            Line::new(self.look).plain(&todo).to(50).plain(&self.effort()).end(out);
+            let todo =
+                format!("  {} to register, {} to update", thousands(registers), thousands(changes.len() - registers));
+            Line::new(self.look).plain(&todo).to(HEAD).plain(&self.effort()).end(out);
         }
         let mut words = vec![format!("{} unchanged", thousands(counts.unchanged))];
         let mut add = |count: usize, word: &str| {
@@ -293,11 +300,7 @@ impl<'p> Page<'p> {
     }
 
     fn at(&self, place: &Place) -> String {
-        format!("{}:{}", self.look.show(&place.file), place.line)
-    }
-
-    fn place_column(&self, place: &Place) -> usize {
-        self.look.width.saturating_sub(columns(&self.at(place)))
+        at(self.look, place)
     }
 }
 
@@ -330,13 +333,26 @@ fn arrow<'l>(line: Line<'l>, look: &Look, field: &FieldChange) -> Line<'l> {
 fn group_by_cause(held: Vec<(Place, &Held)>) -> Vec<Vec<(Place, &Held)>> {
     let mut groups: Vec<Vec<(Place, &Held)>> = Vec::new();
     for (place, held) in held {
-        let same = |other: &Held| other.reason == held.reason && other.details == held.details && other.retry_at == held.retry_at;
+        let same = |other: &Held| {
+            other.reason == held.reason && other.details == held.details && other.retry_at == held.retry_at
+        };
         match groups.iter_mut().find(|group| same(group[0].1)) {
             Some(group) => group.push((place, held)),
             None => groups.push(vec![(place, held)]),
         }
     }
     groups
+}
+
+/// `devices/oslo.yaml:12`.
+pub(super) fn at(look: &Look, place: &Place) -> String {
+    format!("{}:{}", look.show(&place.file), place.line)
+}
+
+/// Where places begin, so that the longest of them ends at the right edge.
+pub(super) fn place_column<'p>(look: &Look, places: impl Iterator<Item = &'p Place>) -> usize {
+    let widest = places.map(|place| columns(&at(look, place))).max().unwrap_or(0);
+    look.width.saturating_sub(widest)
 }
 
 /// What a waiting device waits for.

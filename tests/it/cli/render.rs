@@ -109,7 +109,10 @@ fn a_diff_is_unified_yaml_that_other_tools_read() {
 fn a_coloured_diff_marks_the_changed_words() {
     let diff = with_plan(sample::plan(), |view| render::diff::plan(view, &COLOR));
     let line = diff.lines().find(|line| line.contains("BER-SHARED")).unwrap_or_default();
-    assert_eq!(line, "\u{1b}[32m+\u{1b}[0m\u{1b}[32mgroupTag: \u{1b}[0m\u{1b}[1m\u{1b}[7m\u{1b}[32mBER-SHARED\u{1b}[0m");
+    assert_eq!(
+        line,
+        "\u{1b}[32m+\u{1b}[0m\u{1b}[32mgroupTag: \u{1b}[0m\u{1b}[1m\u{1b}[7m\u{1b}[32mBER-SHARED\u{1b}[0m"
+    );
 }
 
 fn outcomes(plan: &Plan) -> Outcomes {

@@ -130,6 +130,7 @@ pub fn unchanged() -> Plan {
         held: vec![],
         awaiting: vec![],
         unmanaged: vec![],
+        unchanged: vec![],
         counts: Counts { declared: 410, registered: 410, managed: 410, unchanged: 410 },
         observed_at: at("2026-10-04T08:14:07Z"),
         complete: true,
@@ -138,7 +139,8 @@ pub fn unchanged() -> Plan {
 
 /// A plan with everything in it.
 pub fn plan() -> Plan {
-    let mut refused = held("9TRS0H3", 52, "register", Reason::AssignedToOtherTenant, &["808 ZtdDeviceAssignedToOtherTenant"]);
+    let mut refused =
+        held("9TRS0H3", 52, "register", Reason::AssignedToOtherTenant, &["808 ZtdDeviceAssignedToOtherTenant"]);
     refused.since = Some(at("2026-10-04T06:12:00Z"));
     refused.retry_at = Some(at("2026-10-05T06:12:00Z"));
     let limit = "26 changes of class `retag of enrolled devices`, limit 25; approve exactly these with: apgit apply --approve-retags=26";
