@@ -87,10 +87,22 @@ impl Client {
             let until = self.clock.now() + self.learn(call.class, &error, attempt);
             // A 429 is not a failure: how often it may come is for patience to say.
             failures += u32::from(error.kind != ErrorKind::Throttled);
-            if !call.repeat.allows(&error) || failures >= self.settings.attempts || until > deadline {
+            let hopeless = failures >= self.attempts(error.kind) || until > deadline;
+            if hopeless || !call.repeat.allows(&error) {
                 return Err(error);
             }
+            let wait_s = until.duration_since(self.clock.now()).as_secs();
+            tracing::info!(operation = call.about.operation, reason = ?error.kind, wait_s, "trying again later");
             self.clock.sleep_until(until).await;
+        }
+    }
+
+    /// Without a network nothing gets better in minutes, and somebody may be
+    /// sitting there.
+    fn attempts(&self, kind: ErrorKind) -> u32 {
+        match kind {
+            ErrorKind::Connect => self.settings.attempts.min(4),
+            _ => self.settings.attempts,
         }
     }
 

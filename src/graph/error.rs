@@ -124,8 +124,8 @@ impl GraphError {
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let mut error = Self::new(kind(status, &said), about, &said.message);
         error.0.status = Some(status);
-        error.0.code = said.code;
-        error.0.phrase = said.phrase;
+        error.0.code = redacted(&said.code);
+        error.0.phrase = redacted(&said.phrase);
         error.0.request_id = header("request-id").or(said.request_id);
         error.0.client_request_id = header("client-request-id").or(said.client_request_id);
         error.0.retry_after = header("retry-after").and_then(|text| retry_after(&text, now)).or(said.retry_after);
@@ -373,8 +373,29 @@ impl GraphError {
 #[cfg(test)]
 mod tests {
     use base64::Engine as _;
+    use proptest::prelude::*;
 
     use super::*;
+
+    const ABOUT: About = About { operation: "read", scope: "Some.Scope" };
+
+    proptest! {
+        #[test]
+        fn any_answer_at_all_becomes_an_error_with_a_sentence(status in 300_u16..600, body in any::<Vec<u8>>()) {
+            let error = GraphError::of_answer(status, &HeaderMap::new(), &body, ABOUT, Timestamp::UNIX_EPOCH);
+            prop_assert!(error.to_string().contains(&status.to_string()));
+        }
+
+        #[test]
+        fn any_text_in_any_place_becomes_an_error(text in any::<String>(), nested in any::<String>()) {
+            let inner = serde_json::json!({"Message": nested, "CustomApiErrorPhrase": text, "RetryAfter": text});
+            let outer = serde_json::json!({"error": {"code": text, "message": inner.to_string()}});
+            for body in [outer.to_string(), inner.to_string(), format!("<title>{text}"), text] {
+                let error = GraphError::of_answer(400, &HeaderMap::new(), body.as_bytes(), ABOUT, Timestamp::UNIX_EPOCH);
+                prop_assert_eq!(error.status, Some(400));
+            }
+        }
+    }
 
     #[test]
     fn no_window_of_a_hash_survives_in_a_message() {

@@ -152,7 +152,7 @@ fn update_body(fields: &super::records::Fields) -> Value {
 fn outcome(write: &Write, answer: PartResult) -> Result<(), GraphError> {
     match (write, answer) {
         (_, Ok(_)) => Ok(()),
-        (Write::DeleteImport { .. }, Err(error)) if error.kind == ErrorKind::NotFound => Ok(()),
+        (Write::DeleteImport { .. }, Err(error)) if error.says_absent() => Ok(()),
         (_, Err(error)) => Err(error),
     }
 }

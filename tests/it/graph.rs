@@ -468,6 +468,21 @@ async fn when_the_service_is_gone_the_rest_is_not_even_tried() {
 }
 
 #[tokio::test]
+async fn without_a_network_the_answer_comes_soon() {
+    let unreachable = || apgit::transport::TransportError::Connect {
+        host: "graph.microsoft.com".to_owned(),
+        reason: "name not found".to_owned(),
+    };
+    let (graph, _, clock) = answering(vec![Err(unreachable())]);
+    let error = graph.list_devices().await.unwrap_err();
+    assert_eq!(
+        error.message, "cannot connect to `graph.microsoft.com`: name not found",
+        "it says what cannot be reached"
+    );
+    assert!(apgit::clock::Clock::now(&clock) < start() + seconds(15));
+}
+
+#[tokio::test]
 async fn an_import_without_rows_is_no_request() {
     let (graph, _, _) = answering(vec![lost()]);
     assert_eq!(graph.import(&[]).await, Ok(Vec::new()));
