@@ -1,6 +1,7 @@
 //! The command line: what was typed ([`args`]), what it means here
 //! ([`settings`]), one file per command, and how it ends ([`exit`], [`error`]).
 
+pub mod simulate;
 pub mod apply;
 pub mod args;
 pub mod completions;

@@ -28,10 +28,12 @@ mod reading;
 mod registrations;
 mod routes;
 mod scenario;
+mod server;
 pub mod settings;
 mod sync;
 mod tenant;
 mod throttle;
+mod waiting_room;
 mod wire;
 mod writing;
 
@@ -42,8 +44,10 @@ pub use in_process::InProcess;
 pub use login::CLIENT_SECRET;
 pub use registrations::Origin;
 pub use scenario::{ImportRecordView, RegistrationView, ScenarioError};
+pub use server::{Server, ServerError, Shared};
 pub use settings::{Delay, Fault, Settings};
 pub use tenant::{StateError, Tenant};
+pub use waiting_room::Speed;
 
 /// Where the virtual time of a new tenant begins unless told otherwise:
 /// 2026-01-05T08:00:00Z, a Monday morning.

@@ -272,5 +272,5 @@ fn looks_like_jwt(text: &str) -> bool {
     let base64url = |part: &&str| {
         !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
     };
-    parts.len() == 3 && parts.iter().all(|part| base64url(&part))
+    parts.len() == 3 && parts.iter().all(base64url)
 }

@@ -241,8 +241,7 @@ impl Tenant {
     /// A profile follows where one is for the device's tag.
     pub(super) fn plan_profile(&mut self, at: Timestamp, id: Uuid) {
         let Some(registration) = self.registrations.get_mut(id) else { return };
-        let tag = registration.settled.group_tag.clone();
-        if !self.settings.profiles.list.iter().any(|p| p.group_tag == "*" || p.group_tag == tag) {
+        if !self.settings.profiles.targets(&registration.settled.group_tag) {
             registration.profile = ProfileState::NotAssigned;
             return;
         }

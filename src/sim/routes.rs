@@ -242,7 +242,6 @@ impl Tenant {
     }
 
     fn unknown(call: &Call<'_>, segment: &str) -> Problem {
-        tracing::warn!(method = %call.method, path = call.path(), "no such route: segment `{segment}` is not known");
         match call.version {
             None => Problem::plain(400, "BadRequest", format!("Invalid version: {segment}")),
             // Seen in the field: profiles exist on beta alone, and v1.0 says so

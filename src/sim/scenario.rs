@@ -11,7 +11,7 @@ use super::agenda::Event;
 use super::counters::{Counters, LogEntry};
 use super::hash::{self, Device, Hardware, Strictness};
 use super::imports::{Refusal, Status};
-use super::registrations::{Enrolment, Origin, Registration, Values};
+use super::registrations::{Enrolment, Origin, ProfileState, Registration, Values};
 use super::tenant::Tenant;
 
 /// A registration as it will be seen once everything has settled.
@@ -118,9 +118,12 @@ impl Tenant {
     fn add_settled(&mut self, mut registration: Registration) -> Uuid {
         registration.readable = true;
         registration.listed = true;
+        if self.settings.profiles.targets(&registration.settled.group_tag) {
+            registration.profile = ProfileState::Assigned;
+            registration.profile_since = Some(self.now);
+        }
         let id = self.random.uuid("registration id");
         self.registrations.insert(id, registration);
-        self.plan_profile(self.now, id);
         self.changed = true;
         id
     }

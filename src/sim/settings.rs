@@ -286,6 +286,13 @@ pub struct ProfileSetting {
     pub group_tag: String,
 }
 
+impl Profiles {
+    /// Whether any profile is for devices of this tag.
+    pub(super) fn targets(&self, group_tag: &str) -> bool {
+        self.list.iter().any(|profile| profile.group_tag == "*" || profile.group_tag == group_tag)
+    }
+}
+
 group! {
     /// The documented limits per sliding window (rule 36).
     Throttle {

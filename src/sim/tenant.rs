@@ -152,7 +152,9 @@ impl Tenant {
         }
         call.app = self.authenticate(call)?;
         self.authorize(&call.app, area)?;
-        if *target != Target::Batch {
+        // The documented limits are those of Intune's enrolment services: a
+        // batch's envelope and the directory are none of theirs.
+        if matches!(area, Area::AutopilotRead | Area::AutopilotWrite) {
             let writes = call.method != Method::GET;
             let settings = &self.settings.throttle;
             if settings.on && !self.throttle.allows(&call.app, writes, self.now, settings) {
@@ -216,7 +218,10 @@ impl Tenant {
             status,
             in_batch: call.in_batch,
         });
-        tracing::debug!(method = %call.method, route = target.template(), status, in_batch = call.in_batch, at = %self.now, "answered");
+        if matches!(target, Target::Unknown(_)) {
+            tracing::warn!(method = %call.method, path = call.path(), status, "no such route");
+        }
+        tracing::info!(method = %call.method, route = target.template(), status, in_batch = call.in_batch, at = %self.now, "answered");
     }
 
     /// The whole state as JSON, its virtual time included. It holds no hash,

@@ -1,7 +1,7 @@
 //! The service's own shapes, as it writes them.
 //!
-//! Names, order and the way absent things look (`""`, the zero GUID, year
-//! 0001) follow the published metadata and captures from the field. The Graph
+//! Names, order and the way absent things look (`""`, the zero GUID, the year
+//! one) follow the published metadata and captures from the field. The Graph
 //! client has shapes of its own; the two never meet in code.
 
 use jiff::Timestamp;

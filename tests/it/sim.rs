@@ -12,14 +12,14 @@ use http::Method;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-//MOD faults
-//MOD imports
-//MOD login
-//MOD over_http
-//MOD reading
-//MOD soak
-//MOD syncing
-//MOD writing
+mod faults;
+mod imports;
+mod login;
+mod over_http;
+mod reading;
+mod soak;
+mod syncing;
+mod writing;
 
 pub const DEVICES: &str = "/v1.0/deviceManagement/windowsAutopilotDeviceIdentities";
 pub const IMPORTS: &str = "/v1.0/deviceManagement/importedWindowsAutopilotDeviceIdentities";
@@ -58,7 +58,7 @@ impl Made<'_> {
             record(11, &[head, &[tpm; 32]].concat());
         }
         // The serial is in the board id too, so that every serial is a board.
-        let digest = ring::digest::digest(&ring::digest::SHA256, format!("{}{}", self.serial, self.board).as_bytes());
+        let digest = ring::digest::digest(&ring::digest::SHA256, format!("{}|{}", self.serial, self.board).as_bytes());
         record(12, &digest.as_ref()[..16]);
         record(14, format!("{}\0", self.serial).as_bytes());
         record(16, b"Contoso\0");
@@ -321,4 +321,55 @@ async fn a_saved_tenant_holds_no_hash() {
         }
     }
     assert!(saved.contains("TEST-2"), "the search looked at the right text");
+}
+
+#[tokio::test]
+async fn a_tenant_in_process_is_saved_before_its_client_hears_of_a_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("state/tenant.json");
+    let tenant = Tenant::open(&file, Settings::calm(), 1, sim::EPOCH).unwrap();
+    let mut client = Client::on(tenant).await;
+    client.sim = client.sim.clone().saving_to(&file);
+    client.import(json!([{"serialNumber": "TEST-1", "hardwareIdentifier": hash("TEST-1")}])).await;
+    let kept = Tenant::open(&file, Settings::calm(), 99, sim::EPOCH).unwrap();
+    assert_eq!(kept.import_records()[0].serial, "TEST-1");
+    client.wait(seconds(60)).await;
+    client.list("v1.0").await;
+    let kept = Tenant::open(&file, Settings::calm(), 99, sim::EPOCH).unwrap();
+    assert_eq!(kept.registrations().len(), 1, "what happened by itself is kept as well");
+    assert_eq!(kept.now(), sim::EPOCH + seconds(60));
+}
+
+#[tokio::test]
+async fn a_file_that_holds_no_tenant_is_not_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tenant.json");
+    std::fs::write(&file, "{}").unwrap();
+    let error = Tenant::open(&file, Settings::calm(), 1, sim::EPOCH).unwrap_err().to_string();
+    assert!(
+        error.contains("does not hold a simulated tenant") && error.ends_with("delete the file to start anew"),
+        "{error}"
+    );
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "{}");
+}
+
+#[tokio::test]
+async fn a_request_may_take_virtual_time() {
+    let mut settings = Settings::calm();
+    settings.set("wire.latency=250ms").unwrap();
+    let client = Client::of(settings).await;
+    for _ in 0..8 {
+        client.get(SETTINGS).await;
+    }
+    let login = 1;
+    assert_eq!(client.clock.now(), sim::EPOCH + SignedDuration::from_millis(250 * (8 + login)));
+}
+
+#[tokio::test]
+async fn the_clock_route_in_process_jumps_at_once() {
+    let client = Client::calm().await;
+    let body = json!({"client": "me", "until": "2026-01-05T09:00:00Z"});
+    let got = client.post("http://127.0.0.1:8800/_sim/clock", body).await;
+    assert_eq!(got.json, json!({"now": "2026-01-05T09:00:00Z", "speed": 0.0}));
+    assert_eq!(client.clock.now(), sim::EPOCH + seconds(3600));
 }

@@ -1,0 +1,132 @@
+//! Tokens, permissions, and what surrounds every answer.
+
+use super::*;
+
+#[tokio::test]
+async fn a_login_is_refused_the_way_the_login_service_refuses_it() {
+    let client = Client::calm().await;
+    let error = async |tenant: &str, changes: &[(&str, &str)]| {
+        let got = client.token_request(tenant, changes).await;
+        let text = got.json["error_description"].as_str().unwrap_or_default().to_owned();
+        let code = text.split(':').next().unwrap_or_default().to_owned();
+        assert_eq!(format!("AADSTS{}", got.json["error_codes"][0]), code);
+        format!("{} {} {code}", got.status, got.json["error"].as_str().unwrap_or_default())
+    };
+    assert_eq!(error("contoso.com", &[("client_secret", "wrong")]).await, "401 invalid_client AADSTS7000215");
+    assert_eq!(error("contoso.com", &[("client_secret", "")]).await, "401 invalid_client AADSTS7000216");
+    let scope = [("scope", "https%3A%2F%2Fgraph.microsoft.com%2FUser.Read")];
+    assert_eq!(error("contoso.com", &scope).await, "400 invalid_scope AADSTS1002012");
+    assert_eq!(error("contoso.com", &[("grant_type", "password")]).await, "400 unsupported_grant_type AADSTS70003");
+    assert_eq!(error("common", &[]).await, "400 invalid_request AADSTS50059");
+    assert_eq!(error("contoso.com", &[("client_id", "")]).await, "400 invalid_request AADSTS900144");
+    let assertion = [("client_secret", ""), ("client_assertion", "not-a-jwt")];
+    assert_eq!(error("contoso.com", &assertion).await, "401 invalid_client AADSTS50027");
+}
+
+#[tokio::test]
+async fn an_assertion_of_the_form_of_a_jwt_logs_in() {
+    let client = Client::calm().await;
+    let changes = [
+        ("client_secret", ""),
+        ("client_assertion", "aGVhZA.Ym9keQ.c2ln"),
+        ("client_assertion_type", "urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer"),
+    ];
+    let got = client.token_request("11111111-2222-3333-4444-555555555555", &changes).await;
+    assert_eq!((got.status, got.json["token_type"].as_str()), (200, Some("Bearer")));
+    assert_eq!(got.json["expires_in"], 3599);
+    client.sim.with(|tenant| {
+        assert!(tenant.tenants_seen().contains(&"11111111-2222-3333-4444-555555555555".to_owned()));
+        assert!(tenant.issued_tokens().contains(&got.json["access_token"].as_str().unwrap().to_owned()));
+        assert_eq!(tenant.counters().token_requests, 2);
+    });
+}
+
+#[tokio::test]
+async fn a_token_dies_of_age_and_a_new_one_works() {
+    let mut client = Client::calm().await;
+    client.wait(seconds(3598)).await;
+    assert_eq!(client.get(DEVICES).await.status, 200);
+    client.wait(seconds(1)).await;
+    let got = client.get(DEVICES).await;
+    assert_eq!((got.status, got.json["error"]["code"].as_str()), (401, Some("InvalidAuthenticationToken")));
+    client.log_in().await;
+    assert_eq!(client.get(DEVICES).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_token_of_one_cloud_is_nothing_to_another() {
+    let mut client = Client::calm().await;
+    client.host = "https://graph.microsoft.us";
+    assert_eq!(client.get(DEVICES).await.status, 401);
+    client.host = "http://127.0.0.1:8800";
+    assert_eq!(client.get(DEVICES).await.status, 200, "loopback stands for any cloud");
+    client.token = "made-up".to_owned();
+    assert_eq!(client.get(DEVICES).await.status, 401);
+}
+
+#[tokio::test]
+async fn an_app_without_the_permission_is_told_which_one_it_lacks() {
+    let client = Client::calm().await;
+    let app = "11111111-2222-3333-4444-555555555555";
+    client.sim.with(|tenant| tenant.set_roles(app, &["DeviceManagementServiceConfig.Read.All"]));
+    assert_eq!(client.get(DEVICES).await.status, 200);
+    let got = client.post(SYNC, json!({})).await;
+    assert_eq!((got.status, got.json["error"]["code"].as_str()), (403, Some("Forbidden")));
+    assert!(got.reason().contains("DeviceManagementServiceConfig.ReadWrite.All"), "{}", got.reason());
+    let got = client.get("/v1.0/users/anna.keller@contoso.com").await;
+    assert_eq!((got.status, got.json["error"]["code"].as_str()), (403, Some("Authorization_RequestDenied")));
+    assert_eq!(client.get("/v1.0/organization").await.status, 403);
+}
+
+#[tokio::test]
+async fn users_of_the_tenants_domains_exist_and_the_organisation_names_them() {
+    let mut settings = Settings::calm();
+    settings.set("directory.missing_users=gone@contoso.com").unwrap();
+    let client = Client::of(settings).await;
+    assert_eq!(client.get("/v1.0/users/anna.keller@contoso.com").await.status, 200);
+    assert_eq!(client.get("/v1.0/users/anna.keller%40contoso.com").await.status, 200);
+    assert_eq!(client.get("/v1.0/users('Anna.Keller@Contoso.com')").await.status, 200);
+    for missing in ["gone@contoso.com", "anna.keller@fabrikam.com"] {
+        let got = client.get(&format!("/v1.0/users/{missing}")).await;
+        assert_eq!((got.status, got.json["error"]["code"].as_str()), (404, Some("Request_ResourceNotFound")));
+    }
+    let got = client.get("/v1.0/organization").await;
+    let domains = got.json["value"][0]["verifiedDomains"].as_array().unwrap();
+    assert_eq!(domains[0]["name"], "contoso.com");
+    assert_eq!(domains[0]["isDefault"], true);
+}
+
+#[tokio::test]
+async fn every_answer_carries_the_service_s_headers() {
+    let client = Client::calm().await;
+    for path in [DEVICES, "/v1.0/nonsense", SETTINGS] {
+        let got = client.get(path).await;
+        assert_eq!(got.header("client-request-id"), Some("0c9be9b6-1b2f-4c0f-9d4a-00000000abcd"));
+        let request_id: uuid::Uuid = got.header("request-id").unwrap().parse().unwrap();
+        assert_ne!(request_id.to_string(), "0c9be9b6-1b2f-4c0f-9d4a-00000000abcd");
+        assert_eq!(got.header("date"), Some("Mon, 05 Jan 2026 08:00:00 GMT"));
+        let diagnostic: Value = serde_json::from_str(got.header("x-ms-ags-diagnostic").unwrap()).unwrap();
+        assert!(diagnostic["ServerInfo"]["ScaleUnit"].is_string());
+    }
+}
+
+#[tokio::test]
+async fn a_virtual_machine_finds_its_identity() {
+    let mut client = Client::calm().await;
+    let url = "http://169.254.169.254/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https%3A%2F%2Fgraph.microsoft.com";
+    assert_eq!(client.get(url).await.status, 400, "the Metadata header is missing");
+    let request = http::Request::get(url).header("Metadata", "true").body(Bytes::new()).unwrap();
+    let got = Got::of(client.sim.send(request).await.unwrap());
+    client.token = got.json["access_token"].as_str().unwrap().to_owned();
+    assert_eq!(client.get(DEVICES).await.status, 200);
+}
+
+#[tokio::test]
+async fn discovery_documents_point_back_at_the_tenant() {
+    let client = Client::calm().await;
+    let got = client.get("https://login.example/contoso.com/v2.0/.well-known/openid-configuration").await;
+    assert_eq!(got.json["token_endpoint"], "https://login.example/contoso.com/oauth2/v2.0/token");
+    let got = client.get("https://login.example/common/discovery/instance?authorization_endpoint=https%3A%2F%2Flogin.example%2Fcontoso.com%2Foauth2%2Fv2.0%2Fauthorize").await;
+    let next = got.json["tenant_discovery_endpoint"].as_str().unwrap();
+    assert_eq!(next, "https://login.example/contoso.com/v2.0/.well-known/openid-configuration");
+}
