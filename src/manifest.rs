@@ -112,7 +112,7 @@ pub fn load(paths: &[PathBuf]) -> Loaded {
 }
 
 /// By place, then by what is wrong: the same order in every run.
-fn sort(problems: &mut [Problem]) {
+pub fn sort(problems: &mut [Problem]) {
     problems.sort_by(|a, b| {
         let key = |problem: &Problem| problem.places.first().map(|spot| spot.place.clone());
         (key(a), a.code, &a.message).cmp(&(key(b), b.code, &b.message))

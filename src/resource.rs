@@ -23,8 +23,8 @@ pub use hash_ref::{HardwareHashRef, HashCheck, KeyVaultSecret, is_encrypted, vau
 pub use problem::{FieldPath, FieldProblem, Problems, Segment};
 pub use schema::{Kind, crds, editor_schema, spec_schema};
 pub use status::{Condition, ConditionStatus, Status};
-pub use tenant::{AutopilotTenant, AutopilotTenantSpec, Cloud, Endpoints, HashStorage, tenant};
 pub use tenant::{Approval, LedgerSpec, LimitsSpec, OnVanished, Peer, Policy, ScopeSpec, Sync, TagPolicy};
+pub use tenant::{AutopilotTenant, AutopilotTenantSpec, Cloud, Endpoints, HashStorage, tenant};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use crate::manifest::{Hashes, Severity, check_hashes, load};
+use crate::manifest::{Hashes, Severity, check_hashes, load, sort};
 use crate::render::problems;
 
 /// Exit code for declared files that are invalid.
@@ -38,6 +38,7 @@ pub fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write, color: bool, w
             let hashes = Hashes::new(fleet.root.clone());
             loaded.problems.extend(check_hashes(fleet, &hashes));
         }
+        sort(&mut loaded.problems);
     }
     let found = &loaded.problems;
     let errors = found.iter().filter(|problem| problem.severity == Severity::Error).count();

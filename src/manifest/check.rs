@@ -6,7 +6,7 @@
 use super::problem::{Problem, Source, show};
 use super::scalar::{Plain, resolve};
 use super::shape::{Shape, TextShape};
-use super::tree::{Data, Node, Span};
+use super::tree::{Data, Entry, Node, Span};
 
 /// What a walk found.
 #[derive(Default)]
@@ -15,7 +15,21 @@ pub(super) struct Findings {
     /// Violations of length and pattern. The checks of `resource` say the same
     /// in better words, so these speak only where those are silent.
     pub soft: Vec<(Span, Problem)>,
+    /// Starts of maps and the fields they lost here: what `resource` says about
+    /// absence in them would be an echo.
+    pub lost: Vec<(u32, String)>,
+    /// Starts of maps that lack a field they need. It was filled in, so that
+    /// the other fields are checked; nothing may be made of the result.
+    pub incomplete: Vec<u32>,
 }
+
+/// What stands in for a missing field, in a form that passes every check.
+const STAND_INS: [(&str, &str); 4] = [
+    ("tenantId", "00000000-0000-0000-0000-000000000000"),
+    ("policy", "Observe"),
+    ("ownerId", "missing"),
+    ("serialNumber", "MISSING-SERIAL"),
+];
 
 /// Fields that keep, clear or set a value of the tenant.
 const THREE_VALUED: [&str; 4] = ["groupTag", "userPrincipalName", "addressableUserName", "displayName"];
@@ -51,48 +65,51 @@ fn object(
     source: &Source<'_>,
     out: &mut Findings,
 ) -> bool {
-    let place = head(node);
+    let (place, start) = (head(node), node.span.start);
     let Data::Map(entries) = &mut node.data else {
         wrong_type(node, "a map of fields", name, source, out);
         return false;
     };
+    let mut lost: Vec<String> = Vec::new();
     entries.retain_mut(|entry| {
         let Some((_, shape)) = fields.iter().find(|(field, _)| *field == entry.key) else {
             if !matches!(entry.value.data, Data::Broken) {
-                out.problems.push(unknown(&entry.key, entry.key_span, fields, name, source));
+                let (problem, meant) = unknown(&entry.key, entry.key_span, fields, name, source);
+                out.problems.push(problem);
+                lost.extend(meant);
             }
             return false;
         };
-        if is_null(&entry.value) {
+        let kept = if is_null(&entry.value) {
             out.problems.push(null(&entry.key, entry.key_span, source));
-            return false;
-        }
-        let kept = walk(&mut entry.value, shape, &entry.key, source, out);
+            false
+        } else {
+            walk(&mut entry.value, shape, &entry.key, source, out)
+        };
         if !kept {
-            // It was there, so it is not reported as missing below.
-            entry.value.data = Data::Broken;
+            lost.push(entry.key.to_string());
         }
-        true
+        kept
     });
+    out.lost.extend(lost.iter().map(|field| (start, field.clone())));
     let mut whole = true;
-    for field in required {
-        match entries.iter().find(|entry| entry.key == *field) {
-            Some(entry) if matches!(entry.value.data, Data::Broken) => whole = false,
-            Some(_) => {}
-            None => {
-                whole = false;
-                // A null was reported already and taken out: one word is enough.
-                let said = out.problems.iter().any(|problem| {
-                    problem.code == "null" && problem.places[0].place.line >= place.line && problem.message.contains(&format!("`{field}`"))
-                });
-                if !said {
-                    let message = format!("`{field}` is missing in `{name}`");
-                    out.problems.push(Problem::error("missing-field", message, source.spot(place)).hint(format!("add `{field}: …`")));
-                }
-            }
+    for field in required.iter().filter(|field| !entries.iter().any(|entry| entry.key == **field)).collect::<Vec<_>>() {
+        // What was there and could not stay was spoken of already.
+        if !lost.contains(field) {
+            let message = format!("`{field}` is missing in `{name}`");
+            let problem = Problem::error("missing-field", message, source.spot(place));
+            out.problems.push(problem.hint(format!("add `{field}: …`")));
+        }
+        out.incomplete.push(start);
+        match STAND_INS.iter().find(|(name, _)| name == field) {
+            Some((name, text)) => entries.push(Entry {
+                key: (*name).into(),
+                key_span: place,
+                value: Node { span: place, data: Data::Scalar { text: (*text).into(), plain: false } },
+            }),
+            None => whole = false,
         }
     }
-    entries.retain(|entry| !matches!(entry.value.data, Data::Broken));
     whole
 }
 
@@ -109,14 +126,22 @@ fn null(field: &str, at: Span, source: &Source<'_>) -> Problem {
     Problem::error("null", format!("`{field}` has no value"), source.spot(at)).hint(hint)
 }
 
-fn unknown(key: &str, at: Span, fields: &[(String, Shape)], name: &str, source: &Source<'_>) -> Problem {
+/// The problem, and the field that was perhaps meant.
+fn unknown(
+    key: &str,
+    at: Span,
+    fields: &[(String, Shape)],
+    name: &str,
+    source: &Source<'_>,
+) -> (Problem, Option<String>) {
     let names: Vec<&str> = fields.iter().map(|(field, _)| field.as_str()).collect();
     let message = format!("`{name}` has no field `{}`", show(key));
-    Problem::error("unknown-field", message, source.spot(at)).hint(suggestion(key, &names))
+    let problem = Problem::error("unknown-field", message, source.spot(at)).hint(suggestion(key, &names));
+    (problem, near(key, &names).map(str::to_owned))
 }
 
-/// The field that was perhaps meant, else the fields there are.
-pub(super) fn suggestion(key: &str, names: &[&str]) -> String {
+/// The word that was perhaps meant.
+pub(super) fn near<'n>(key: &str, names: &[&'n str]) -> Option<&'n str> {
     let lower = key.to_ascii_lowercase();
     let same = names.iter().find(|name| name.to_ascii_lowercase() == lower).copied();
     let starts = || {
@@ -124,7 +149,12 @@ pub(super) fn suggestion(key: &str, names: &[&str]) -> String {
         names.iter().find(longer).copied()
     };
     let close = || similar::get_close_matches(key, names, 1, 0.7).first().copied();
-    match same.or_else(starts).or_else(close) {
+    same.or_else(starts).or_else(close)
+}
+
+/// The field that was perhaps meant, else the fields there are.
+pub(super) fn suggestion(key: &str, names: &[&str]) -> String {
+    match near(key, names) {
         Some(name) => format!("did you mean `{name}`?"),
         None if names.is_empty() => "nothing may stand here".to_owned(),
         None => format!("the fields here are {}", quoted(names)),
@@ -151,7 +181,8 @@ fn list(
     };
     let count = nodes.len();
     if count < min || count > max {
-        let rule = if count > max { format!("at most {max} are allowed") } else { format!("at least {min} are needed") };
+        let rule =
+            if count > max { format!("at most {max} are allowed") } else { format!("at least {min} are needed") };
         let place = nodes.get(max.min(count)).map_or(span, head);
         let problem = Problem::error("list-size", format!("`{name}` has {count} entries, {rule}"), source.spot(place));
         out.problems.push(if count > max { problem.hint("split it into several documents") } else { problem });
@@ -198,9 +229,9 @@ fn text(node: &mut Node<'_>, shape: &TextShape, name: &str, source: &Source<'_>,
         }
         let message = format!("`{}` is not a value of `{name}`", show(text));
         let names: Vec<&str> = shape.choices.iter().map(String::as_str).collect();
-        let hint = match suggestion(text, &names) {
-            near if near.starts_with("did you mean") => near,
-            _ => format!("one of {}", quoted(&names)),
+        let hint = match near(text, &names) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("one of {}", quoted(&names)),
         };
         out.problems.push(Problem::error("not-a-choice", message, source.spot(node.span)).hint(hint));
         return false;

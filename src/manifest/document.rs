@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::check::{Findings, head, suggestion, walk};
+use super::check::{Findings, head, near, suggestion, walk};
 use super::files::{File, Resolver, Root, read};
 use super::problem::{Problem, Source, is_raw_hash, show};
 use super::shape;
@@ -52,11 +52,20 @@ pub(super) struct Group {
     pub kind: Kind,
     pub named: Option<Named>,
     pub namespace: String,
-    pub tenant_ref: Option<(String, Span)>,
+    pub tenant_ref: TenantRef,
     /// Where to point at for the document as a whole.
     pub span: Span,
     /// Its claims among those of the file.
     pub claims: Range<usize>,
+}
+
+/// Which tenant a document is about.
+pub(super) enum TenantRef {
+    Named(String, Span),
+    /// It says nothing: the only tenant there is.
+    Only,
+    /// It says something that was reported.
+    Broken,
 }
 
 /// Reads one file. `index` is the file's place in the table of files.
@@ -131,7 +140,8 @@ impl FileReader<'_> {
         let text = |key: &str| node.get(key).and_then(Node::text);
         let (api, kind) = (text("apiVersion"), text("kind"));
         let known = kind.and_then(Kind::parse);
-        let of_ours = api.is_some_and(|api| api == GROUP || api.strip_prefix(GROUP).is_some_and(|rest| rest.starts_with('/')));
+        let of_ours =
+            api.is_some_and(|api| api == GROUP || api.strip_prefix(GROUP).is_some_and(|rest| rest.starts_with('/')));
         match (api, known) {
             (Some(API_VERSION), Some(kind)) => Some(Ok(kind)),
             (None, Some(kind)) => {
@@ -148,9 +158,9 @@ impl FileReader<'_> {
                     Some(kind) => format!("there is no kind `{}`", show(kind)),
                     None => "this document has no `kind`".to_owned(),
                 };
-                let hint = match suggestion(kind.unwrap_or_default(), &names) {
-                    near if near.starts_with("did you mean") => near,
-                    _ => format!("the kinds are `{}`", names.join("`, `")),
+                let hint = match near(kind.unwrap_or_default(), &names) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("the kinds are `{}`", names.join("`, `")),
                 };
                 self.error("kind", message, span, hint);
                 Some(Err(()))
@@ -179,6 +189,7 @@ impl FileReader<'_> {
             return;
         };
         let span = spec.key_span;
+        let has_reference = spec.value.get("tenantRef").is_some();
         let mut out = Findings::default();
         let whole = walk(&mut spec.value, shape::spec(kind), "spec", &self.source, &mut out);
         self.content.problems.append(&mut out.problems);
@@ -194,7 +205,11 @@ impl FileReader<'_> {
                     }
                 }
                 let reference = root.get("spec").and_then(|spec| spec.get("tenantRef")).and_then(|r| r.get("name"));
-                let tenant_ref = reference.and_then(|node| Some((node.text()?.to_owned(), node.span)));
+                let tenant_ref = match reference.and_then(|node| Some((node.text()?.to_owned(), node.span))) {
+                    Some((name, span)) => TenantRef::Named(name, span),
+                    None if has_reference => TenantRef::Broken,
+                    None => TenantRef::Only,
+                };
                 self.content.groups.push(Group {
                     kind,
                     namespace: named.as_ref().map(|named| named.namespace.clone()).unwrap_or_default(),
@@ -222,9 +237,11 @@ impl FileReader<'_> {
         let Data::Map(entries) = &mut root.data else { return None };
         for entry in entries.iter().filter(|entry| !FIELDS.contains(&entry.key.as_ref())) {
             let message = format!("`{}` has no field `{}`", kind.name(), show(&entry.key));
-            let near = suggestion(&entry.key, &FIELDS);
             let misplaced = shape::spec(kind).field(&entry.key).is_some();
-            let hint = if misplaced { format!("`{}` belongs under `spec`", entry.key) } else { near };
+            let hint = match misplaced {
+                true => format!("`{}` belongs under `spec`", entry.key),
+                false => suggestion(&entry.key, &FIELDS),
+            };
             self.error("unknown-field", message, entry.key_span, hint);
         }
         let Some(entry) = entries.iter_mut().find(|entry| entry.key == "metadata") else {
@@ -282,7 +299,8 @@ impl FileReader<'_> {
                 key => {
                     let message = format!("`metadata` has no field `{}`", show(key));
                     let near = suggestion(key, &FIELDS[..4]);
-                    out.problems.push(Problem::error("unknown-field", message, self.source.spot(entry.key_span)).hint(near));
+                    out.problems
+                        .push(Problem::error("unknown-field", message, self.source.spot(entry.key_span)).hint(near));
                 }
             }
         }
@@ -317,7 +335,7 @@ impl FileReader<'_> {
             }
         };
         if let Some(named) = named {
-            let tenant = tenant.filter(|_| out.soft.is_empty());
+            let tenant = tenant.filter(|_| out.soft.is_empty() && out.incomplete.is_empty());
             self.content.tenants.push(TenantDocument { named, tenant });
         }
     }
@@ -364,7 +382,7 @@ impl FileReader<'_> {
         if !problems.is_empty() {
             self.fields(node, problems.into_vec(), out);
         }
-        let Some(mut claim) = claim else { return };
+        let Some(mut claim) = claim.filter(|_| !out.incomplete.contains(&node.span.start)) else { return };
         if let Some(hash) = claim.hash.take() {
             claim.hash = self.resolved(hash, node);
         }
@@ -416,7 +434,12 @@ impl FileReader<'_> {
     /// which a better sentence speaks is dropped.
     fn fields(&mut self, node: &Node<'_>, problems: Vec<resource::FieldProblem>, out: &mut Findings) {
         for problem in problems {
-            let span = locate(node, &problem.path);
+            let (span, map) = locate_in(node, &problem.path);
+            let lost =
+                |fields: &[&str]| out.lost.iter().any(|(at, name)| *at == map && fields.contains(&name.as_str()));
+            if ABSENCE.iter().any(|(code, fields)| *code == problem.code && lost(fields)) {
+                continue;
+            }
             out.soft.retain(|(soft, _)| *soft != span);
             let spot = self.source.spot(span);
             self.content.problems.push(Problem::error(problem.code, problem.message, spot).hint_opt(problem.hint));
@@ -465,7 +488,8 @@ impl FileReader<'_> {
             let known = |range: &Range<usize>, spans: &[Span]| {
                 spans.iter().any(|span| range.start < span.end as usize && (span.start as usize) < range.end)
             };
-            let loose: Vec<_> = self.source.secrets().iter().filter(|range| !known(range, &self.hashes)).cloned().collect();
+            let loose: Vec<_> =
+                self.source.secrets().iter().filter(|range| !known(range, &self.hashes)).cloned().collect();
             for range in loose {
                 let span = self.source.span_at(range);
                 self.hash(span);
@@ -479,10 +503,27 @@ fn same(problem: &Problem, span: Span) -> bool {
     problem.places.first().is_some_and(|spot| spot.place.line == span.line && spot.place.column == span.column)
 }
 
+/// Problems that say that one of some fields is not there.
+const ABSENCE: [(&str, &[&str]); 5] = [
+    ("hash-pin-missing", &["sha256"]),
+    ("hash-ref-one-of", &["file", "csv", "env", "secretKeyRef", "keyVaultSecret"]),
+    ("auth-type", &["type", "read", "write"]),
+    ("auth-member-missing", &["clientId"]),
+    ("addressable-user-name-alone", &["userPrincipalName"]),
+];
+
 /// The place of a field, or of the last part of the way that there is.
 fn locate(node: &Node<'_>, path: &FieldPath) -> Span {
-    let (mut node, mut span) = (node, head(node));
+    locate_in(node, path).0
+}
+
+/// The same, and the start of the innermost map on the way.
+fn locate_in(node: &Node<'_>, path: &FieldPath) -> (Span, u32) {
+    let (mut node, mut span, mut map) = (node, head(node), node.span.start);
     for segment in &path.0 {
+        if matches!(node.data, Data::Map(_)) {
+            map = node.span.start;
+        }
         let next = match (segment, &node.data) {
             (Segment::Field(name), _) => match node.entry(name) {
                 Some(entry) => {
@@ -490,18 +531,21 @@ fn locate(node: &Node<'_>, path: &FieldPath) -> Span {
                     span = if scalar { entry.value.span } else { entry.key_span };
                     &entry.value
                 }
-                None => return span,
+                None => return (span, map),
             },
             (Segment::Index(index), Data::List(items)) => match items.get(*index) {
                 Some(item) => {
                     span = head(item);
                     item
                 }
-                None => return span,
+                None => return (span, map),
             },
-            (Segment::Index(_), _) => return span,
+            (Segment::Index(_), _) => return (span, map),
         };
         node = next;
     }
-    span
+    if matches!(node.data, Data::Map(_)) {
+        map = node.span.start;
+    }
+    (span, map)
 }

@@ -61,7 +61,8 @@ pub(super) struct Found {
 
 /// Finds the manifests under `paths`, each once, sorted by name.
 pub(super) fn find(paths: &[PathBuf]) -> Found {
-    let mut found = Found { files: Vec::new(), root: Root { path: PathBuf::from("."), is_git: false }, problems: vec![] };
+    let mut found =
+        Found { files: Vec::new(), root: Root { path: PathBuf::from("."), is_git: false }, problems: vec![] };
     let mut first = true;
     for path in paths {
         let Ok(real) = path.canonicalize() else {

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use globset::{Glob, GlobMatcher};
 
-use super::document::{FileContent, Group, Named};
+use super::check::near;
+use super::document::{FileContent, Group, Named, TenantRef};
 use super::files::{File, Root, read};
 use super::problem::{Place, Problem, Severity, Source, Spot};
 use super::tree::Span;
@@ -159,49 +160,62 @@ fn twin_tenants(slots: &[Slot], writer: &mut Writer<'_>) {
 /// Gives each group's claims to its tenant. Groups that name none, or one that
 /// is not there, are reported once per cause and not once per document.
 fn assign(contents: Vec<FileContent>, slots: &mut [Slot], writer: &mut Writer<'_>) {
-    let mut by_name: HashMap<(String, String), usize> = HashMap::new();
-    for (index, slot) in slots.iter().enumerate() {
-        by_name.entry((slot.named.namespace.clone(), slot.named.name.clone())).or_insert(index);
-    }
-    let mut unknown: BTreeMap<String, Vec<RawPlace>> = BTreeMap::new();
+    let names: Vec<(String, String)> =
+        slots.iter().map(|slot| (slot.named.namespace.clone(), slot.named.name.clone())).collect();
+    let mut unknown: BTreeMap<(String, String), Vec<RawPlace>> = BTreeMap::new();
     let mut without: Vec<RawPlace> = Vec::new();
+    let mut target = |group: &Group, file: u32| match &group.tenant_ref {
+        TenantRef::Named(name, span) => {
+            let found = find(&names, &group.namespace, name);
+            if found.is_none() {
+                unknown.entry((name.clone(), group.namespace.clone())).or_default().push(raw(file, *span));
+            }
+            found
+        }
+        TenantRef::Only if names.len() == 1 => Some(0),
+        TenantRef::Only => {
+            without.push(raw(file, group.span));
+            None
+        }
+        TenantRef::Broken => None,
+    };
+    let groups = contents.iter().flat_map(|content| content.groups.iter().map(|group| (group, content.index)));
+    let targets: Vec<(Option<usize>, usize)> =
+        groups.map(|(group, file)| (target(group, file), group.claims.len())).collect();
+    // Growing step by step would hold a fleet of a million nearly twice.
+    for (index, slot) in slots.iter_mut().enumerate() {
+        let count = targets.iter().filter(|(target, _)| *target == Some(index)).map(|(_, count)| count).sum();
+        slot.claims.reserve_exact(count);
+        slot.places.reserve_exact(count);
+    }
+    let mut targets = targets.into_iter();
     for mut content in contents {
-        let groups = std::mem::take(&mut content.groups);
         let mut claims = std::mem::take(&mut content.claims).into_iter();
-        for group in groups {
+        for group in &content.groups {
             let claims = claims.by_ref().take(group.claims.len());
-            let slot = match &group.tenant_ref {
-                Some((name, span)) => {
-                    let found = by_name.get(&(group.namespace.clone(), name.clone())).copied();
-                    if found.is_none() {
-                        unknown.entry(name.clone()).or_default().push(raw(content.index, *span));
-                    }
-                    found
-                }
-                None if slots.len() == 1 => Some(0),
-                None => {
-                    without.push(raw(content.index, group.span));
-                    None
-                }
-            };
-            match slot {
-                Some(slot) => take(&mut slots[slot], claims, &group, &content),
-                None => claims.for_each(drop),
+            match targets.next() {
+                Some((Some(slot), _)) => take(&mut slots[slot], claims, group, &content),
+                _ => claims.for_each(drop),
             }
         }
     }
-    let names: Vec<&str> = slots.iter().map(|slot| slot.named.name.as_str()).collect();
-    for (name, places) in unknown {
+    for ((name, namespace), places) in unknown {
         let message = format!("there is no AutopilotTenant `{name}`{}", more(&places));
-        let hint = match names.as_slice() {
-            [] => "declare it, or name the path where it is declared".to_owned(),
-            names => match super::check::suggestion(&name, names) {
-                near if near.starts_with("did you mean") => near,
-                _ => format!("the tenants here are `{}`", names.join("`, `")),
-            },
+        let elsewhere = names.iter().find(|(other, same)| *same == name && *other != namespace);
+        let others: Vec<&str> = names.iter().map(|(_, name)| name.as_str()).collect();
+        let hint = match (elsewhere, near(&name, &others)) {
+            (Some((other, _)), _) => {
+                format!(
+                    "there is one in namespace `{other}`; a tenant is looked for in the device's own, `{namespace}`"
+                )
+            }
+            (None, Some(near)) => format!("did you mean `{near}`?"),
+            (None, None) if others.is_empty() => "declare it, or name the path where it is declared".to_owned(),
+            (None, None) => format!("the tenants here are `{}`", others.join("`, `")),
         };
         writer.error("unknown-tenant", message, &places, hint);
     }
+    let names: Vec<&str> = names.iter().map(|(_, name)| name.as_str()).collect();
     if !without.is_empty() {
         let count = without.len();
         let documents = if count == 1 { "this document names".to_owned() } else { format!("{count} documents name") };
@@ -219,10 +233,22 @@ fn assign(contents: Vec<FileContent>, slots: &mut [Slot], writer: &mut Writer<'_
     }
 }
 
+/// A tenant in the device's own namespace. A document without a namespace goes
+/// wherever kubectl's context points, so it matches any, if only one.
+fn find(tenants: &[(String, String)], namespace: &str, name: &str) -> Option<usize> {
+    let named = |(_, (_, other)): &(usize, &(String, String))| other == name;
+    let exact = tenants.iter().enumerate().filter(named).find(|(_, (other, _))| other == namespace);
+    if let Some((index, _)) = exact {
+        return Some(index);
+    }
+    let open = |(_, (other, _)): &(usize, &(String, String))| other.is_empty() || namespace.is_empty();
+    let mut open = tenants.iter().enumerate().filter(named).filter(open);
+    let (index, _) = open.next()?;
+    open.next().is_none().then_some(index)
+}
+
 fn take(slot: &mut Slot, claims: impl Iterator<Item = Claim>, group: &Group, content: &FileContent) {
     let places: Range<usize> = group.claims.clone();
-    slot.claims.reserve(group.claims.len());
-    slot.places.reserve(group.claims.len());
     for (mut claim, (line, column)) in claims.zip(&content.places[places]) {
         claim.origin = Origin(u32::try_from(slot.places.len()).unwrap_or(u32::MAX));
         slot.claims.push(claim);
@@ -231,13 +257,7 @@ fn take(slot: &mut Slot, claims: impl Iterator<Item = Claim>, group: &Group, con
 }
 
 /// The checks within a tenant, and the fleet if the tenant itself is sound.
-fn fleet(
-    slot: Slot,
-    names: &Arc<[File]>,
-    paths: &[String],
-    root: &Root,
-    writer: &mut Writer<'_>,
-) -> Option<Fleet> {
+fn fleet(slot: Slot, names: &Arc<[File]>, paths: &[String], root: &Root, writer: &mut Writer<'_>) -> Option<Fleet> {
     let Slot { tenant, mut claims, places, named, .. } = slot;
     duplicate_ids(&claims, &places, writer);
     let Some((tenant, spec)) = tenant else {

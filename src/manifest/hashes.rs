@@ -30,7 +30,7 @@ const MAX_CSV_BYTES: u64 = capture::csv::MAX_BYTES as u64;
 /// asked for.
 pub struct Hashes {
     root: PathBuf,
-    tables: Mutex<HashMap<PathBuf, Arc<OnceLock<Result<Table, HashError>>>>>,
+    tables: Mutex<HashMap<PathBuf, Arc<Slot>>>,
 }
 
 impl std::fmt::Debug for Hashes {
@@ -38,6 +38,9 @@ impl std::fmt::Debug for Hashes {
         f.debug_struct("Hashes").field("root", &self.root).finish_non_exhaustive()
     }
 }
+
+/// Filled by whoever asks first; others wait for it, and only for it.
+type Slot = OnceLock<Result<Table, HashError>>;
 
 /// A CSV without its hashes.
 struct Table {
@@ -229,8 +232,7 @@ fn unusable(path: &Path, reason: &impl std::fmt::Display) -> HashError {
 #[must_use]
 pub fn check_hashes(fleet: &Fleet, hashes: &Hashes) -> Vec<Problem> {
     let claims = fleet.desired.claims();
-    let read: Vec<Result<Vec<(KeyKind, IdentityKey)>, (Severity, String)>> =
-        claims.par_iter().map(|claim| identity(claim, hashes)).collect();
+    let read: Vec<Result<Keys, (Severity, String)>> = claims.par_iter().map(|claim| identity(claim, hashes)).collect();
     let mut problems = Vec::new();
     let mut seen: HashMap<&IdentityKey, usize> = HashMap::new();
     for (at, result) in read.iter().enumerate() {
@@ -258,9 +260,12 @@ pub fn check_hashes(fleet: &Fleet, hashes: &Hashes) -> Vec<Problem> {
     problems
 }
 
+/// What identifies the hardware, strongest first.
+type Keys = Vec<(KeyKind, IdentityKey)>;
+
 /// What the claim's hash says about the hardware; nothing where there is no
 /// hash, or it can only be read elsewhere.
-fn identity(claim: &Claim, hashes: &Hashes) -> Result<Vec<(KeyKind, IdentityKey)>, (Severity, String)> {
+fn identity(claim: &Claim, hashes: &Hashes) -> Result<Keys, (Severity, String)> {
     let Some(reference) = &claim.hash else { return Ok(Vec::new()) };
     match &reference.location {
         HashLocation::SecretKeyRef { .. } | HashLocation::KeyVaultSecret { .. } => return Ok(Vec::new()),

@@ -346,7 +346,8 @@ mod tests {
 
     #[test]
     fn wrapped_hashes_are_known_as_text() {
-        let wrapped: Vec<String> = hash().as_bytes().chunks(60).map(|c| String::from_utf8(c.to_vec()).unwrap()).collect();
+        let wrapped: Vec<String> =
+            hash().as_bytes().chunks(60).map(|c| String::from_utf8(c.to_vec()).unwrap()).collect();
         assert!(is_raw_hash(&wrapped.join("\n")));
         assert!(!is_raw_hash(&"lorem ipsum ".repeat(40)));
     }

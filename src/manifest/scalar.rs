@@ -46,7 +46,11 @@ fn number(text: &str) -> Plain {
         _ => {}
     }
     // Most serial numbers end here: a letter that no number has.
-    if text.bytes().any(|b| b.is_ascii_alphabetic() && !b.is_ascii_hexdigit() && !matches!(b, b'x' | b'X' | b'o' | b'O' | b'T' | b't' | b'Z' | b'z')) {
+    if text.bytes().any(|b| {
+        b.is_ascii_alphabetic()
+            && !b.is_ascii_hexdigit()
+            && !matches!(b, b'x' | b'X' | b'o' | b'O' | b'T' | b't' | b'Z' | b'z')
+    }) {
         return Plain::Text;
     }
     if is_timestamp(text) {
@@ -164,7 +168,21 @@ mod tests {
 
     #[test]
     fn serial_numbers_of_vendors_stay_text() {
-        for text in ["5CG4251XYZ", "PF4T9K2L", "1234-5678-9012", "0012345A9", "E", "nO", "1e", "0xZZ", "+", "-", "1-2", "5CD0", "10:30"] {
+        for text in [
+            "5CG4251XYZ",
+            "PF4T9K2L",
+            "1234-5678-9012",
+            "0012345A9",
+            "E",
+            "nO",
+            "1e",
+            "0xZZ",
+            "+",
+            "-",
+            "1-2",
+            "5CD0",
+            "10:30",
+        ] {
             check(text, Plain::Text);
         }
     }

@@ -13,12 +13,22 @@ use crate::resource::{self, Kind};
 /// What may stand at one place.
 #[derive(Debug)]
 pub(super) enum Shape {
-    Object { fields: Vec<(String, Shape)>, required: Vec<String> },
+    Object {
+        fields: Vec<(String, Shape)>,
+        required: Vec<String>,
+    },
     /// Any keys, values of text.
     Words,
-    List { items: Box<Shape>, min: usize, max: usize },
+    List {
+        items: Box<Shape>,
+        min: usize,
+        max: usize,
+    },
     Text(TextShape),
-    Integer { min: i64, max: i64 },
+    Integer {
+        min: i64,
+        max: i64,
+    },
     Bool,
 }
 
@@ -63,7 +73,9 @@ impl Shape {
             },
             Some("string") => Self::Text(TextShape {
                 choices: words(&schema["enum"]),
-                pattern: schema["pattern"].as_str().map(|text| Regex::new(text).expect("patterns of the schema are legal")),
+                pattern: schema["pattern"]
+                    .as_str()
+                    .map(|text| Regex::new(text).expect("patterns of the schema are legal")),
                 min: size("minLength").unwrap_or(0),
                 max: size("maxLength").unwrap_or(usize::MAX),
             }),

@@ -28,7 +28,10 @@ pub struct Node<'s> {
 
 #[derive(Debug, Clone)]
 pub enum Data<'s> {
-    Scalar { text: Cow<'s, str>, plain: bool },
+    Scalar {
+        text: Cow<'s, str>,
+        plain: bool,
+    },
     List(Vec<Node<'s>>),
     Map(Vec<Entry<'s>>),
     /// Something already reported stood here; nobody reports it again.
@@ -216,7 +219,12 @@ impl<'s> Reader<'s> {
             }
             Event::Alias(id) => return Ok(self.alias(id, span)),
             Event::UnresolvedAlias(name) => {
-                self.mistake("unknown-anchor", span, format!("there is no anchor `{}`", super::problem::show(&name)), None);
+                self.mistake(
+                    "unknown-anchor",
+                    span,
+                    format!("there is no anchor `{}`", super::problem::show(&name)),
+                    None,
+                );
                 (Data::Broken, 1, 0)
             }
             _ => {

@@ -112,9 +112,7 @@ pub fn vault_problem(url: &str, cloud: Option<Cloud>, vaults: &[String]) -> Opti
     let Some(host) = vault_host(url) else {
         return Some("a vault is written like `https://name.vault.azure.net`".into());
     };
-    let fits = |suffix: &str| {
-        host.strip_suffix(suffix).is_some_and(|label| !label.is_empty() && !label.contains('.'))
-    };
+    let fits = |suffix: &str| host.strip_suffix(suffix).is_some_and(|label| !label.is_empty() && !label.contains('.'));
     if !VAULT_SUFFIXES.iter().any(|(of, suffix)| cloud.is_none_or(|cloud| cloud == *of) && fits(suffix)) {
         return Some(format!("`{host}` is not a Key Vault of this tenant's cloud"));
     }
@@ -125,10 +123,11 @@ pub fn vault_problem(url: &str, cloud: Option<Cloud>, vaults: &[String]) -> Opti
     (!listed).then(|| format!("`{host}` does not stand in the tenant's `vaults`"))
 }
 
-/// The reference as the core knows it; a path stays as it was written.
-/// `None` after a problem that leaves no place to read from.
+/// The reference as the core knows it; a path stays as it was written. `None`
+/// after any problem: what may not be read is not even looked at.
 pub(super) fn check(spec: &HardwareHashRef, problems: &mut Problems) -> Option<HashRef> {
     const AT: &str = "hardwareHashRef";
+    let before = problems.len();
     let pin = spec.sha256.as_deref().and_then(HashDigest::parse);
     if spec.sha256.is_some() && pin.is_none() {
         problems.push(&[AT, "sha256"], "hash-pin", "`sha256` is not a SHA-256: 64 hex digits");
@@ -198,7 +197,7 @@ pub(super) fn check(spec: &HardwareHashRef, problems: &mut Problems) -> Option<H
         Some(HashCheck::Trust) => model::HashCheck::Trust,
         Some(HashCheck::Decode) | None => model::HashCheck::Decode,
     };
-    Some(HashRef { location, pin, check })
+    (problems.len() == before).then_some(HashRef { location, pin, check })
 }
 
 fn check_pin_needed(spec: &HardwareHashRef, location: &HashLocation, problems: &mut Problems) {

@@ -90,6 +90,11 @@ impl Problems {
     }
 
     #[must_use]
+    pub fn len(&self) -> usize {
+        self.found.len()
+    }
+
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.found.is_empty()
     }

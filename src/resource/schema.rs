@@ -179,15 +179,3 @@ fn for_editors(schema: &mut Value) {
         _ => {}
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dump() {
-        for (kind, crd) in crds() {
-            println!("{}\n{}", kind.name(), serde_yaml::to_string(crd).unwrap());
-        }
-    }
-}
