@@ -1,1 +1,106 @@
-//! What collectors write (base64, CSV dialects, OA3.xml) to hashes.
+//! What collectors write (base64 text, OA3.xml, CSV in all its dialects) to
+//! hardware hashes. Pure functions over bytes: no file is opened here.
+//!
+//! Errors name files' lines and kinds of trouble, never content: the bytes
+//! are the credential that registers a device.
+
+use jiff::Timestamp;
+
+use crate::model::hash::{Finding, Severity, checks};
+use crate::model::{HardwareHash, HashCheck, HashDigest, HashError, SerialNumber};
+
+pub mod csv;
+pub mod file;
+pub mod text;
+
+pub use self::csv::{CsvEntry, CsvIndex, CsvTable, Found, HashCell, csv};
+pub use self::file::{HashFile, file};
+pub use self::text::{Encoding, text};
+pub use crate::model::hash::looks_like_hash;
+
+/// Why there is no hash in a capture. Never repeats content.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CaptureError {
+    #[error("the file is empty")]
+    Empty,
+    #[error("the file has {bytes} bytes, more than the {limit} that are read here")]
+    TooLarge { bytes: usize, limit: usize },
+    #[error(transparent)]
+    Text(#[from] crate::model::hash::TextError),
+    #[error("this is a CSV with columns, not a single hash; name it with `csv:` so that a row is chosen by serial")]
+    IsCsv,
+    #[error("this is an oa3tool report, which shows a hash taken apart; use the OA3.xml that holds the hash itself")]
+    IsReport,
+    #[error("the XML has a fault on line {line}; collect the file again")]
+    Xml { line: u32 },
+    #[error("the XML is cut short; collect the file again or copy it whole")]
+    XmlCutShort,
+    #[error("the XML has {count} `HardwareHash` elements, there must be exactly one")]
+    XmlHashes { count: usize },
+    #[error("no row has a hardware hash; is this a collector's CSV?")]
+    NoRows,
+    #[error("line {line}: the quotation marks do not come in pairs; correct or remove them")]
+    OpenQuote { line: u64 },
+    #[error("line {line}: {error}")]
+    Row { line: u64, error: crate::model::hash::TextError },
+    #[error("line {line}: the row has no hardware hash")]
+    RowWithoutHash { line: u64 },
+    #[error("line {line}: the file changed while it was read; run again")]
+    Changed { line: u64 },
+    #[error("no row is for serial `{serial}` ({rows}); collect that device again, or correct the serial")]
+    NotFound { serial: SerialNumber, rows: String },
+    #[error("lines {lines} are all for serial `{serial}`, but of different devices; keep one of them")]
+    Ambiguous { serial: SerialNumber, lines: String },
+}
+
+impl From<CaptureError> for HashError {
+    fn from(error: CaptureError) -> Self {
+        Self::Unusable(error.to_string())
+    }
+}
+
+/// Checks one hash before it is sent: it has the pin, decodes, passes the
+/// checks, and holds the declared serial. Returns the warnings.
+///
+/// With [`HashCheck::Trust`] only the pin counts, and there must be one.
+/// `now` is for captures from the future; without it they pass.
+///
+/// # Errors
+/// [`HashError::Unusable`] with everything that is wrong in one sentence.
+pub fn usable(
+    hash: &HardwareHash,
+    serial: &SerialNumber,
+    pin: Option<&HashDigest>,
+    check: HashCheck,
+    now: Option<Timestamp>,
+) -> Result<Vec<Finding>, HashError> {
+    let unusable = |reason: String| Err(HashError::Unusable(reason));
+    let digest = hash.digest();
+    if let Some(pin) = pin.filter(|pin| **pin != digest) {
+        return unusable(format!(
+            "the hash has the digest {digest}, the pin says {pin}: it was replaced; compare both, then correct `sha256`"
+        ));
+    }
+    if check == HashCheck::Trust {
+        return match pin {
+            Some(_) => Ok(Vec::new()),
+            None => unusable("`hashCheck: Trust` needs a pin; add `sha256`".into()),
+        };
+    }
+    let decoded = match hash.decode() {
+        Ok(decoded) => decoded,
+        Err(error) => return unusable(error.to_string()),
+    };
+    let (mut errors, warnings): (Vec<_>, Vec<_>) =
+        checks(&decoded, now).into_iter().partition(|finding| finding.severity == Severity::Error);
+    if let Some(inside) = decoded.serial().filter(|inside| inside.key() != serial.key()) {
+        errors.push(Finding::error(
+            "other-serial",
+            format!("the hash is that of serial `{inside}`, declared is `{serial}`: swapped rows or files?"),
+        ));
+    }
+    if errors.is_empty() {
+        return Ok(warnings);
+    }
+    unusable(errors.into_iter().map(|finding| finding.message).collect::<Vec<_>>().join("; "))
+}

@@ -1,1 +1,54 @@
-//! Typed Graph operations over `Transport`; login; the budget.
+//! Microsoft Graph, as far as Windows Autopilot needs it: typed operations
+//! over a [`Transport`](crate::transport::Transport), login, and the budget.
+//!
+//! [`Graph`] reads, [`GraphWriter`] writes. Below them: `client` (one request
+//! as often as it takes), `listing` (pages), `batch` (twenty at once), [`pace`]
+//! (the budget), [`wire`] (Microsoft's shapes), [`error`]. No decisions about
+//! devices live here.
+
+mod batch;
+mod client;
+pub mod endpoints;
+pub mod error;
+mod http;
+mod listing;
+pub mod login;
+pub mod pace;
+mod reader;
+mod records;
+pub mod wire;
+mod writer;
+
+use jiff::SignedDuration;
+
+pub use client::Budget;
+pub use endpoints::{Cloud, EndpointError, Endpoints};
+pub use error::{ErrorKind, GraphError};
+pub use http::Http;
+pub use login::{Auth, AuthKind, Credential, Declared, Login, LoginError};
+pub use reader::Graph;
+pub use records::{Fields, ImportRecord, ImportRow, ImportState, Organization, Write};
+pub use writer::GraphWriter;
+
+/// What a reader needs to be granted.
+const READ_SCOPE: &str = "DeviceManagementServiceConfig.Read.All";
+/// What a writer needs to be granted.
+const WRITE_SCOPE: &str = "DeviceManagementServiceConfig.ReadWrite.All";
+
+const USER_AGENT: &str = concat!("apgit/", env!("CARGO_PKG_VERSION"));
+
+/// How long to insist.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The longest time that one request (or one part of a batch) may take
+    /// from its first attempt on, waits included.
+    pub patience: SignedDuration,
+    /// The most attempts of one request, those that a 429 ended not counted.
+    pub attempts: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { patience: SignedDuration::from_mins(10), attempts: 8 }
+    }
+}

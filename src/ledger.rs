@@ -1,1 +1,10 @@
-//! What we have applied (ledger) and what is under way (journal).
+//! The documents that outlive a run. Here: the journal, what is under way. It
+//! knows nothing of Graph, and its stores sit in their own files.
+
+mod file;
+mod journal;
+
+pub use file::FileJournal;
+pub use journal::{
+    Entry, ImportFact, ImportState, Journal, JournalError, JournalStore, Memory, PendingUpdate, UpdateEnd,
+};

@@ -1,1 +1,129 @@
 //! Text to located trees to claims and located problems.
+//!
+//! [`load`] is the road: folders are walked, each file becomes trees, each
+//! tree is checked against the schema of its kind and turned into the resource
+//! type, whose own checks make claims; then all files are held against each
+//! other. Every problem of every file comes out of one run. Graph and clusters
+//! are not known here.
+
+mod check;
+mod document;
+mod files;
+mod fleet;
+mod hashes;
+mod problem;
+mod scalar;
+mod shape;
+mod tree;
+mod value;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+pub use hashes::{Hashes, check_hashes};
+pub use problem::{Excerpt, HIDDEN, Place, Problem, Severity, Spot};
+
+use crate::model::{Desired, Origin};
+use crate::resource::AutopilotTenantSpec;
+
+/// What was declared, and everything that is wrong with it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// One per tenant without problems of its own, in the order of the files.
+    /// Only to be acted on when no problem is an error.
+    pub fleets: Vec<Fleet>,
+    /// Sorted by place.
+    pub problems: Vec<Problem>,
+    /// Documents of other kinds, left alone.
+    pub skipped: usize,
+    /// Files that were read.
+    pub files: usize,
+    /// Documents in them, ours and others.
+    pub documents: usize,
+}
+
+impl Loaded {
+    /// True if nothing may be done with the fleets.
+    #[must_use]
+    pub fn has_errors(&self) -> bool {
+        self.problems.iter().any(|problem| problem.severity == Severity::Error)
+    }
+
+    /// Declared devices in all fleets.
+    #[must_use]
+    pub fn devices(&self) -> usize {
+        self.fleets.iter().map(|fleet| fleet.desired.claims().len()).sum()
+    }
+}
+
+/// One tenant with its declared devices.
+#[derive(Debug)]
+pub struct Fleet {
+    pub desired: Desired,
+    /// How to reach the tenant: auth, endpoints, cloud, vaults.
+    pub tenant: AutopilotTenantSpec,
+    /// Where each claim stands.
+    pub places: Places,
+    /// The repository's root, with symbolic links resolved. Paths of hash
+    /// references start here.
+    pub root: PathBuf,
+}
+
+/// Where claims stand, by their origin. Twelve bytes each.
+#[derive(Debug, Clone)]
+pub struct Places {
+    files: Arc<[files::File]>,
+    places: Vec<fleet::RawPlace>,
+}
+
+impl Places {
+    /// The place of a claim's serial number. `None` for an origin that is not
+    /// of this fleet.
+    #[must_use]
+    pub fn get(&self, origin: Origin) -> Option<Place> {
+        let raw = self.places.get(origin.0 as usize)?;
+        let file = self.files.get(raw.file as usize)?;
+        Some(Place { file: file.name.clone(), line: raw.line, column: raw.column })
+    }
+}
+
+/// Reads all manifests under `paths` (files or folders). Files are read in
+/// parallel; the result does not depend on the order in which they finish.
+#[must_use]
+pub fn load(paths: &[PathBuf]) -> Loaded {
+    let found = files::find(paths);
+    let mut problems = found.problems;
+    let mut contents: Vec<_> = found
+        .files
+        .par_iter()
+        .enumerate()
+        .map(|(index, file)| document::load(file, u32::try_from(index).unwrap_or(u32::MAX), &found.root))
+        .collect();
+    for content in &mut contents {
+        problems.append(&mut content.problems);
+    }
+    let documents = contents.iter().map(|content| content.documents).sum();
+    let skipped = contents.iter().map(|content| content.skipped).sum();
+    let fleets = fleet::assemble(contents, &found.files, &found.root, &mut problems);
+    sort(&mut problems);
+    Loaded { fleets, problems, skipped, files: found.files.len(), documents }
+}
+
+/// By place, then by what is wrong: the same order in every run.
+pub fn sort(problems: &mut [Problem]) {
+    problems.sort_by(|a, b| {
+        let key = |problem: &Problem| problem.places.first().map(|spot| spot.place.clone());
+        (key(a), a.code, &a.message).cmp(&(key(b), b.code, &b.message))
+    });
+}
+
+/// The documents of a text as the JSON that `kubectl` would send for them. For
+/// whoever holds the two doors against each other.
+#[must_use]
+pub fn as_kubectl_sends(text: &str) -> Vec<serde_json::Value> {
+    let mut documents = Vec::new();
+    tree::documents(text, |node, _| documents.push(value::to_json(&node)));
+    documents
+}

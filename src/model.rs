@@ -3,6 +3,7 @@
 
 pub mod claim;
 pub mod device;
+pub mod field;
 pub mod hash;
 pub mod hash_ref;
 pub mod ids;
@@ -10,6 +11,7 @@ pub mod text;
 
 pub use claim::{AdoptionPolicy, Claim, DeletionPolicy, Desired, Limits, Origin, Policy, Scope, Tenant, Want};
 pub use device::{Coverage, Device, EnrollmentState, Observed, SyncState};
+pub use field::{Field, FieldChange};
 pub use hash::{HardwareHash, HashDigest};
 pub use hash_ref::{HashCheck, HashError, HashLocation, HashRef, HashSource};
 pub use ids::{ImportId, ImportRecordId, RegistrationId, TenantId};

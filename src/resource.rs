@@ -1,1 +1,49 @@
 //! The declared kinds as plain data (serde, schemars, kube) and their checks.
+//!
+//! One set of types is the file format, the Kubernetes schema and the editor's
+//! schema. What a schema cannot say (exactly one of, parsers of `model::text`)
+//! stands in the checks here, so that both doors apply the same rules. No
+//! files, no spans, no cluster: a problem names a field by its path.
+
+mod auth;
+mod device;
+mod device_set;
+mod hash_ref;
+mod problem;
+mod schema;
+mod status;
+mod tenant;
+
+pub use auth::{Auth, AuthType, Identity, SecretKeyRef};
+pub use device::{AdoptionPolicy, AutopilotDevice, AutopilotDeviceSpec, DeletionPolicy, Layer, claim};
+pub use device::{check_device, registration_id};
+pub use device_set::{AutopilotDeviceSet, AutopilotDeviceSetSpec, SetDefaults, SetDevice, check_defaults, claims};
+pub use device_set::{MAX_DEVICES, check_set_device};
+pub use hash_ref::{HardwareHashRef, HashCheck, KeyVaultSecret, is_encrypted, vault_host, vault_problem};
+pub use problem::{FieldPath, FieldProblem, Problems, Segment};
+pub use schema::{Kind, crds, editor_schema, spec_schema};
+pub use status::{Condition, ConditionStatus, Status};
+pub use tenant::{Approval, LedgerSpec, LimitsSpec, OnVanished, Peer, Policy, ScopeSpec, Sync, TagPolicy};
+pub use tenant::{AutopilotTenant, AutopilotTenantSpec, Cloud, Endpoints, HashStorage, tenant};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The API group of every kind. Never renamed: it stands in people's files.
+pub const GROUP: &str = "apgit.dev";
+/// The one version that is served.
+pub const VERSION: &str = "v1alpha1";
+/// What `apiVersion` says.
+pub const API_VERSION: &str = "apgit.dev/v1alpha1";
+
+/// The longest `metadata.name`: it becomes a label value too.
+pub const MAX_NAME: usize = 63;
+
+/// A reference to an object of the same namespace by its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LocalRef {
+    /// `metadata.name` of the object.
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
+}

@@ -1,7 +1,22 @@
 //! The hardware hash: bytes that register a device, and so a secret.
 //!
-//! `Debug` never shows them. The format (container, records, checks) lives in
-//! the files below this one.
+//! `Debug` never shows them. The format lives in the files below this one:
+//! [`text`] (text to bytes), [`container`] (bytes to records), [`record`]
+//! (what each record holds), [`mod@checks`], [`identity`], [`generate`]. What other
+//! programs write around a hash (CSV, XML) belongs to `capture`.
+
+pub mod checks;
+pub mod container;
+pub mod generate;
+pub mod identity;
+pub mod record;
+pub mod text;
+
+pub use checks::{Finding, Severity, checks};
+pub use container::{DecodeError, Decoded};
+pub use identity::{Comparison, Fingerprint, IdentityKey, KeyKind, compare, identity_keys};
+pub use record::{Record, TextField};
+pub use text::{Repair, TextError, looks_like_hash};
 
 use base64::Engine as _;
 use serde::{Deserialize, Serialize};
@@ -25,6 +40,23 @@ impl HardwareHash {
         &self.0
     }
 
+    /// Reads base64 text, and says what had to be repaired in it. Blanks and
+    /// line ends around the text are no part of it.
+    ///
+    /// # Errors
+    /// Says which rule the text breaks and where; never repeats the text.
+    pub fn from_base64(text: &str) -> Result<(Self, Vec<Repair>), TextError> {
+        text::read(text)
+    }
+
+    /// Takes the container apart.
+    ///
+    /// # Errors
+    /// See [`Decoded::from_bytes`].
+    pub fn decode(&self) -> Result<Decoded, DecodeError> {
+        Decoded::from_bytes(&self.0)
+    }
+
     /// The text that `hardwareIdentifier` wants.
     #[must_use]
     pub fn to_base64(&self) -> String {
@@ -33,8 +65,7 @@ impl HardwareHash {
 
     #[must_use]
     pub fn digest(&self) -> HashDigest {
-        let digest = ring::digest::digest(&ring::digest::SHA256, &self.0);
-        HashDigest(digest.as_ref().try_into().expect("SHA-256 has 32 bytes"))
+        HashDigest(sha256(&self.0))
     }
 }
 
@@ -48,14 +79,13 @@ impl HashDigest {
     /// What people see: `sha256:` and 8 hex digits.
     #[must_use]
     pub fn short(&self) -> String {
-        let hex: String = self.0[..4].iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("sha256:{hex}")
+        format!("sha256:{}", hex(&self.0[..4]))
     }
 
     /// All 64 hex digits, for documents that machines read.
     #[must_use]
     pub fn hex(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&self.0)
     }
 
     /// Reads 64 hex digits, with or without `sha256:` before them.
@@ -96,4 +126,19 @@ impl<'de> Deserialize<'de> for HashDigest {
         let text = String::deserialize(deserializer)?;
         Self::parse(&text).ok_or_else(|| serde::de::Error::custom("not a SHA-256 in hex"))
     }
+}
+
+/// Bytes as hex digits, lower case.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("text takes all");
+        text
+    })
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+    digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
 }

@@ -1,1 +1,6 @@
-//! Tests of `cli`.
+//! The command line and what it shows: renderers over hand-made values,
+//! transcripts of the real binary, and the house's own rules.
+
+mod house;
+mod render;
+mod sample;

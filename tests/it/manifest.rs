@@ -1,1 +1,661 @@
-//! Tests of `manifest`.
+//! Manifests through the public door: both doors against one table, what is
+//! drawn, what is found across files, and the generated files.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use apgit::cli::{crds, schema, validate};
+use apgit::manifest::{self, Hashes, Loaded, Severity, check_hashes, load};
+use apgit::model::hash::generate::{Machine, Vendor};
+use apgit::model::{HashLocation, HashSource as _, SerialNumber, Want};
+use apgit::render::problems;
+use apgit::resource::{self, AutopilotDeviceSetSpec, AutopilotDeviceSpec, AutopilotTenantSpec, Kind};
+use serde::Deserialize;
+use serde_json::Value;
+
+const TENANT: &str = "\
+apiVersion: apgit.dev/v1alpha1
+kind: AutopilotTenant
+metadata: {name: contoso}
+spec: {tenantId: 11111111-2222-3333-4444-555555555555, policy: Sync, ownerId: corp-devices}
+";
+
+/// A repository of its own, with a tenant in it.
+struct Repo(tempfile::TempDir);
+
+impl Repo {
+    fn new() -> Self {
+        let repo = Self::bare();
+        repo.write("tenant.yaml", TENANT);
+        repo
+    }
+
+    fn bare() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join(".git")).unwrap();
+        Self(folder)
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+        let path = self.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    fn devices(&self, name: &str, spec: &str) {
+        let stem = name.trim_end_matches(".yaml").replace('/', "-");
+        let head = "apiVersion: apgit.dev/v1alpha1\nkind: AutopilotDeviceSet\n";
+        self.write(name, format!("{head}metadata: {{name: {stem}}}\nspec:\n{spec}"));
+    }
+
+    fn load(&self) -> Loaded {
+        load(&[self.path().to_owned()])
+    }
+}
+
+/// Codes and places, one line each, with paths from the repository.
+fn found(repo: &Repo, loaded: &Loaded) -> String {
+    let mut out = String::new();
+    let root = format!("{}/", repo.path().display());
+    for problem in &loaded.problems {
+        let places: Vec<String> = problem.places.iter().map(|spot| spot.place.to_string().replace(&root, "")).collect();
+        writeln!(out, "{} {}", problem.code, places.join(" ")).unwrap();
+    }
+    out
+}
+
+fn codes(loaded: &Loaded) -> Vec<&str> {
+    let errors = loaded.problems.iter().filter(|problem| problem.severity == Severity::Error);
+    let mut codes: Vec<&str> = errors.map(|problem| problem.code).collect();
+    codes.sort_unstable();
+    codes
+}
+
+fn validated(paths: &[PathBuf]) -> (u8, String, String) {
+    let args = validate::Args { paths: paths.to_vec(), no_hashes: false, json: false };
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let code = validate::run(&args, &mut out, &mut err, false, 120).unwrap();
+    (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+}
+
+// Both doors.
+
+#[derive(Deserialize)]
+struct Case {
+    name: String,
+    yaml: String,
+    #[serde(default)]
+    text: Vec<String>,
+    cluster: Option<String>,
+}
+
+fn cases() -> Vec<Case> {
+    let text = std::fs::read_to_string("tests/data/cases.yaml").unwrap();
+    let mut cases: Vec<Case> = serde_yaml::from_str(&text).unwrap();
+    for case in &mut cases {
+        case.yaml = format!("apiVersion: apgit.dev/v1alpha1\n{}", case.yaml);
+    }
+    cases
+}
+
+#[test]
+fn the_text_door_says_of_each_case_what_the_table_says() {
+    for case in cases() {
+        let repo = if case.yaml.contains("kind: AutopilotTenant") { Repo::bare() } else { Repo::new() };
+        repo.write("case.yaml", &case.yaml);
+        let loaded = repo.load();
+        assert_eq!(codes(&loaded), case.text, "{}\n{}", case.name, problems::text(&loaded.problems, false, 120));
+    }
+}
+
+#[test]
+fn the_cluster_door_refuses_what_the_text_door_refuses() {
+    for case in cases() {
+        let refused: Vec<String> = manifest::as_kubectl_sends(&case.yaml).iter().flat_map(cluster_refuses).collect();
+        // kubectl itself refuses a key that stands twice.
+        let refused = !refused.is_empty() || case.text.iter().any(|code| code == "duplicate-key");
+        let expected = match case.cluster.as_deref() {
+            Some(word) => word != "good",
+            None => !case.text.is_empty(),
+        };
+        assert_eq!(refused, expected, "{}", case.name);
+    }
+}
+
+/// What strict field validation, the structural schema and the kind's own
+/// checks refuse. (The rules in CEL say a part of the last once more.)
+fn cluster_refuses(object: &Value) -> Vec<String> {
+    let Some(kind) = object["kind"].as_str().and_then(Kind::parse) else { return vec!["kind".into()] };
+    let mut out = Vec::new();
+    for key in object.as_object().unwrap().keys() {
+        if !["apiVersion", "kind", "metadata", "spec", "status"].contains(&key.as_str()) {
+            out.push(format!("{key}: unknown"));
+        }
+    }
+    structural(&object["spec"], resource::spec_schema(kind), "spec", &mut out);
+    if !out.is_empty() {
+        return out;
+    }
+    let spec = object["spec"].clone();
+    let problems = match kind {
+        Kind::Tenant => resource::tenant("contoso", &typed::<AutopilotTenantSpec>(spec)).map(drop).err(),
+        Kind::Device => resource::claim(&typed::<AutopilotDeviceSpec>(spec)).map(drop).err(),
+        Kind::DeviceSet => resource::claims(&typed::<AutopilotDeviceSetSpec>(spec)).map(drop).err(),
+    };
+    problems.into_iter().flatten().map(|problem| format!("{}: {}", problem.path, problem.message)).collect()
+}
+
+fn typed<T: serde::de::DeserializeOwned>(spec: Value) -> T {
+    serde_json::from_value(spec).expect("what passes the schema fits the type")
+}
+
+fn structural(value: &Value, schema: &Value, at: &str, out: &mut Vec<String>) {
+    let number = |key: &str| schema.get(key).and_then(Value::as_f64);
+    let ok = match (schema["type"].as_str().unwrap(), value) {
+        ("object", Value::Object(fields)) => {
+            let properties = schema["properties"].as_object().unwrap();
+            for (key, value) in fields {
+                match properties.get(key) {
+                    Some(schema) => structural(value, schema, &format!("{at}.{key}"), out),
+                    None => out.push(format!("{at}.{key}: unknown")),
+                }
+            }
+            let required = schema["required"].as_array().into_iter().flatten();
+            required.filter_map(Value::as_str).all(|key| fields.contains_key(key))
+        }
+        ("array", Value::Array(items)) => {
+            items.iter().for_each(|item| structural(item, &schema["items"], at, out));
+            number("maxItems").is_none_or(|max| items.len() as f64 <= max)
+        }
+        ("string", Value::String(text)) => {
+            let length = text.chars().count() as f64;
+            let pattern = schema["pattern"].as_str();
+            number("minLength").is_none_or(|min| length >= min)
+                && number("maxLength").is_none_or(|max| length <= max)
+                && schema["enum"].as_array().is_none_or(|choices| choices.contains(value))
+                && pattern.is_none_or(|text_pattern| {
+                    regex_automata::meta::Regex::new(text_pattern).unwrap().is_match(text.as_str())
+                })
+        }
+        ("integer", Value::Number(found)) => {
+            let found = found.as_f64().unwrap();
+            number("minimum").is_none_or(|min| found >= min) && number("maximum").is_none_or(|max| found <= max)
+        }
+        ("boolean", Value::Bool(_)) => true,
+        _ => false,
+    };
+    if !ok {
+        out.push(format!("{at}: refused"));
+    }
+}
+
+// What is drawn.
+
+#[test]
+fn every_kind_of_problem_is_drawn_with_its_line() {
+    let (code, out, err) = validated(&["examples/pathological".into()]);
+    assert_eq!(code, 3);
+    snapbox::assert_data_eq!(format!("{err}{out}"), snapbox::file!["../data/pathological.txt"].raw());
+}
+
+#[test]
+fn problems_as_json_have_no_source_lines() {
+    let args = validate::Args { paths: vec!["examples/pathological".into()], no_hashes: false, json: true };
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    assert_eq!(validate::run(&args, &mut out, &mut err, false, 120).unwrap(), 3);
+    assert_eq!(err, b"");
+    let report: Value = serde_json::from_slice(&out).unwrap();
+    let problems = report["problems"].as_array().unwrap();
+    assert_eq!(report["errors"].as_u64().unwrap() as usize, problems.len());
+    let first = problems.iter().find(|problem| problem["code"] == "duplicate-serial").unwrap();
+    assert_eq!(first["places"][1]["file"], "examples/pathological/devices/twice.yaml");
+    assert_eq!(first["places"][1]["line"], 8);
+    assert!(problems.iter().all(|problem| problem.get("excerpt").is_none()));
+}
+
+#[test]
+fn a_sound_repository_is_summed_up_in_one_line() {
+    let repo = Repo::new();
+    repo.devices("oslo.yaml", "  devices: [{serialNumber: A1}, {serialNumber: A2}]\n");
+    repo.write("other.yaml", "apiVersion: v1\nkind: ConfigMap\n");
+    let (code, out, err) = validated(&[repo.path().to_owned()]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert_eq!(out, "3 files, 3 documents (1 of other kinds), 1 tenant, 2 devices, no problems\n");
+}
+
+// What a fleet holds.
+
+#[test]
+fn defaults_are_merged_under_each_device_field_by_field() {
+    let repo = Repo::new();
+    repo.write("hashes/a.csv", "");
+    repo.write("hashes/b.txt", "");
+    repo.devices(
+        "oslo.yaml",
+        "  defaults: {groupTag: OSL-STD, hardwareHashRef: {csv: hashes/a.csv}, protect: true}
+  devices:
+    - serialNumber: A1
+    - {serialNumber: A2, groupTag: \"\", hardwareHashRef: {file: ./hashes/b.txt}, protect: false}
+",
+    );
+    let loaded = repo.load();
+    assert!(!loaded.has_errors(), "{}", problems::text(&loaded.problems, false, 120));
+    let claims = loaded.fleets[0].desired.claims();
+    let location = |at: usize| &claims[at].hash.as_ref().unwrap().location;
+    assert_eq!(claims[0].group_tag.text(), Some("OSL-STD"));
+    assert_eq!(claims[1].group_tag, Want::Clear);
+    assert_eq!((claims[0].user.text(), claims[0].protect, claims[1].protect), (None, true, false));
+    assert_eq!(*location(0), HashLocation::Csv("hashes/a.csv".into()));
+    assert_eq!(*location(1), HashLocation::File("hashes/b.txt".into()));
+}
+
+#[test]
+fn each_claim_knows_its_place() {
+    let repo = Repo::new();
+    repo.devices("b.yaml", "  devices:\n    - serialNumber: B1\n    - {serialNumber: A9}\n");
+    let loaded = repo.load();
+    let fleet = &loaded.fleets[0];
+    let places: Vec<String> = fleet
+        .desired
+        .claims()
+        .iter()
+        .map(|claim| {
+            let place = fleet.places.get(claim.origin).unwrap();
+            format!("{} {}:{}", claim.serial, place.line, place.column)
+        })
+        .collect();
+    assert_eq!(places, ["A9 7:22", "B1 6:21"]);
+}
+
+#[test]
+fn devices_go_to_the_tenant_that_they_name() {
+    let repo = Repo::new();
+    repo.write("second.yaml", TENANT.replace("contoso", "fabrikam").replace("11111111", "22222222"));
+    repo.devices("a.yaml", "  tenantRef: {name: contoso}\n  devices: [{serialNumber: A1}]\n");
+    repo.devices("b.yaml", "  tenantRef: {name: fabrikam}\n  devices: [{serialNumber: A1}, {serialNumber: A2}]\n");
+    let loaded = repo.load();
+    assert_eq!(codes(&loaded), [""; 0]);
+    let sizes: Vec<_> =
+        loaded.fleets.iter().map(|fleet| (fleet.desired.tenant.name.as_str(), fleet.desired.claims().len())).collect();
+    assert_eq!(sizes, [("fabrikam", 2), ("contoso", 1)]);
+}
+
+#[test]
+fn a_tenant_is_looked_for_in_the_devices_own_namespace() {
+    let repo = Repo::bare();
+    repo.write("tenant.yaml", TENANT.replace("{name: contoso}", "{name: contoso, namespace: prod}"));
+    let device = |name: &str, namespace: &str| {
+        let head = "apiVersion: apgit.dev/v1alpha1\nkind: AutopilotDevice\n";
+        let spec = "spec: {serialNumber: A1, tenantRef: {name: contoso}}\n";
+        repo.write(name, format!("{head}metadata: {{name: a1{namespace}}}\n{spec}"));
+    };
+    device("a.yaml", "");
+    assert_eq!(repo.load().devices(), 1);
+    device("a.yaml", ", namespace: prod");
+    assert_eq!(repo.load().devices(), 1);
+    device("a.yaml", ", namespace: test");
+    assert_eq!(codes(&repo.load()), ["unknown-tenant"]);
+}
+
+// What is found across files.
+
+#[test]
+fn one_serial_is_claimed_once_unless_registrations_tell_them_apart() {
+    let repo = Repo::new();
+    let id = "99999999-0000-0000-0000-00000000000";
+    repo.devices("a.yaml", "  devices: [{serialNumber: DUP1}, {serialNumber: dup1}]\n");
+    repo.devices(
+        "b.yaml",
+        &format!(
+            "  devices: [{{serialNumber: X1, registrationId: {id}1}}, {{serialNumber: X1, registrationId: {id}2}}]\n"
+        ),
+    );
+    repo.devices(
+        "c.yaml",
+        &format!("  devices: [{{serialNumber: Y1, registrationId: {id}3}}, {{serialNumber: Y1}}, {{serialNumber: Y2, registrationId: {id}3}}]\n"),
+    );
+    assert_eq!(
+        found(&repo, &repo.load()),
+        "duplicate-serial a.yaml:5:28 a.yaml:5:50\n\
+         duplicate-registration c.yaml:5:28 c.yaml:5:122\n\
+         duplicate-serial c.yaml:5:28 c.yaml:5:102\n"
+    );
+}
+
+#[test]
+fn names_are_given_once_per_kind() {
+    let repo = Repo::new();
+    repo.devices("a.yaml", "  devices: []\n");
+    repo.write("b.yaml", std::fs::read_to_string(repo.path().join("a.yaml")).unwrap());
+    assert_eq!(found(&repo, &repo.load()), "duplicate-name a.yaml:3:18 b.yaml:3:18\n");
+}
+
+#[test]
+fn a_missing_tenant_is_reported_once_for_all_documents() {
+    let repo = Repo::bare();
+    for name in ["a.yaml", "b.yaml", "c.yaml"] {
+        repo.devices(name, "  devices: []\n");
+    }
+    assert_eq!(found(&repo, &repo.load()), "no-tenant a.yaml:3:18 b.yaml:3:18 c.yaml:3:18\n");
+}
+
+#[test]
+fn devices_of_a_broken_tenant_are_not_called_orphans() {
+    let repo = Repo::bare();
+    repo.write("tenant.yaml", TENANT.replace("policy: Sync", "policy: Mirror"));
+    repo.devices("a.yaml", "  tenantRef: {name: contoso}\n  devices: [{serialNumber: A1}, {serialNumber: A1}]\n");
+    let loaded = repo.load();
+    assert_eq!(codes(&loaded), ["duplicate-serial", "not-a-choice"]);
+    assert!(loaded.fleets.is_empty());
+}
+
+#[test]
+fn a_set_has_at_most_500_devices() {
+    let repo = Repo::new();
+    let devices: String = (0..501).map(|n| format!("    - serialNumber: SET{n:05}\n")).collect();
+    repo.devices("a.yaml", &format!("  devices:\n{devices}"));
+    assert_eq!(found(&repo, &repo.load()), "list-size a.yaml:506:7\n");
+}
+
+#[test]
+fn a_tag_may_only_be_used_where_the_policy_allows_it() {
+    let repo = Repo::bare();
+    let policy = "tagPolicy: [{groupTag: \"KIOSK-*\", paths: [\"kiosks/**\"]}], policy: Sync";
+    repo.write("tenant.yaml", TENANT.replace("policy: Sync", policy));
+    repo.devices("kiosks/a.yaml", "  devices: [{serialNumber: A1, groupTag: KIOSK-1}]\n");
+    repo.devices("b.yaml", "  defaults: {groupTag: KIOSK-1}\n  devices: [{serialNumber: B1}, {serialNumber: B2}]\n");
+    repo.devices("c.yaml", "  devices: [{serialNumber: C1, groupTag: OFFICE}]\n");
+    assert_eq!(found(&repo, &repo.load()), "tag-not-allowed-here b.yaml:6:28\n");
+}
+
+#[test]
+fn one_broken_document_does_not_hide_the_next() {
+    let repo = Repo::new();
+    let good =
+        "apiVersion: apgit.dev/v1alpha1\nkind: AutopilotDevice\nmetadata: {name: NAME}\nspec: {serialNumber: NAME}\n";
+    let text = ["a1", "a2"].map(|name| good.replace("NAME", name));
+    repo.write("a.yaml", format!("{}---\nspec: [\n---\n{}", text[0], text[1]));
+    let loaded = repo.load();
+    assert_eq!((codes(&loaded), loaded.devices(), loaded.documents), (vec!["yaml"], 2, 4));
+}
+
+#[test]
+fn broken_files_of_others_are_skipped() {
+    let repo = Repo::new();
+    repo.write("chart/templates/x.yaml", "{{- if .Values.on }}\nkind: {{ .Values.kind }}\n{{ end }}\n");
+    let loaded = repo.load();
+    assert_eq!((codes(&loaded).len(), loaded.skipped), (0, 1));
+}
+
+// Hostile texts.
+
+#[test]
+fn a_bomb_of_aliases_is_refused() {
+    let repo = Repo::new();
+    let mut text = String::from(
+        "apiVersion: apgit.dev/v1alpha1\nkind: AutopilotDevice\nmetadata: {name: bomb}\na0: &a0 [x, x, x, x, x, x, x, x, x]\n",
+    );
+    for level in 1..12 {
+        let aliases = vec![format!("*a{}", level - 1); 9].join(", ");
+        writeln!(text, "a{level}: &a{level} [{aliases}]").unwrap();
+    }
+    repo.write("a.yaml", text);
+    assert!(codes(&repo.load()).contains(&"alias-budget"));
+}
+
+#[test]
+fn a_deep_document_is_refused() {
+    let repo = Repo::new();
+    for (name, depth) in [("a.yaml", 100), ("b.yaml", 100_000)] {
+        repo.write(name, format!("apiVersion: apgit.dev/v1alpha1\nspec: {}{}\n", "[".repeat(depth), "]".repeat(depth)));
+    }
+    assert_eq!(codes(&repo.load()), ["too-deep", "yaml"]);
+}
+
+#[test]
+fn an_alias_inside_of_itself_is_refused() {
+    let repo = Repo::new();
+    repo.devices("a.yaml", "  devices: &a [*a]\n");
+    assert_eq!(codes(&repo.load()), ["alias-cycle"]);
+}
+
+#[test]
+fn a_file_in_another_encoding_is_refused_with_advice() {
+    let repo = Repo::new();
+    repo.write("a.yaml", [0xff, 0xfe, b'k', 0, b'i', 0]);
+    assert_eq!(found(&repo, &repo.load()), "not-utf8 a.yaml:1:1\n");
+}
+
+// Folders.
+
+#[test]
+fn ignored_and_hidden_files_are_not_read() {
+    let repo = Repo::new();
+    repo.write(".gitignore", "build/\n");
+    repo.write(".apgitignore", "drafts/\n");
+    for name in ["build/a.yaml", "drafts/b.yaml", ".hidden/c.yaml", ".d.yaml", "notes.txt"] {
+        repo.write(name, "apiVersion: apgit.dev/v1alpha1\nkind: Nothing\n");
+    }
+    repo.devices("deep/down/e.yml", "  devices: [{serialNumber: A1}]\n");
+    let loaded = repo.load();
+    assert_eq!((loaded.files, loaded.devices(), codes(&loaded).len()), (2, 1, 0));
+}
+
+#[test]
+fn a_file_alone_can_be_named() {
+    let repo = Repo::new();
+    repo.devices("a.yaml", "  devices: [{serialNumber: A1}]\n");
+    let loaded = load(&[repo.path().join("tenant.yaml"), repo.path().join("a.yaml"), repo.path().join("a.yaml")]);
+    assert_eq!((loaded.files, loaded.devices(), codes(&loaded).len()), (2, 1, 0));
+    assert_eq!(codes(&load(&[repo.path().join("none.yaml")])), ["no-such-path"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn symbolic_links_out_of_the_repository_are_refused() {
+    let outside = tempfile::tempdir().unwrap();
+    std::fs::write(outside.path().join("x.yaml"), TENANT).unwrap();
+    std::fs::write(outside.path().join("hash.txt"), "x").unwrap();
+    let repo = Repo::new();
+    std::os::unix::fs::symlink(outside.path().join("x.yaml"), repo.path().join("link.yaml")).unwrap();
+    std::os::unix::fs::symlink(outside.path(), repo.path().join("folder")).unwrap();
+    std::os::unix::fs::symlink(outside.path().join("hash.txt"), repo.path().join("hash.txt")).unwrap();
+    std::os::unix::fs::symlink(repo.path().join("tenant.yaml"), repo.path().join("same.yaml")).unwrap();
+    repo.devices(
+        "a.yaml",
+        "  devices:
+    - {serialNumber: A1, hardwareHashRef: {file: hash.txt}}
+    - {serialNumber: A2, hardwareHashRef: {file: folder/hash.txt}}
+    - {serialNumber: A3, hardwareHashRef: {file: ../../../etc/hostname}}
+",
+    );
+    let loaded = repo.load();
+    assert_eq!(codes(&loaded), ["path-outside", "path-outside", "path-outside", "symlink-outside", "symlink-outside"]);
+    assert_eq!(loaded.fleets.len(), 1, "a link inside of the repository is one file, read once");
+}
+
+// Hashes.
+
+/// `count` machines; the CSV of a collector, with their serials in order.
+fn intake(count: u64) -> (Vec<Machine>, String) {
+    let machines: Vec<Machine> = (0..count).map(|seed| Machine::new(Vendor::ALL[seed as usize % 4], seed)).collect();
+    let mut csv = String::from("Device Serial Number,Windows Product ID,Hardware Hash\r\n");
+    for machine in &machines {
+        write!(csv, "{},,{}\r\n", machine.serial().unwrap(), machine.hash().to_base64()).unwrap();
+    }
+    (machines, csv)
+}
+
+fn utf16(text: &str) -> Vec<u8> {
+    [0xff, 0xfe].into_iter().chain(text.encode_utf16().flat_map(u16::to_le_bytes)).collect()
+}
+
+fn set_of(machines: &[Machine], reference: &str) -> String {
+    let devices: String =
+        machines.iter().map(|machine| format!("    - serialNumber: \"{}\"\n", machine.serial().unwrap())).collect();
+    format!("  defaults: {{hardwareHashRef: {reference}}}\n  devices:\n{devices}")
+}
+
+#[test]
+fn rows_of_a_csv_are_read_in_both_encodings() {
+    let (machines, csv) = intake(5);
+    for (name, bytes) in
+        [("utf8", csv.clone().into_bytes()), ("utf16", utf16(&csv)), ("accents", format!("# é\r\n{csv}").into_bytes())]
+    {
+        let repo = Repo::new();
+        repo.write("intake/oslo.csv", bytes);
+        repo.devices("sets/a.yaml", &set_of(&machines, "{csv: ../intake/oslo.csv}"));
+        let loaded = repo.load();
+        let fleet = &loaded.fleets[0];
+        let hashes = Hashes::new(fleet.root.clone());
+        for claim in fleet.desired.claims() {
+            let machine = machines.iter().find(|machine| machine.serial() == Some(&claim.serial)).unwrap();
+            let hash = hashes.read(claim.hash.as_ref().unwrap(), &claim.serial).unwrap();
+            assert_eq!(hash.digest(), machine.hash().digest(), "{name}");
+        }
+        assert_eq!(check_hashes(fleet, &hashes), [], "{name}");
+    }
+}
+
+#[test]
+fn a_hash_of_another_device_is_an_error_of_validate() {
+    let (machines, csv) = intake(3);
+    let repo = Repo::new();
+    repo.write("a.csv", csv);
+    repo.write("h.txt", machines[0].hash().to_base64());
+    repo.devices(
+        "a.yaml",
+        "  devices: [{serialNumber: OTHER1, hardwareHashRef: {csv: a.csv}}, {serialNumber: OTHER2, hardwareHashRef: {file: h.txt}}]\n",
+    );
+    let (code, _, err) = validated(&[repo.path().to_owned()]);
+    assert_eq!(code, 3);
+    assert!(err.contains("no row is for serial `OTHER1`"), "{err}");
+    assert!(err.contains(&format!("the hash is that of serial `{}`", machines[0].serial().unwrap())), "{err}");
+}
+
+#[test]
+fn one_machine_claimed_under_two_serials_is_found_by_its_hashes() {
+    let machine = Machine::new(Vendor::ALL[0], 7);
+    let renamed = machine.recapture().with_serial(SerialNumber::parse("RENAMED1").unwrap());
+    let repo = Repo::new();
+    repo.write("a.txt", machine.hash().to_base64());
+    repo.write("b.txt", renamed.hash().to_base64());
+    repo.devices(
+        "a.yaml",
+        &format!(
+            "  devices:\n    - {{serialNumber: \"{}\", hardwareHashRef: {{file: a.txt}}}}\n    - {{serialNumber: RENAMED1, hardwareHashRef: {{file: b.txt}}}}\n",
+            machine.serial().unwrap()
+        ),
+    );
+    let loaded = repo.load();
+    let fleet = &loaded.fleets[0];
+    let problems = check_hashes(fleet, &Hashes::new(fleet.root.clone()));
+    let codes: Vec<_> = problems.iter().map(|problem| (problem.code, problem.places.len())).collect();
+    assert!(matches!(codes[..], [("same-hardware" | "mixed-hardware", 2)]), "{codes:?}");
+}
+
+#[test]
+fn plain_hashes_in_git_are_a_warning_until_somebody_decides() {
+    let (machines, csv) = intake(2);
+    let repo = Repo::new();
+    repo.write("a.csv", csv);
+    repo.devices("a.yaml", &set_of(&machines, "{csv: a.csv}"));
+    let (code, out, err) = validated(&[repo.path().to_owned()]);
+    assert_eq!(code, 0);
+    assert!(err.contains("warning[plain-hash]: 2 hardware hashes") && out.ends_with("1 warning\n"), "{err}{out}");
+    repo.write(".gitignore", "a.csv\n");
+    assert_eq!(repo.load().problems, []);
+    repo.write(".gitignore", "");
+    repo.write("tenant.yaml", TENANT.replace("policy:", "hashStorage: PlainInGit, policy:"));
+    assert_eq!(repo.load().problems, []);
+}
+
+#[test]
+fn a_raw_hash_is_refused_and_no_part_of_it_is_repeated() {
+    let hash = Machine::new(Vendor::ALL[1], 3).hash().to_base64();
+    let wrapped: Vec<&str> = hash.as_bytes().chunks(64).map(|part| std::str::from_utf8(part).unwrap()).collect();
+    let head = "apiVersion: apgit.dev/v1alpha1\nkind: AutopilotDevice\nmetadata: {name: raw}\n";
+    let texts = [
+        format!("{head}spec: {{serialNumber: A1, hardwareHash: {hash}}}\n"),
+        format!("{head}spec: {{serialNumber: A1, groupTag: \"{hash}\", bogus: 1}}\n"),
+        format!("{head}spec: {{serialNumber: A1, {hash}: 1}}\n"),
+        format!("{head}# {hash}\nspec: {{serialNumber: A1}}\n"),
+        format!("{head}spec: {{serialNumber: A1, deletionPolicy: {hash}, deletionPolicy: Delete}}\n"),
+        format!(
+            "{head}spec:\n  serialNumber: A1\n  hardwareHashRef:\n    file: |\n      {}\n",
+            wrapped.join("\n      ")
+        ),
+        format!("{head}spec:\n  serialNumber: A1\n  groupTag: \"{}\"\n", wrapped.join("\\\n    ")),
+        format!("{head}spec: {{serialNumber: A1, groupTag: {hash}\n"),
+        format!("{head}spec: {{serialNumber: A1, groupTag: {}}}\n", &hash[..300]),
+        format!("{head}spec: {{serialNumber: A1, userPrincipalName: [{{a: {hash}}}]}}\n"),
+    ];
+    for text in texts {
+        let repo = Repo::new();
+        repo.write("a.yaml", &text);
+        let (code, out, err) = validated(&[repo.path().to_owned()]);
+        assert_eq!(code, 3, "{err}");
+        assert!(err.contains("error[raw-hash]"), "{err}");
+        let json = problems::json(&repo.load().problems).to_string();
+        for window in hash.as_bytes().windows(24) {
+            let window = std::str::from_utf8(window).unwrap();
+            for output in [&out, &err, &json] {
+                assert!(!output.contains(window), "{window} of\n{text}\nin\n{output}");
+            }
+        }
+    }
+}
+
+// Generated files. `apgit crds --out crds` and `apgit schema --out
+// schema/apgit.schema.json` renew them; so does UPDATE=1 on this test.
+
+#[test]
+fn the_committed_definitions_and_schema_are_current() {
+    let mut files = vec![(PathBuf::from("schema/apgit.schema.json"), schema::text())];
+    files.extend(crds::files().unwrap().into_iter().map(|(name, text)| (Path::new("crds").join(name), text)));
+    for (path, text) in files {
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&path, &text).unwrap();
+        }
+        let committed = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(committed == text, "{} is old: run this test with UPDATE=1", path.display());
+    }
+}
+
+#[test]
+fn definitions_are_structural_and_know_no_null() {
+    for (kind, crd) in resource::crds() {
+        let text = serde_json::to_string(crd).unwrap();
+        assert!(!text.contains("nullable") && !text.contains("null]"), "{}", kind.name());
+        for word in ["additionalProperties", "$ref", "anyOf", "preserve-unknown-fields", "\"default\"", "uint32"] {
+            assert!(!text.contains(word), "{} has {word}", kind.name());
+        }
+    }
+}
+
+#[test]
+fn every_text_and_list_of_the_definitions_has_a_length() {
+    fn walk(schema: &Value, at: &str, out: &mut Vec<String>) {
+        let bounded = match schema["type"].as_str() {
+            Some("string") => schema.get("maxLength").is_some() || schema.get("enum").is_some(),
+            Some("array") => schema.get("maxItems").is_some(),
+            _ => true,
+        };
+        if !bounded {
+            out.push(at.to_owned());
+        }
+        for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
+            walk(schema, &format!("{at}.{name}"), out);
+        }
+        if let Some(items) = schema.get("items") {
+            walk(items, &format!("{at}[]"), out);
+        }
+    }
+    let mut out = Vec::new();
+    Kind::ALL.into_iter().for_each(|kind| walk(resource::spec_schema(kind), kind.name(), &mut out));
+    assert_eq!(out, [""; 0]);
+}

@@ -1,1 +1,474 @@
-//! Tests of `plan`.
+//! What the planner decides, as text to read aloud: declarations, the tenant,
+//! and the plan that follows.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use apgit::ledger::{ImportFact, ImportState, PendingUpdate};
+use apgit::model::{
+    AdoptionPolicy, Claim, Coverage, DeletionPolicy, Desired, Device, DisplayName, EnrollmentState, Field, FieldChange,
+    GroupTag, HashCheck, HashDigest, HashLocation, HashRef, Limits, Observed, Origin, Policy, RegistrationId, Scope,
+    SerialKey, SerialNumber, Tenant, TenantId, UserPrincipalName, Want,
+};
+use apgit::plan::{self, Action, Approvals, Facts, HashFact, Plan, Waiting, guard, import_id};
+use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
+
+const NOW: Timestamp = Timestamp::constant(1_780_000_000, 0);
+
+fn tenant() -> Tenant {
+    Tenant {
+        name: "contoso".to_owned(),
+        id: TenantId(Uuid::from_u128(7)),
+        policy: Policy::Sync,
+        owner: "corp-devices".to_owned(),
+        scope: Scope::default(),
+        limits: Limits::default(),
+        adoption: AdoptionPolicy::IfUnowned,
+        sync_when_needed: true,
+        suspend: false,
+    }
+}
+
+fn digest(serial: &str) -> HashDigest {
+    let mut bytes = [0; 32];
+    bytes[..serial.len()].copy_from_slice(serial.as_bytes());
+    HashDigest(bytes)
+}
+
+/// `SERIAL key=value …`: `tag`, `user`, `greeting`, `name`, `id`, and the bare
+/// words `vendor` (no hash), `suspend`, `never` (no adoption).
+fn claim(line: &str) -> Claim {
+    let mut words = line.split_whitespace();
+    let serial = SerialNumber::parse(words.next().unwrap()).unwrap();
+    let location = HashLocation::File("hash.txt".into());
+    let reference = HashRef { location, pin: None, check: HashCheck::Decode };
+    let mut claim = Claim {
+        serial,
+        registration_id: None,
+        hash: Some(Arc::new(reference)),
+        group_tag: Want::Keep,
+        user: Want::Keep,
+        addressable_user_name: Want::Keep,
+        display_name: Want::Keep,
+        deletion_policy: DeletionPolicy::Orphan,
+        protect: false,
+        adoption: AdoptionPolicy::IfUnowned,
+        suspend: false,
+        origin: Origin(0),
+    };
+    for word in words {
+        let (key, value) = word.split_once('=').unwrap_or((word, ""));
+        match key {
+            "tag" => claim.group_tag = want(value, |text| GroupTag::parse(text).unwrap()),
+            "user" => claim.user = want(value, |text| UserPrincipalName::parse(text).unwrap()),
+            "greeting" => claim.addressable_user_name = want(value, |text| text.into()),
+            "name" => claim.display_name = want(value, |text| DisplayName::parse(text).unwrap()),
+            "id" => claim.registration_id = Some(RegistrationId(Uuid::from_u128(value.parse().unwrap()))),
+            "vendor" => claim.hash = None,
+            "suspend" => claim.suspend = true,
+            "never" => claim.adoption = AdoptionPolicy::Never,
+            other => panic!("no such word: {other}"),
+        }
+    }
+    claim
+}
+
+fn want<T>(value: &str, parse: impl Fn(&str) -> T) -> Want<T> {
+    if value.is_empty() { Want::Clear } else { Want::Set(parse(value)) }
+}
+
+/// `SERIAL ID key=value …`: `tag`, `user`, `greeting`, `name`, and `enrolled`.
+fn device(line: &str) -> Device {
+    let mut words = line.split_whitespace();
+    let mut device = Device {
+        serial: words.next().unwrap().into(),
+        id: RegistrationId(Uuid::from_u128(words.next().unwrap().parse().unwrap())),
+        group_tag: "".into(),
+        user: "".into(),
+        addressable_user_name: "".into(),
+        display_name: "".into(),
+        manufacturer: "Contoso".into(),
+        model: "Model 1".into(),
+        enrollment: EnrollmentState::NotContacted,
+        managed_device_id: None,
+        last_contacted: None,
+    };
+    for word in words {
+        let (key, value) = word.split_once('=').unwrap_or((word, ""));
+        match key {
+            "tag" => device.group_tag = value.into(),
+            "user" => device.user = value.into(),
+            "greeting" => device.addressable_user_name = value.into(),
+            "name" => device.display_name = value.into(),
+            "enrolled" => device.enrollment = EnrollmentState::Enrolled,
+            other => panic!("no such word: {other}"),
+        }
+    }
+    device
+}
+
+/// Facts in which every claim's hash was read; users are taken on trust.
+fn facts(claims: &[Claim]) -> Facts {
+    let hash = |claim: &Claim| {
+        let fact = HashFact::Read { digest: digest(claim.serial.as_str()), hardware: Vec::new() };
+        (claim.serial.key(), fact)
+    };
+    Facts { now: NOW, hashes: claims.iter().map(hash).collect(), ..Facts::default() }
+}
+
+struct Case {
+    tenant: Tenant,
+    claims: Vec<Claim>,
+    devices: Vec<Device>,
+    coverage: Coverage,
+    facts: Facts,
+}
+
+fn case(claims: &str, devices: &str) -> Case {
+    let lines = |text: &str| text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
+    let (claims, devices): (Vec<String>, Vec<String>) = (lines(claims), lines(devices));
+    let claims: Vec<Claim> = claims.iter().map(|line| claim(line)).collect();
+    let devices = devices.iter().map(|line| device(line)).collect();
+    let facts = facts(&claims);
+    Case { tenant: tenant(), claims, devices, coverage: Coverage::All, facts }
+}
+
+impl Case {
+    fn plan(&self) -> Plan {
+        let desired = Desired::new(self.tenant.clone(), self.claims.clone());
+        let observed = Observed::new(self.coverage.clone(), self.devices.clone(), NOW);
+        plan::plan(&desired, &observed, &self.facts)
+    }
+
+    fn import(mut self, serial: &str, attempt: u32, age: SignedDuration, state: ImportState) -> Self {
+        let number = SerialNumber::parse(serial).unwrap();
+        let id = import_id(self.tenant.id, &self.tenant.owner, &number, digest(serial), attempt);
+        self.facts.imports.insert(id, ImportFact { state, at: NOW - age });
+        self
+    }
+
+    #[track_caller]
+    fn plans(self, expected: &str) {
+        let expected: Vec<&str> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        assert_eq!(read_aloud(&self.plan()), expected);
+    }
+}
+
+fn read_aloud(plan: &Plan) -> Vec<String> {
+    let mut lines = Vec::new();
+    for change in &plan.changes {
+        let what = match &change.action {
+            Action::Register(register) => {
+                let values = register.values.iter().map(|(field, value)| format!(" {}={value}", field.name()));
+                let running = if register.running { " (running)" } else { "" };
+                format!("+ {} attempt {}{running}{}", change.serial, register.attempt, values.collect::<String>())
+            }
+            Action::Update(update) => {
+                let fields =
+                    update.fields.iter().map(|f| format!(" {} {:?} -> {:?}", f.field.name(), f.before, f.after));
+                format!("~ {}{}", change.serial, fields.collect::<String>())
+            }
+        };
+        lines.push(what);
+    }
+    lines.extend(plan.held.iter().map(|held| format!("x {} {}", held.serial, held.reason)));
+    lines.extend(plan.awaiting.iter().map(|awaiting| {
+        let what = match &awaiting.what {
+            Waiting::Vendor => "vendor",
+            Waiting::Registration { .. } => "registration",
+            Waiting::Values { .. } => "values",
+        };
+        format!("> {} {what}", awaiting.serial)
+    }));
+    lines.extend(plan.unmanaged.iter().map(|unmanaged| format!("? {}", unmanaged.serial())));
+    if plan.counts.unchanged > 0 {
+        lines.push(format!("{} unchanged", plan.counts.unchanged));
+    }
+    lines
+}
+
+#[test]
+fn what_is_declared_and_not_there_is_registered_with_all_its_values() {
+    case("A1 tag=OSL user=anna.keller@contoso.com name=LOBBY-01", "")
+        .plans("+ A1 attempt 1 groupTag=OSL userPrincipalName=anna.keller@contoso.com displayName=LOBBY-01");
+}
+
+#[test]
+fn what_is_there_as_declared_is_left_alone_whatever_the_case_of_serial_and_user() {
+    case("A1 tag=OSL user=anna.keller@contoso.com", "a1 1 tag=OSL user=Anna.Keller@Contoso.com").plans("1 unchanged");
+}
+
+#[test]
+fn an_absent_field_is_kept_and_an_empty_one_is_cleared() {
+    case("A1\nA2 tag=", "A1 1 tag=X name=N\nA2 2 tag=X").plans(
+        r#"~ A2 groupTag "X" -> ""
+           1 unchanged"#,
+    );
+}
+
+#[test]
+fn a_device_we_never_claimed_is_left_alone() {
+    case("A1 tag=X", "A1 1 tag=X\nB1 2 tag=X\nZ9 3").plans("? B1\n? Z9\n1 unchanged");
+}
+
+#[test]
+fn a_partial_reading_says_nothing_about_unmanaged_devices_or_absence() {
+    let mut case = case("A1\nA2", "A1 1\nB1 2");
+    case.coverage = Coverage::Only(vec![]);
+    case.plans("> A2 registration\n1 unchanged");
+}
+
+#[test]
+fn a_serial_that_matches_twice_selects_nothing() {
+    case("A1 tag=X", "A1 1\nA1 2").plans("x A1 AmbiguousSerial");
+}
+
+#[test]
+fn a_registration_id_says_which_one_and_the_other_is_unmanaged() {
+    case("A1 tag=X id=2", "A1 1\nA1 2").plans("~ A1 groupTag \"\" -> \"X\"\n? A1");
+    case("A1 tag=X id=2\nA1 tag=Y id=1", "A1 1 tag=Y\nA1 2 tag=X").plans("2 unchanged");
+    case("A1 tag=X id=3", "A1 1").plans("x A1 RegistrationNotFound\n? A1");
+}
+
+#[test]
+fn without_a_hash_the_vendor_is_waited_for() {
+    case("A1 vendor tag=X", "").plans("> A1 vendor");
+    case("A1 vendor tag=X", "A1 1").plans("~ A1 groupTag \"\" -> \"X\"");
+}
+
+#[test]
+fn policies_allow_less_and_say_so() {
+    let with = |policy| {
+        let mut case = case("A1 tag=X\nA2", "A1 1");
+        case.tenant.policy = policy;
+        case
+    };
+    with(Policy::Observe).plans("x A1 ObserveOnly\nx A2 ObserveOnly");
+    with(Policy::CreateOnly).plans("+ A2 attempt 1\nx A1 UpdateNotAllowed");
+    with(Policy::UpsertOnly).plans("~ A1 groupTag \"\" -> \"X\"\n+ A2 attempt 1");
+}
+
+#[test]
+fn the_scope_bounds_writes_by_the_observed_tag_and_what_is_unmanaged() {
+    let mut case =
+        case("A1 tag=OSL-2\nA2 tag=OSL-2\nA3 tag=BER", "A1 1 tag=OSL-1\nA2 2 tag=BER\nB1 3 tag=BER\nB2 4 tag=OSL-9");
+    case.tenant.scope = Scope::new(vec!["OSL-*".to_owned()]).unwrap();
+    case.plans("~ A1 groupTag \"OSL-1\" -> \"OSL-2\"\nx A2 OutOfScope\nx A3 OutOfScope\n? B2");
+}
+
+#[test]
+fn suspended_and_unadoptable_devices_are_held() {
+    case("A1 tag=X suspend\nA2 tag=X never\nA3 suspend", "A1 1\nA2 2")
+        .plans("x A1 Suspended\nx A2 AdoptionNotAllowed\nx A3 Suspended");
+}
+
+#[test]
+fn users_outside_the_tenant_are_held_and_unverified_ones_are_noted() {
+    let user = "user=anna.keller@contoso.com";
+    let mut strange = case(&format!("A1 {user}\nA2 {user}"), "A1 1");
+    strange.facts.domains = Some(vec!["fabrikam.com".to_owned()]);
+    strange.plans("x A1 UserDomainNotVerified\nx A2 UserDomainNotVerified");
+    let mut missing = case(&format!("A1 {user}"), "A1 1");
+    missing.facts.users = HashMap::from([("anna.keller@contoso.com".to_owned(), false)]);
+    missing.plans("x A1 UserNotFound");
+    let plan = case(&format!("A1 {user}"), "A1 1").plan();
+    assert_eq!(plan.changes[0].notes, [plan::Note::UserUnverified]);
+}
+
+#[test]
+fn two_claims_of_one_machine_are_both_held() {
+    let generated = apgit::model::hash::generate::Machine::new(apgit::model::hash::generate::Vendor::ALL[0], 1);
+    let keys = apgit::model::hash::identity_keys(&generated.capture());
+    let mut case = case("A1\nA2\nA3", "");
+    for serial in ["A1", "A2"] {
+        let fact = HashFact::Read { digest: digest(serial), hardware: keys.clone() };
+        case.facts.hashes.insert(SerialKey::of(serial), fact);
+    }
+    case.plans("+ A3 attempt 1\nx A1 DuplicateHardware\nx A2 DuplicateHardware");
+}
+
+#[test]
+fn an_unusable_hash_holds_its_device_only() {
+    let mut case = case("A1\nA2", "");
+    let fact = HashFact::Unusable { message: "the checksum does not match".to_owned() };
+    case.facts.hashes.insert(SerialKey::of("A1"), fact);
+    case.plans("+ A2 attempt 1\nx A1 HashUnusable");
+}
+
+const MINUTE: SignedDuration = SignedDuration::from_mins(1);
+
+fn error(code: i64, name: &str) -> ImportState {
+    ImportState::Error { code, name: name.to_owned() }
+}
+
+#[test]
+fn what_became_of_the_last_import_decides_about_the_next() {
+    let done = || ImportState::Complete { registration_id: RegistrationId(Uuid::from_u128(9)) };
+    let imported = |age, state| case("A1", "").import("A1", 1, age, state);
+    imported(MINUTE, ImportState::Unsent).plans("+ A1 attempt 1");
+    imported(MINUTE, ImportState::Running).plans("+ A1 attempt 1 (running)");
+    imported(MINUTE, done()).plans("> A1 registration");
+    imported(MINUTE * 16, done()).plans("+ A1 attempt 2");
+    imported(MINUTE, error(640, "StorageError")).plans("+ A1 attempt 2");
+    imported(MINUTE, error(806, "ZtdDeviceAlreadyAssigned")).plans("> A1 registration");
+    imported(MINUTE * 16, error(806, "ZtdDeviceAlreadyAssigned")).plans("+ A1 attempt 2");
+    imported(MINUTE, error(808, "ZtdDeviceAssignedToOtherTenant")).plans("x A1 AssignedToOtherTenant");
+    imported(MINUTE * 60 * 25, error(808, "ZtdDeviceAssignedToOtherTenant")).plans("+ A1 attempt 2");
+    imported(MINUTE, error(802, "InvalidZtdHardwareHash")).plans("x A1 InvalidHardwareHash");
+    imported(MINUTE, error(0, "ZtdDeviceDuplicated")).plans("x A1 DuplicateHardware");
+    imported(MINUTE, error(999, "SomethingNew")).plans("x A1 ImportFailed");
+    imported(MINUTE, ImportState::Refused { message: "no".to_owned() }).plans("x A1 ImportRefused");
+}
+
+#[test]
+fn the_name_of_an_import_error_decides_before_its_number() {
+    case("A1", "")
+        .import("A1", 1, MINUTE, error(806, "ZtdDeviceAssignedToOtherTenant"))
+        .plans("x A1 AssignedToOtherTenant");
+}
+
+#[test]
+fn a_second_806_means_another_serial_and_is_held() {
+    let here = || error(806, "ZtdDeviceAlreadyAssigned");
+    case("A1", "").import("A1", 1, MINUTE * 20, here()).import("A1", 2, MINUTE, here()).plans("x A1 AlreadyRegistered");
+}
+
+#[test]
+fn an_import_that_keeps_failing_is_held_after_six_attempts_a_day() {
+    let mut failing = case("A1", "");
+    for attempt in 1..=5 {
+        failing = failing.import("A1", attempt, MINUTE, error(640, "StorageError"));
+    }
+    failing = failing.import("A1", 6, MINUTE, error(640, "StorageError"));
+    failing.plans("x A1 ImportFailed");
+}
+
+#[test]
+fn an_accepted_update_is_awaited_and_a_late_one_is_repeated() {
+    let pending = |age| {
+        let mut case = case("A1 tag=X", "A1 1 tag=Y");
+        let fields = vec![FieldChange { field: Field::GroupTag, before: "Y".into(), after: "X".into() }];
+        case.facts.pending.insert(RegistrationId(Uuid::from_u128(1)), PendingUpdate { since: NOW - age, fields });
+        case
+    };
+    pending(MINUTE).plans("> A1 values");
+    pending(MINUTE * 11).plans("~ A1 groupTag \"Y\" -> \"X\"");
+}
+
+#[test]
+fn import_ids_follow_the_device_and_its_attempt_and_nothing_else() {
+    let a = SerialNumber::parse("a1").unwrap();
+    let id = |owner, attempt| import_id(TenantId(Uuid::from_u128(7)), owner, &a, digest("A1"), attempt);
+    assert_eq!(
+        id("o", 1),
+        import_id(TenantId(Uuid::from_u128(7)), "o", &SerialNumber::parse("A1 ").unwrap(), digest("A1"), 1)
+    );
+    assert_ne!(id("o", 1), id("o", 2));
+    assert_ne!(id("o", 1), id("p", 1));
+    assert_ne!(id("o", 1), import_id(TenantId(Uuid::from_u128(8)), "o", &a, digest("A1"), 1));
+}
+
+/// `n` enrolled devices, of which the first `k` shall get another tag.
+fn retagging(n: usize, k: usize, enrolled: bool) -> Case {
+    let line = |i: usize| format!("A{i:04} tag={}", if i < k { "NEW" } else { "OLD" });
+    let enrolled = if enrolled { "enrolled" } else { "" };
+    let claims: Vec<String> = (0..n).map(line).collect();
+    let devices: Vec<String> = (0..n).map(|i| format!("A{i:04} {} tag=OLD {enrolled}", i + 1)).collect();
+    case(&claims.join("\n"), &devices.join("\n"))
+}
+
+fn cleared(case: &Case, approvals: &Approvals) -> (usize, usize) {
+    let cleared = guard::clear(case.plan(), approvals);
+    (cleared.plan().changes.len(), cleared.plan().held.len())
+}
+
+#[test]
+fn a_class_over_its_limit_is_held_whole() {
+    let none = Approvals::default();
+    assert_eq!(cleared(&retagging(100, 25, true), &none), (25, 0));
+    assert_eq!(cleared(&retagging(100, 26, true), &none), (0, 26));
+    assert_eq!(cleared(&retagging(100, 30, false), &none), (30, 0));
+    assert_eq!(cleared(&retagging(100, 31, false), &none), (0, 31));
+    assert_eq!(cleared(&retagging(1000, 200, false), &none), (200, 0));
+    assert_eq!(cleared(&retagging(1000, 201, false), &none), (0, 201));
+}
+
+#[test]
+fn five_updates_always_pass() {
+    assert_eq!(cleared(&retagging(6, 5, true), &Approvals::default()), (5, 0));
+    assert_eq!(cleared(&retagging(6, 6, true), &Approvals::default()), (0, 6));
+}
+
+#[test]
+fn an_approval_is_exact_and_for_its_class_only() {
+    let case = retagging(100, 28, true);
+    let approve = |retags, updates| Approvals { retags, updates, clears: None };
+    assert_eq!(cleared(&case, &approve(Some(28), None)), (28, 0));
+    assert_eq!(cleared(&case, &approve(Some(27), None)), (0, 28));
+    assert_eq!(cleared(&case, &approve(None, Some(28))), (0, 28));
+}
+
+#[test]
+fn clearing_counts_like_deleting_also_in_a_small_fleet() {
+    let clearing = |n: usize, k: usize| {
+        let claims: Vec<String> = (0..n).map(|i| format!("A{i:04} {}", if i < k { "tag=" } else { "" })).collect();
+        let devices: Vec<String> = (0..n).map(|i| format!("A{i:04} {} tag=OLD", i + 1)).collect();
+        case(&claims.join("\n"), &devices.join("\n"))
+    };
+    assert_eq!(cleared(&clearing(12, 1), &Approvals::default()), (1, 0));
+    assert_eq!(cleared(&clearing(12, 2), &Approvals::default()), (0, 2));
+}
+
+#[test]
+fn a_guard_holds_its_class_and_lets_the_others_go() {
+    let mut case = retagging(100, 31, false);
+    case.claims.push(claim("B1 tag=NEW"));
+    case.facts = facts(&case.claims);
+    assert_eq!(cleared(&case, &Approvals::default()), (1, 31));
+}
+
+#[test]
+fn a_later_round_may_do_only_effects_of_the_first() {
+    let first = guard::clear(case("A1 tag=X name=N", "").plan(), &Approvals::default());
+    let allowed = first.effects();
+    let follow_up = |claims: &str, devices: &str| {
+        let cleared = guard::clear_follow_up(case(claims, devices).plan(), &allowed);
+        read_aloud(cleared.plan())
+    };
+    assert_eq!(follow_up("A1 tag=X name=N", "A1 1 tag=X"), [r#"~ A1 displayName "" -> "N""#]);
+    assert_eq!(follow_up("A1 tag=Y", "A1 1 tag=X"), ["x A1 NotInFirstPlan"]);
+    assert_eq!(follow_up("A2 tag=X", "A2 1"), ["x A2 NotInFirstPlan"]);
+}
+
+#[test]
+fn the_digest_follows_the_effects_and_nothing_else() {
+    let digest = |claims: &str, devices: &str| case(claims, devices).plan().digest().sha256;
+    let devices = "A1 1\nA2 2";
+    let base = digest("A1 tag=X\nA2 tag=Y", devices);
+    assert_eq!(base, digest("A2 tag=Y\nA1 tag=X", devices));
+    assert_eq!(base, digest("A1 tag=X\nA2 tag=Y", "A1 1\nA2 2\nZ1 3 tag=other"));
+    assert_ne!(base, digest("A1 tag=X", devices));
+    assert_ne!(base, digest("A1 tag=X\nA2 tag=Y", "A1 1\nA2 2 name=N"));
+    let mut other = case("A1 tag=X\nA2 tag=Y", devices);
+    other.tenant.id = TenantId(Uuid::from_u128(8));
+    assert_ne!(base, other.plan().digest().sha256);
+}
+
+#[test]
+fn nothing_is_looked_up_for_an_unchanged_tenant() {
+    let case = case("A1 tag=X\nA2", "A1 1 tag=X\nA2 2");
+    let desired = Desired::new(case.tenant.clone(), case.claims.clone());
+    let observed = Observed::new(Coverage::All, case.devices.clone(), NOW);
+    assert_eq!(plan::needs(&desired, &observed, &case.facts), plan::Needs::default());
+}
+
+#[test]
+fn a_blank_in_the_list_is_read_singly_before_it_is_believed() {
+    let case = case("A1 user=anna.keller@contoso.com\nA2 tag=X", "A1 1\nA2 2 tag=Y");
+    let desired = Desired::new(case.tenant.clone(), case.claims.clone());
+    let observed = Observed::new(Coverage::All, case.devices.clone(), NOW);
+    let needs = plan::needs(&desired, &observed, &case.facts);
+    assert_eq!(needs.read, [RegistrationId(Uuid::from_u128(1))]);
+    assert_eq!(needs.users, ["anna.keller@contoso.com"]);
+}

@@ -1,0 +1,88 @@
+//! What became of each change: one outcome per change, always.
+
+use jiff::Timestamp;
+
+use crate::model::{RegistrationId, SerialKey};
+use crate::plan::{Change, Reason};
+
+/// How one change ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// The service shows it.
+    Done { registration_id: RegistrationId, at: Timestamp },
+    /// The service took it and does not show it yet.
+    Awaiting { since: Timestamp },
+    /// It was tried and did not work.
+    Failed { reason: Reason, message: String },
+    /// It was not tried.
+    NotAttempted { reason: Reason, message: String },
+}
+
+/// The outcomes of one plan, in the plan's order.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[must_use = "an outcome that nobody reads is work lost"]
+pub struct Outcomes {
+    pub of: Vec<(Change, Outcome)>,
+    pub sync: SyncOutcome,
+    /// Set when the gate between import batches closed, with the cause.
+    pub gate_closed: Option<String>,
+    /// True if the caller asked to stop.
+    pub cancelled: bool,
+}
+
+/// What became of the one tenant sync.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum SyncOutcome {
+    /// Nothing needed it, or the tenant says `sync: Never`.
+    #[default]
+    NotNeeded,
+    Done {
+        at: Timestamp,
+    },
+    /// Needed, and not done; the sentence says why.
+    Skipped {
+        message: String,
+    },
+}
+
+/// How many changes ended how.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub done: usize,
+    pub failed: usize,
+    pub awaiting: usize,
+    pub not_attempted: usize,
+}
+
+impl Outcomes {
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        let mut tally = Tally::default();
+        for (_, outcome) in &self.of {
+            match outcome {
+                Outcome::Done { .. } => tally.done += 1,
+                Outcome::Awaiting { .. } => tally.awaiting += 1,
+                Outcome::Failed { .. } => tally.failed += 1,
+                Outcome::NotAttempted { .. } => tally.not_attempted += 1,
+            }
+        }
+        tally
+    }
+
+    /// Puts the outcomes of a later round over these: for a device that both
+    /// name, the later word counts.
+    pub fn absorb(&mut self, later: Self) {
+        for (change, outcome) in later.of {
+            let key: SerialKey = change.serial.key();
+            match self.of.iter_mut().find(|(known, _)| known.serial.key() == key) {
+                Some((_, known)) => *known = outcome,
+                None => self.of.push((change, outcome)),
+            }
+        }
+        if later.sync != SyncOutcome::NotNeeded {
+            self.sync = later.sync;
+        }
+        self.gate_closed = later.gate_closed.or(self.gate_closed.take());
+        self.cancelled |= later.cancelled;
+    }
+}

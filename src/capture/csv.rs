@@ -1,0 +1,439 @@
+//! CSV files of collectors, read once, rows found by serial: what
+//! Get-WindowsAutopilotInfo, Intune, Partner Center, the diagnostics export and
+//! the report of Configuration Manager write, in every variant that circulates.
+//!
+//! Columns are found by their labels, in any case and order; where labels are
+//! missing, repeated in front of every row, or do not fit, the hash is found by
+//! what it looks like. The index keeps places and digests, never hashes.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use compact_str::CompactString;
+use jiff::Timestamp;
+
+use super::CaptureError;
+use super::text::{Encoding, text};
+use crate::model::hash::identity::Verdict;
+use crate::model::hash::{DecodeError, Decoded, Repair, compare};
+use crate::model::{HardwareHash, HashDigest, SerialKey, SerialNumber};
+
+/// Some ten thousand rows in any encoding.
+pub const MAX_BYTES: usize = 256 << 20;
+
+/// A CSV and its index.
+pub struct CsvTable {
+    text: String,
+    encoding: Encoding,
+    index: CsvIndex,
+}
+
+/// What a CSV holds, without its text: a few hundred bytes per row.
+#[derive(Debug, Clone, Default)]
+pub struct CsvIndex {
+    entries: Vec<CsvEntry>,
+    by_serial_inside: HashMap<SerialKey, Vec<usize>>,
+    by_column: HashMap<SerialKey, Vec<usize>>,
+}
+
+/// One row. Absent columns are `None`, empty cells are empty.
+#[derive(Debug, Clone)]
+pub struct CsvEntry {
+    /// Counted from 1.
+    pub line: u64,
+    /// The serial number column.
+    pub serial: Option<CompactString>,
+    pub group_tag: Option<CompactString>,
+    pub user: Option<CompactString>,
+    pub hash: Result<HashCell, CaptureError>,
+    /// True if the row has more cells than its header: a comma inside of a
+    /// value. Group tag and user are not read then.
+    pub has_extra_cells: bool,
+}
+
+/// The cell that holds the hash, without the hash.
+#[derive(Debug, Clone)]
+pub struct HashCell {
+    /// Where its base64 stands in the text.
+    pub span: Range<usize>,
+    pub digest: HashDigest,
+    pub repairs: Vec<Repair>,
+    /// The serial number inside the hash.
+    pub serial: Option<SerialNumber>,
+    /// When the hash was taken, by the device's clock.
+    pub taken: Option<Timestamp>,
+    /// Why the hash cannot be taken apart. It may still be sent, if a pin says
+    /// that it is to be trusted.
+    pub fault: Option<DecodeError>,
+}
+
+/// A row that was looked for, with its hash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    pub line: u64,
+    pub hash: HardwareHash,
+    pub repairs: Vec<Repair>,
+    pub group_tag: Option<CompactString>,
+    pub user: Option<CompactString>,
+    /// Why this row and no other, where there was a choice.
+    pub notes: Vec<String>,
+}
+
+/// Reads a collector's CSV.
+///
+/// # Errors
+/// When there is no row with a hash, or rows cannot be told apart. A row that
+/// is broken alone is an entry with an error.
+pub fn csv(bytes: &[u8]) -> Result<CsvTable, CaptureError> {
+    if bytes.len() > MAX_BYTES {
+        return Err(CaptureError::TooLarge { bytes: bytes.len(), limit: MAX_BYTES });
+    }
+    let (text, encoding) = text(bytes);
+    let index = CsvIndex::of(&text)?;
+    Ok(CsvTable { text, encoding, index })
+}
+
+impl CsvTable {
+    #[must_use]
+    pub fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
+    #[must_use]
+    pub fn entries(&self) -> &[CsvEntry] {
+        &self.index.entries
+    }
+
+    /// Finds the row for `serial`. See [`CsvIndex::find`].
+    ///
+    /// # Errors
+    /// See [`CsvIndex::find`].
+    pub fn find(&self, serial: &SerialNumber) -> Result<Found, CaptureError> {
+        self.index.find(&self.text, serial)
+    }
+
+    /// The hash of one of [`CsvTable::entries`].
+    ///
+    /// # Errors
+    /// What stands in the entry instead of a hash.
+    pub fn hash(&self, entry: &CsvEntry) -> Result<HardwareHash, CaptureError> {
+        entry.read(&self.text)
+    }
+
+    /// Drops the text, and with it the hashes. Rows are then found with
+    /// [`CsvIndex::find`] in the same text, read again.
+    #[must_use]
+    pub fn into_index(self) -> CsvIndex {
+        self.index
+    }
+}
+
+/// Counts, never content.
+impl std::fmt::Debug for CsvTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "CsvTable({} rows, {})", self.index.entries.len(), self.encoding)
+    }
+}
+
+impl CsvEntry {
+    /// The hash of this row, out of the text that the row was read from.
+    ///
+    /// # Errors
+    /// What stood there instead of a hash, or that the text is another one.
+    pub fn read(&self, text: &str) -> Result<HardwareHash, CaptureError> {
+        let cell = self.hash.as_ref().map_err(Clone::clone)?;
+        let hash = text.get(cell.span.clone()).and_then(|text| HardwareHash::from_base64(text).ok());
+        hash.map(|(hash, _)| hash)
+            .filter(|hash| hash.digest() == cell.digest)
+            .ok_or(CaptureError::Changed { line: self.line })
+    }
+}
+
+impl CsvIndex {
+    fn of(text: &str) -> Result<Self, CaptureError> {
+        let mut reader = csv::ReaderBuilder::new()
+            .delimiter(delimiter(text))
+            .has_headers(false)
+            .flexible(true)
+            .from_reader(text.as_bytes());
+        let mut index = Self::default();
+        let mut layout = None;
+        let (mut lines, mut counted) = (1, 0);
+        let mut record = csv::StringRecord::new();
+        // The only errors are those of I/O and of UTF-8; a `str` has neither.
+        while reader.read_record(&mut record).expect("a text in memory can be read") {
+            let position = record.position().expect("a record that was read has a position");
+            let start = content_start(text, position.byte());
+            lines += text[counted..start].matches('\n').count() as u64;
+            counted = start;
+            let line = lines;
+            if record.iter().any(|cell| cell.trim().contains('\n')) {
+                return Err(CaptureError::OpenQuote { line });
+            }
+            let cells: Vec<&str> = record.iter().map(clean).collect();
+            match Row::of(&cells, layout.as_ref()) {
+                Row::Empty => {}
+                Row::Header(header) => layout = Some(header),
+                Row::Data { layout, cells, hash_at } => {
+                    index.add(entry(line, start, text, &layout, cells, hash_at));
+                }
+            }
+        }
+        match index.entries.iter().find_map(|entry| entry.hash.as_ref().err()) {
+            _ if text.trim().is_empty() => Err(CaptureError::Empty),
+            // A single broken row says more than "no rows".
+            Some(error) if index.entries.len() == 1 => Err(error.clone()),
+            _ if index.entries.is_empty() => Err(CaptureError::NoRows),
+            _ => Ok(index),
+        }
+    }
+
+    fn add(&mut self, entry: CsvEntry) {
+        let at = self.entries.len();
+        if let Ok(HashCell { serial: Some(serial), .. }) = &entry.hash {
+            self.by_serial_inside.entry(serial.key()).or_default().push(at);
+        }
+        if let Some(serial) = entry.serial.as_ref().filter(|serial| !serial.is_empty()) {
+            self.by_column.entry(SerialKey::of(serial)).or_default().push(at);
+        }
+        self.entries.push(entry);
+    }
+
+    #[must_use]
+    pub fn entries(&self) -> &[CsvEntry] {
+        &self.entries
+    }
+
+    /// Finds the row for `serial` in `text`: by the serial inside the hash
+    /// first, then by the column. Of several captures of one device the later
+    /// one is taken, with a note.
+    ///
+    /// # Errors
+    /// When no row or no single device has that serial, or the row has no
+    /// readable hash. Whether the hash is good is not judged here.
+    pub fn find(&self, text: &str, serial: &SerialNumber) -> Result<Found, CaptureError> {
+        let key = serial.key();
+        let Some(rows) = self.by_serial_inside.get(&key).or_else(|| self.by_column.get(&key)) else {
+            return Err(CaptureError::NotFound { serial: serial.clone(), rows: self.summary() });
+        };
+        let rows: Vec<_> = rows.iter().map(|row| &self.entries[*row]).collect();
+        let with_hash: Vec<_> = rows.iter().copied().filter(|entry| entry.hash.is_ok()).collect();
+        match with_hash[..] {
+            [] => found(rows[0], text, Vec::new()),
+            [entry] => found(entry, text, Vec::new()),
+            _ => latest(&with_hash, text, serial),
+        }
+    }
+
+    fn summary(&self) -> String {
+        let broken: Vec<_> = self.entries.iter().filter(|entry| entry.hash.is_err()).map(|entry| entry.line).collect();
+        let rows = self.entries.len();
+        match (rows, &broken[..]) {
+            (1, []) => "1 row".into(),
+            (_, []) => format!("{rows} rows"),
+            (_, [line]) => format!("{rows} rows, of which line {line} could not be read"),
+            (_, lines) => format!("{rows} rows, of which lines {} could not be read", enumerate(lines)),
+        }
+    }
+}
+
+fn found(entry: &CsvEntry, text: &str, notes: Vec<String>) -> Result<Found, CaptureError> {
+    let hash = entry.read(text)?;
+    let repairs = entry.hash.as_ref().map(|cell| cell.repairs.clone()).unwrap_or_default();
+    let (group_tag, user) = (entry.group_tag.clone(), entry.user.clone());
+    Ok(Found { line: entry.line, hash, repairs, group_tag, user, notes })
+}
+
+/// Several rows have one serial. Captures of one device may be chosen from;
+/// anything else is for a person to decide.
+fn latest(rows: &[&CsvEntry], text: &str, serial: &SerialNumber) -> Result<Found, CaptureError> {
+    let lines = enumerate(&rows.iter().map(|entry| entry.line).collect::<Vec<_>>());
+    let ambiguous = || CaptureError::Ambiguous { serial: serial.clone(), lines: lines.clone() };
+    let digest = |entry: &CsvEntry| entry.hash.as_ref().map(|cell| cell.digest).ok();
+    if rows.iter().all(|entry| digest(entry) == digest(rows[0])) {
+        return found(rows[0], text, vec![format!("lines {lines} hold the same hash")]);
+    }
+    let decoded = |entry: &&CsvEntry| entry.read(text)?.decode().map_err(|_| ambiguous());
+    let captures = rows.iter().map(decoded).collect::<Result<Vec<_>, _>>()?;
+    if captures.iter().any(|capture| compare(&captures[0], capture).verdict() != Verdict::SameDevice) {
+        return Err(ambiguous());
+    }
+    let taken = |capture: &Decoded| capture.capture().map(|it| it.seconds);
+    let (_, latest) = captures
+        .iter()
+        .zip(rows)
+        .max_by_key(|(capture, entry)| (taken(capture), entry.line))
+        .expect("there are at least two rows");
+    let note = format!("lines {lines} are captures of one device, line {} has the latest", latest.line);
+    found(latest, text, vec![note])
+}
+
+/// Where a record's first cell starts. The reader counts the blank lines before
+/// a record as part of it, which would also make its line numbers wrong.
+fn content_start(text: &str, record: u64) -> usize {
+    let start = usize::try_from(record).expect("a position inside of a text in memory");
+    start + text[start..].find(|c| c != '\r' && c != '\n').unwrap_or(0)
+}
+
+/// `3, 4, 9 and 12 more`.
+fn enumerate(lines: &[u64]) -> String {
+    const SHOWN: usize = 5;
+    let shown = lines.iter().take(SHOWN).map(u64::to_string).collect::<Vec<_>>().join(", ");
+    match lines.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+/// Enough for a title and a few rows.
+const SNIFFED_BYTES: usize = 32 << 10;
+
+/// None of the three is in the base64 alphabet, so the most frequent one
+/// separates the cells.
+fn delimiter(text: &str) -> u8 {
+    let start = &text.as_bytes()[..text.len().min(SNIFFED_BYTES)];
+    let count = |delimiter: u8| start.iter().filter(|byte| **byte == delimiter).count();
+    let [comma, semicolon, tab] = [b',', b';', b'\t'].map(count);
+    match () {
+        () if tab > comma && tab > semicolon => b'\t',
+        () if semicolon > comma => b';',
+        () => b',',
+    }
+}
+
+/// Appended files bring a second byte order mark, and quotation marks that
+/// stand behind a blank are no quotation to a CSV reader.
+fn clean(cell: &str) -> &str {
+    cell.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '"'))
+}
+
+/// The columns that mean something here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Column {
+    Serial,
+    Hash,
+    GroupTag,
+    User,
+    /// Known labels whose cells are not used.
+    Other,
+}
+
+fn label(cell: &str) -> Option<Column> {
+    // Labels are short; a hash is not worth making lower case.
+    if cell.len() > 40 {
+        return None;
+    }
+    let plain: String = cell.to_lowercase().chars().filter(|c| !c.is_whitespace() && !matches!(c, '_' | '-')).collect();
+    Some(match plain.as_str() {
+        "deviceserialnumber" | "serialnumber" | "deviceserial" => Column::Serial,
+        "hardwarehash" | "devicehash" | "hardwareidentifier" => Column::Hash,
+        "grouptag" | "orderid" | "orderidentifier" => Column::GroupTag,
+        "assigneduser" | "assigneduserprincipalname" | "userprincipalname" => Column::User,
+        "windowsproductid" | "productkey" | "manufacturername" | "devicemodel" => Column::Other,
+        _ => return None,
+    })
+}
+
+/// Which cell holds what. `width` is the number of labels.
+#[derive(Debug, Clone, Default)]
+struct Layout {
+    serial: Option<usize>,
+    hash: Option<usize>,
+    group_tag: Option<usize>,
+    user: Option<usize>,
+    width: usize,
+}
+
+impl Layout {
+    fn of(cells: &[&str]) -> Self {
+        let labels: Vec<_> = cells.iter().map(|cell| label(cell)).collect();
+        let at = |column| labels.iter().position(|label| *label == Some(column));
+        let width = cells.iter().rposition(|cell| !cell.is_empty()).map_or(0, |last| last + 1);
+        Self {
+            serial: at(Column::Serial),
+            hash: at(Column::Hash),
+            group_tag: at(Column::GroupTag),
+            user: at(Column::User),
+            width,
+        }
+    }
+}
+
+enum Row<'a> {
+    Empty,
+    Header(Layout),
+    Data { layout: Layout, cells: &'a [&'a str], hash_at: Option<usize> },
+}
+
+impl<'a> Row<'a> {
+    fn of(cells: &'a [&'a str], current: Option<&Layout>) -> Self {
+        let hash_at = cells.iter().position(|cell| starts_like_hash(cell));
+        let labels = cells.iter().filter(|cell| label(cell).is_some()).count();
+        if labels >= 2 && hash_at.is_none() {
+            return Self::Header(Layout::of(cells));
+        }
+        // A report of Configuration Manager repeats the labels in front of
+        // every row.
+        let repeated = cells.iter().take_while(|cell| label(cell).is_some()).count();
+        if let Some(at) = hash_at.filter(|_| repeated >= 2) {
+            let layout = Layout::of(&cells[..repeated]);
+            return Self::Data { layout, cells: &cells[repeated..], hash_at: Some(at - repeated) };
+        }
+        match (hash_at, current) {
+            _ if cells.iter().all(|cell| cell.is_empty()) => Self::Empty,
+            (Some(_), layout) => Self::Data { layout: layout.cloned().unwrap_or_default(), cells, hash_at },
+            // No hash and no header yet: a title.
+            (None, None) => Self::Empty,
+            // What stands in the column is not a hash, but a person meant it
+            // to be one, so its fault is shown with its line.
+            (None, Some(layout)) => {
+                let hash_at = layout.hash.filter(|at| cells.get(*at).is_some_and(|cell| !cell.is_empty()));
+                Self::Data { layout: layout.clone(), cells, hash_at }
+            }
+        }
+    }
+}
+
+/// A container starts with `OA` and a length; the length's low bits are in the
+/// third character.
+fn starts_like_hash(cell: &str) -> bool {
+    matches!(cell.as_bytes(), [b'T', b'0', b'E'..=b'H', ..]) && cell.len() >= 24
+}
+
+fn entry(line: u64, start: usize, text: &str, layout: &Layout, cells: &[&str], hash_at: Option<usize>) -> CsvEntry {
+    // A comma inside of an earlier value moves the hash, and what follows it,
+    // to the right. One in a later value cannot be told from a separator.
+    let shift = hash_at.zip(layout.hash).map_or(0, |(at, expected)| at.saturating_sub(expected));
+    let used = cells.iter().rposition(|cell| !cell.is_empty()).map_or(0, |last| last + 1);
+    let has_extra_cells = layout.width > 0 && used > layout.width + shift;
+    let cell = |column: Option<usize>, behind_hash: bool| {
+        let moved = usize::from(behind_hash && column > layout.hash) * shift;
+        column.and_then(|at| cells.get(at + moved)).map(|cell| CompactString::from(*cell))
+    };
+    let value = |column| cell(column, true).filter(|_| !has_extra_cells);
+    let hash = match hash_at.map(|at| cells[at]) {
+        None => Err(CaptureError::RowWithoutHash { line }),
+        Some(content) => hash_cell(line, start, text, content),
+    };
+    let (serial, group_tag, user) = (cell(layout.serial, true), value(layout.group_tag), value(layout.user));
+    CsvEntry { line, serial, group_tag, user, hash, has_extra_cells }
+}
+
+fn hash_cell(line: u64, start: usize, text: &str, content: &str) -> Result<HashCell, CaptureError> {
+    let (hash, repairs) = HardwareHash::from_base64(content).map_err(|error| CaptureError::Row { line, error })?;
+    // Base64 has nothing that a CSV reader would change, so the cell stands in
+    // the text as it is, unless quotation marks stood in the middle of it.
+    // The first characters lead to it faster than all of them.
+    let mut places = text[start..].match_indices(&content[..content.len().min(24)]).map(|(at, _)| start + at);
+    let at = places.find(|at| text[*at..].starts_with(content)).ok_or(CaptureError::OpenQuote { line })?;
+    let decoded = hash.decode();
+    let taken = decoded.as_ref().ok().and_then(Decoded::capture).map(crate::model::hash::record::Capture::time);
+    Ok(HashCell {
+        span: at..at + content.len(),
+        digest: hash.digest(),
+        repairs,
+        serial: decoded.as_ref().ok().and_then(Decoded::serial),
+        taken,
+        fault: decoded.err(),
+    })
+}

@@ -1,0 +1,192 @@
+//! `apgit apply`: plan, ask, do, wait, report.
+
+use std::io::{stderr, stdin};
+use std::path::Path;
+
+use crate::apply::{Halt, Outcome, Stop};
+use crate::graph::GraphWriter;
+use crate::ledger::{FileJournal, Journal};
+use crate::manifest::Hashes;
+use crate::plan::{Plan, Reason};
+use crate::render::apply::ApplyView;
+use crate::render::{self, FailOn};
+use crate::round::{Prepared, Report, Round};
+
+use super::args::{ApplyArgs, Format};
+use super::connect::{Connection, Purpose, connect};
+use super::error::{CliError, exit_of};
+use super::exit::Exit;
+use super::plan::{Shown, approvals, detail, fail_on, text_look};
+use super::progress::Progress;
+use super::prompt::{Question, consent};
+use super::report::Outlets;
+use super::settings::{Settings, print, tell};
+use super::source;
+
+/// # Errors
+/// When there is no plan, or no consent. What happens after that is a report.
+pub async fn run(args: &ApplyArgs, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
+    let mut outlets = Outlets::new(&args.reports)?;
+    let declared = source::load(settings, &args.source.paths)?;
+    let approvals = approvals(&args.approvals);
+    let mut exit = Exit::Done;
+    for fleet in &declared.fleets {
+        let connection = connect(settings, &args.source.simulated, fleet, Purpose::Write).await?;
+        let clock = connection.clock.clone();
+        let mut journal = Journal::open(Box::new(FileJournal::open(&connection.state)?), clock.now())?;
+        let hashes = Hashes::new(fleet.root.clone());
+        let round = Round {
+            desired: &fleet.desired,
+            graph: &connection.graph,
+            clock: clock.as_ref(),
+            hashes: &hashes,
+            approvals: &approvals,
+            settle: true,
+            stop,
+        };
+        let prepared = round.prepare(&journal).await?;
+        let shown = Shown { declared: &declared, fleet, connection: &connection, prepared: &prepared };
+        let failed = fail_on(&args.reports, &prepared);
+        show_plan(&shown, failed, settings, outlets.stdout_is_text())?;
+        if failed.is_some() {
+            exit = exit.worse(Exit::Blocked);
+            continue;
+        }
+        approve(args, settings, &connection, &prepared, stop).await?;
+        let writer = GraphWriter::new(connection.graph.clone());
+        let mut progress = Progress::new(settings.quiet, settings.interactive, settings.err_look, clock.clone());
+        let report = round.carry_out(prepared, &writer, &mut journal, &mut |event| progress.event(&event)).await;
+        progress.end();
+        let ended = exit_of_report(&report);
+        show_report(&report, ended, &mut outlets, settings, &|origin| source::place(fleet, origin))?;
+        exit = exit.worse(ended);
+        if ended == Exit::Cancelled {
+            break;
+        }
+    }
+    outlets.finish()?;
+    Ok(exit)
+}
+
+/// The plan, on stdout unless that belongs to a report for tools.
+fn show_plan(shown: &Shown<'_>, failed: Option<FailOn>, settings: &Settings, on_stdout: bool) -> Result<(), CliError> {
+    let look = if on_stdout { settings.look } else { settings.err_look };
+    let text = shown.with_view(failed, |view| render::text::plan(view, &look, detail(settings)));
+    match (on_stdout, settings.quiet) {
+        (true, _) => print(&text),
+        (false, false) => {
+            tell(&text);
+            Ok(())
+        }
+        (false, true) => Ok(()),
+    }
+}
+
+/// Returns if the plan may be carried out.
+async fn approve(
+    args: &ApplyArgs,
+    settings: &Settings,
+    connection: &Connection,
+    prepared: &Prepared,
+    stop: &Stop,
+) -> Result<(), CliError> {
+    let plan = prepared.cleared.plan();
+    if let Some(approved) = &args.approve_digest {
+        let digest = plan.digest().sha256;
+        if *approved == digest {
+            return Ok(());
+        }
+        let message = format!("the plan is not the one that was approved: its digest is `{digest}`");
+        return Err(
+            CliError::new(Exit::Stale, message).hint("run apgit plan --json again and approve its digest.sha256")
+        );
+    }
+    if args.auto_approve || plan.is_empty() {
+        return Ok(());
+    }
+    if !settings.interactive {
+        return Err(CliError::new(Exit::Usage, "there is nobody to ask: this is not a terminal, and nothing was sent")
+            .hint("add --auto-approve, or --approve-digest with the digest of a reviewed plan"));
+    }
+    let organization = connection.graph.organization().await.ok().flatten();
+    let question = Question {
+        tenant: plan.tenant.name.clone(),
+        real_name: organization.map(|organization| organization.display_name.to_string()),
+        tenant_id: plan.tenant.id.to_string(),
+        changes: plan.changes.len(),
+        simulated: connection.simulated,
+    };
+    let answer = tokio::task::spawn_blocking(move || consent(&question, &mut stdin().lock(), &mut stderr()));
+    let yes = tokio::select! {
+        answer = answer => answer.is_ok_and(|answer| answer.is_ok_and(|yes| yes)),
+        () = stop.asked() => return Err(CliError::new(Exit::Cancelled, "stopped on request; nothing was written")),
+    };
+    if yes { Ok(()) } else { Err(CliError::new(Exit::Blocked, "not approved; nothing was written")) }
+}
+
+fn show_report(
+    report: &Report,
+    exit: Exit,
+    outlets: &mut Outlets,
+    settings: &Settings,
+    places: render::Places<'_>,
+) -> Result<(), CliError> {
+    let halt = report.halt.as_ref().map(ToString::to_string);
+    let view = ApplyView {
+        first: report.prepared.cleared.plan(),
+        outcomes: &report.outcomes,
+        left: report.left.as_ref(),
+        halt: halt.as_deref(),
+        calls: report.calls,
+        started: report.started,
+        ended: report.ended,
+        places,
+        exit_code: exit.code(),
+    };
+    if outlets.stdout_is_json() && !settings.quiet {
+        tell(&render::apply::text(&view, &settings.err_look));
+    }
+    outlets.add(|format, path: Option<&Path>| match format {
+        Format::Json => render::apply::json(&view),
+        Format::Text if nothing_to_say(&view) => String::new(),
+        Format::Text => render::apply::text(&view, &text_look(path, settings)),
+    })
+}
+
+/// A run without changes and without a hitch has said `No changes.` already.
+fn nothing_to_say(view: &ApplyView) -> bool {
+    view.outcomes.of.is_empty() && view.halt.is_none() && view.outcomes.sync == crate::apply::SyncOutcome::NotNeeded
+}
+
+/// How a run ended, in one number. Failures that need a person go before those
+/// that time may heal.
+fn exit_of_report(report: &Report) -> Exit {
+    match &report.halt {
+        Some(Halt::Asked) => return Exit::Cancelled,
+        Some(Halt::Access(error)) => return exit_of(error.kind),
+        Some(Halt::Journal(_)) => return Exit::Failed,
+        None => {}
+    }
+    if report.outcomes.cancelled {
+        return Exit::Cancelled;
+    }
+    let tally = report.outcomes.tally();
+    if tally.failed + tally.not_attempted > 0 {
+        let later = |outcome: &Outcome| match outcome {
+            Outcome::Failed { reason, .. } | Outcome::NotAttempted { reason, .. } => {
+                *reason == Reason::ServiceUnavailable
+            }
+            Outcome::Done { .. } | Outcome::Awaiting { .. } => true,
+        };
+        let all_later = report.outcomes.of.iter().all(|(_, outcome)| later(outcome));
+        return if all_later { Exit::Later } else { Exit::Partial };
+    }
+    if tally.awaiting > 0 {
+        return Exit::Later;
+    }
+    if limited(report.prepared.cleared.plan()) { Exit::Blocked } else { Exit::Done }
+}
+
+fn limited(plan: &Plan) -> bool {
+    plan.held.iter().any(|held| held.reason == Reason::LimitExceeded)
+}

@@ -1,0 +1,281 @@
+//! What can be typed. No files, no environment, no decisions.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::render::FailOn;
+
+/// Keeps a Windows Autopilot tenant equal to what a Git repository says.
+#[derive(Debug, Parser)]
+#[command(name = "apgit", version, disable_help_subcommand = true, subcommand_required = true)]
+#[command(
+    after_help = "First steps:\n  apgit plan examples/contoso --simulate    look, without an account or a network\n  apgit help exit-codes                     what the exit codes mean"
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// When to use colour; `NO_COLOR` and `CLICOLOR_FORCE` are honoured
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN", help_heading = "Global")]
+    pub color: Color,
+    /// Where journals and simulated tenants are kept [default: the platform's state folder]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Global")]
+    pub state_dir: Option<PathBuf>,
+    /// Show totals only
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = "Global")]
+    pub quiet: bool,
+    /// Log requests to stderr; twice for more (never bodies, hashes or tokens)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Global")]
+    pub verbose: u8,
+    /// A host outside Microsoft's clouds that may receive a credential
+    #[arg(long, global = true, value_name = "HOST", help_heading = "Global")]
+    pub allow_endpoint: Vec<String>,
+    /// Only this tenant, where several are declared
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Global")]
+    pub tenant: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show the difference between the declaration and the tenant
+    Plan(PlanArgs),
+    /// Show the difference, ask, and close it
+    Apply(ApplyArgs),
+    /// Show where each device stands
+    Status(StatusArgs),
+    /// Start the tenant's sync, at most once in ten minutes
+    Sync(SyncArgs),
+    /// Check everything that can be checked offline
+    Validate(super::validate::Args),
+    /// Show what is in a hardware hash
+    Hash(super::hash::Args),
+    /// Write the Kubernetes definitions of the kinds
+    Crds(super::crds::Args),
+    /// Write the JSON Schema for editors
+    Schema(super::schema::Args),
+    /// Write the completion script of a shell
+    Completions(CompletionsArgs),
+    /// Show help for a command, or `exit-codes`
+    Help {
+        /// A command, or `exit-codes`
+        topic: Option<String>,
+    },
+}
+
+/// Which declarations, and against which tenant.
+#[derive(Debug, Clone, Args)]
+pub struct Source {
+    /// Folders or files with manifests
+    #[arg(value_name = "PATH", default_value = ".")]
+    pub paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub simulated: Simulated,
+}
+
+/// The built-in simulated tenant.
+#[derive(Debug, Clone, Args)]
+pub struct Simulated {
+    /// Use the built-in simulated tenant instead of Microsoft's: no account, no network, no waiting
+    #[arg(long, help_heading = "Simulation")]
+    pub simulate: bool,
+    /// How the simulated tenant behaves
+    #[arg(long, value_enum, default_value_t = Profile::Calm, requires = "simulate", value_name = "PROFILE", help_heading = "Simulation")]
+    pub sim_profile: Profile,
+    /// The seed of the simulated tenant's chances
+    #[arg(long, default_value_t = 1, requires = "simulate", value_name = "SEED", help_heading = "Simulation")]
+    pub sim_seed: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Profile {
+    Calm,
+    Busy,
+    Hostile,
+}
+
+impl Profile {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Calm => "calm",
+            Self::Busy => "busy",
+            Self::Hostile => "hostile",
+        }
+    }
+}
+
+/// Where reports go.
+#[derive(Debug, Clone, Args)]
+pub struct Reports {
+    /// Write a report: `text` or `json`, to a file with `=PATH` (repeatable)
+    #[arg(long, value_name = "FORMAT[=PATH]", value_parser = ReportTo::parse, help_heading = "Output")]
+    pub report: Vec<ReportTo>,
+    /// The same as `--report json`
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+    /// Exit with 5 if the plan has these: none, held, unmanaged, changes
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = fail_on, help_heading = "Output")]
+    pub fail_on: Vec<FailOnWord>,
+}
+
+/// One report and its destination; no path is stdout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportTo {
+    pub format: Format,
+    pub path: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Text,
+    Json,
+}
+
+impl ReportTo {
+    fn parse(text: &str) -> Result<Self, String> {
+        let (format, path) = match text.split_once('=') {
+            None | Some((_, "-")) => (text.split('=').next().unwrap_or_default(), None),
+            Some((_, "")) => return Err("a path is missing behind `=`".to_owned()),
+            Some((format, path)) => (format, Some(PathBuf::from(path))),
+        };
+        let format = match format {
+            "text" => Format::Text,
+            "json" => Format::Json,
+            other => return Err(format!("`{other}` is not a format: text, json")),
+        };
+        Ok(Self { format, path })
+    }
+}
+
+/// A word of `--fail-on`; `None` is the word `none`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FailOnWord(pub Option<FailOn>);
+
+fn fail_on(word: &str) -> Result<FailOnWord, String> {
+    match word {
+        "none" => Ok(FailOnWord(None)),
+        "held" => Ok(FailOnWord(Some(FailOn::Held))),
+        "unmanaged" => Ok(FailOnWord(Some(FailOn::Unmanaged))),
+        "changes" => Ok(FailOnWord(Some(FailOn::Changes))),
+        other => Err(format!("`{other}` is none of: none, held, unmanaged, changes")),
+    }
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct PlanArgs {
+    #[command(flatten)]
+    pub source: Source,
+    #[command(flatten)]
+    pub reports: Reports,
+    /// Show every changed device as a unified diff of YAML
+    #[arg(long, help_heading = "Output")]
+    pub diff: bool,
+    /// Exit with 2 if there are changes
+    #[arg(long, help_heading = "Output")]
+    pub detailed_exitcode: bool,
+    #[command(flatten)]
+    pub approvals: ApprovalArgs,
+}
+
+/// Exact numbers of guarded changes that a person has seen.
+#[derive(Debug, Clone, Args)]
+pub struct ApprovalArgs {
+    /// Let exactly so many updates through
+    #[arg(long, value_name = "N", help_heading = "Approval")]
+    pub approve_updates: Option<u32>,
+    /// Let exactly so many retags of enrolled devices through
+    #[arg(long, value_name = "N", help_heading = "Approval")]
+    pub approve_retags: Option<u32>,
+    /// Let exactly so many cleared tags and users through
+    #[arg(long, value_name = "N", help_heading = "Approval")]
+    pub approve_clears: Option<u32>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ApplyArgs {
+    #[command(flatten)]
+    pub source: Source,
+    #[command(flatten)]
+    pub reports: Reports,
+    /// Do not ask
+    #[arg(long, help_heading = "Approval")]
+    pub auto_approve: bool,
+    /// Do not ask if the plan has exactly this digest; else stop with 6
+    #[arg(long, value_name = "SHA256", value_parser = sha256, help_heading = "Approval")]
+    pub approve_digest: Option<String>,
+    #[command(flatten)]
+    pub approvals: ApprovalArgs,
+}
+
+fn sha256(text: &str) -> Result<String, String> {
+    let hex = text.strip_prefix("sha256:").unwrap_or(text).to_ascii_lowercase();
+    if hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Ok(hex);
+    }
+    Err("64 hex digits, as `digest.sha256` of `apgit plan --json` has them (a plan id is for people only)".to_owned())
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct StatusArgs {
+    /// Only this device
+    #[arg(value_name = "SERIAL")]
+    pub serial: Option<String>,
+    /// Folders or files with manifests
+    #[arg(long = "path", value_name = "PATH", default_value = ".")]
+    pub paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub simulated: Simulated,
+    /// For tools
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct SyncArgs {
+    #[command(flatten)]
+    pub source: Source,
+    /// Wait until the tenant allows a sync, instead of stopping with 9
+    #[arg(long)]
+    pub when_allowed: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_report_has_a_format_and_may_have_a_path() {
+        let json = |path: Option<&str>| ReportTo { format: Format::Json, path: path.map(PathBuf::from) };
+        assert_eq!(ReportTo::parse("json"), Ok(json(None)));
+        assert_eq!(ReportTo::parse("json=-"), Ok(json(None)));
+        assert_eq!(ReportTo::parse("json=out/plan.json"), Ok(json(Some("out/plan.json"))));
+        assert!(ReportTo::parse("pdf").is_err() && ReportTo::parse("json=").is_err());
+    }
+}

@@ -1,0 +1,90 @@
+//! What goes wrong in a command: a message, hints, and an exit code. Small
+//! error types of the modules below are folded into this one here.
+
+use crate::graph::{ErrorKind, GraphError, LoginError};
+use crate::ledger::JournalError;
+use crate::round::RoundError;
+
+use super::exit::Exit;
+
+/// An error as people see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CliError {
+    pub exit: Exit,
+    pub message: String,
+    /// What to do, one sentence each.
+    pub hints: Vec<String>,
+}
+
+impl CliError {
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), hints: Vec::new() }
+    }
+
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+}
+
+impl std::fmt::Display for CliError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for CliError {}
+
+impl From<LoginError> for CliError {
+    fn from(error: LoginError) -> Self {
+        Self::new(exit_of(error.kind), error.message)
+    }
+}
+
+impl From<GraphError> for CliError {
+    fn from(error: GraphError) -> Self {
+        let exit = exit_of(error.kind);
+        let cli = Self::new(exit, error.to_string());
+        match exit {
+            Exit::Denied => cli.hint("README.md, \"A real tenant\", lists what the app and the person need"),
+            Exit::Later => cli.hint("nothing is lost: run the same command again in a few minutes"),
+            _ => cli,
+        }
+    }
+}
+
+impl From<JournalError> for CliError {
+    fn from(error: JournalError) -> Self {
+        let locked = matches!(error, JournalError::Locked { .. });
+        let cli = Self::new(if locked { Exit::Later } else { Exit::Failed }, error.to_string());
+        if locked { cli.hint("wait until it ends, or stop it with Ctrl-C") } else { cli }
+    }
+}
+
+impl From<RoundError> for CliError {
+    fn from(error: RoundError) -> Self {
+        match error {
+            RoundError::Graph(error) => error.into(),
+            RoundError::Journal(error) => error.into(),
+            RoundError::Stopped => Self::new(Exit::Cancelled, "stopped on request; nothing was written"),
+        }
+    }
+}
+
+/// Which number a failed request ends with.
+#[must_use]
+pub fn exit_of(kind: ErrorKind) -> Exit {
+    match kind {
+        ErrorKind::Auth | ErrorKind::Permission => Exit::Denied,
+        ErrorKind::TenantMismatch => Exit::Stale,
+        ErrorKind::Endpoint => Exit::Invalid,
+        ErrorKind::Throttled
+        | ErrorKind::Conflict
+        | ErrorKind::PreconditionFailed
+        | ErrorKind::Server
+        | ErrorKind::Lost
+        | ErrorKind::Connect => Exit::Later,
+        ErrorKind::NotFound | ErrorKind::Refused | ErrorKind::RouteMissing | ErrorKind::Protocol => Exit::Failed,
+    }
+}

@@ -1,0 +1,98 @@
+//! Exit codes: one table for every command, stable for ever.
+
+/// How a run ended, for the program that started it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Exit {
+    Done = 0,
+    Failed = 1,
+    ChangesExist = 2,
+    Invalid = 3,
+    Denied = 4,
+    Blocked = 5,
+    Stale = 6,
+    Partial = 7,
+    Cancelled = 8,
+    Later = 9,
+    Usage = 64,
+    Bug = 70,
+}
+
+impl Exit {
+    pub const ALL: [Self; 12] = [
+        Self::Done,
+        Self::Failed,
+        Self::ChangesExist,
+        Self::Invalid,
+        Self::Denied,
+        Self::Blocked,
+        Self::Stale,
+        Self::Partial,
+        Self::Cancelled,
+        Self::Later,
+        Self::Usage,
+        Self::Bug,
+    ];
+
+    #[must_use]
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// What the code means, and whether a machine should try again.
+    #[must_use]
+    pub fn meaning(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Done => ("done; for plan: no error, changes or not", ""),
+            Self::Failed => ("an error without a number of its own", "no"),
+            Self::ChangesExist => ("changes exist; only with --detailed-exitcode", ""),
+            Self::Invalid => ("declared files or flags are invalid in content", "no"),
+            Self::Denied => ("signing in failed, or a permission is missing", "no"),
+            Self::Blocked => ("stopped by a limit, a protection or --fail-on", "no, a person decides"),
+            Self::Stale => ("the plan is another one than approved, or the wrong tenant", "plan again"),
+            Self::Partial => ("partial failure: some effects done, some not", "yes"),
+            Self::Cancelled => ("stopped by a signal; the journal is whole", "yes"),
+            Self::Later => ("throttled or timed out; the journal is whole", "yes, later"),
+            Self::Usage => ("the command line is wrong", "no"),
+            Self::Bug => ("a bug of apgit", "no"),
+        }
+    }
+
+    /// What several tenants come to: what needs a person goes before what a
+    /// machine may try again, and both before "changes exist".
+    #[must_use]
+    pub fn worse(self, other: Self) -> Self {
+        if self.weight() >= other.weight() { self } else { other }
+    }
+
+    fn weight(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::ChangesExist => 1,
+            Self::Blocked => 2,
+            Self::Later => 3,
+            Self::Partial => 4,
+            Self::Stale => 5,
+            Self::Invalid => 6,
+            Self::Denied => 7,
+            Self::Usage => 8,
+            Self::Failed => 9,
+            Self::Cancelled => 10,
+            Self::Bug => 11,
+        }
+    }
+}
+
+/// The table as text (`apgit help exit-codes`).
+#[must_use]
+pub fn table() -> String {
+    let mut text = String::from("Exit codes of every command:\n\n");
+    text.push_str(&format!("  {:<5} {:<62} {}\n", "Code", "Meaning", "Try again by machine?"));
+    for exit in Exit::ALL {
+        let (meaning, again) = exit.meaning();
+        let line = format!("  {:<5} {meaning:<62} {again}", exit.code());
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,286 @@
+//! `apgit hash`: shows what is in hardware hashes and checks them, compares
+//! two, or generates synthetic ones. Never prints a hash that was given to it.
+
+use std::collections::HashMap;
+use std::io::{Read as _, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use jiff::Timestamp;
+
+use crate::capture::{self, CaptureError, CsvEntry, CsvTable};
+use crate::model::hash::generate::{Machine, Vendor};
+use crate::model::hash::identity::Verdict;
+use crate::model::hash::{Decoded, Finding, Repair, checks, compare, identity_keys};
+use crate::model::{HardwareHash, SerialNumber};
+use crate::render::hash::{self as render, HashReport, Identifiers};
+
+/// Shows what is in a hardware hash.
+///
+/// Reads base64 text, OA3.xml and collectors' CSV files, in any encoding.
+/// Serial numbers, addresses and keys are redacted unless asked for.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Files to look into; `-` is standard input
+    #[arg(value_name = "FILE", required_unless_present = "generate", conflicts_with = "generate")]
+    pub files: Vec<PathBuf>,
+    /// Print one JSON document
+    #[arg(long, conflicts_with = "generate")]
+    pub json: bool,
+    /// Show serial numbers, UUIDs, addresses and keys in full
+    #[arg(long, conflicts_with = "generate")]
+    pub show_identifiers: bool,
+    /// Say whether FILE and OTHER are captures of one device
+    #[arg(long, value_name = "OTHER", conflicts_with = "generate")]
+    pub compare: Option<PathBuf>,
+    /// Show fingerprints of the device's identity, keyed with the bytes of this
+    /// file (16 or more)
+    #[arg(long, value_name = "FILE", conflicts_with = "generate")]
+    pub fingerprint_key: Option<PathBuf>,
+    /// Print N synthetic hashes, of devices that do not exist
+    #[arg(long, value_name = "N")]
+    pub generate: Option<u32>,
+    /// Start of the synthetic devices; each has the next number
+    #[arg(long, value_name = "S", default_value_t = 1, requires = "generate")]
+    pub seed: u64,
+    /// Maker of the synthetic devices: hp, dell, lenovo, microsoft, hyperv, qemu
+    #[arg(long, value_name = "V", default_value = "lenovo", requires = "generate")]
+    pub vendor: Vendor,
+    /// Serial number of the synthetic device
+    #[arg(long, value_name = "X", requires = "generate")]
+    pub serial: Option<String>,
+    /// Print the synthetic hashes as the CSV that Intune imports
+    #[arg(long, requires = "generate")]
+    pub csv: bool,
+}
+
+/// Content is invalid.
+const EXIT_INVALID: u8 = 3;
+
+/// Runs the command: the document to `out`, everything else to `err`. Returns
+/// the exit code: 0, or 3 if anything in a file is an error.
+///
+/// # Errors
+/// When a file cannot be read or the arguments do not fit together.
+pub fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write, now: Timestamp) -> Result<u8, anyhow::Error> {
+    if let Some(count) = args.generate {
+        return generate(args, count, out, err);
+    }
+    let identifiers = identifiers(args)?;
+    let mut failed = false;
+    let mut reports = Vec::new();
+    for file in args.files.iter().chain(&args.compare) {
+        match inspect(file, now)? {
+            Ok(found) => reports.push(found),
+            Err(error) => {
+                writeln!(err, "error: {}: {error}", file.display())?;
+                failed = true;
+            }
+        }
+    }
+    failed |= reports.iter().flatten().any(HashReport::has_errors);
+    if args.compare.is_some() {
+        compare_two(args, &reports, &identifiers, out, failed)?;
+    } else if args.json {
+        write!(out, "{}", render::json(reports.iter().flatten(), None, &identifiers))?;
+    } else {
+        for (at, file) in reports.iter().enumerate() {
+            let separator = if at == 0 { "" } else { "\n" };
+            let text = match &file[..] {
+                [one] => render::text(one, &identifiers),
+                rows => render::summary(rows, &identifiers),
+            };
+            write!(out, "{separator}{text}")?;
+        }
+    }
+    Ok(if failed { EXIT_INVALID } else { 0 })
+}
+
+fn identifiers(args: &Args) -> Result<Identifiers, anyhow::Error> {
+    let secret = args.fingerprint_key.as_ref().map(|file| {
+        let secret = read(file)?;
+        if secret.len() < 16 {
+            bail!("`{}` has {} bytes, a fingerprint key has 16 or more", file.display(), secret.len());
+        }
+        Ok(secret)
+    });
+    Ok(Identifiers { show: args.show_identifiers, secret: secret.transpose()? })
+}
+
+fn compare_two(
+    args: &Args,
+    reports: &[Vec<HashReport>],
+    identifiers: &Identifiers,
+    out: &mut dyn Write,
+    failed: bool,
+) -> Result<(), anyhow::Error> {
+    let [first, second] = reports else {
+        // A file that could not be read has been reported.
+        return if failed { Ok(()) } else { bail!("`--compare` takes one FILE and the OTHER") };
+    };
+    let ([first], [second]) = (&first[..], &second[..]) else {
+        bail!("`--compare` takes files with one hash each; there are {} and {}", first.len(), second.len());
+    };
+    let (Some(one), Some(other)) = (&first.decoded, &second.decoded) else {
+        for report in [first, second] {
+            write!(out, "{}", render::text(report, identifiers))?;
+        }
+        return Ok(());
+    };
+    let comparison = compare(one, other);
+    if !args.json {
+        write!(out, "{}", render::comparison(first, second, &comparison))?;
+        return Ok(());
+    }
+    write!(out, "{}", render::json([first, second], Some(&comparison), identifiers))?;
+    Ok(())
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, anyhow::Error> {
+    if file == Path::new("-") {
+        let mut bytes = Vec::new();
+        std::io::stdin().lock().read_to_end(&mut bytes).context("cannot read standard input")?;
+        return Ok(bytes);
+    }
+    std::fs::read(file).with_context(|| format!("cannot read `{}`", file.display()))
+}
+
+/// Everything about the hashes of one file; one report, or one per CSV row.
+fn inspect(file: &Path, now: Timestamp) -> Result<Result<Vec<HashReport>, CaptureError>, anyhow::Error> {
+    let bytes = read(file)?;
+    let source = if file == Path::new("-") { "standard input".into() } else { file.display().to_string() };
+    Ok(match capture::file(&bytes) {
+        Ok(found) => {
+            let form = format!("{}, {}", found.form, found.encoding);
+            Ok(vec![report(source, None, form, &found.hash, found.repairs, now)])
+        }
+        Err(CaptureError::IsCsv | CaptureError::TooLarge { .. }) => {
+            capture::csv(&bytes).map(|table| rows(&source, &table, now))
+        }
+        Err(error) => Err(error),
+    })
+}
+
+fn report(
+    source: String,
+    line: Option<u64>,
+    form: String,
+    hash: &HardwareHash,
+    repairs: Vec<Repair>,
+    now: Timestamp,
+) -> HashReport {
+    let (decoded, findings) = match hash.decode() {
+        Ok(decoded) => {
+            let findings = checks(&decoded, Some(now));
+            (Some(decoded), findings)
+        }
+        Err(error) => (None, vec![Finding::error("not-decodable", error.to_string())]),
+    };
+    HashReport {
+        source,
+        line,
+        form,
+        digest: Some(hash.digest()),
+        bytes: hash.as_bytes().len(),
+        repairs,
+        decoded,
+        findings,
+    }
+}
+
+fn rows(source: &str, table: &CsvTable, now: Timestamp) -> Vec<HashReport> {
+    let form = format!("CSV, {}", table.encoding());
+    let mut reports = Vec::new();
+    for entry in table.entries() {
+        let (source, line) = (source.to_owned(), Some(entry.line));
+        let mut row = match table.hash(entry) {
+            Ok(hash) => {
+                let repairs = entry.hash.as_ref().map(|cell| cell.repairs.clone()).unwrap_or_default();
+                report(source, line, form.clone(), &hash, repairs, now)
+            }
+            Err(error) => {
+                let findings = vec![Finding::error("unreadable-row", fault(&error))];
+                let (form, repairs) = (form.clone(), Vec::new());
+                HashReport { source, line, form, digest: None, bytes: 0, repairs, decoded: None, findings }
+            }
+        };
+        row.findings.extend(row_findings(entry, row.decoded.as_ref()));
+        reports.push(row);
+    }
+    mark_repeated_devices(&mut reports);
+    reports
+}
+
+/// What is wrong with a row whose line is shown beside it.
+fn fault(error: &CaptureError) -> String {
+    match error {
+        CaptureError::Row { error, .. } => error.to_string(),
+        CaptureError::RowWithoutHash { .. } => "the row has no hardware hash".into(),
+        other => other.to_string(),
+    }
+}
+
+/// What only the row can tell: columns beside the hash.
+fn row_findings(entry: &CsvEntry, decoded: Option<&Decoded>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let column = entry.serial.as_deref().and_then(|serial| SerialNumber::parse(serial).ok());
+    let inside = decoded.and_then(Decoded::serial);
+    if let (Some(column), Some(inside)) = (column, inside)
+        && column.key() != inside.key()
+    {
+        let message = "the serial column names another device than the hash: swapped rows?";
+        findings.push(Finding::error("other-serial", message));
+    }
+    if entry.has_extra_cells {
+        let message = "the row has more cells than its header: a comma in a value? group tag and user are not read";
+        findings.push(Finding::warning("extra-cells", message));
+    }
+    findings
+}
+
+/// Microsoft registers only one of several rows for a device.
+fn mark_repeated_devices(reports: &mut [HashReport]) {
+    let mut seen = HashMap::new();
+    for at in 0..reports.len() {
+        let Some(decoded) = &reports[at].decoded else { continue };
+        let keys: Vec<_> = identity_keys(decoded);
+        let earlier = keys.iter().find_map(|key| seen.get(key).copied());
+        for key in keys {
+            seen.entry(key).or_insert(at);
+        }
+        let Some(earlier) = earlier else { continue };
+        let line = reports[earlier].line.unwrap_or_default();
+        let finding = match reports[earlier].decoded.as_ref().map(|other| compare(other, decoded).verdict()) {
+            Some(Verdict::SameDevice) => Finding::warning(
+                "repeated-device",
+                format!("the device of line {line} once more; the later capture counts"),
+            ),
+            _ => Finding::error(
+                "conflicting-device",
+                format!("some identifiers are those of line {line}, others are not"),
+            ),
+        };
+        reports[at].findings.push(finding);
+    }
+}
+
+fn generate(args: &Args, count: u32, out: &mut dyn Write, err: &mut dyn Write) -> Result<u8, anyhow::Error> {
+    let serial = args.serial.as_deref().map(SerialNumber::parse).transpose().map_err(anyhow::Error::msg)?;
+    if serial.is_some() && count != 1 {
+        bail!("`--serial` names one device, `--generate {count}` asks for {count}");
+    }
+    writeln!(err, "note: these hashes are synthetic, no such devices exist")?;
+    if args.csv {
+        write!(out, "Device Serial Number,Windows Product ID,Hardware Hash\r\n")?;
+    }
+    for seed in (args.seed..).take(count as usize) {
+        let machine = Machine::new(args.vendor, seed);
+        let machine = serial.iter().cloned().fold(machine, Machine::with_serial);
+        let hash = machine.hash().to_base64();
+        match machine.serial().filter(|_| args.csv) {
+            Some(serial) => write!(out, "{serial},,{hash}\r\n")?,
+            None => writeln!(out, "{hash}")?,
+        }
+    }
+    Ok(0)
+}

@@ -1,0 +1,130 @@
+//! `apgit plan`: the difference, and nothing else.
+
+use std::path::Path;
+
+use crate::apply::Stop;
+use crate::graph::Graph;
+use crate::ledger::{FileJournal, Journal};
+use crate::manifest::{Fleet, Hashes};
+use crate::plan::Approvals;
+use crate::render::text::Detail;
+use crate::render::{self, FailOn, Look, PlanView};
+use crate::round::{Prepared, Round};
+
+use super::args::{ApprovalArgs, Format, PlanArgs, Reports};
+use super::connect::{Connection, Purpose, connect};
+use super::error::CliError;
+use super::exit::Exit;
+use super::report::Outlets;
+use super::settings::{Settings, print, tell};
+use super::source::{self, Declared};
+
+/// # Errors
+/// When there is no plan: bad declarations, no sign-in, no answer.
+pub async fn run(args: &PlanArgs, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
+    let mut outlets = Outlets::new(&args.reports)?;
+    let declared = source::load(settings, &args.source.paths)?;
+    let approvals = approvals(&args.approvals);
+    let mut exit = Exit::Done;
+    for fleet in &declared.fleets {
+        let connection = connect(settings, &args.source.simulated, fleet, Purpose::Read).await?;
+        let prepared = prepare(fleet, &connection, &approvals, stop).await?;
+        let shown = Shown { declared: &declared, fleet, connection: &connection, prepared: &prepared };
+        let failed = fail_on(&args.reports, &prepared);
+        shown.with_view(failed, |view| {
+            if args.diff && outlets.stdout_is_text() {
+                print(&render::diff::plan(view, &settings.look))?;
+                tell(&render::text::plan(view, &settings.err_look, Detail::Totals));
+                return Ok(());
+            }
+            outlets.add(|format, path| report(view, format, path, settings))
+        })?;
+        exit = exit.worse(exit_of(args, &prepared, failed));
+    }
+    outlets.finish()?;
+    Ok(exit)
+}
+
+fn exit_of(args: &PlanArgs, prepared: &Prepared, failed: Option<FailOn>) -> Exit {
+    if failed.is_some() {
+        Exit::Blocked
+    } else if args.detailed_exitcode && !prepared.cleared.plan().is_empty() {
+        Exit::ChangesExist
+    } else {
+        Exit::Done
+    }
+}
+
+pub(super) async fn prepare(
+    fleet: &Fleet,
+    connection: &Connection,
+    approvals: &Approvals,
+    stop: &Stop,
+) -> Result<Prepared, CliError> {
+    let Connection { graph, clock, state, .. } = connection;
+    let journal = Journal::open(Box::new(FileJournal::read_only(state)), clock.now())?;
+    let hashes = Hashes::new(fleet.root.clone());
+    let graph: &Graph = graph;
+    let round = Round {
+        desired: &fleet.desired,
+        graph,
+        clock: clock.as_ref(),
+        hashes: &hashes,
+        approvals,
+        settle: false,
+        stop,
+    };
+    Ok(round.prepare(&journal).await?)
+}
+
+/// What a person has approved, as the guards take it.
+pub(super) fn approvals(args: &ApprovalArgs) -> Approvals {
+    Approvals { updates: args.approve_updates, retags: args.approve_retags, clears: args.approve_clears }
+}
+
+/// The first of the `--fail-on` words that the plan fulfils.
+pub(super) fn fail_on(args: &Reports, prepared: &Prepared) -> Option<FailOn> {
+    let words = args.fail_on.iter().filter_map(|word| word.0);
+    words.into_iter().find(|word| word.applies(prepared.cleared.plan()))
+}
+
+/// A plan with all that its reports need.
+pub(super) struct Shown<'a> {
+    pub declared: &'a Declared,
+    pub fleet: &'a Fleet,
+    pub connection: &'a Connection,
+    pub prepared: &'a Prepared,
+}
+
+impl Shown<'_> {
+    pub fn with_view<T>(&self, failed_on: Option<FailOn>, show: impl FnOnce(&PlanView) -> T) -> T {
+        show(&PlanView {
+            cleared: &self.prepared.cleared,
+            schedule: &self.prepared.schedule,
+            calls: self.prepared.calls,
+            source: &self.declared.root,
+            files: self.declared.files,
+            cloud: self.connection.cloud,
+            simulated: self.connection.simulated,
+            created_at: self.connection.clock.now(),
+            places: &|origin| source::place(self.fleet, origin),
+            failed_on,
+        })
+    }
+}
+
+fn report(view: &PlanView, format: Format, path: Option<&Path>, settings: &Settings) -> String {
+    match format {
+        Format::Json => render::json::plan(view),
+        Format::Text => render::text::plan(view, &text_look(path, settings), detail(settings)),
+    }
+}
+
+/// A file has no colours, whatever the terminal has.
+pub(super) fn text_look(path: Option<&Path>, settings: &Settings) -> Look {
+    if path.is_some() { Look { unicode: true, ..Look::default() } } else { settings.look }
+}
+
+pub(super) fn detail(settings: &Settings) -> Detail {
+    if settings.quiet { Detail::Totals } else { Detail::Full }
+}

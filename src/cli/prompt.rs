@@ -1,0 +1,71 @@
+//! Asking a person before anything is written.
+
+use std::io::{BufRead, Write};
+
+/// What a person is asked about.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// As it is called in the declaration.
+    pub tenant: String,
+    /// As the tenant calls itself, if it told us.
+    pub real_name: Option<String>,
+    pub tenant_id: String,
+    pub changes: usize,
+    /// True if the tenant is the built-in simulated one.
+    pub simulated: bool,
+}
+
+/// Asks, and returns whether the answer is the tenant's name or `yes`. Anything
+/// else, the end of input included, is a no.
+///
+/// # Errors
+/// When the terminal cannot be read or written.
+pub fn consent(question: &Question, input: &mut dyn BufRead, output: &mut dyn Write) -> std::io::Result<bool> {
+    let Question { tenant, real_name, tenant_id, changes, simulated } = question;
+    let whom = match real_name {
+        Some(name) if name != tenant => format!("{tenant}, \"{name}\" ({tenant_id})"),
+        _ => format!("{tenant} ({tenant_id})"),
+    };
+    let kind = if *simulated { "simulated tenant" } else { "tenant" };
+    let words = if *changes == 1 { "1 change".to_owned() } else { format!("{changes} changes") };
+    writeln!(output, "\nMake {words} in the {kind} {whom}?")?;
+    write!(output, "Type `{tenant}` or `yes` to go on: ")?;
+    output.flush()?;
+    let mut answer = String::new();
+    input.read_line(&mut answer)?;
+    let answer = answer.trim();
+    Ok(answer == "yes" || answer == tenant || real_name.as_deref().is_some_and(|name| answer == name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(answer: &str) -> (bool, String) {
+        let question = Question {
+            tenant: "contoso".to_owned(),
+            real_name: Some("Contoso AG".to_owned()),
+            tenant_id: "1111".to_owned(),
+            changes: 2,
+            simulated: false,
+        };
+        let mut output = Vec::new();
+        let yes = consent(&question, &mut answer.as_bytes(), &mut output).expect("memory can be written");
+        (yes, String::from_utf8(output).expect("text"))
+    }
+
+    #[test]
+    fn the_question_names_the_tenant_by_its_real_name() {
+        assert!(ask("").1.contains("Make 2 changes in the tenant contoso, \"Contoso AG\" (1111)?"));
+    }
+
+    #[test]
+    fn only_yes_and_the_tenants_names_are_consent() {
+        for yes in ["yes\n", "contoso\n", " contoso \r\n", "Contoso AG\n"] {
+            assert!(ask(yes).0, "{yes:?}");
+        }
+        for no in ["", "\n", "y\n", "no\n", "YES\n", "contos\n", "fabrikam\n"] {
+            assert!(!ask(no).0, "{no:?}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What was typed, resolved against this machine: terminal, colours, state
+//! folder. The only place of the command line that reads the environment.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
+
+use crate::render::Look;
+
+use super::args::{Color, Global};
+use super::error::CliError;
+use super::exit::Exit;
+
+/// Columns where nobody knows the terminal's width.
+const WIDTH: usize = 100;
+/// Below this, columns are of no use.
+const WIDTH_MIN: usize = 60;
+
+/// The fixed parts of a run.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How stdout looks.
+    pub look: Look,
+    /// How stderr looks.
+    pub err_look: Look,
+    pub quiet: bool,
+    pub state_dir: PathBuf,
+    pub allow_endpoints: Vec<String>,
+    /// Only this tenant.
+    pub tenant: Option<String>,
+    /// True if a person can be asked.
+    pub interactive: bool,
+}
+
+impl Settings {
+    /// # Errors
+    /// When there is no folder for state.
+    pub fn resolve(global: &Global) -> Result<Self, CliError> {
+        match global.color {
+            Color::Auto => anstream::ColorChoice::Auto,
+            Color::Always => anstream::ColorChoice::Always,
+            Color::Never => anstream::ColorChoice::Never,
+        }
+        .write_global();
+        let painted = |choice| choice != anstream::ColorChoice::Never;
+        let look = Look {
+            color: painted(anstream::AutoStream::choice(&std::io::stdout())),
+            unicode: speaks_utf_8(),
+            width: width(),
+        };
+        Ok(Self {
+            look,
+            err_look: Look { color: painted(anstream::AutoStream::choice(&std::io::stderr())), ..look },
+            quiet: global.quiet,
+            state_dir: global.state_dir.clone().map_or_else(state_dir, Ok)?,
+            allow_endpoints: global.allow_endpoint.clone(),
+            tenant: global.tenant.clone(),
+            interactive: std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),
+        })
+    }
+}
+
+/// `XDG_STATE_HOME/apgit` or `~/.local/state/apgit`; `%LOCALAPPDATA%\apgit`.
+fn state_dir() -> Result<PathBuf, CliError> {
+    let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let found = if cfg!(windows) {
+        folder("LOCALAPPDATA")
+    } else {
+        let absolute = folder("XDG_STATE_HOME").filter(|path| path.is_absolute());
+        absolute.or_else(|| folder("HOME").map(|home| home.join(".local").join("state")))
+    };
+    found.map(|folder| folder.join("apgit")).ok_or_else(|| {
+        CliError::new(Exit::Failed, "there is no folder for journals: neither `XDG_STATE_HOME` nor `HOME` is set")
+            .hint("name one with --state-dir")
+    })
+}
+
+/// Windows consoles take UTF-8 from us whatever their code page.
+fn speaks_utf_8() -> bool {
+    let said = ["LC_ALL", "LC_CTYPE", "LANG"].iter().filter_map(|name| std::env::var(name).ok());
+    let locale = said.into_iter().find(|value| !value.is_empty()).unwrap_or_default().to_ascii_lowercase();
+    cfg!(windows) || locale.ends_with("utf-8") || locale.ends_with("utf8")
+}
+
+fn width() -> usize {
+    let told = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
+    let seen = || terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
+    told.or_else(seen).unwrap_or(WIDTH).max(WIDTH_MIN)
+}
+
+/// Writes data to stdout. A reader that has seen enough (`| head`) is no error.
+///
+/// # Errors
+/// When stdout cannot take it.
+pub fn print(text: &str) -> Result<(), CliError> {
+    let mut out = anstream::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(CliError::new(Exit::Failed, format!("cannot write to stdout: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes everything that is not data. There is nobody to tell if that fails.
+pub fn tell(text: &str) {
+    let _ = anstream::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Logs to stderr, our own modules only: libraries below may log bodies.
+pub fn log(verbose: u8, look: Look) {
+    use tracing_subscriber::filter::{LevelFilter, Targets};
+    use tracing_subscriber::layer::SubscriberExt as _;
+    use tracing_subscriber::util::SubscriberInitExt as _;
+    let level = match verbose {
+        0 => LevelFilter::WARN,
+        1 => LevelFilter::INFO,
+        2 => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
+    };
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(look.color)
+        .with_target(verbose > 1)
+        .without_time();
+    // A second call happens in tests only, and the first subscriber is as good.
+    let _ = tracing_subscriber::registry().with(lines).with(Targets::new().with_target("apgit", level)).try_init();
+}

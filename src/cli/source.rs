@@ -1,0 +1,54 @@
+//! From paths to fleets: what is declared, with all its problems printed.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::manifest::{self, Fleet};
+use crate::model::Origin;
+use crate::render::{Place, problems};
+
+use super::error::CliError;
+use super::exit::Exit;
+use super::settings::{Settings, tell};
+
+/// What is declared under some paths.
+pub struct Declared {
+    pub fleets: Vec<Fleet>,
+    /// The paths as they were typed.
+    pub root: String,
+    pub files: usize,
+}
+
+/// Reads manifests and prints every problem. Nothing is sent before that.
+///
+/// # Errors
+/// When something is wrong with them, or the wanted tenant is not among them.
+pub fn load(settings: &Settings, paths: &[PathBuf]) -> Result<Declared, CliError> {
+    let root = paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" ");
+    let loaded = manifest::load(paths);
+    if !loaded.problems.is_empty() {
+        tell(&problems::text(&loaded.problems, settings.err_look.color, settings.err_look.width));
+    }
+    if loaded.has_errors() {
+        let message = format!("the declarations under `{root}` have errors; nothing was sent");
+        return Err(CliError::new(Exit::Invalid, message));
+    }
+    let names: Vec<String> = loaded.fleets.iter().map(|fleet| format!("`{}`", fleet.desired.tenant.name)).collect();
+    let wanted = |fleet: &Fleet| settings.tenant.as_ref().is_none_or(|name| *name == fleet.desired.tenant.name);
+    let fleets: Vec<Fleet> = loaded.fleets.into_iter().filter(wanted).collect();
+    match (&settings.tenant, fleets.is_empty()) {
+        (_, false) => Ok(Declared { fleets, root, files: loaded.files }),
+        (Some(name), true) if !names.is_empty() => {
+            let message = format!("no tenant `{name}` is declared under `{root}`");
+            Err(CliError::new(Exit::Invalid, message).hint(format!("declared: {}", names.join(", "))))
+        }
+        _ => Err(CliError::new(Exit::Invalid, format!("no tenant is declared under `{root}`"))
+            .hint("write a document of kind `AutopilotTenant`; examples/contoso/tenant.yaml is one")),
+    }
+}
+
+/// The place of a claim for reports.
+pub fn place(fleet: &Fleet, origin: Origin) -> Place {
+    let place = fleet.places.get(origin);
+    place.map_or_else(|| Place { file: Arc::from("?"), line: 0 }, |place| Place { file: place.file, line: place.line })
+}

@@ -1,0 +1,47 @@
+//! `apgit status`: where each declared device stands.
+
+use crate::apply::Stop;
+use crate::model::SerialKey;
+use crate::plan::Approvals;
+use crate::render::status::{StatusView, json, text};
+use crate::status::fold;
+
+use super::args::StatusArgs;
+use super::connect::{Purpose, connect};
+use super::error::CliError;
+use super::exit::Exit;
+use super::plan::prepare;
+use super::settings::{Settings, print};
+use super::source;
+
+/// # Errors
+/// When the tenant cannot be read, or the wanted device is not declared.
+pub async fn run(args: &StatusArgs, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
+    let declared = source::load(settings, &args.paths)?;
+    let wanted = args.serial.as_deref().map(SerialKey::of);
+    let mut found = false;
+    for fleet in &declared.fleets {
+        let claims = fleet.desired.claims();
+        let is_here = |key: &SerialKey| claims.iter().any(|claim| claim.serial.key() == *key);
+        if wanted.as_ref().is_some_and(|key| !is_here(key)) {
+            continue;
+        }
+        found = true;
+        let connection = connect(settings, &args.simulated, fleet, Purpose::Read).await?;
+        let prepared = prepare(fleet, &connection, &Approvals::default(), stop).await?;
+        let mut status = fold(&fleet.desired, prepared.cleared.plan());
+        if let Some(key) = &wanted {
+            status.devices.retain(|device| device.serial.key() == *key);
+        }
+        let places = |origin| source::place(fleet, origin);
+        let view = StatusView { tenant: &fleet.desired.tenant, fleet: &status, places: &places };
+        print(&if args.json { json(&view) } else { text(&view, &settings.look) })?;
+    }
+    match (found, &args.serial) {
+        (false, Some(serial)) => {
+            let message = format!("`{serial}` is not declared under `{}`", declared.root);
+            Err(CliError::new(Exit::Invalid, message).hint("apgit plan lists registered devices that are not declared"))
+        }
+        _ => Ok(Exit::Done),
+    }
+}

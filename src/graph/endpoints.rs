@@ -1,0 +1,195 @@
+//! Where tokens and requests may go: the four clouds, loopback, and hosts
+//! that somebody named on the command line. No requests here.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+
+use reqwest::Url;
+
+/// Microsoft's clouds. Hosts: Microsoft Graph's list of national deployments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Cloud {
+    Global,
+    GccHigh,
+    Dod,
+    China,
+}
+
+impl Cloud {
+    pub const ALL: [Self; 4] = [Self::Global, Self::GccHigh, Self::Dod, Self::China];
+
+    #[must_use]
+    pub fn endpoints(self) -> Endpoints {
+        let (login, graph) = match self {
+            Self::Global => ("https://login.microsoftonline.com", "https://graph.microsoft.com"),
+            Self::GccHigh => ("https://login.microsoftonline.us", "https://graph.microsoft.us"),
+            Self::Dod => ("https://login.microsoftonline.us", "https://dod-graph.microsoft.us"),
+            Self::China => ("https://login.chinacloudapi.cn", "https://microsoftgraph.chinacloudapi.cn"),
+        };
+        Endpoints { login: login.to_owned(), graph: graph.to_owned() }
+    }
+}
+
+/// The name that newer Microsoft pages give to the login of China.
+const CHINA_LOGIN_NEW: &str = "login.partner.microsoftonline.cn";
+
+/// Two base URLs without a slash at the end, such as
+/// `https://graph.microsoft.com`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoints {
+    pub login: String,
+    pub graph: String,
+}
+
+/// Says why a base URL is not acceptable.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EndpointError {
+    #[error("`{0}` is not the base URL of an endpoint: write `https://host` without a path")]
+    NotABase(String),
+    #[error("`{0}` is plain http: only loopback may be reached without TLS")]
+    Plain(String),
+    #[error(
+        "`{0}` is not a host of Microsoft's clouds: a token sent there could be stolen, so it must be named on the command line with `--allow-endpoint {0}`"
+    )]
+    Foreign(String),
+}
+
+impl Endpoints {
+    /// Checks two base URLs: hosts of the four clouds or in `allowed_hosts`
+    /// over https, loopback also over http.
+    ///
+    /// # Errors
+    /// The URL or host that is refused, and what to do.
+    pub fn custom(login: &str, graph: &str, allowed_hosts: &[String]) -> Result<Self, EndpointError> {
+        let hosts = Hosts::with(allowed_hosts);
+        Ok(Self { login: hosts.base(login)?, graph: hosts.base(graph)? })
+    }
+
+    /// The scope that a token for this Graph is asked for.
+    #[must_use]
+    pub fn scope(&self) -> String {
+        format!("{}/.default", self.graph)
+    }
+}
+
+/// The hosts that may receive a credential.
+#[derive(Debug, Clone, Default)]
+pub struct Hosts {
+    extra: Vec<String>,
+}
+
+impl Hosts {
+    /// The four clouds, loopback, and `extra` (from the command line only).
+    #[must_use]
+    pub fn with(extra: &[String]) -> Self {
+        Self { extra: extra.iter().map(|host| host.to_ascii_lowercase()).collect() }
+    }
+
+    /// True if a Graph token or a client's credential may go to this URL.
+    #[must_use]
+    pub fn allow(&self, url: &Url) -> bool {
+        is_loopback(url) && matches!(url.scheme(), "http" | "https")
+            || url.scheme() == "https" && url.host_str().is_some_and(|host| self.knows(host))
+    }
+
+    fn knows(&self, host: &str) -> bool {
+        let of_cloud = |cloud: &Cloud| {
+            let Endpoints { login, graph } = cloud.endpoints();
+            [login, graph].iter().any(|base| base.strip_prefix("https://") == Some(host))
+        };
+        host == CHINA_LOGIN_NEW || Cloud::ALL.iter().any(of_cloud) || self.extra.iter().any(|extra| extra == host)
+    }
+
+    fn base(&self, text: &str) -> Result<String, EndpointError> {
+        let not_a_base = || EndpointError::NotABase(text.to_owned());
+        let url = Url::parse(text.trim_end_matches('/')).map_err(|_| not_a_base())?;
+        let host = url.host_str().ok_or_else(not_a_base)?.to_owned();
+        let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+        if !bare || !url.username().is_empty() || url.password().is_some() {
+            return Err(not_a_base());
+        }
+        match url.scheme() {
+            "https" | "http" if self.allow(&url) => Ok(url.as_str().trim_end_matches('/').to_owned()),
+            "http" => Err(EndpointError::Plain(text.to_owned())),
+            "https" => Err(EndpointError::Foreign(host)),
+            _ => Err(not_a_base()),
+        }
+    }
+}
+
+/// True for `localhost`, 127.0.0.0/8 and ::1.
+pub(super) fn is_loopback(url: &Url) -> bool {
+    let Some(host) = url.host_str() else { return false };
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// True for plain http to 169.254.0.0/16, where Azure serves a machine its
+/// managed identity.
+pub(super) fn is_link_local(url: &Url) -> bool {
+    let address = url.host_str().and_then(|host| host.parse::<Ipv4Addr>().ok());
+    url.scheme() == "http" && address.is_some_and(|address| address.is_link_local())
+}
+
+/// True for the hosts that give a GitHub workflow its identity token.
+pub(super) fn is_github(url: &Url) -> bool {
+    url.scheme() == "https" && url.host_str().is_some_and(|host| host.ends_with(".actions.githubusercontent.com"))
+}
+
+impl fmt::Display for Endpoints {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (login at {})", self.graph, self.login)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn custom(base: &str, allowed: &[&str]) -> Result<Endpoints, EndpointError> {
+        let allowed: Vec<String> = allowed.iter().map(ToString::to_string).collect();
+        Endpoints::custom(base, base, &allowed)
+    }
+
+    #[test]
+    fn the_four_clouds_are_their_own_custom_endpoints() {
+        for cloud in Cloud::ALL {
+            let endpoints = cloud.endpoints();
+            assert_eq!(Endpoints::custom(&endpoints.login, &endpoints.graph, &[]), Ok(endpoints));
+        }
+    }
+
+    #[test]
+    fn loopback_may_be_plain_http() {
+        for base in ["http://127.0.0.1:8800", "http://localhost:1/", "http://[::1]:8800", "https://127.0.0.2"] {
+            assert!(custom(base, &[]).is_ok(), "{base}");
+        }
+    }
+
+    #[test]
+    fn a_foreign_host_needs_to_be_named() {
+        let refused = custom("https://graph.contoso.example", &[]).unwrap_err();
+        assert_eq!(refused, EndpointError::Foreign("graph.contoso.example".to_owned()));
+        assert!(custom("https://graph.contoso.example", &["Graph.Contoso.Example"]).is_ok());
+        assert!(matches!(
+            custom("http://graph.contoso.example", &["graph.contoso.example"]),
+            Err(EndpointError::Plain(_))
+        ));
+    }
+
+    #[test]
+    fn hosts_that_only_look_like_microsofts_are_foreign() {
+        for base in [
+            "https://graph.microsoft.com.evil.example",
+            "https://evil-graph.microsoft.com.example",
+            "https://graph.microsoft.com@evil.example",
+            "https://127.0.0.1.evil.example",
+            "https://localhost.evil.example",
+        ] {
+            assert!(custom(base, &[]).is_err(), "{base}");
+        }
+        assert!(custom("http://graph.microsoft.com", &[]).is_err());
+        assert!(custom("https://graph.microsoft.com/v1.0", &[]).is_err());
+        assert!(custom("file:///etc/passwd", &[]).is_err());
+    }
+}

@@ -1,0 +1,119 @@
+//! The real transport: reqwest over rustls with ring. The only place that
+//! builds an HTTP client and installs the TLS provider.
+//!
+//! No retry, no redirect, no decision, except which hosts may be reached.
+
+use std::error::Error as _;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use reqwest::{Client, ClientBuilder, Url, redirect};
+
+use super::USER_AGENT;
+use super::endpoints::{Hosts, is_github, is_link_local, is_loopback};
+use crate::transport::{Request, Response, Transport, TransportError};
+
+const CONNECT: Duration = Duration::from_secs(15);
+/// A page of a thousand devices can take half a minute.
+const ANSWER: Duration = Duration::from_secs(100);
+/// A simulated tenant answers a question about its clock only when the time
+/// has come.
+const ANSWER_LOCAL: Duration = Duration::from_secs(60 * 60);
+
+/// Sends requests to hosts that may receive them.
+#[derive(Debug)]
+pub struct Http {
+    hosts: Hosts,
+    /// For everything outside this machine: system proxy, system roots. Built
+    /// on first use, since without a CA store it cannot be built at all.
+    outside: OnceLock<Result<Client, String>>,
+    /// For loopback and the metadata service: no proxy, no roots.
+    inside: Client,
+}
+
+impl Http {
+    /// `allowed_hosts` come from the command line (`--allow-endpoint`).
+    ///
+    /// # Panics
+    /// Never in practice: the client for loopback needs nothing of the system.
+    #[must_use]
+    pub fn new(allowed_hosts: &[String]) -> Self {
+        // An error means that a provider is there already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let inside = builder(ANSWER_LOCAL).no_proxy().tls_certs_only([]).build();
+        Self {
+            hosts: Hosts::with(allowed_hosts),
+            outside: OnceLock::new(),
+            inside: inside.expect("a client without roots and proxy can always be built"),
+        }
+    }
+
+    fn client(&self, url: &Url) -> Result<&Client, TransportError> {
+        let host = || url.host_str().unwrap_or_default().to_owned();
+        if is_loopback(url) || is_link_local(url) {
+            return Ok(&self.inside);
+        }
+        if !self.hosts.allow(url) && !is_github(url) {
+            return Err(TransportError::Forbidden { host: host() });
+        }
+        let outside = self.outside.get_or_init(|| builder(ANSWER).build().map_err(|error| reason(&error)));
+        outside.as_ref().map_err(|reason| TransportError::Connect { host: host(), reason: reason.clone() })
+    }
+}
+
+fn builder(answer: Duration) -> ClientBuilder {
+    Client::builder()
+        .user_agent(USER_AGENT)
+        .redirect(redirect::Policy::none())
+        .connect_timeout(CONNECT)
+        .timeout(answer)
+        .pool_idle_timeout(Duration::from_secs(50))
+}
+
+#[async_trait]
+impl Transport for Http {
+    async fn send(&self, request: Request) -> Result<Response, TransportError> {
+        let unreadable = |error: &dyn std::fmt::Display| TransportError::Connect {
+            host: request.uri().host().unwrap_or_default().to_owned(),
+            reason: error.to_string(),
+        };
+        let url = Url::parse(&request.uri().to_string()).map_err(|error| unreadable(&error))?;
+        let host = url.host_str().unwrap_or_default().to_owned();
+        let client = self.client(&url)?;
+        let request = reqwest::Request::try_from(request)
+            .map_err(|error| TransportError::Connect { host: host.clone(), reason: reason(&error) })?;
+        let mut response = client.execute(request).await.map_err(|error| failed(&error, &host))?;
+        let status = response.status();
+        let headers = std::mem::take(response.headers_mut());
+        let body = response.bytes().await.map_err(|error| failed(&error, &host))?;
+        let mut answer = http::Response::new(body);
+        *answer.status_mut() = status;
+        *answer.headers_mut() = headers;
+        Ok(answer)
+    }
+}
+
+fn failed(error: &reqwest::Error, host: &str) -> TransportError {
+    let (host, reason) = (host.to_owned(), reason(error));
+    // Only what fails while connecting surely had no effect.
+    if error.is_connect() || error.is_builder() {
+        TransportError::Connect { host, reason }
+    } else {
+        TransportError::Lost { host, reason }
+    }
+}
+
+/// The innermost cause says it best; the outer ones repeat the URL.
+fn reason(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "timed out".to_owned();
+    }
+    let mut cause = error.source();
+    let mut text = None;
+    while let Some(inner) = cause {
+        text = Some(inner.to_string());
+        cause = inner.source();
+    }
+    text.unwrap_or_else(|| "the request cannot be sent".to_owned())
+}

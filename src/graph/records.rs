@@ -1,0 +1,93 @@
+//! What the operations give back and take, beyond the shared nouns: import
+//! records and rows, writes, the organization.
+
+use compact_str::CompactString;
+
+use crate::model::{HardwareHash, ImportId, ImportRecordId, RegistrationId, SerialNumber};
+
+/// An import request and how far it has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportRecord {
+    pub id: ImportRecordId,
+    /// The client's own mark; `None` where another client left none, or text
+    /// that is not a GUID.
+    pub import_id: Option<ImportId>,
+    /// As written by whoever posted the import.
+    pub serial: CompactString,
+    pub state: ImportState,
+}
+
+/// `deviceImportStatus` with what belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImportState {
+    Unknown,
+    Pending,
+    Partial,
+    /// The service sometimes says complete one poll before it names the
+    /// registration.
+    Complete {
+        registration_id: Option<RegistrationId>,
+    },
+    /// Code and name as the service writes them; decide by the name first.
+    Error {
+        code: i32,
+        name: CompactString,
+    },
+}
+
+impl ImportState {
+    /// True while a later look can still show something else: not settled, or
+    /// complete without its registration.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        match self {
+            Self::Unknown | Self::Pending | Self::Partial | Self::Complete { registration_id: None } => true,
+            Self::Complete { registration_id: Some(_) } | Self::Error { .. } => false,
+        }
+    }
+}
+
+/// One device to register. Owns the hash, so that it is gone with the row.
+#[derive(Debug)]
+pub struct ImportRow<'a> {
+    pub serial: &'a SerialNumber,
+    pub hash: HardwareHash,
+    pub group_tag: Option<&'a str>,
+    pub user: Option<&'a str>,
+    pub import_id: ImportId,
+}
+
+/// One write of a batch. Each may safely be sent twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Write {
+    Update {
+        id: RegistrationId,
+        fields: Fields,
+    },
+    UnassignUser {
+        id: RegistrationId,
+    },
+    /// Removes the record of an import; the registration stays. A record that
+    /// is already gone is a success.
+    DeleteImport {
+        record: ImportRecordId,
+    },
+}
+
+/// The fields of `updateDeviceProperties`: `None` leaves a value alone, `""`
+/// clears it (a user is removed by [`Write::UnassignUser`] instead).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fields {
+    pub group_tag: Option<CompactString>,
+    pub user: Option<CompactString>,
+    /// The service wants a user beside it.
+    pub addressable_user_name: Option<CompactString>,
+    pub display_name: Option<CompactString>,
+}
+
+/// The tenant, as its directory names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Organization {
+    pub display_name: CompactString,
+    pub verified_domains: Vec<CompactString>,
+}

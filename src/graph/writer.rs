@@ -1,0 +1,158 @@
+//! What can be written. Nothing here decides whether to: that is done before
+//! a [`GraphWriter`] is made.
+
+use std::ops::Deref;
+
+use bytes::Bytes;
+use http::Method;
+use serde_json::Value;
+
+use super::batch::{self, Part, PartResult};
+use super::client::{Call, Repeat, json, nothing};
+use super::error::{About, ErrorKind, GraphError};
+use super::pace::Class;
+use super::reader::{Graph, IMPORTS, REGISTRATIONS, SETTINGS, without_version};
+use super::records::{ImportRecord, ImportRow, Write};
+use super::{WRITE_SCOPE, wire};
+
+/// Writes to a tenant, and reads it too.
+#[derive(Clone, Debug)]
+pub struct GraphWriter(Graph);
+
+impl Deref for GraphWriter {
+    type Target = Graph;
+
+    fn deref(&self) -> &Graph {
+        &self.0
+    }
+}
+
+impl GraphWriter {
+    #[must_use]
+    pub fn new(graph: Graph) -> Self {
+        Self(graph)
+    }
+
+    #[must_use]
+    pub fn read(&self) -> &Graph {
+        &self.0
+    }
+
+    /// Asks the service to register devices, through one `import` action. A
+    /// 429 is waited out here. Gives back the import records, still running,
+    /// in the service's order.
+    ///
+    /// # Errors
+    /// Never repeated once it may have had its effect
+    /// ([`GraphError::effect_is_unknown`]): look the rows up by import id. One
+    /// row that the service cannot read refuses all of them.
+    pub async fn import(&self, rows: &[ImportRow<'_>]) -> Result<Vec<ImportRecord>, GraphError> {
+        let about = About { operation: "import devices", scope: WRITE_SCOPE };
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let call = Call {
+            about,
+            method: Method::POST,
+            url: format!("{}{IMPORTS}/import", self.0.0.endpoints.graph),
+            route: "/v1.0/deviceManagement/importedWindowsAutopilotDeviceIdentities/import",
+            body: import_body(rows),
+            class: Class::Import,
+            cost: 1,
+            repeat: Repeat::BeforeEffect,
+        };
+        let page: wire::Page<wire::Imported> = self.0.0.send(&call, json).await?;
+        let records: Result<Vec<_>, _> = page.value.into_iter().map(wire::Imported::into_record).collect();
+        records.map_err(|reason| GraphError::new(ErrorKind::Protocol, about, reason))
+    }
+
+    /// Sends writes in `$batch` envelopes; one outcome per write, in the same
+    /// order. The writes of one call must not depend on each other: parts of
+    /// an envelope run in any order. `Ok` means accepted, not yet visible.
+    pub async fn write(&self, writes: &[Write]) -> Vec<Result<(), GraphError>> {
+        let parts: Vec<Part> = writes.iter().map(part).collect();
+        let answers = batch::send(&self.0.0, Class::Write, &parts).await;
+        writes.iter().zip(answers).map(|(write, answer)| outcome(write, answer)).collect()
+    }
+
+    /// Starts a sync of the tenant with Autopilot.
+    ///
+    /// # Errors
+    /// `Conflict` while one is running, `Throttled` within ten minutes of the
+    /// last one; never repeated here.
+    pub async fn sync(&self) -> Result<(), GraphError> {
+        let call = Call {
+            about: About { operation: "start a sync", scope: WRITE_SCOPE },
+            method: Method::POST,
+            url: format!("{}{SETTINGS}/sync", self.0.0.endpoints.graph),
+            route: "/beta/deviceManagement/windowsAutopilotSettings/sync",
+            body: Bytes::new(),
+            class: Class::Sync,
+            cost: 1,
+            repeat: Repeat::Never,
+        };
+        self.0.0.send(&call, nothing).await
+    }
+}
+
+fn import_body(rows: &[ImportRow<'_>]) -> Bytes {
+    let rows = rows.iter().map(import_row).collect();
+    let body = wire::ImportBody { imported_windows_autopilot_device_identities: rows };
+    Bytes::from(serde_json::to_vec(&body).expect("text becomes JSON"))
+}
+
+/// Absent text is sent as `""`, as all clients in the field do.
+fn import_row<'a>(row: &'a ImportRow<'_>) -> wire::ImportRow<'a> {
+    wire::ImportRow {
+        odata_type: wire::ImportRow::TYPE,
+        serial_number: row.serial.as_str(),
+        product_key: "",
+        hardware_identifier: row.hash.to_base64(),
+        group_tag: row.group_tag.unwrap_or_default(),
+        assigned_user_principal_name: row.user.unwrap_or_default(),
+        import_id: row.import_id.0,
+    }
+}
+
+fn part(write: &Write) -> Part {
+    let registrations = without_version(REGISTRATIONS);
+    let about = |operation| About { operation, scope: WRITE_SCOPE };
+    match write {
+        Write::Update { id, fields } => Part {
+            about: about("update a registration"),
+            method: "POST",
+            url: format!("{registrations}/{id}/updateDeviceProperties"),
+            body: Some(update_body(fields)),
+        },
+        Write::UnassignUser { id } => Part {
+            about: about("remove the user of a registration"),
+            method: "POST",
+            url: format!("{registrations}/{id}/unassignUserFromDevice"),
+            body: None,
+        },
+        Write::DeleteImport { record } => Part {
+            about: about("delete an import record"),
+            method: "DELETE",
+            url: format!("{}/{record}", without_version(IMPORTS)),
+            body: None,
+        },
+    }
+}
+
+fn update_body(fields: &super::records::Fields) -> Value {
+    let body = wire::UpdateBody {
+        user_principal_name: fields.user.as_deref(),
+        addressable_user_name: fields.addressable_user_name.as_deref(),
+        group_tag: fields.group_tag.as_deref(),
+        display_name: fields.display_name.as_deref(),
+    };
+    serde_json::to_value(body).expect("text becomes JSON")
+}
+
+fn outcome(write: &Write, answer: PartResult) -> Result<(), GraphError> {
+    match (write, answer) {
+        (_, Ok(_)) => Ok(()),
+        (Write::DeleteImport { .. }, Err(error)) if error.says_absent() => Ok(()),
+        (_, Err(error)) => Err(error),
+    }
+}

@@ -1,0 +1,311 @@
+//! A located tree against a shape: every violation with its place.
+//!
+//! What violates the structure is taken out of the tree after it was reported,
+//! so that the rest of the document is still checked in the same run.
+
+use super::problem::{Problem, Source, show};
+use super::scalar::{Plain, resolve};
+use super::shape::{Shape, TextShape};
+use super::tree::{Data, Entry, Node, Span};
+
+/// What a walk found.
+#[derive(Default)]
+pub(super) struct Findings {
+    pub problems: Vec<Problem>,
+    /// Violations of length and pattern. The checks of `resource` say the same
+    /// in better words, so these speak only where those are silent.
+    pub soft: Vec<(Span, Problem)>,
+    /// Starts of maps and the fields they lost here: what `resource` says about
+    /// absence in them would be an echo.
+    pub lost: Vec<(u32, String)>,
+    /// Starts of maps that lack a field they need. It was filled in, so that
+    /// the other fields are checked; nothing may be made of the result.
+    pub incomplete: Vec<u32>,
+}
+
+/// What stands in for a missing field, in a form that passes every check.
+const STAND_INS: [(&str, &str); 4] = [
+    ("tenantId", "00000000-0000-0000-0000-000000000000"),
+    ("policy", "Observe"),
+    ("ownerId", "missing"),
+    ("serialNumber", "MISSING-SERIAL"),
+];
+
+/// Fields that keep, clear or set a value of the tenant.
+const THREE_VALUED: [&str; 4] = ["groupTag", "userPrincipalName", "addressableUserName", "displayName"];
+
+/// Checks a node and takes out what cannot stay. False: the node itself cannot.
+pub(super) fn walk(node: &mut Node<'_>, shape: &Shape, name: &str, source: &Source<'_>, out: &mut Findings) -> bool {
+    if matches!(node.data, Data::Broken) {
+        return false;
+    }
+    match shape {
+        Shape::Object { fields, required } => object(node, fields, required, name, source, out),
+        Shape::Words => words(node, name, source, out),
+        Shape::List { items, min, max } => list(node, items, (*min, *max), name, source, out),
+        Shape::Text(shape) => text(node, shape, name, source, out),
+        Shape::Integer { min, max } => integer(node, (*min, *max), name, source, out),
+        Shape::Bool => boolean(node, name, source, out),
+    }
+}
+
+/// Where to point at for a node: a map or list is shown by its first word.
+pub(super) fn head(node: &Node<'_>) -> Span {
+    match &node.data {
+        Data::Map(entries) => entries.first().map_or(node.span, |entry| entry.key_span),
+        _ => node.span,
+    }
+}
+
+fn object(
+    node: &mut Node<'_>,
+    fields: &[(String, Shape)],
+    required: &[String],
+    name: &str,
+    source: &Source<'_>,
+    out: &mut Findings,
+) -> bool {
+    let (place, start) = (head(node), node.span.start);
+    let Data::Map(entries) = &mut node.data else {
+        wrong_type(node, "a map of fields", name, source, out);
+        return false;
+    };
+    let mut lost: Vec<String> = Vec::new();
+    entries.retain_mut(|entry| {
+        let Some((_, shape)) = fields.iter().find(|(field, _)| *field == entry.key) else {
+            if !matches!(entry.value.data, Data::Broken) {
+                let (problem, meant) = unknown(&entry.key, entry.key_span, fields, name, source);
+                out.problems.push(problem);
+                lost.extend(meant);
+            }
+            return false;
+        };
+        let kept = if is_null(&entry.value) {
+            out.problems.push(null(&entry.key, entry.key_span, source));
+            false
+        } else {
+            walk(&mut entry.value, shape, &entry.key, source, out)
+        };
+        if !kept {
+            lost.push(entry.key.to_string());
+        }
+        kept
+    });
+    out.lost.extend(lost.iter().map(|field| (start, field.clone())));
+    let mut whole = true;
+    for field in required.iter().filter(|field| !entries.iter().any(|entry| entry.key == **field)).collect::<Vec<_>>() {
+        // What was there and could not stay was spoken of already.
+        if !lost.contains(field) {
+            let message = format!("`{field}` is missing in `{name}`");
+            let problem = Problem::error("missing-field", message, source.spot(place));
+            out.problems.push(problem.hint(format!("add `{field}: …`")));
+        }
+        out.incomplete.push(start);
+        match STAND_INS.iter().find(|(name, _)| name == field) {
+            Some((name, text)) => entries.push(Entry {
+                key: (*name).into(),
+                key_span: place,
+                value: Node { span: place, data: Data::Scalar { text: (*text).into(), plain: false } },
+            }),
+            None => whole = false,
+        }
+    }
+    whole
+}
+
+fn is_null(node: &Node<'_>) -> bool {
+    matches!(&node.data, Data::Scalar { text, plain: true } if resolve(text) == Plain::Null)
+}
+
+fn null(field: &str, at: Span, source: &Source<'_>) -> Problem {
+    let hint = if THREE_VALUED.contains(&field) {
+        format!("leave the line out to keep the tenant's value, write `{field}: \"\"` to clear it")
+    } else {
+        "give it a value, or remove the line".to_owned()
+    };
+    Problem::error("null", format!("`{field}` has no value"), source.spot(at)).hint(hint)
+}
+
+/// The problem, and the field that was perhaps meant.
+fn unknown(
+    key: &str,
+    at: Span,
+    fields: &[(String, Shape)],
+    name: &str,
+    source: &Source<'_>,
+) -> (Problem, Option<String>) {
+    let names: Vec<&str> = fields.iter().map(|(field, _)| field.as_str()).collect();
+    let message = format!("`{name}` has no field `{}`", show(key));
+    let problem = Problem::error("unknown-field", message, source.spot(at)).hint(suggestion(key, &names));
+    (problem, near(key, &names).map(str::to_owned))
+}
+
+/// The word that was perhaps meant.
+pub(super) fn near<'n>(key: &str, names: &[&'n str]) -> Option<&'n str> {
+    let lower = key.to_ascii_lowercase();
+    let same = names.iter().find(|name| name.to_ascii_lowercase() == lower).copied();
+    let starts = || {
+        let longer = |name: &&&str| lower.len() >= 4 && name.to_ascii_lowercase().starts_with(&lower);
+        names.iter().find(longer).copied()
+    };
+    let close = || similar::get_close_matches(key, names, 1, 0.7).first().copied();
+    same.or_else(starts).or_else(close)
+}
+
+/// The field that was perhaps meant, else the fields there are.
+pub(super) fn suggestion(key: &str, names: &[&str]) -> String {
+    match near(key, names) {
+        Some(name) => format!("did you mean `{name}`?"),
+        None if names.is_empty() => "nothing may stand here".to_owned(),
+        None => format!("the fields here are {}", quoted(names)),
+    }
+}
+
+fn quoted(names: &[impl AsRef<str>]) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("`{}`", name.as_ref())).collect();
+    names.join(", ")
+}
+
+fn list(
+    node: &mut Node<'_>,
+    items: &Shape,
+    (min, max): (usize, usize),
+    name: &str,
+    source: &Source<'_>,
+    out: &mut Findings,
+) -> bool {
+    let span = node.span;
+    let Data::List(nodes) = &mut node.data else {
+        wrong_type(node, "a list", name, source, out);
+        return false;
+    };
+    let count = nodes.len();
+    if count < min || count > max {
+        let rule =
+            if count > max { format!("at most {max} are allowed") } else { format!("at least {min} are needed") };
+        let place = nodes.get(max.min(count)).map_or(span, head);
+        let problem = Problem::error("list-size", format!("`{name}` has {count} entries, {rule}"), source.spot(place));
+        out.problems.push(if count > max { problem.hint("split it into several documents") } else { problem });
+    }
+    let label = format!("{name}[]");
+    for item in nodes {
+        if is_null(item) {
+            let problem = Problem::error("null", format!("an entry of `{name}` is empty"), source.spot(item.span));
+            out.problems.push(problem.hint("give it a value, or remove the line"));
+            item.data = Data::Broken;
+        } else if !walk(item, items, &label, source, out) {
+            // Stays in the list: the indices of the others must not move.
+            item.data = Data::Broken;
+        }
+    }
+    true
+}
+
+/// A map of text to text, such as labels.
+fn words(node: &mut Node<'_>, name: &str, source: &Source<'_>, out: &mut Findings) -> bool {
+    let Data::Map(entries) = &mut node.data else {
+        wrong_type(node, "a map", name, source, out);
+        return false;
+    };
+    let any = TextShape { choices: Vec::new(), pattern: None, min: 0, max: usize::MAX };
+    entries.retain_mut(|entry| text(&mut entry.value, &any, &entry.key, source, out));
+    true
+}
+
+fn text(node: &mut Node<'_>, shape: &TextShape, name: &str, source: &Source<'_>, out: &mut Findings) -> bool {
+    let Data::Scalar { text, plain } = &node.data else {
+        wrong_type(node, "text", name, source, out);
+        return false;
+    };
+    if *plain && let Some(read_as) = not_text(text) {
+        let message = format!("`{name}` is text, but without quotes this is {read_as}");
+        let hint = format!("quote this: `{}: \"{}\"`", name.trim_end_matches("[]"), show(text));
+        out.problems.push(Problem::error("unquoted", message, source.spot(node.span)).hint(hint));
+        return false;
+    }
+    if !shape.choices.is_empty() {
+        if shape.choices.iter().any(|choice| choice == text) {
+            return true;
+        }
+        let message = format!("`{}` is not a value of `{name}`", show(text));
+        let names: Vec<&str> = shape.choices.iter().map(String::as_str).collect();
+        let hint = match near(text, &names) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("one of {}", quoted(&names)),
+        };
+        out.problems.push(Problem::error("not-a-choice", message, source.spot(node.span)).hint(hint));
+        return false;
+    }
+    let length = text.len();
+    let wrong = if length > shape.max && text.chars().count() > shape.max {
+        Some(format!("`{name}` is longer than {} characters", shape.max))
+    } else if length < shape.min {
+        Some(match shape.min {
+            1 => format!("`{name}` is empty"),
+            min => format!("`{name}` is shorter than {min} characters"),
+        })
+    } else if shape.pattern.as_ref().is_some_and(|pattern| !pattern.is_match(text.as_ref())) {
+        Some(format!("`{name}` does not have the form that is asked for"))
+    } else {
+        None
+    };
+    if let Some(message) = wrong {
+        out.soft.push((node.span, Problem::error("form", message, source.spot(node.span))));
+    }
+    true
+}
+
+/// What a plain scalar is read as, if not as text.
+fn not_text(text: &str) -> Option<String> {
+    match resolve(text) {
+        Plain::Text => None,
+        Plain::Null => Some("no value".into()),
+        Plain::Bool(value) => Some(format!("`{value}`")),
+        Plain::Int(value) => Some(format!("the number {value}")),
+        Plain::Float(value) => Some(format!("the number {value}")),
+        Plain::Timestamp => Some("a date".into()),
+    }
+}
+
+fn integer(node: &mut Node<'_>, (min, max): (i64, i64), name: &str, source: &Source<'_>, out: &mut Findings) -> bool {
+    let value = match &node.data {
+        Data::Scalar { text, plain: true } => resolve(text),
+        _ => Plain::Text,
+    };
+    let Plain::Int(value) = value else {
+        wrong_type(node, "a whole number", name, source, out);
+        return false;
+    };
+    if value < min || value > max {
+        let range = if max == i64::from(i32::MAX) { format!("{min} or more") } else { format!("{min} to {max}") };
+        let message = format!("`{name}` is out of range: {range}");
+        out.problems.push(Problem::error("out-of-range", message, source.spot(node.span)));
+        return false;
+    }
+    true
+}
+
+fn boolean(node: &mut Node<'_>, name: &str, source: &Source<'_>, out: &mut Findings) -> bool {
+    let ok = matches!(&node.data, Data::Scalar { text, plain: true } if matches!(resolve(text), Plain::Bool(_)));
+    if !ok {
+        wrong_type(node, "`true` or `false`", name, source, out);
+    }
+    ok
+}
+
+fn wrong_type(node: &Node<'_>, wanted: &str, name: &str, source: &Source<'_>, out: &mut Findings) {
+    let found = match &node.data {
+        Data::Scalar { plain: false, .. } => "text",
+        Data::Scalar { text, .. } => match resolve(text) {
+            Plain::Null => "nothing",
+            Plain::Bool(_) => "a yes or no",
+            Plain::Int(_) | Plain::Float(_) => "a number",
+            Plain::Timestamp | Plain::Text => "text",
+        },
+        Data::List(_) => "a list",
+        Data::Map(_) => "a map",
+        Data::Broken => return,
+    };
+    let message = format!("`{name}` is {wanted}, not {found}");
+    out.problems.push(Problem::error("wrong-type", message, source.spot(head(node))));
+}

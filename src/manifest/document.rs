@@ -1,0 +1,551 @@
+//! One file's documents to tenants and claims.
+//!
+//! Pure but for the look whether a referenced file exists. What one file says
+//! about another is not known here; `fleet` puts the files together.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::check::{Findings, head, near, suggestion, walk};
+use super::files::{File, Resolver, Root, read};
+use super::problem::{Problem, Source, is_raw_hash, show};
+use super::shape;
+use super::tree::{self, Data, Mistake, Node, Span};
+use super::value;
+use crate::model::{Claim, HashLocation, Origin, Tenant};
+use crate::resource::{self, API_VERSION, FieldPath, GROUP, Kind, Problems, Segment};
+use crate::resource::{AutopilotDeviceSpec, AutopilotTenantSpec, SetDefaults, SetDevice};
+
+/// What a file declares.
+#[derive(Default)]
+pub(super) struct FileContent {
+    pub tenants: Vec<TenantDocument>,
+    pub groups: Vec<Group>,
+    pub claims: Vec<Claim>,
+    /// Line and column of each claim's serial number.
+    pub places: Vec<(u32, u32)>,
+    pub problems: Vec<Problem>,
+    pub documents: usize,
+    pub skipped: usize,
+    /// The manifest's path from the repository's root.
+    pub path: String,
+    /// The file's place in the table of files.
+    pub index: u32,
+}
+
+/// A name that an object has, and where.
+#[derive(Debug, Clone)]
+pub(super) struct Named {
+    pub namespace: String,
+    pub name: String,
+    pub span: Span,
+}
+
+pub(super) struct TenantDocument {
+    pub named: Named,
+    /// Missing when it had problems: its devices are still looked at.
+    pub tenant: Option<(Tenant, Box<AutopilotTenantSpec>)>,
+}
+
+/// The claims of one document.
+pub(super) struct Group {
+    pub kind: Kind,
+    pub named: Option<Named>,
+    pub namespace: String,
+    pub tenant_ref: TenantRef,
+    /// Where to point at for the document as a whole.
+    pub span: Span,
+    /// Its claims among those of the file.
+    pub claims: Range<usize>,
+}
+
+/// Which tenant a document is about.
+pub(super) enum TenantRef {
+    Named(String, Span),
+    /// It says nothing: the only tenant there is.
+    Only,
+    /// It says something that was reported.
+    Broken,
+}
+
+/// Reads one file. `index` is the file's place in the table of files.
+pub(super) fn load(file: &File, index: u32, root: &Root) -> FileContent {
+    match read(file) {
+        Ok(text) => parse(file, index, root, &text),
+        Err(problem) => FileContent { problems: vec![problem], index, ..FileContent::default() },
+    }
+}
+
+fn parse(file: &File, index: u32, root: &Root, text: &str) -> FileContent {
+    let path = file.path.strip_prefix(&root.path).unwrap_or(&file.path).to_string_lossy().replace('\\', "/");
+    let mut reader = FileReader {
+        source: Source::new(file.name.clone(), text),
+        resolver: Resolver::new(root, &file.path),
+        content: FileContent { path, index, ..FileContent::default() },
+        hashes: Vec::new(),
+        ours: false,
+        // A file that never names us holds other people's documents, broken
+        // ones (templates) included.
+        names_us: text.contains(GROUP) || text.contains("Autopilot"),
+    };
+    tree::documents(text, |node, mistakes| reader.document(node, mistakes));
+    reader.finish()
+}
+
+struct FileReader<'s> {
+    source: Source<'s>,
+    resolver: Resolver<'s>,
+    content: FileContent,
+    /// Where hashes stood in scalars, already reported.
+    hashes: Vec<Span>,
+    /// Whether any document of the file was ours.
+    ours: bool,
+    names_us: bool,
+}
+
+impl FileReader<'_> {
+    fn document(&mut self, mut node: Node<'_>, mistakes: Vec<Mistake>) {
+        if node.is_empty() && mistakes.is_empty() {
+            return;
+        }
+        self.content.documents += 1;
+        if matches!(node.data, Data::Broken) && self.names_us {
+            self.ours = true;
+            self.mistakes(mistakes);
+            return;
+        }
+        let Some(kind) = self.kind(&node) else {
+            self.content.skipped += 1;
+            return;
+        };
+        self.ours = true;
+        self.hide_hashes(&mut node);
+        self.mistakes(mistakes);
+        if let Ok(kind) = kind {
+            self.object(kind, node);
+        }
+    }
+
+    fn mistakes(&mut self, mistakes: Vec<Mistake>) {
+        for mistake in mistakes {
+            let mut problem = Problem::error(mistake.code, mistake.message, self.source.spot(mistake.span));
+            problem.places.extend(mistake.other.map(|span| self.source.spot(span)));
+            self.content.problems.push(problem.hint_opt(mistake.hint));
+        }
+    }
+
+    /// The kind of a document of ours, `None` for other people's, and an error
+    /// that was reported for one that is ours but of no kind that we know.
+    fn kind(&mut self, node: &Node<'_>) -> Option<Result<Kind, ()>> {
+        let text = |key: &str| node.get(key).and_then(Node::text);
+        let (api, kind) = (text("apiVersion"), text("kind"));
+        let known = kind.and_then(Kind::parse);
+        let of_ours =
+            api.is_some_and(|api| api == GROUP || api.strip_prefix(GROUP).is_some_and(|rest| rest.starts_with('/')));
+        match (api, known) {
+            (Some(API_VERSION), Some(kind)) => Some(Ok(kind)),
+            (None, Some(kind)) => {
+                let span = node.entry("kind").map_or(node.span, |entry| entry.value.span);
+                let message = format!("this `{}` has no `apiVersion`", kind.name());
+                self.error("api-version", message, span, format!("add `apiVersion: {API_VERSION}`"));
+                Some(Err(()))
+            }
+            (Some(API_VERSION), None) => {
+                let entry = node.entry("kind");
+                let span = entry.map_or_else(|| head(node), |entry| entry.value.span);
+                let names = Kind::ALL.map(Kind::name);
+                let message = match kind {
+                    Some(kind) => format!("there is no kind `{}`", show(kind)),
+                    None => "this document has no `kind`".to_owned(),
+                };
+                let hint = match near(kind.unwrap_or_default(), &names) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("the kinds are `{}`", names.join("`, `")),
+                };
+                self.error("kind", message, span, hint);
+                Some(Err(()))
+            }
+            (Some(api), _) if of_ours => {
+                let span = node.entry("apiVersion").map_or(node.span, |entry| entry.value.span);
+                let message = format!("there is no version `{}`", show(api));
+                self.error("api-version", message, span, format!("this build reads `{API_VERSION}`"));
+                Some(Err(()))
+            }
+            _ => None,
+        }
+    }
+
+    fn error(&mut self, code: &'static str, message: impl Into<String>, span: Span, hint: impl Into<String>) {
+        self.content.problems.push(Problem::error(code, message, self.source.spot(span)).hint(hint));
+    }
+
+    fn object(&mut self, kind: Kind, mut root: Node<'_>) {
+        let start = head(&root);
+        let named = self.envelope(kind, &mut root);
+        let Data::Map(entries) = &mut root.data else { return };
+        let Some(spec) = entries.iter_mut().find(|entry| entry.key == "spec") else {
+            self.error("missing-field", "`spec` is missing", start, "add `spec:`");
+            self.broken(kind, named);
+            return;
+        };
+        let span = spec.key_span;
+        let has_reference = spec.value.get("tenantRef").is_some();
+        let mut out = Findings::default();
+        let whole = walk(&mut spec.value, shape::spec(kind), "spec", &self.source, &mut out);
+        self.content.problems.append(&mut out.problems);
+        match kind {
+            Kind::Tenant => self.tenant(named, &root, whole, &mut out),
+            Kind::Device | Kind::DeviceSet => {
+                let at = self.content.claims.len();
+                if let Some(spec) = root.get("spec") {
+                    match kind {
+                        Kind::DeviceSet => self.set(spec, &mut out),
+                        _ if whole => self.device(spec, &mut out),
+                        _ => {}
+                    }
+                }
+                let reference = root.get("spec").and_then(|spec| spec.get("tenantRef")).and_then(|r| r.get("name"));
+                let tenant_ref = match reference.and_then(|node| Some((node.text()?.to_owned(), node.span))) {
+                    Some((name, span)) => TenantRef::Named(name, span),
+                    None if has_reference => TenantRef::Broken,
+                    None => TenantRef::Only,
+                };
+                self.content.groups.push(Group {
+                    kind,
+                    namespace: named.as_ref().map(|named| named.namespace.clone()).unwrap_or_default(),
+                    span: named.as_ref().map_or(span, |named| named.span),
+                    named,
+                    tenant_ref,
+                    claims: at..self.content.claims.len(),
+                });
+            }
+        }
+        self.content.problems.extend(out.soft.into_iter().map(|(_, problem)| problem));
+    }
+
+    /// A document whose spec is gone still takes its name.
+    fn broken(&mut self, kind: Kind, named: Option<Named>) {
+        if let (Kind::Tenant, Some(named)) = (kind, named) {
+            self.content.tenants.push(TenantDocument { named, tenant: None });
+        }
+    }
+
+    /// Everything beside `spec`: the same fields that a cluster allows.
+    fn envelope(&mut self, kind: Kind, root: &mut Node<'_>) -> Option<Named> {
+        const FIELDS: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
+        let start = head(root);
+        let Data::Map(entries) = &mut root.data else { return None };
+        for entry in entries.iter().filter(|entry| !FIELDS.contains(&entry.key.as_ref())) {
+            let message = format!("`{}` has no field `{}`", kind.name(), show(&entry.key));
+            let misplaced = shape::spec(kind).field(&entry.key).is_some();
+            let hint = match misplaced {
+                true => format!("`{}` belongs under `spec`", entry.key),
+                false => suggestion(&entry.key, &FIELDS),
+            };
+            self.error("unknown-field", message, entry.key_span, hint);
+        }
+        let Some(entry) = entries.iter_mut().find(|entry| entry.key == "metadata") else {
+            self.error("missing-field", "`metadata` is missing", start, "add `metadata: {name: …}`");
+            return None;
+        };
+        let span = entry.key_span;
+        self.metadata(&mut entry.value, span)
+    }
+
+    fn metadata(&mut self, node: &mut Node<'_>, span: Span) -> Option<Named> {
+        // Written by people or by a cluster; the second kind appears in what
+        // `kubectl get -o yaml` prints.
+        const FIELDS: [&str; 15] = [
+            "name",
+            "namespace",
+            "labels",
+            "annotations",
+            "generateName",
+            "finalizers",
+            "ownerReferences",
+            "uid",
+            "resourceVersion",
+            "generation",
+            "creationTimestamp",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "managedFields",
+            "selfLink",
+        ];
+        let Data::Map(entries) = &mut node.data else {
+            self.error("wrong-type", "`metadata` is a map of fields", head(node), "write `metadata: {name: …}`");
+            return None;
+        };
+        let (mut name, mut namespace) = (None, String::new());
+        let mut out = Findings::default();
+        for entry in entries.iter_mut() {
+            match entry.key.as_ref() {
+                "name" => {
+                    if walk(&mut entry.value, &shape::NAME, "name", &self.source, &mut out) {
+                        name = entry.value.text().map(|text| (text.to_owned(), entry.value.span));
+                    } else {
+                        name = Some((String::new(), entry.key_span));
+                    }
+                }
+                "namespace" => {
+                    if walk(&mut entry.value, &shape::NAME, "namespace", &self.source, &mut out) {
+                        namespace = entry.value.text().unwrap_or_default().to_owned();
+                    }
+                }
+                "labels" | "annotations" => {
+                    walk(&mut entry.value, &shape::Shape::Words, &entry.key, &self.source, &mut out);
+                }
+                key if FIELDS.contains(&key) => {}
+                key => {
+                    let message = format!("`metadata` has no field `{}`", show(key));
+                    let near = suggestion(key, &FIELDS[..4]);
+                    out.problems
+                        .push(Problem::error("unknown-field", message, self.source.spot(entry.key_span)).hint(near));
+                }
+            }
+        }
+        for (_, problem) in &mut out.soft {
+            problem.code = "name";
+            problem.hint = Some("lower-case letters, digits, `-` and `.`, at most 63 characters".into());
+        }
+        let bad_form = !out.soft.is_empty();
+        self.content.problems.extend(out.problems.into_iter().chain(out.soft.into_iter().map(|(_, problem)| problem)));
+        match name {
+            Some((name, span)) if !name.is_empty() && !bad_form => Some(Named { namespace, name, span }),
+            Some(_) => None,
+            None => {
+                self.error("missing-field", "`metadata` has no `name`", span, "add `name: …`, unique among its kind");
+                None
+            }
+        }
+    }
+
+    fn tenant(&mut self, named: Option<Named>, root: &Node<'_>, whole: bool, out: &mut Findings) {
+        let Some(spec) = root.get("spec").filter(|_| whole) else {
+            self.broken(Kind::Tenant, named);
+            return;
+        };
+        let Some(spec) = self.typed::<AutopilotTenantSpec>(spec) else { return self.broken(Kind::Tenant, named) };
+        let name = named.as_ref().map(|named| named.name.clone()).unwrap_or_default();
+        let tenant = match resource::tenant(&name, &spec) {
+            Ok(tenant) => Some((tenant, Box::new(spec))),
+            Err(problems) => {
+                self.fields(root, problems, out);
+                None
+            }
+        };
+        if let Some(named) = named {
+            let tenant = tenant.filter(|_| out.soft.is_empty() && out.incomplete.is_empty());
+            self.content.tenants.push(TenantDocument { named, tenant });
+        }
+    }
+
+    fn device(&mut self, spec: &Node<'_>, out: &mut Findings) {
+        let Some(typed) = self.typed::<AutopilotDeviceSpec>(spec) else { return };
+        let mut problems = Problems::default();
+        let claim = resource::check_device(&typed, &mut problems);
+        self.claim(claim, spec, problems, out);
+    }
+
+    fn set(&mut self, spec: &Node<'_>, out: &mut Findings) {
+        let mut defaults = resource::Layer::default();
+        if let Some(node) = spec.get("defaults")
+            && let Some(typed) = self.typed::<SetDefaults>(node)
+        {
+            let mut problems = Problems::default();
+            defaults = resource::check_defaults(&typed, &mut problems);
+            self.fields(node, problems.into_vec(), out);
+            if let Some(hash) = defaults.hash.take() {
+                defaults.hash = self.resolved(hash, node);
+            }
+        }
+        let Some(Data::List(devices)) = spec.get("devices").map(|node| &node.data) else { return };
+        for node in devices.iter().filter(|node| !matches!(node.data, Data::Broken)) {
+            let Some(typed) = self.typed::<SetDevice>(node) else { continue };
+            let mut problems = Problems::default();
+            let mut claim = resource::check_set_device(&typed, &defaults, &mut problems);
+            // The defaults' reference is resolved already, and shared.
+            let shared = claim.as_ref().is_some_and(|claim| match (&claim.hash, &defaults.hash) {
+                (Some(own), Some(shared)) => Arc::ptr_eq(own, shared),
+                _ => false,
+            });
+            let hash = if shared { claim.as_mut().and_then(|claim| claim.hash.take()) } else { None };
+            let at = self.content.claims.len();
+            self.claim(claim, node, problems, out);
+            if let (Some(hash), Some(claim)) = (hash, self.content.claims.get_mut(at)) {
+                claim.hash = Some(hash);
+            }
+        }
+    }
+
+    fn claim(&mut self, claim: Option<Claim>, node: &Node<'_>, problems: Problems, out: &mut Findings) {
+        if !problems.is_empty() {
+            self.fields(node, problems.into_vec(), out);
+        }
+        let Some(mut claim) = claim.filter(|_| !out.incomplete.contains(&node.span.start)) else { return };
+        if let Some(hash) = claim.hash.take() {
+            claim.hash = self.resolved(hash, node);
+        }
+        claim.origin = Origin(u32::try_from(self.content.claims.len()).unwrap_or(u32::MAX));
+        let span = node.get("serialNumber").map_or_else(|| head(node), |serial| serial.span);
+        self.content.places.push((span.line, span.column));
+        self.content.claims.push(claim);
+    }
+
+    /// The reference with its path from the repository's root.
+    fn resolved(&mut self, hash: Arc<crate::model::HashRef>, node: &Node<'_>) -> Option<Arc<crate::model::HashRef>> {
+        let (path, field) = match &hash.location {
+            HashLocation::File(path) => (path, "file"),
+            HashLocation::Csv(path) => (path, "csv"),
+            _ => return Some(hash),
+        };
+        match self.resolver.follow(path) {
+            Ok(path) => {
+                let location = match field {
+                    "file" => HashLocation::File(path),
+                    _ => HashLocation::Csv(path),
+                };
+                Some(Arc::new(crate::model::HashRef { location, pin: hash.pin, check: hash.check }))
+            }
+            Err(dead) => {
+                let path = FieldPath::root().field("hardwareHashRef").field(field);
+                let span = locate(node, &path);
+                // An absolute path was already refused by the form of it.
+                if !self.content.problems.iter().any(|problem| problem.code == "hash-path" && same(problem, span)) {
+                    self.error(dead.code, dead.message, span, dead.hint);
+                }
+                None
+            }
+        }
+    }
+
+    fn typed<T: serde::de::DeserializeOwned>(&mut self, node: &Node<'_>) -> Option<T> {
+        match value::read(node) {
+            Ok(typed) => Some(typed),
+            Err(error) => {
+                let message = format!("this cannot be read: {}", show(&error.to_string()));
+                self.content.problems.push(Problem::error("unreadable", message, self.source.spot(head(node))));
+                None
+            }
+        }
+    }
+
+    /// Problems by path to problems by place. A soft finding at a place of
+    /// which a better sentence speaks is dropped.
+    fn fields(&mut self, node: &Node<'_>, problems: Vec<resource::FieldProblem>, out: &mut Findings) {
+        for problem in problems {
+            let (span, map) = locate_in(node, &problem.path);
+            let lost =
+                |fields: &[&str]| out.lost.iter().any(|(at, name)| *at == map && fields.contains(&name.as_str()));
+            if ABSENCE.iter().any(|(code, fields)| *code == problem.code && lost(fields)) {
+                continue;
+            }
+            out.soft.retain(|(soft, _)| *soft != span);
+            let spot = self.source.spot(span);
+            self.content.problems.push(Problem::error(problem.code, problem.message, spot).hint_opt(problem.hint));
+        }
+    }
+
+    /// Takes hashes out of a tree and reports each, without repeating it.
+    fn hide_hashes(&mut self, node: &mut Node<'_>) {
+        match &mut node.data {
+            Data::Scalar { text, .. } => {
+                if is_raw_hash(text) {
+                    let span = node.span;
+                    node.data = Data::Broken;
+                    self.hash(span);
+                }
+            }
+            Data::List(items) => items.iter_mut().for_each(|item| self.hide_hashes(item)),
+            Data::Map(entries) => {
+                for entry in entries {
+                    if is_raw_hash(&entry.key) {
+                        self.hash(entry.key_span);
+                        entry.value.data = Data::Broken;
+                    }
+                    self.hide_hashes(&mut entry.value);
+                }
+            }
+            Data::Broken => {}
+        }
+    }
+
+    fn hash(&mut self, span: Span) {
+        self.source.add_secret(span);
+        // An alias repeats its anchor's place.
+        if self.hashes.contains(&span) {
+            return;
+        }
+        self.hashes.push(span);
+        let hint = "put it into a file and name it: `hardwareHashRef: {file: hashes/….txt}`; a hash that was \
+                    committed is in the history: whoever reads it can register the device elsewhere";
+        self.error("raw-hash", "a hardware hash stands in this manifest", span, hint);
+    }
+
+    /// Hashes in comments, and in documents that could not be read.
+    fn finish(mut self) -> FileContent {
+        if self.ours {
+            let known = |range: &Range<usize>, spans: &[Span]| {
+                spans.iter().any(|span| range.start < span.end as usize && (span.start as usize) < range.end)
+            };
+            let loose: Vec<_> =
+                self.source.secrets().iter().filter(|range| !known(range, &self.hashes)).cloned().collect();
+            for range in loose {
+                let span = self.source.span_at(range);
+                self.hash(span);
+            }
+        }
+        self.content
+    }
+}
+
+fn same(problem: &Problem, span: Span) -> bool {
+    problem.places.first().is_some_and(|spot| spot.place.line == span.line && spot.place.column == span.column)
+}
+
+/// Problems that say that one of some fields is not there.
+const ABSENCE: [(&str, &[&str]); 5] = [
+    ("hash-pin-missing", &["sha256"]),
+    ("hash-ref-one-of", &["file", "csv", "env", "secretKeyRef", "keyVaultSecret"]),
+    ("auth-type", &["type", "read", "write"]),
+    ("auth-member-missing", &["clientId"]),
+    ("addressable-user-name-alone", &["userPrincipalName"]),
+];
+
+/// The place of a field, or of the last part of the way that there is.
+fn locate(node: &Node<'_>, path: &FieldPath) -> Span {
+    locate_in(node, path).0
+}
+
+/// The same, and the start of the innermost map on the way.
+fn locate_in(node: &Node<'_>, path: &FieldPath) -> (Span, u32) {
+    let (mut node, mut span, mut map) = (node, head(node), node.span.start);
+    for segment in &path.0 {
+        if matches!(node.data, Data::Map(_)) {
+            map = node.span.start;
+        }
+        let next = match (segment, &node.data) {
+            (Segment::Field(name), _) => match node.entry(name) {
+                Some(entry) => {
+                    let scalar = matches!(&entry.value.data, Data::Scalar { text, .. } if !text.is_empty());
+                    span = if scalar { entry.value.span } else { entry.key_span };
+                    &entry.value
+                }
+                None => return (span, map),
+            },
+            (Segment::Index(index), Data::List(items)) => match items.get(*index) {
+                Some(item) => {
+                    span = head(item);
+                    item
+                }
+                None => return (span, map),
+            },
+            (Segment::Index(_), _) => return (span, map),
+        };
+        node = next;
+    }
+    if matches!(node.data, Data::Map(_)) {
+        map = node.span.start;
+    }
+    (span, map)
+}

@@ -1,0 +1,300 @@
+//! Reads hashes at the places that references name, one at a time.
+//!
+//! No hash is kept: of a CSV, its rows' serials, digests and positions are
+//! remembered, and a row is read again when it is asked for. Encrypted files
+//! go through `age` and `sops` with fixed arguments.
+
+use std::collections::HashMap;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use rayon::prelude::*;
+
+use super::fleet::spots;
+use super::problem::{Problem, Severity, show};
+use super::{Fleet, sort};
+use crate::capture::{self, CsvEntry, CsvIndex, Encoding};
+use crate::model::hash::identity::{IdentityKey, KeyKind, Verdict, agreement, identity_keys};
+use crate::model::{Claim, HardwareHash, HashError, HashLocation, HashRef, HashSource, SerialKey, SerialNumber};
+use crate::resource::is_encrypted;
+
+/// A file with one hash is 4 KB; nobody's is larger than this.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+/// What a CSV may have; the reader of CSVs has the same limit.
+const MAX_CSV_BYTES: u64 = capture::csv::MAX_BYTES as u64;
+
+/// Hashes of one repository. Cheap to make; CSV files are indexed when first
+/// asked for.
+pub struct Hashes {
+    root: PathBuf,
+    tables: Mutex<HashMap<PathBuf, Arc<Slot>>>,
+}
+
+impl std::fmt::Debug for Hashes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hashes").field("root", &self.root).finish_non_exhaustive()
+    }
+}
+
+/// Filled by whoever asks first; others wait for it, and only for it.
+type Slot = OnceLock<Result<Table, HashError>>;
+
+/// A CSV without its hashes.
+struct Table {
+    path: PathBuf,
+    index: CsvIndex,
+    rows: HashMap<SerialKey, Vec<usize>>,
+    encoding: Encoding,
+    /// Bytes of the byte order mark.
+    mark: usize,
+    /// Of an encrypted file only: decrypting it again for each row would ask
+    /// for the key each time.
+    text: Option<String>,
+}
+
+impl HashSource for Hashes {
+    fn read(&self, reference: &HashRef, serial: &SerialNumber) -> Result<HardwareHash, HashError> {
+        let (hash, place) = match &reference.location {
+            HashLocation::File(path) => (self.file(path)?, path.display().to_string()),
+            HashLocation::Csv(path) => (self.row(path, serial)?, path.display().to_string()),
+            HashLocation::Env(name) => (variable(name)?, name.clone()),
+            HashLocation::SecretKeyRef { name, .. } => {
+                return Err(HashError::NotHere(format!("the Secret `{name}` can only be read in its cluster")));
+            }
+            HashLocation::KeyVaultSecret { name, .. } => {
+                return Err(HashError::NotHere(format!("the vault secret `{name}` is not read here")));
+            }
+        };
+        match capture::usable(&hash, serial, reference.pin.as_ref(), reference.check, None) {
+            Ok(_) => Ok(hash),
+            Err(HashError::Unusable(reason)) => Err(HashError::Unusable(format!("`{place}`: {reason}"))),
+            Err(other) => Err(other),
+        }
+    }
+}
+
+impl Hashes {
+    /// `root` is the repository's root, where paths of references start
+    /// ([`Fleet::root`]).
+    #[must_use]
+    pub fn new(root: PathBuf) -> Self {
+        Self { root, tables: Mutex::default() }
+    }
+
+    fn file(&self, path: &Path) -> Result<HardwareHash, HashError> {
+        let bytes = self.bytes(path, MAX_FILE_BYTES)?;
+        capture::file(&bytes).map(|file| file.hash).map_err(|error| unusable(path, &error))
+    }
+
+    /// Plain or decrypted bytes of a file.
+    fn bytes(&self, path: &Path, limit: u64) -> Result<Vec<u8>, HashError> {
+        let full = self.root.join(path);
+        if is_encrypted(path) {
+            return decrypt(&full, path);
+        }
+        let file = std::fs::File::open(&full).map_err(|error| unusable(path, &error))?;
+        let mut bytes = Vec::new();
+        file.take(limit + 1).read_to_end(&mut bytes).map_err(|error| unusable(path, &error))?;
+        if bytes.len() as u64 > limit {
+            return Err(unusable(path, &format!("the file has more than {limit} bytes")));
+        }
+        Ok(bytes)
+    }
+
+    fn row(&self, path: &Path, serial: &SerialNumber) -> Result<HardwareHash, HashError> {
+        let slot = {
+            let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(tables.entry(path.to_owned()).or_default())
+        };
+        let table = slot.get_or_init(|| self.table(path)).as_ref().map_err(Clone::clone)?;
+        self.find(table, serial)
+    }
+
+    fn table(&self, path: &Path) -> Result<Table, HashError> {
+        let bytes = self.bytes(path, MAX_CSV_BYTES)?;
+        let table = capture::csv(&bytes).map_err(|error| unusable(path, &error))?;
+        let encoding = table.encoding();
+        let index = table.into_index();
+        let mark = match bytes.as_slice() {
+            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => 2,
+            [0xef, 0xbb, 0xbf, ..] => 3,
+            _ => 0,
+        };
+        let text = is_encrypted(path).then(|| capture::text(&bytes).0);
+        let mut rows: HashMap<SerialKey, Vec<usize>> = HashMap::with_capacity(index.entries().len());
+        for (at, entry) in index.entries().iter().enumerate() {
+            for key in keys(entry) {
+                rows.entry(key).or_default().push(at);
+            }
+        }
+        Ok(Table { path: path.to_owned(), index, rows, encoding, mark, text })
+    }
+
+    /// The hash of a serial's row. One row is read where it stands; of several
+    /// the whole text decides, and so does it when the row is not where it was.
+    fn find(&self, table: &Table, serial: &SerialNumber) -> Result<HardwareHash, HashError> {
+        if table.text.is_none()
+            && let Some([row]) = table.rows.get(&serial.key()).map(Vec::as_slice)
+            && let Some(hash) = self.read_row(table, &table.index.entries()[*row])
+        {
+            return Ok(hash);
+        }
+        let read;
+        let text = match &table.text {
+            Some(text) => text,
+            None => {
+                read = capture::text(&self.bytes(&table.path, MAX_CSV_BYTES)?).0;
+                &read
+            }
+        };
+        let found = table.index.find(text, serial).map_err(|error| unusable(&table.path, &error))?;
+        Ok(found.hash)
+    }
+
+    fn read_row(&self, table: &Table, entry: &CsvEntry) -> Option<HardwareHash> {
+        let cell = entry.hash.as_ref().ok()?;
+        let span = in_file(&cell.span, table);
+        let mut file = std::fs::File::open(self.root.join(&table.path)).ok()?;
+        file.seek(SeekFrom::Start(span.start as u64)).ok()?;
+        let mut bytes = vec![0; span.len()];
+        file.read_exact(&mut bytes).ok()?;
+        let text = match table.encoding {
+            Encoding::Utf16Le => bytes.chunks_exact(2).map(|pair| char::from(pair[0])).collect(),
+            Encoding::Utf16Be => bytes.chunks_exact(2).map(|pair| char::from(pair[1])).collect(),
+            Encoding::Utf8 | Encoding::Windows1252 => String::from_utf8(bytes).ok()?,
+        };
+        // The digest is the proof: text before it that is not ASCII would have
+        // moved the bytes.
+        let (hash, _) = HardwareHash::from_base64(&text).ok()?;
+        (hash.digest() == cell.digest).then_some(hash)
+    }
+}
+
+/// Where a range of the text stands in the file, if all before it is ASCII.
+fn in_file(span: &Range<usize>, table: &Table) -> Range<usize> {
+    let width = match table.encoding {
+        Encoding::Utf16Le | Encoding::Utf16Be => 2,
+        Encoding::Utf8 | Encoding::Windows1252 => 1,
+    };
+    table.mark + span.start * width..table.mark + span.end * width
+}
+
+/// The serials that a row answers to: the one in its hash, and the column.
+fn keys(entry: &CsvEntry) -> impl Iterator<Item = SerialKey> {
+    let inside = entry.hash.as_ref().ok().and_then(|cell| cell.serial.as_ref()).map(SerialNumber::key);
+    let column = entry.serial.as_deref().filter(|text| !text.is_empty()).map(SerialKey::of);
+    let column = column.filter(|key| Some(key) != inside.as_ref());
+    inside.into_iter().chain(column)
+}
+
+fn variable(name: &str) -> Result<HardwareHash, HashError> {
+    let value = std::env::var_os(name)
+        .ok_or_else(|| HashError::NotHere(format!("the environment variable `{name}` is not set")))?;
+    let text = value.to_string_lossy();
+    capture::file(text.as_bytes()).map(|file| file.hash).map_err(|error| unusable(Path::new(name), &error))
+}
+
+/// Runs `age` or `sops`. The arguments are fixed; the key is the tool's own
+/// business, by `SOPS_AGE_KEY_FILE` for both.
+fn decrypt(full: &Path, path: &Path) -> Result<Vec<u8>, HashError> {
+    let is_age = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("age"));
+    let tool = if is_age { "age" } else { "sops" };
+    let mut command = Command::new(tool);
+    command.arg("--decrypt");
+    if is_age && let Some(key) = std::env::var_os("SOPS_AGE_KEY_FILE") {
+        command.arg("--identity").arg(key);
+    }
+    let output = command.arg(full).stdin(Stdio::null()).output();
+    match output {
+        Ok(output) if output.status.success() => Ok(output.stdout),
+        Ok(output) => {
+            let text = String::from_utf8_lossy(&output.stderr);
+            let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or("no reason was given");
+            Err(HashError::NotHere(format!("`{tool}` cannot decrypt `{}`: {}", path.display(), show(line))))
+        }
+        Err(_) => {
+            let path = path.display();
+            Err(HashError::NotHere(format!("`{path}` is encrypted, and the command `{tool}` is not on the path")))
+        }
+    }
+}
+
+fn unusable(path: &Path, reason: &impl std::fmt::Display) -> HashError {
+    HashError::Unusable(format!("`{}`: {reason}", path.display()))
+}
+
+/// Reads every hash that can be read without a key, for `validate`: each must
+/// decode, be sound and be the declared device's, and no two claims may have
+/// hashes of one device.
+#[must_use]
+pub fn check_hashes(fleet: &Fleet, hashes: &Hashes) -> Vec<Problem> {
+    let claims = fleet.desired.claims();
+    let read: Vec<Result<Keys, (Severity, String)>> = claims.par_iter().map(|claim| identity(claim, hashes)).collect();
+    let mut problems = Vec::new();
+    let mut seen: HashMap<&IdentityKey, usize> = HashMap::new();
+    for (at, result) in read.iter().enumerate() {
+        match result {
+            Err((severity, reason)) => {
+                let places = spots(fleet, [claims[at].origin]);
+                let message = format!("the hash of `{}` cannot be used: {reason}", claims[at].serial);
+                problems.push(Problem { severity: *severity, code: "hash", message, places, hint: None });
+            }
+            Ok(keys) => {
+                let strong = keys.iter().filter(|(kind, _)| matches!(kind, KeyKind::Ek | KeyKind::Uuid));
+                let mut other = None;
+                for (_, key) in strong {
+                    other = other.or(seen.get(key).copied());
+                    seen.entry(key).or_insert(at);
+                }
+                let Some(Ok(others)) = other.map(|other| &read[other]) else { continue };
+                let agreement = agreement(keys, others);
+                let pair = [other.map(|other| &claims[other]), Some(&claims[at])];
+                problems.extend(same_hardware(fleet, pair.into_iter().flatten(), agreement.verdict));
+            }
+        }
+    }
+    sort(&mut problems);
+    problems
+}
+
+/// What identifies the hardware, strongest first.
+type Keys = Vec<(KeyKind, IdentityKey)>;
+
+/// What the claim's hash says about the hardware; nothing where there is no
+/// hash, or it can only be read elsewhere.
+fn identity(claim: &Claim, hashes: &Hashes) -> Result<Keys, (Severity, String)> {
+    let Some(reference) = &claim.hash else { return Ok(Vec::new()) };
+    match &reference.location {
+        HashLocation::SecretKeyRef { .. } | HashLocation::KeyVaultSecret { .. } => return Ok(Vec::new()),
+        HashLocation::File(path) | HashLocation::Csv(path) if is_encrypted(path) => return Ok(Vec::new()),
+        _ => {}
+    }
+    match hashes.read(reference, &claim.serial) {
+        // A hash that is to be trusted may not be known to our decoder.
+        Ok(hash) => Ok(hash.decode().map_or_else(
+            |_| Vec::new(),
+            |decoded| identity_keys(&decoded).into_iter().map(|key| (key.kind(), key)).collect(),
+        )),
+        Err(HashError::NotHere(reason)) => Err((Severity::Warning, reason)),
+        Err(HashError::Unusable(reason)) => Err((Severity::Error, reason)),
+    }
+}
+
+fn same_hardware<'c>(fleet: &Fleet, pair: impl Iterator<Item = &'c Claim>, verdict: Verdict) -> Option<Problem> {
+    let pair: Vec<&Claim> = pair.collect();
+    let (severity, code, words) = match verdict {
+        Verdict::SameDevice => (Severity::Error, "same-hardware", "are of one and the same device"),
+        Verdict::Conflict => (Severity::Warning, "mixed-hardware", "share a part of their hardware"),
+        Verdict::DifferentDevice | Verdict::Undecided => return None,
+    };
+    let message = format!("the hashes of `{}` and `{}` {words}", pair[0].serial, pair[1].serial);
+    let hint = match severity {
+        Severity::Error => "one device is claimed twice: delete one entry, or correct its hash reference",
+        Severity::Warning => "a replaced main board, a cloned virtual machine, or two captures mixed up",
+    };
+    let places = spots(fleet, pair.iter().map(|claim| claim.origin));
+    Some(Problem { severity, code, message, places, hint: Some(hint.into()) })
+}

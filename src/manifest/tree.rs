@@ -1,0 +1,370 @@
+//! Text to a located tree: what was written, how (plain or quoted), and where.
+//!
+//! The parser's events are all there is; nothing is resolved and nothing is
+//! known about kinds here. A document that is broken is reported and the next
+//! one is read.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use granit_parser::{Event, Marker, Parser, ScalarStyle, Span as RawSpan};
+
+/// Where a node stands: bytes in the file, line from 1, column from 1 in
+/// characters. Files are smaller than 4 GiB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Span {
+    pub start: u32,
+    pub end: u32,
+    pub line: u32,
+    pub column: u32,
+}
+
+/// A node of a document.
+#[derive(Debug, Clone)]
+pub struct Node<'s> {
+    pub span: Span,
+    pub data: Data<'s>,
+}
+
+#[derive(Debug, Clone)]
+pub enum Data<'s> {
+    Scalar {
+        text: Cow<'s, str>,
+        plain: bool,
+    },
+    List(Vec<Node<'s>>),
+    Map(Vec<Entry<'s>>),
+    /// Something already reported stood here; nobody reports it again.
+    Broken,
+}
+
+#[derive(Debug, Clone)]
+pub struct Entry<'s> {
+    pub key: Cow<'s, str>,
+    pub key_span: Span,
+    pub value: Node<'s>,
+}
+
+impl<'s> Node<'s> {
+    /// The value of a key of a map.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Self> {
+        self.entry(key).map(|entry| &entry.value)
+    }
+
+    /// A key of a map with its value.
+    #[must_use]
+    pub fn entry(&self, key: &str) -> Option<&Entry<'s>> {
+        match &self.data {
+            Data::Map(entries) => entries.iter().find(|entry| entry.key == key),
+            _ => None,
+        }
+    }
+
+    /// The text of a scalar as written, quotes resolved.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        match &self.data {
+            Data::Scalar { text, .. } => Some(text),
+            _ => None,
+        }
+    }
+
+    /// True for a document without content.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        matches!(&self.data, Data::Scalar { text, plain: true } if text.is_empty())
+    }
+}
+
+/// A mistake of the text itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    pub code: &'static str,
+    pub span: Span,
+    /// A second place that the message speaks of.
+    pub other: Option<Span>,
+    pub message: String,
+    pub hint: Option<&'static str>,
+}
+
+/// Depth at which a document is given up: nothing of ours is near it, and a
+/// recursion must have an end.
+const MAX_DEPTH: usize = 64;
+
+/// How many nodes the aliases of one document may add. A set of 500 devices
+/// that shares a reference needs a few thousand; a bomb needs millions.
+const ALIAS_BUDGET: usize = 100_000;
+
+/// Mistakes of one file after which nobody reads on.
+const MAX_SYNTAX_ERRORS: usize = 100;
+
+/// Reads all documents of a file in order. `each` gets a document with its
+/// mistakes; a document whose syntax is broken comes as `Data::Broken`.
+pub fn documents<'s>(source: &'s str, mut each: impl FnMut(Node<'s>, Vec<Mistake>)) {
+    let mut options = granit_parser::Options::default();
+    options.set_emit_comments(false);
+    options.emit_unresolved_aliases = true;
+    options.flow_nesting_limit = MAX_DEPTH * 2;
+    options.block_nesting_limit = MAX_DEPTH * 2;
+    let mut reader = Reader {
+        parser: Parser::new_from_str_with_options(source, options),
+        source,
+        anchors: HashMap::new(),
+        mistakes: Vec::new(),
+        budget: ALIAS_BUDGET,
+    };
+    let mut broken = 0;
+    loop {
+        match reader.parser.next_event() {
+            None | Some(Ok((Event::StreamEnd, _))) => return,
+            Some(Ok((Event::DocumentStart(..), span))) => {
+                reader.anchors.clear();
+                reader.budget = ALIAS_BUDGET;
+                let start = reader.span(span);
+                let read = reader.document();
+                let ok = read.is_ok();
+                let root = read.unwrap_or_else(|mistake| {
+                    reader.mistakes.push(*mistake);
+                    Node { span: start, data: Data::Broken }
+                });
+                each(root, std::mem::take(&mut reader.mistakes));
+                if !ok {
+                    broken += 1;
+                    if broken >= MAX_SYNTAX_ERRORS || !reader.parser.proceed_next_document().unwrap_or(false) {
+                        return;
+                    }
+                }
+            }
+            Some(Ok(_)) => {}
+            Some(Err(error)) => {
+                let mistake = reader.syntax(&error);
+                let root = Node { span: mistake.span, data: Data::Broken };
+                each(root, vec![mistake]);
+                broken += 1;
+                if broken >= MAX_SYNTAX_ERRORS || !reader.parser.proceed_next_document().unwrap_or(false) {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+struct Reader<'s> {
+    parser: Parser<'s, granit_parser::StrInput<'s>>,
+    source: &'s str,
+    /// What an anchor names, and how many nodes that is.
+    anchors: HashMap<usize, (Node<'s>, usize)>,
+    mistakes: Vec<Mistake>,
+    budget: usize,
+}
+
+type Read<T> = Result<T, Box<Mistake>>;
+
+impl<'s> Reader<'s> {
+    fn document(&mut self) -> Read<Node<'s>> {
+        let (event, span) = self.next()?;
+        let (node, _) = self.node(event, span, 0)?;
+        // The end of the document, or what is wrong behind its content.
+        self.next()?;
+        Ok(node)
+    }
+
+    fn next(&mut self) -> Read<(Event<'s>, RawSpan)> {
+        match self.parser.next_event() {
+            Some(Ok(event)) => Ok(event),
+            Some(Err(error)) => Err(Box::new(self.syntax(&error))),
+            None => Err(Box::new(Mistake {
+                code: "yaml",
+                span: self.end(),
+                other: None,
+                message: "the document ends too early".into(),
+                hint: None,
+            })),
+        }
+    }
+
+    /// A node and its size in nodes.
+    fn node(&mut self, event: Event<'s>, raw: RawSpan, depth: usize) -> Read<(Node<'s>, usize)> {
+        let span = self.span(raw);
+        if depth > MAX_DEPTH {
+            let message = format!("the document is nested deeper than {MAX_DEPTH} levels");
+            return Err(Box::new(Mistake { code: "too-deep", span, other: None, message, hint: None }));
+        }
+        let (data, size, anchor) = match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                let mut plain = style == ScalarStyle::Plain;
+                if let Some(tag) = tag {
+                    if tag.is_yaml_core_schema_tag("str") || tag.parts() == ("", "!") {
+                        plain = false;
+                    } else {
+                        self.tag(raw, span);
+                    }
+                }
+                (Data::Scalar { text, plain }, 1, anchor)
+            }
+            Event::SequenceStart(_, anchor, tag) => {
+                if tag.is_some() {
+                    self.tag(raw, span);
+                }
+                let (items, size) = self.list(depth)?;
+                (Data::List(items), size, anchor)
+            }
+            Event::MappingStart(_, anchor, tag) => {
+                if tag.is_some() {
+                    self.tag(raw, span);
+                }
+                let (entries, size) = self.map(depth)?;
+                (Data::Map(entries), size, anchor)
+            }
+            Event::Alias(id) => return Ok(self.alias(id, span)),
+            Event::UnresolvedAlias(name) => {
+                self.mistake(
+                    "unknown-anchor",
+                    span,
+                    format!("there is no anchor `{}`", super::problem::show(&name)),
+                    None,
+                );
+                (Data::Broken, 1, 0)
+            }
+            _ => {
+                let message = "the document has something here that is no value".into();
+                return Err(Box::new(Mistake { code: "yaml", span, other: None, message, hint: None }));
+            }
+        };
+        let node = Node { span, data };
+        if anchor != 0 {
+            self.anchors.insert(anchor, (node.clone(), size));
+        }
+        Ok((node, size))
+    }
+
+    fn list(&mut self, depth: usize) -> Read<(Vec<Node<'s>>, usize)> {
+        let (mut items, mut total) = (Vec::new(), 1);
+        loop {
+            let (event, span) = self.next()?;
+            if event == Event::SequenceEnd {
+                return Ok((items, total));
+            }
+            let (node, size) = self.node(event, span, depth + 1)?;
+            total += size;
+            items.push(node);
+        }
+    }
+
+    fn map(&mut self, depth: usize) -> Read<(Vec<Entry<'s>>, usize)> {
+        let (mut entries, mut total): (Vec<Entry<'s>>, _) = (Vec::new(), 1);
+        loop {
+            let (event, span) = self.next()?;
+            if event == Event::MappingEnd {
+                self.duplicates(&mut entries);
+                return Ok((entries, total));
+            }
+            let (key, key_size) = self.node(event, span, depth + 1)?;
+            let (event, span) = self.next()?;
+            let (value, size) = self.node(event, span, depth + 1)?;
+            total += key_size + size;
+            let (Data::Scalar { text, plain }, key_span) = (key.data, key.span) else {
+                self.mistake("key", key.span, "a key is a word, not a list or a map".into(), None);
+                continue;
+            };
+            if plain && text == "<<" {
+                let hint = Some("an `AutopilotDeviceSet` has `defaults` for this");
+                self.mistake("merge-key", key_span, "merge keys (`<<`) are not supported".into(), hint);
+                continue;
+            }
+            entries.push(Entry { key: text, key_span, value });
+        }
+    }
+
+    /// Reports keys that stand twice and keeps the first of each.
+    fn duplicates(&mut self, entries: &mut Vec<Entry<'s>>) {
+        let mut first: Vec<(usize, usize)> = Vec::new();
+        if entries.len() <= 32 {
+            for later in 1..entries.len() {
+                if let Some(earlier) = (0..later).find(|i| entries[*i].key == entries[later].key) {
+                    first.push((earlier, later));
+                }
+            }
+        } else {
+            let mut seen: HashMap<&str, usize> = HashMap::with_capacity(entries.len());
+            for (later, entry) in entries.iter().enumerate() {
+                match seen.get(entry.key.as_ref()) {
+                    Some(earlier) => first.push((*earlier, later)),
+                    None => {
+                        seen.insert(&entry.key, later);
+                    }
+                }
+            }
+        }
+        for (earlier, later) in &first {
+            self.mistakes.push(Mistake {
+                code: "duplicate-key",
+                span: entries[*later].key_span,
+                other: Some(entries[*earlier].key_span),
+                message: format!("`{}` stands twice", super::problem::show(&entries[*later].key)),
+                hint: Some("remove one of the two"),
+            });
+        }
+        for (_, later) in first.iter().rev() {
+            entries.remove(*later);
+        }
+    }
+
+    /// What the anchor named, at the alias's own place.
+    fn alias(&mut self, id: usize, span: Span) -> (Node<'s>, usize) {
+        let Some(size) = self.anchors.get(&id).map(|(_, size)| *size) else {
+            // An alias inside its own anchor: the anchor is not complete yet.
+            self.mistake("alias-cycle", span, "this alias stands inside what it names".into(), None);
+            return (Node { span, data: Data::Broken }, 1);
+        };
+        if size > self.budget {
+            let message = format!("the aliases of this document add more than {ALIAS_BUDGET} nodes");
+            self.mistake("alias-budget", span, message, Some("write the values out"));
+            return (Node { span, data: Data::Broken }, 1);
+        }
+        self.budget -= size;
+        (self.anchors[&id].0.clone(), size)
+    }
+
+    fn tag(&mut self, raw: RawSpan, span: Span) {
+        let at = raw.tag_span().map_or(span, |tag| self.span(tag));
+        self.mistake("yaml-tag", at, "a YAML tag stands here".into(), Some("remove it; quote the value if it is text"));
+    }
+
+    fn mistake(&mut self, code: &'static str, span: Span, message: String, hint: Option<&'static str>) {
+        self.mistakes.push(Mistake { code, span, other: None, message, hint });
+    }
+
+    fn syntax(&self, error: &granit_parser::ScanError) -> Mistake {
+        let span = self.point(error.marker());
+        let before = &self.source[..span.start as usize];
+        let line = before.rfind('\n').map_or(0, |at| at + 1);
+        let rest = self.source[line..].split('\n').next().unwrap_or_default();
+        let indent: &str = &rest[..rest.len() - rest.trim_start_matches([' ', '\t']).len()];
+        let hint = indent.contains('\t').then_some("YAML is indented with blanks, never with tabs");
+        Mistake { code: "yaml", span, other: None, message: format!("this is not YAML: {}", error.info()), hint }
+    }
+
+    fn end(&self) -> Span {
+        let line = self.source.bytes().filter(|b| *b == b'\n').count() + 1;
+        let start = to_u32(self.source.len());
+        Span { start, end: start, line: to_u32(line), column: 1 }
+    }
+
+    fn point(&self, marker: &Marker) -> Span {
+        let start = to_u32(marker.byte_offset().unwrap_or(0).min(self.source.len()));
+        Span { start, end: start, line: to_u32(marker.line()), column: to_u32(marker.col() + 1) }
+    }
+
+    fn span(&self, raw: RawSpan) -> Span {
+        let start = self.point(&raw.start);
+        let end = raw.end.byte_offset().map_or(start.start, |end| to_u32(end.min(self.source.len())));
+        Span { end: end.max(start.start), ..start }
+    }
+}
+
+/// Files are refused long before this could lose anything.
+fn to_u32(value: usize) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}

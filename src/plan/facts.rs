@@ -1,0 +1,116 @@
+//! What the planner is told beside claims and registrations: hashes, our own
+//! imports and updates, users. Gathered by `round`, judged by `verdict`.
+
+use std::collections::HashMap;
+
+use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
+
+use crate::ledger::{ImportFact, PendingUpdate};
+use crate::model::hash::IdentityKey;
+use crate::model::{HashDigest, ImportId, RegistrationId, SerialKey, SerialNumber, TenantId};
+
+/// How long a completed import may take to become readable (minutes in the
+/// field, 15 documented for large files).
+pub const VISIBLE_WITHIN: SignedDuration = SignedDuration::from_mins(15);
+
+/// How long an accepted update may take to become readable by id.
+pub const UPDATED_WITHIN: SignedDuration = SignedDuration::from_mins(10);
+
+/// A refusal by fact (other tenant, bad hash) is looked at again after this.
+pub const REFUSED_FOR: SignedDuration = SignedDuration::from_hours(24);
+
+/// Everything a plan depends on beside the claims and the reading.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    pub now: Timestamp,
+    /// Per device to register: its hash, or why there is none.
+    pub hashes: HashMap<SerialKey, HashFact>,
+    /// What became of our own imports: the service's records, else the journal.
+    pub imports: HashMap<ImportId, ImportFact>,
+    /// Updates that the service took and did not show when last read.
+    pub pending: HashMap<RegistrationId, PendingUpdate>,
+    /// Verified domains of the tenant, lower case; `None` if we may not read them.
+    pub domains: Option<Vec<String>>,
+    /// Users that were looked up, lower case: do they exist. Missing: not known.
+    pub users: HashMap<String, bool>,
+}
+
+/// What is known about the hash of one device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HashFact {
+    /// Read and checked. `hardware` says which machine it is (identity keys).
+    Read { digest: HashDigest, hardware: Vec<IdentityKey> },
+    /// Not read here; the manifest pins it.
+    Pinned { digest: HashDigest },
+    /// Read, and not usable.
+    Unusable { message: String },
+    /// Cannot be read here, and not pinned.
+    NotAvailable { message: String },
+}
+
+/// What has to be looked up before a plan can be made. Nothing in it when
+/// nothing differs, so an unchanged tenant costs its listing only.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Indexes of claims whose hash is needed: not registered, to be imported.
+    pub register: Vec<usize>,
+    /// Registrations to read singly: the list shows a blank or may lag.
+    pub read: Vec<RegistrationId>,
+    /// Users that would be assigned, lower case, sorted.
+    pub users: Vec<String>,
+}
+
+/// Our namespace for import ids, so that nobody else's UUIDv5 can equal them.
+const NAMESPACE: Uuid = Uuid::from_u128(0x6f1d_5c0e_8a1b_4f5e_9c56_61706769_7401);
+
+/// The import id of one attempt to register one device: the same in every
+/// plan, run and machine, so that a crash is answered by a look-up.
+#[must_use]
+pub fn import_id(tenant: TenantId, owner: &str, serial: &SerialNumber, digest: HashDigest, attempt: u32) -> ImportId {
+    let name = format!("{tenant}\n{owner}\n{}\n{}\n{attempt}", serial.key(), digest.hex());
+    ImportId(Uuid::new_v5(&NAMESPACE, name.as_bytes()))
+}
+
+/// Names and numbers of `deviceErrorName` and `deviceErrorCode`, sorted by
+/// what to do about them. Names decide, numbers are the fallback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImportError {
+    /// May pass: storage error (640), object in the way (814).
+    Passing,
+    /// Already registered in this tenant (806).
+    Here,
+    /// Owned by another tenant (808).
+    OtherTenant,
+    /// The hash or the row itself is bad (801, 802, 803, 812, 813).
+    BadHash,
+    /// The same hardware stands twice in one request.
+    Duplicate,
+    /// A name or number that we do not know: terminal.
+    Unknown,
+}
+
+impl ImportError {
+    #[must_use]
+    pub fn of(code: i64, name: &str) -> Self {
+        match name {
+            "ZtdDeviceAlreadyAssigned" => Self::Here,
+            "ZtdDeviceAssignedToOtherTenant" | "ZtdDeviceAssignedToAnotherTenant" => Self::OtherTenant,
+            "ZtdDeviceDuplicated" => Self::Duplicate,
+            "StorageError" | "ZtdDeviceAlreadyAadRegistered" => Self::Passing,
+            "InvalidZtdRequestBody"
+            | "InvalidZtdHardwareHash"
+            | "MissingZtdSerialNumberAndProductKey"
+            | "HashNot4k"
+            | "ZtdDeviceNotFound"
+            | "ZtdDeviceIsNotUnique" => Self::BadHash,
+            _ => match code {
+                640 | 814 => Self::Passing,
+                806 => Self::Here,
+                808 => Self::OtherTenant,
+                801 | 802 | 803 | 812 | 813 => Self::BadHash,
+                _ => Self::Unknown,
+            },
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! What is not done, and why: held changes, waiting devices, unmanaged ones.
+
+use compact_str::CompactString;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Device, FieldChange, Origin, RegistrationId, SerialNumber};
+
+/// A change that will not be made, with the reason.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Held {
+    pub serial: SerialNumber,
+    pub registration_id: Option<RegistrationId>,
+    pub origin: Origin,
+    /// `register` or `update`: what would have been done.
+    pub action: &'static str,
+    pub reason: Reason,
+    /// Evidence for people: one line each.
+    pub details: Vec<String>,
+    /// What would be written if it were not held.
+    pub fields: Vec<FieldChange>,
+    /// Since when, where that is remembered.
+    pub since: Option<Timestamp>,
+    /// When it is tried again by itself.
+    pub retry_at: Option<Timestamp>,
+}
+
+/// Who has to move: a rule of ours, or a fact outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum HeldClass {
+    /// A guard, a policy or a person's word stands in the way.
+    Blocked,
+    /// A fact outside stands in the way.
+    Conflict,
+}
+
+/// Why a change is held or failed. Closed list; the names are the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Reason {
+    LimitExceeded,
+    UpdateNotAllowed,
+    ObserveOnly,
+    Suspended,
+    OutOfScope,
+    AdoptionNotAllowed,
+    NotInFirstPlan,
+    AmbiguousSerial,
+    RegistrationNotFound,
+    HashUnusable,
+    HashNotAvailable,
+    DuplicateHardware,
+    AlreadyRegistered,
+    AssignedToOtherTenant,
+    InvalidHardwareHash,
+    ImportFailed,
+    ImportRefused,
+    UserNotFound,
+    UserDomainNotVerified,
+    UserNotAccepted,
+    UpdateRefused,
+    NotVisible,
+    ServiceUnavailable,
+    GateClosed,
+    Cancelled,
+    OutcomeUnknown,
+}
+
+impl Reason {
+    #[must_use]
+    pub fn class(self) -> HeldClass {
+        match self {
+            Self::LimitExceeded
+            | Self::UpdateNotAllowed
+            | Self::ObserveOnly
+            | Self::Suspended
+            | Self::OutOfScope
+            | Self::AdoptionNotAllowed
+            | Self::NotInFirstPlan
+            | Self::GateClosed
+            | Self::Cancelled => HeldClass::Blocked,
+            _ => HeldClass::Conflict,
+        }
+    }
+
+    /// The sentence for people.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::LimitExceeded => "more changes of this class than the tenant's limits allow",
+            Self::UpdateNotAllowed => "the tenant's policy `CreateOnly` allows no update",
+            Self::ObserveOnly => "the tenant's policy `Observe` allows no write",
+            Self::Suspended => "suspended in its declaration",
+            Self::OutOfScope => "its group tag is outside the tenant's scope",
+            Self::AdoptionNotAllowed => "registered by somebody else, and `adoptionPolicy: Never`",
+            Self::NotInFirstPlan => "came up while applying and was not in the plan that was approved",
+            Self::AmbiguousSerial => "several registrations have this serial",
+            Self::RegistrationNotFound => "no registration has the declared `registrationId`",
+            Self::HashUnusable => "the hardware hash does not pass its checks",
+            Self::HashNotAvailable => "the hardware hash cannot be read here",
+            Self::DuplicateHardware => "two declarations name the same hardware",
+            Self::AlreadyRegistered => "the hardware is registered in this tenant under another serial",
+            Self::AssignedToOtherTenant => "registered in another tenant",
+            Self::InvalidHardwareHash => "the service refused the hardware hash",
+            Self::ImportFailed => "the service could not import the device",
+            Self::ImportRefused => "the service refused the row",
+            Self::UserNotFound => "the user does not exist in this tenant",
+            Self::UserDomainNotVerified => "the user's domain is not a verified domain of this tenant",
+            Self::UserNotAccepted => "the service did not accept the user",
+            Self::UpdateRefused => "the service refused the update",
+            Self::NotVisible => "accepted by the service, but never became visible",
+            Self::ServiceUnavailable => "the service did not answer properly",
+            Self::GateClosed => "not sent: too many of the rows before it failed",
+            Self::Cancelled => "not sent: the run was stopped",
+            Self::OutcomeUnknown => "the connection broke and the service shows no trace of it yet",
+        }
+    }
+
+    /// What a person can do, as sentences or commands.
+    #[must_use]
+    pub fn remedies(self) -> &'static [&'static str] {
+        match self {
+            Self::LimitExceeded => &["review the list above, then approve the exact number on the command line"],
+            Self::UpdateNotAllowed | Self::ObserveOnly => &["change `policy` of the tenant if this should be written"],
+            Self::Suspended => &["remove `suspend: true` from the declaration"],
+            Self::OutOfScope => &["widen `scope.groupTags` of the tenant, or change the tag by hand"],
+            Self::AdoptionNotAllowed => &["set `adoptionPolicy: IfUnowned` to take it over"],
+            Self::NotInFirstPlan => &["run apgit plan, then apgit apply again"],
+            Self::AmbiguousSerial => &["add `registrationId` to the declaration, with one of the ids above"],
+            Self::RegistrationNotFound => &["correct or remove `registrationId`"],
+            Self::HashUnusable | Self::InvalidHardwareHash => &["collect the hash again on the device"],
+            Self::HashNotAvailable => &["run where the hash can be read, or point `hardwareHashRef` elsewhere"],
+            Self::DuplicateHardware => &["delete one of the two entries"],
+            Self::AlreadyRegistered => {
+                &["look the device up in the admin center under its other serial, and declare it with that one"]
+            }
+            Self::AssignedToOtherTenant => &[
+                "ask the vendor or the former owner: \"please deregister this device from Windows Autopilot in your tenant\"",
+                "or open a case with Microsoft support, with proof of purchase",
+            ],
+            Self::UserNotFound | Self::UserDomainNotVerified | Self::UserNotAccepted => {
+                &["correct `userPrincipalName`: a wrong user locks the device at sign-in"]
+            }
+            Self::ImportFailed
+            | Self::ServiceUnavailable
+            | Self::NotVisible
+            | Self::OutcomeUnknown
+            | Self::Cancelled => &["run apgit apply again; it goes on where it stopped"],
+            Self::GateClosed => &["repair the cause named above, then run apgit apply again"],
+            Self::ImportRefused | Self::UpdateRefused => &["correct the declaration; the service's words are above"],
+        }
+    }
+
+    /// True if the same attempt may succeed later without a person.
+    #[must_use]
+    pub fn may_pass(self) -> bool {
+        matches!(
+            self,
+            Self::ImportFailed | Self::ServiceUnavailable | Self::NotVisible | Self::OutcomeUnknown | Self::Cancelled
+        )
+    }
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+/// A declared device on which nothing is to be written now, but which is not
+/// in its declared state yet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Awaiting {
+    pub serial: SerialNumber,
+    pub registration_id: Option<RegistrationId>,
+    pub origin: Origin,
+    pub what: Waiting,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Waiting {
+    /// No hash is declared: the vendor registers the device.
+    Vendor,
+    /// Imported, and not readable yet.
+    Registration { since: Timestamp },
+    /// Updated, and the tenant still shows the old values.
+    Values { since: Timestamp, fields: Vec<FieldChange> },
+}
+
+/// Registered in scope, and declared nowhere. Only ever reported.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unmanaged {
+    pub device: Device,
+}
+
+impl Unmanaged {
+    #[must_use]
+    pub fn serial(&self) -> &CompactString {
+        &self.device.serial
+    }
+}

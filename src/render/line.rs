@@ -1,0 +1,43 @@
+//! One line of columns, whose width is known although it has colours in it.
+
+use super::style::{Look, Role, columns};
+
+/// A line under construction.
+pub(super) struct Line<'l> {
+    look: &'l Look,
+    text: String,
+    columns: usize,
+}
+
+impl<'l> Line<'l> {
+    pub fn new(look: &'l Look) -> Self {
+        Self { look, text: String::new(), columns: 0 }
+    }
+
+    pub fn plain(mut self, text: &str) -> Self {
+        self.text.push_str(text);
+        self.columns += columns(text);
+        self
+    }
+
+    pub fn painted(mut self, role: Role, text: &str) -> Self {
+        self.text.push_str(&self.look.paint(role, text));
+        self.columns += columns(text);
+        self
+    }
+
+    /// Goes to a column; two blanks at least if the line is there already.
+    pub fn to(self, column: usize) -> Self {
+        if self.columns == 0 {
+            return self.plain(&" ".repeat(column));
+        }
+        let blanks = column.saturating_sub(self.columns).max(2);
+        self.plain(&" ".repeat(blanks))
+    }
+
+    /// Appends the line to a text.
+    pub fn end(self, out: &mut String) {
+        out.push_str(self.text.trim_end());
+        out.push('\n');
+    }
+}

@@ -1,0 +1,297 @@
+//! The alphabet and the colours: one symbol per action, colour only supports
+//! it. Text from a tenant is cleaned here before anybody sees it.
+
+use std::borrow::Cow;
+
+use anstyle::{AnsiColor, Style};
+use unicode_width::UnicodeWidthStr;
+
+/// How text shall look: told by whoever knows the terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Look {
+    pub color: bool,
+    /// False where only ASCII can be shown.
+    pub unicode: bool,
+    /// In columns.
+    pub width: usize,
+}
+
+impl Default for Look {
+    /// Without colour, in UTF-8, 100 columns.
+    fn default() -> Self {
+        Self { color: false, unicode: true, width: 100 }
+    }
+}
+
+/// What a piece of text is, from which its colour follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// As the terminal shows text.
+    Plain,
+    Add,
+    Change,
+    Blocked,
+    Conflict,
+    Progress,
+    Dim,
+    Heading,
+    Old,
+    New,
+    Error,
+    Warning,
+}
+
+impl Role {
+    fn style(self) -> Style {
+        let color = |color: AnsiColor| Style::new().fg_color(Some(color.into()));
+        match self {
+            Self::Add | Self::New => color(AnsiColor::Green),
+            Self::Change => color(AnsiColor::Yellow),
+            Self::Blocked => color(AnsiColor::Magenta).bold(),
+            Self::Conflict | Self::Error => color(AnsiColor::Red).bold(),
+            Self::Progress => color(AnsiColor::Blue),
+            Self::Dim => color(AnsiColor::BrightBlack),
+            Self::Plain => Style::new(),
+            Self::Heading => Style::new().bold(),
+            Self::Old => color(AnsiColor::Red),
+            Self::Warning => color(AnsiColor::Yellow).bold(),
+        }
+    }
+}
+
+/// What happens to a device, as one character.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Symbol {
+    Register,
+    Update,
+    Awaiting,
+    Unmanaged,
+    Blocked,
+    Conflict,
+}
+
+impl Symbol {
+    pub const ALL: [Self; 6] =
+        [Self::Register, Self::Update, Self::Awaiting, Self::Unmanaged, Self::Blocked, Self::Conflict];
+
+    #[must_use]
+    pub fn sign(self) -> &'static str {
+        match self {
+            Self::Register => "+",
+            Self::Update => "~",
+            Self::Awaiting => ">",
+            Self::Unmanaged => "?",
+            Self::Blocked => "!",
+            Self::Conflict => "x",
+        }
+    }
+
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Register => "register",
+            Self::Update => "update",
+            Self::Awaiting => "waiting",
+            Self::Unmanaged => "unmanaged",
+            Self::Blocked => "blocked",
+            Self::Conflict => "conflict",
+        }
+    }
+
+    #[must_use]
+    pub fn role(self) -> Role {
+        match self {
+            Self::Register => Role::Add,
+            Self::Update => Role::Change,
+            Self::Awaiting => Role::Progress,
+            Self::Unmanaged => Role::Dim,
+            Self::Blocked => Role::Blocked,
+            Self::Conflict => Role::Conflict,
+        }
+    }
+}
+
+impl Look {
+    /// Text in the colour of its role, or as it is.
+    #[must_use]
+    pub fn paint(&self, role: Role, text: &str) -> String {
+        if !self.color || text.is_empty() || role == Role::Plain {
+            return text.to_owned();
+        }
+        let style = role.style();
+        format!("{style}{text}{style:#}")
+    }
+
+    /// Text that stands out inside a line of a role's colour.
+    #[must_use]
+    pub fn emphasise(&self, role: Role, text: &str) -> String {
+        if !self.color {
+            return text.to_owned();
+        }
+        let style = role.style().bold().invert();
+        format!("{style}{text}{style:#}")
+    }
+
+    #[must_use]
+    pub fn sign(&self, symbol: Symbol) -> String {
+        self.paint(symbol.role(), symbol.sign())
+    }
+
+    #[must_use]
+    pub fn arrow(&self) -> String {
+        self.paint(Role::Dim, if self.unicode { "→" } else { "->" })
+    }
+
+    #[must_use]
+    pub fn dash(&self) -> &'static str {
+        if self.unicode { "–" } else { "-" }
+    }
+
+    /// What a person may see of text that we did not write: without control
+    /// characters and bidirectional overrides, which can make one value look
+    /// like another; and in ASCII where nothing else can be shown.
+    #[must_use]
+    pub fn show<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let clean = clean(text);
+        if self.unicode || clean.is_ascii() {
+            return clean;
+        }
+        Cow::Owned(
+            clean.chars().flat_map(|c| if c.is_ascii() { vec![c] } else { c.escape_unicode().collect() }).collect(),
+        )
+    }
+
+    /// The same for text that may have lines.
+    #[must_use]
+    pub fn show_lines(&self, text: &str) -> String {
+        text.lines().map(|line| self.show(line)).collect::<Vec<_>>().join("\n")
+    }
+
+    /// A value in quotes, or `(none)`.
+    #[must_use]
+    pub fn value(&self, text: &str) -> String {
+        if text.is_empty() { "(none)".to_owned() } else { format!("\"{}\"", self.show(text)) }
+    }
+}
+
+/// Removes control characters and the characters that reorder text.
+#[must_use]
+pub fn clean(text: &str) -> Cow<'_, str> {
+    let bad = |c: char| c.is_control() || is_invisible(c);
+    if !text.contains(bad) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().filter(|c| !bad(*c)).collect())
+}
+
+/// Marks and overrides of the bidirectional algorithm, line and paragraph
+/// separators, and characters of no width that hide differences.
+fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// How many columns a text takes.
+#[must_use]
+pub fn columns(text: &str) -> usize {
+    text.width()
+}
+
+/// Fills a text with blanks up to so many columns.
+#[must_use]
+pub fn pad(text: &str, width: usize) -> String {
+    format!("{text}{}", " ".repeat(width.saturating_sub(columns(text))))
+}
+
+/// `1 device`, `2 devices`.
+#[must_use]
+pub fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{} {}", thousands(count), if count == 1 { one } else { many })
+}
+
+/// `12345` as `12,345`.
+#[must_use]
+pub fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// `2026-10-04 08:14:07Z`.
+#[must_use]
+pub fn moment(at: jiff::Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
+}
+
+/// `08:14:07Z`.
+#[must_use]
+pub fn time_of_day(at: jiff::Timestamp) -> String {
+    at.strftime("%H:%M:%SZ").to_string()
+}
+
+/// A stretch of time for people: `45 s`, `4 min 9 s`, `2 h 5 min`.
+#[must_use]
+pub fn duration(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+/// A rough stretch of time: `2–4 min`.
+#[must_use]
+pub fn about(low: u64, high: u64, look: &Look) -> String {
+    let (unit, size) = match high {
+        0..120 => ("s", 1),
+        120..7200 => ("min", 60),
+        _ => ("h", 3600),
+    };
+    let (low, high) = (low / size, high.div_ceil(size));
+    if low == 0 {
+        return format!("up to {high} {unit}");
+    }
+    if low == high {
+        return format!("about {low} {unit}");
+    }
+    format!("about {low}{}{high} {unit}", look.dash())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_and_overrides_are_removed() {
+        assert_eq!(clean("a\u{1b}[31mb\u{202e}c\u{200b}d\r\n"), "a[31mbcd");
+        assert!(matches!(clean("plain"), Cow::Borrowed("plain")));
+    }
+
+    #[test]
+    fn an_ascii_terminal_gets_ascii() {
+        let look = Look { unicode: false, ..Look::default() };
+        assert_eq!(look.value("Zürich"), "\"Z\\u{fc}rich\"");
+        assert_eq!(look.arrow(), "->");
+    }
+
+    #[test]
+    fn times_and_numbers_are_written_for_people() {
+        assert_eq!(
+            [duration(9), duration(60), duration(249), duration(7500)],
+            ["9 s", "1 min", "4 min 9 s", "2 h 5 min"]
+        );
+        let look = Look::default();
+        assert_eq!(
+            [about(90, 240, &look), about(0, 20, &look), about(60, 119, &look)],
+            ["about 1–4 min", "up to 20 s", "about 60–119 s"]
+        );
+        assert_eq!([thousands(7), thousands(1000), thousands(1_234_567)], ["7", "1,000", "1,234,567"]);
+    }
+}

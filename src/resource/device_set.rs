@@ -1,0 +1,116 @@
+//! `AutopilotDeviceSet`: up to 500 devices in one object, with defaults.
+
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+use super::device::{device_fields, registration_id, serial};
+use super::{FieldPath, FieldProblem, Layer, LocalRef, Problems, Status};
+use crate::model::Claim;
+
+/// The most devices in one set: the most that one import call takes, and an
+/// object that etcd still likes.
+pub const MAX_DEVICES: usize = 500;
+
+/// Devices in bulk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, CustomResource, KubeSchema)]
+#[kube(
+    group = "apgit.dev",
+    version = "v1alpha1",
+    kind = "AutopilotDeviceSet",
+    plural = "autopilotdevicesets",
+    namespaced,
+    status = "Status",
+    derive = "PartialEq",
+    shortname = "apds",
+    category = "autopilot",
+    selectable = ".spec.tenantRef.name",
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].reason",
+        priority = "1"
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("size(self.metadata.name) <= 63").message("name must be at most 63 characters")
+)]
+#[x_kube(validation = Rule::new(
+    "has(self.tenantRef) == has(oldSelf.tenantRef) && (!has(self.tenantRef) || self.tenantRef == oldSelf.tenantRef)"
+).message("tenantRef is immutable").reason(Reason::FieldValueForbidden))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(transform = super::schema::no_nulls)]
+pub struct AutopilotDeviceSetSpec {
+    /// The tenant that the devices belong to. May be left out in files when
+    /// there is one tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant_ref: Option<LocalRef>,
+    /// Merged under each device, field by field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub defaults: Option<SetDefaults>,
+    /// Up to 500 devices.
+    #[schemars(length(max = 500))]
+    pub devices: Vec<SetDevice>,
+}
+
+device_fields! {
+    /// What holds for every device of a set that does not say otherwise.
+    #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, KubeSchema)]
+    pub struct SetDefaults {}
+}
+
+device_fields! {
+    /// A device of a set.
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
+    pub struct SetDevice {
+        /// Serial number as the firmware shows it.
+        #[schemars(length(min = 1, max = 128), pattern(r"^[^\x00-\x1F\x7F]*[^\x00-\x20\x7F][^\x00-\x1F\x7F]*$"))]
+        pub serial_number: String,
+        /// Tells registrations with one serial number apart, a GUID.
+        #[schemars(length(max = 36), pattern(r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"))]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub registration_id: Option<String>,
+    }
+}
+
+/// Checks the defaults once, not once per device.
+pub fn check_defaults(defaults: &SetDefaults, problems: &mut Problems) -> Layer {
+    defaults.layer(problems)
+}
+
+/// Checks a device of a set over its defaults. The claim is there whenever the
+/// serial number is usable; it is only trustworthy without problems.
+pub fn check_set_device(device: &SetDevice, defaults: &Layer, problems: &mut Problems) -> Option<Claim> {
+    let layer = device.layer(problems).over(defaults);
+    let id = registration_id(device.registration_id.as_deref(), problems);
+    let serial = serial(&device.serial_number, problems)?;
+    Some(layer.claim(serial, id, problems))
+}
+
+/// The claims that a set makes, in its order.
+///
+/// # Errors
+/// Every problem, by path from `spec`.
+pub fn claims(spec: &AutopilotDeviceSetSpec) -> Result<Vec<Claim>, Vec<FieldProblem>> {
+    let root = FieldPath::root().field("spec");
+    let mut found = Vec::new();
+    let mut problems = Problems::under(root.clone().field("defaults"));
+    let defaults = spec.defaults.as_ref().map_or_else(Layer::default, |d| check_defaults(d, &mut problems));
+    found.extend(problems.into_vec());
+    if spec.devices.len() > MAX_DEVICES {
+        let mut problems = Problems::under(root.clone());
+        problems.push_hint(
+            &["devices"],
+            "set-too-large",
+            format!("a set has at most {MAX_DEVICES} devices, this one has {}", spec.devices.len()),
+            "split it into several sets",
+        );
+        found.extend(problems.into_vec());
+    }
+    let mut claims = Vec::with_capacity(spec.devices.len());
+    for (index, device) in spec.devices.iter().enumerate() {
+        let mut problems = Problems::under(FieldPath::root().field("spec").field("devices").index(index));
+        claims.extend(check_set_device(device, &defaults, &mut problems));
+        found.extend(problems.into_vec());
+    }
+    if found.is_empty() { Ok(claims) } else { Err(found) }
+}

@@ -1,0 +1,211 @@
+//! What planning costs: own CPU time, peak memory and calls, for fleets from
+//! ten devices to a million. Run with `make bench`.
+//!
+//! Each case runs in a process of its own, so that its peak memory is its own.
+//! CPU time is read from the operating system's clocks of the process; where
+//! the listing comes from within the process, the time that its production
+//! takes is measured on its own thread and taken off.
+
+mod fleets;
+mod listing;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+use std::time::Duration;
+
+use apgit::apply::Stop;
+use apgit::clock;
+use apgit::graph::{Endpoints, Graph};
+use apgit::ledger::{Journal, Memory};
+use apgit::manifest::{self, Hashes};
+use apgit::plan::Approvals;
+use apgit::round::Round;
+use cpu_time::ProcessTime;
+
+use listing::{NoLogin, Pages};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A fleet, and the goal for planning it when nothing has changed.
+struct Case {
+    name: &'static str,
+    devices: usize,
+    form: fleets::Form,
+    goal: Goal,
+}
+
+struct Goal {
+    cpu: Duration,
+    peak_mib: u64,
+}
+
+const CASES: [Case; 3] = [
+    Case {
+        name: "100,000 devices in 200 sets of 500",
+        devices: 100_000,
+        form: fleets::Form::Sets,
+        goal: Goal { cpu: Duration::from_secs(1), peak_mib: 200 },
+    },
+    Case {
+        name: "100,000 devices as documents",
+        devices: 100_000,
+        form: fleets::Form::Documents,
+        goal: Goal { cpu: Duration::from_secs(1), peak_mib: 200 },
+    },
+    Case {
+        name: "1,000,000 devices in 2,000 sets of 500",
+        devices: 1_000_000,
+        form: fleets::Form::Sets,
+        goal: Goal { cpu: Duration::from_secs(10), peak_mib: 1024 },
+    },
+];
+
+fn main() -> ExitCode {
+    // `cargo test` runs benches too, and wants to know that they can run.
+    if std::env::args().any(|argument| argument == "--test") {
+        return ExitCode::SUCCESS;
+    }
+    match std::env::var("APGIT_BENCH_CASE") {
+        Ok(case) => {
+            let case = &CASES[case.parse::<usize>().expect("the number of a case")];
+            println!("{}", plan_unchanged(case));
+        }
+        Err(_) => run_all(),
+    }
+    ExitCode::SUCCESS
+}
+
+fn run_all() {
+    println!("machine: {}", machine());
+    println!("command: cargo bench --bench fleet\n");
+    let myself = std::env::current_exe().expect("this program has a path");
+    for number in 0..CASES.len() {
+        let output = Command::new(&myself).env("APGIT_BENCH_CASE", number.to_string()).output();
+        let output = output.expect("this program runs again");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        println!("{}", String::from_utf8_lossy(&output.stdout));
+    }
+    command_line();
+    binary_size();
+}
+
+/// Where the time of one plan goes.
+struct Cost {
+    manifests: Duration,
+    listing: Duration,
+    plan: Duration,
+}
+
+fn plan_unchanged(case: &Case) -> String {
+    let folder = work_folder().join(format!("{}-{:?}", case.devices, case.form));
+    fleets::write(&folder, case.devices, case.form);
+    let start = ProcessTime::now();
+    let mut loaded = manifest::load(std::slice::from_ref(&folder));
+    assert!(!loaded.has_errors(), "{:?}", loaded.problems.first());
+    let fleet = loaded.fleets.pop().expect("one tenant");
+    let manifests = start.elapsed();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let pages = Arc::new(Pages::new(case.devices));
+    let clock = clock::Virtual::starting_at(apgit::sim::EPOCH);
+    let endpoints = Endpoints::custom("http://127.0.0.1:9", "http://127.0.0.1:9", &[]).expect("loopback");
+    let graph = Graph::new(pages.clone(), Arc::new(clock.clone()), endpoints, Arc::new(NoLogin), 1);
+    let hashes = Hashes::new(fleet.root);
+    let round = Round {
+        desired: &fleet.desired,
+        graph: &graph,
+        clock: &clock,
+        hashes: &hashes,
+        approvals: &Approvals::default(),
+        settle: false,
+        stop: &Stop::never(),
+    };
+    let journal = Journal::open(Box::new(Memory::default()), apgit::sim::EPOCH).expect("an empty journal");
+    let before = start.elapsed();
+    let prepared = runtime.block_on(round.prepare(&journal)).expect("a plan");
+    let end = start.elapsed();
+    let plan = prepared.cleared.plan();
+    assert!(plan.is_empty() && plan.held.is_empty(), "nothing has changed");
+    assert_eq!(plan.counts.unchanged, case.devices);
+    // The settings are asked for when the listing is complete.
+    let listed = end - pages.since_settings();
+    let listing = listed - before - pages.spent();
+    report(case, &Cost { manifests, listing, plan: end - listed }, graph.calls())
+}
+
+fn report(case: &Case, cost: &Cost, calls: u64) -> String {
+    let total = cost.manifests + cost.listing + cost.plan;
+    let peak_mib = peak_kib() / 1024;
+    let verdict = |met: bool| if met { "met" } else { "MISSED" };
+    format!(
+        "plan, nothing changed: {}\n\
+         \x20 own CPU  {total:.2?}   goal {:.0?} {}   (manifests {:.2?}, listing {:.2?}, plan {:.2?})\n\
+         \x20 peak     {peak_mib} MiB   goal {} MiB {}\n\
+         \x20 calls    {calls}   pages {} + settings 1\n",
+        case.name,
+        case.goal.cpu,
+        verdict(total < case.goal.cpu),
+        cost.manifests,
+        cost.listing,
+        cost.plan,
+        case.goal.peak_mib,
+        verdict(peak_mib < case.goal.peak_mib),
+        case.devices.div_ceil(1000),
+    )
+}
+
+/// `apgit plan --simulate examples/contoso`, from start to exit.
+fn command_line() {
+    let apgit = env!("CARGO_BIN_EXE_apgit");
+    let state = work_folder().join("contoso-state");
+    let _ = std::fs::remove_dir_all(&state);
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/contoso");
+    let run = |command: &str, more: &[&str]| {
+        let mut apgit = Command::new(apgit);
+        apgit.arg(command).arg(&example).args(["--simulate", "--state-dir"]).arg(&state).args(more);
+        apgit.output().expect("the binary runs")
+    };
+    let applied = run("apply", &["--auto-approve"]);
+    assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
+    let mut times: Vec<Duration> = (0..20)
+        .map(|_| {
+            let start = std::time::Instant::now();
+            assert!(run("plan", &[]).status.success());
+            start.elapsed()
+        })
+        .collect();
+    times.sort();
+    let (least, median) = (times[0], times[times.len() / 2]);
+    let goal = Duration::from_millis(50);
+    let verdict = if median < goal { "met" } else { "MISSED" };
+    println!(
+        "apgit plan --simulate examples/contoso, start to exit, 20 runs\n\
+         \x20 median {median:.1?}, least {least:.1?}   goal {goal:?} {verdict}\n"
+    );
+}
+
+fn binary_size() {
+    let bytes = std::fs::metadata(env!("CARGO_BIN_EXE_apgit")).expect("the binary").len();
+    let mib = bytes as f64 / f64::from(1 << 20);
+    let verdict = if mib < 25.0 { "met" } else { "MISSED" };
+    println!("binary\n  {mib:.1} MiB   goal 25 MiB {verdict}");
+}
+
+fn work_folder() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench")
+}
+
+/// The most memory this process ever held, as Linux counts it.
+fn peak_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    line.split_whitespace().next().and_then(|kib| kib.parse().ok()).unwrap_or_default()
+}
+
+fn machine() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("an unknown processor");
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    format!("{}, {cores} cores", model.trim_start_matches([' ', '\t', ':']))
+}

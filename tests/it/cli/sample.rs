@@ -1,0 +1,216 @@
+//! One plan that has everything a report can show. Serials and users are
+//! invented, the hash digests belong to no hash.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use apgit::apply::{Estimate, Schedule};
+use apgit::model::*;
+use apgit::plan::*;
+use apgit::render::{Place, PlanView};
+use jiff::Timestamp;
+use uuid::Uuid;
+
+pub const LAPTOPS: &str = "devices/berlin/laptops.yaml";
+pub const KIOSKS: &str = "devices/berlin/kiosks.yaml";
+
+pub fn at(text: &str) -> Timestamp {
+    text.parse().expect("a time")
+}
+
+pub fn id(number: u128) -> RegistrationId {
+    RegistrationId(Uuid::from_u128(number))
+}
+
+pub fn serial(text: &str) -> SerialNumber {
+    SerialNumber::parse(text).expect("a serial")
+}
+
+/// An origin is its line here; kiosks stand from 1000 on.
+pub fn place(origin: Origin) -> Place {
+    match origin.0 {
+        line @ 0..1000 => Place { file: Arc::from(LAPTOPS), line },
+        line => Place { file: Arc::from(KIOSKS), line: line - 1000 },
+    }
+}
+
+pub fn tenant() -> Tenant {
+    Tenant {
+        name: "contoso".to_owned(),
+        id: "11111111-2222-3333-4444-555555555555".parse().expect("a GUID"),
+        policy: Policy::Sync,
+        owner: "corp-devices".to_owned(),
+        scope: Scope::new(vec!["BER-*".to_owned(), "KIOSK-*".to_owned()]).expect("globs"),
+        limits: Limits::default(),
+        adoption: AdoptionPolicy::IfUnowned,
+        sync_when_needed: true,
+        suspend: false,
+    }
+}
+
+pub fn device(number: u128, serial: &str, tag: &str, user: &str) -> Device {
+    Device {
+        id: id(number),
+        serial: serial.into(),
+        group_tag: tag.into(),
+        user: user.into(),
+        addressable_user_name: "".into(),
+        display_name: "".into(),
+        manufacturer: "Contoso".into(),
+        model: "Book 3".into(),
+        enrollment: EnrollmentState::NotContacted,
+        managed_device_id: None,
+        last_contacted: None,
+    }
+}
+
+pub fn register(of: &str, line: u32, digest: u8, values: &[(Field, &str)]) -> Change {
+    let register = Register {
+        reference: Arc::new(HashRef {
+            location: HashLocation::File(PathBuf::from("hash.txt")),
+            pin: None,
+            check: HashCheck::Decode,
+        }),
+        digest: HashDigest([digest; 32]),
+        import_id: ImportId(Uuid::from_u128(u128::from(digest))),
+        attempt: 1,
+        values: values.iter().map(|(field, value)| (*field, (*value).into())).collect(),
+        running: false,
+    };
+    Change { serial: serial(of), origin: Origin(line), action: Action::Register(register), notes: vec![] }
+}
+
+pub fn update(before: Device, line: u32, fields: &[(Field, &str)], notes: Vec<Note>) -> Change {
+    let change = |(field, after): &(Field, &str)| FieldChange {
+        field: *field,
+        before: field.of(&before).clone(),
+        after: (*after).into(),
+    };
+    let fields = fields.iter().map(change).collect();
+    let update = Update { id: before.id, before: Box::new(before.clone()), fields };
+    Change { serial: serial(&before.serial), origin: Origin(line), action: Action::Update(update), notes }
+}
+
+pub fn claim(of: &str, line: u32) -> Claim {
+    Claim {
+        serial: serial(of),
+        registration_id: None,
+        hash: None,
+        group_tag: Want::Keep,
+        user: Want::Keep,
+        addressable_user_name: Want::Keep,
+        display_name: Want::Keep,
+        deletion_policy: DeletionPolicy::Orphan,
+        protect: false,
+        adoption: AdoptionPolicy::IfUnowned,
+        suspend: false,
+        origin: Origin(line),
+    }
+}
+
+pub fn held(of: &str, line: u32, action: &'static str, reason: Reason, details: &[&str]) -> Held {
+    Held {
+        serial: serial(of),
+        registration_id: None,
+        origin: Origin(line),
+        action,
+        reason,
+        details: details.iter().map(ToString::to_string).collect(),
+        fields: vec![],
+        since: None,
+        retry_at: None,
+    }
+}
+
+/// A plan without anything in it: 410 devices are as declared.
+pub fn unchanged() -> Plan {
+    Plan {
+        tenant: tenant(),
+        changes: vec![],
+        held: vec![],
+        awaiting: vec![],
+        unmanaged: vec![],
+        unchanged: vec![],
+        counts: Counts { declared: 410, registered: 410, managed: 410, unchanged: 410 },
+        observed_at: at("2026-10-04T08:14:07Z"),
+        complete: true,
+    }
+}
+
+/// A plan with everything in it.
+pub fn plan() -> Plan {
+    let mut refused =
+        held("9TRS0H3", 52, "register", Reason::AssignedToOtherTenant, &["808 ZtdDeviceAssignedToOtherTenant"]);
+    refused.since = Some(at("2026-10-04T06:12:00Z"));
+    refused.retry_at = Some(at("2026-10-05T06:12:00Z"));
+    let limit = "26 changes of class `retag of enrolled devices`, limit 25; approve exactly these with: apgit apply --approve-retags=26";
+    let retag = |of: &str, line| {
+        let mut held = held(of, line, "update", Reason::LimitExceeded, &[limit]);
+        held.registration_id = Some(id(u128::from(line)));
+        held.fields = vec![FieldChange { field: Field::GroupTag, before: "BER-STD".into(), after: "BER-NEW".into() }];
+        held
+    };
+    Plan {
+        changes: vec![
+            register("5CG4251XYZ", 14, 0xed, &[(Field::GroupTag, "BER-STD")]),
+            register(
+                "5CG4251XZ0",
+                19,
+                0xa6,
+                &[(Field::GroupTag, "BER-STD"), (Field::UserPrincipalName, "anna.keller@contoso.com")],
+            ),
+            update(
+                device(1, "8JH2K03", "BER-STD", ""),
+                88,
+                &[(Field::GroupTag, "BER-SHARED")],
+                vec![Note::GroupsFollowLater],
+            ),
+            update(
+                device(2, "MJ0L7QWE", "BER-STD", "tom.weiss@contoso.com"),
+                131,
+                &[(Field::UserPrincipalName, "ines.paul@contoso.com")],
+                vec![Note::EffectiveAtNextSetup],
+            ),
+            register("PF4T9K2L", 1007, 0x0c, &[(Field::GroupTag, "KIOSK-LOBBY"), (Field::DisplayName, "LOBBY-01")]),
+        ],
+        held: vec![retag("4CE0460D0G", 60), retag("4CE0460D1H", 61), refused],
+        awaiting: vec![
+            Awaiting { serial: serial("7VENDOR1"), registration_id: None, origin: Origin(200), what: Waiting::Vendor },
+            Awaiting {
+                serial: serial("8WAIT22"),
+                registration_id: None,
+                origin: Origin(201),
+                what: Waiting::Registration { since: at("2026-10-04T08:12:00Z") },
+            },
+        ],
+        unmanaged: vec![Unmanaged { device: device(9, "0F33LDM22123", "BER-STD", "") }],
+        counts: Counts { declared: 420, registered: 415, managed: 414, unchanged: 410 },
+        ..unchanged()
+    }
+}
+
+/// The plan behind the guards, which let it through as it is.
+pub fn cleared(plan: Plan) -> ClearedPlan {
+    guard::clear(plan, &Approvals::default())
+}
+
+pub fn schedule(plan: &ClearedPlan) -> Schedule {
+    let schedule = apgit::apply::schedule(plan, None, at("2026-10-04T08:14:09Z"));
+    assert_ne!(schedule.estimate, Estimate::default(), "a sample that costs nothing shows nothing");
+    schedule
+}
+
+pub fn view<'a>(cleared: &'a ClearedPlan, schedule: &'a Schedule) -> PlanView<'a> {
+    PlanView {
+        cleared,
+        schedule,
+        calls: 2,
+        source: "devices/",
+        files: 12,
+        cloud: "Global",
+        simulated: false,
+        created_at: at("2026-10-04T08:14:09Z"),
+        places: &place,
+        failed_on: None,
+    }
+}

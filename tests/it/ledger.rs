@@ -1,0 +1,122 @@
+//! The journal in a real file: what survives a crash, and who may write it.
+
+use std::io::Write as _;
+
+use apgit::ledger::{Entry, FileJournal, ImportState, Journal, JournalError, JournalStore as _, UpdateEnd};
+use apgit::model::{Field, FieldChange, HashDigest, ImportId, ImportRecordId, RegistrationId, SerialNumber};
+use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
+
+const NOW: Timestamp = Timestamp::constant(1_780_000_000, 0);
+
+fn import(id: u128) -> ImportId {
+    ImportId(Uuid::from_u128(id))
+}
+
+fn intent(id: u128) -> Entry {
+    let serial = SerialNumber::parse("TEST-1").unwrap();
+    Entry::ImportIntent { import_id: import(id), serial, hash: HashDigest([1; 32]), attempt: 1 }
+}
+
+fn taken(id: u128, record: u128) -> Entry {
+    Entry::ImportTaken { import_id: import(id), record: ImportRecordId(Uuid::from_u128(record)) }
+}
+
+fn complete(id: u128) -> Entry {
+    Entry::ImportComplete { import_id: import(id), registration_id: RegistrationId(Uuid::from_u128(9)) }
+}
+
+fn open(folder: &std::path::Path, now: Timestamp) -> Journal {
+    Journal::open(Box::new(FileJournal::open(folder).unwrap()), now).unwrap()
+}
+
+#[test]
+fn what_was_recorded_is_there_after_reopening() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = open(folder.path(), NOW);
+    journal.record(NOW, vec![intent(1), intent(2), intent(3)]).unwrap();
+    journal.record(NOW, vec![taken(2, 20), taken(3, 30), complete(3)]).unwrap();
+    drop(journal);
+    let journal = open(folder.path(), NOW);
+    let state = |id| journal.imports()[&import(id)].state.clone();
+    assert_eq!(state(1), ImportState::Unsent);
+    assert_eq!(state(2), ImportState::Running);
+    assert_eq!(state(3), ImportState::Complete { registration_id: RegistrationId(Uuid::from_u128(9)) });
+    assert_eq!(journal.ended_records(), [ImportRecordId(Uuid::from_u128(30))]);
+}
+
+#[test]
+fn an_update_is_pending_from_its_acceptance_until_it_shows() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = open(folder.path(), NOW);
+    let registration_id = RegistrationId(Uuid::from_u128(5));
+    let fields = vec![FieldChange { field: Field::GroupTag, before: "A".into(), after: "B".into() }];
+    let end = |end| vec![Entry::UpdateEnd { registration_id, end }];
+    journal.record(NOW, vec![Entry::UpdateIntent { registration_id, fields: fields.clone() }]).unwrap();
+    assert!(journal.pending().is_empty());
+    journal.record(NOW, end(UpdateEnd::Accepted)).unwrap();
+    assert_eq!(journal.pending()[&registration_id].fields, fields);
+    journal.record(NOW, end(UpdateEnd::Visible)).unwrap();
+    assert!(journal.pending().is_empty());
+}
+
+#[test]
+fn a_line_that_a_crash_cut_is_dropped_and_the_next_one_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    open(folder.path(), NOW).record(NOW, vec![intent(1)]).unwrap();
+    let path = folder.path().join("journal.jsonl");
+    let mut file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
+    file.write_all(br#"{"v":"apgit.journal/v1","at":"2026-0"#).unwrap();
+    drop(file);
+    let mut journal = open(folder.path(), NOW);
+    journal.record(NOW, vec![intent(2)]).unwrap();
+    drop(journal);
+    assert_eq!(open(folder.path(), NOW).imports().len(), 2);
+}
+
+#[test]
+fn two_at_once_are_refused_and_a_reader_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let held = open(folder.path(), NOW);
+    assert!(matches!(FileJournal::open(folder.path()), Err(JournalError::Locked { .. })));
+    let mut reader = Journal::open(Box::new(FileJournal::read_only(folder.path())), NOW).unwrap();
+    assert!(reader.record(NOW, vec![intent(1)]).is_err());
+    drop(held);
+    assert!(FileJournal::open(folder.path()).is_ok());
+}
+
+#[test]
+fn a_reader_needs_no_journal_and_makes_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("nobody");
+    assert!(FileJournal::read_only(&state).read().unwrap().is_empty());
+    assert!(!state.exists());
+}
+
+#[test]
+fn a_journal_of_another_format_is_refused_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    open(folder.path(), NOW).record(NOW, vec![intent(1)]).unwrap();
+    let path = folder.path().join("journal.jsonl");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("{text}{}", text.replace("/v1", "/v2"))).unwrap();
+    let store = Box::new(FileJournal::open(folder.path()).unwrap());
+    let error = Journal::open(store, NOW).err().expect("v2 is unknown").to_string();
+    assert!(error.contains("line 2") && error.contains("apgit.journal/v2"), "{error}");
+}
+
+#[test]
+fn lines_older_than_a_month_are_shed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = open(folder.path(), NOW);
+    journal.record(NOW, (0..10).map(intent).collect()).unwrap();
+    let later = NOW + SignedDuration::from_hours(24 * 31);
+    journal.record(later, vec![intent(100)]).unwrap();
+    drop(journal);
+    let mut journal = open(folder.path(), later);
+    assert_eq!(journal.imports().len(), 1);
+    journal.record(later, vec![intent(101)]).unwrap();
+    drop(journal);
+    let text = std::fs::read_to_string(folder.path().join("journal.jsonl")).unwrap();
+    assert_eq!(text.lines().count(), 2);
+}

@@ -1,0 +1,249 @@
+//! A repository in a folder, a simulated tenant, and a state folder: all that
+//! an apply touches.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use apgit::apply::{Event, Stop};
+use apgit::clock;
+use apgit::graph::login::{Auth, Login};
+use apgit::graph::{Endpoints, Graph, GraphWriter};
+use apgit::ledger::{FileJournal, Journal, JournalStore};
+use apgit::manifest::{self, Hashes};
+use apgit::model::Desired;
+use apgit::model::hash::generate::{Machine, Vendor};
+use apgit::plan::{Action, Approvals, Plan, Waiting};
+use apgit::round::{Prepared, Report, Round, RoundError};
+use apgit::sim::{self, InProcess, Settings, Tenant};
+use apgit::transport::SharedTransport;
+use secrecy::SecretString;
+use tempfile::TempDir;
+
+pub const TENANT: &str = "11111111-2222-3333-4444-555555555555";
+
+/// One declared device.
+#[derive(Clone)]
+pub struct Declared {
+    pub machine: Machine,
+    /// More lines of its entry, such as `groupTag: "X"`.
+    pub fields: Vec<String>,
+    /// False: the hash is kept out of the CSV and the vendor registers it.
+    pub has_hash: bool,
+}
+
+impl Declared {
+    /// The `number`th machine of a fleet, with its serial.
+    pub fn new(number: u64) -> Self {
+        let vendor = Vendor::ALL[usize::try_from(number).unwrap() % Vendor::ALL.len()];
+        let serial = format!("TEST-{number:06}").parse_serial();
+        Self { machine: Machine::new(vendor, number).with_serial(serial), fields: Vec::new(), has_hash: true }
+    }
+
+    pub fn with(mut self, field: &str, value: &str) -> Self {
+        self.fields.push(format!("{field}: \"{value}\""));
+        self
+    }
+
+    pub fn serial(&self) -> &str {
+        self.machine.serial().expect("every machine here has one").as_str()
+    }
+
+    pub fn hash(&self) -> String {
+        self.machine.hash().to_base64()
+    }
+}
+
+trait ParseSerial {
+    fn parse_serial(&self) -> apgit::model::SerialNumber;
+}
+
+impl ParseSerial for String {
+    fn parse_serial(&self) -> apgit::model::SerialNumber {
+        apgit::model::SerialNumber::parse(self).expect("a serial written here")
+    }
+}
+
+pub struct World {
+    pub folder: TempDir,
+    pub sim: InProcess,
+    seed: u64,
+}
+
+/// What a run is made of, so that a test can put itself in between.
+pub struct Ways {
+    pub transport: SharedTransport,
+    pub store: Box<dyn JournalStore>,
+}
+
+impl World {
+    /// Writes the repository and starts a tenant.
+    pub fn new(settings: Settings, seed: u64, fleet: &[Declared]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let tenant = Tenant::new(settings, seed, sim::EPOCH);
+        let sim = InProcess::new(tenant, clock::Virtual::starting_at(sim::EPOCH));
+        let world = Self { folder, sim, seed };
+        world.declare(fleet);
+        world
+    }
+
+    /// Writes the declarations: sets of 500 with their hashes in one CSV each.
+    pub fn declare(&self, fleet: &[Declared]) {
+        let root = self.folder.path().join("fleet");
+        std::fs::create_dir_all(root.join(".git")).expect("the repository's root");
+        std::fs::write(root.join("tenant.yaml"), tenant_manifest()).expect("the tenant's manifest");
+        for (number, set) in fleet.chunks(500).enumerate() {
+            let mut yaml = set_head(number);
+            let mut csv = "Device Serial Number,Windows Product ID,Hardware Hash\r\n".to_owned();
+            for device in set {
+                write!(yaml, "    - serialNumber: \"{}\"\n", device.serial()).unwrap();
+                for field in &device.fields {
+                    write!(yaml, "      {field}\n").unwrap();
+                }
+                if device.has_hash {
+                    write!(yaml, "      hardwareHashRef: {{csv: set-{number}.csv}}\n").unwrap();
+                    write!(csv, "{},,{}\r\n", device.serial(), device.hash()).unwrap();
+                }
+            }
+            std::fs::write(root.join(format!("set-{number}.yaml")), yaml).expect("a set");
+            std::fs::write(root.join(format!("set-{number}.csv")), csv).expect("its hashes");
+        }
+    }
+
+    fn state(&self) -> PathBuf {
+        self.folder.path().join("state").join(TENANT)
+    }
+
+    pub fn journal_file(&self) -> PathBuf {
+        self.state().join("journal.jsonl")
+    }
+
+    /// The journal is lost: the next run knows nothing of the last one.
+    pub fn lose_journal(&self) {
+        let _ = std::fs::remove_dir_all(self.state());
+    }
+
+    pub fn ways(&self) -> Ways {
+        let store = FileJournal::open(&self.state()).expect("nobody else applies");
+        Ways { transport: Arc::new(self.sim.clone()), store: Box::new(store) }
+    }
+
+    pub fn desired(&self) -> (Desired, Hashes) {
+        let loaded = manifest::load(&[self.folder.path().join("fleet")]);
+        assert!(!loaded.has_errors(), "{:?}", loaded.problems);
+        let [fleet] = <[_; 1]>::try_from(loaded.fleets).expect("one tenant");
+        let hashes = Hashes::new(fleet.root);
+        (fleet.desired, hashes)
+    }
+
+    fn graph(&self, transport: SharedTransport) -> Graph {
+        let endpoints = Endpoints::custom("http://127.0.0.1:8800", "http://127.0.0.1:8800", &[]).expect("loopback");
+        let auth = Auth::ClientSecret {
+            client_id: "aaaaaaaa-0000-4000-8000-000000000001".to_owned(),
+            secret: SecretString::from(sim::CLIENT_SECRET.to_owned()),
+        };
+        let clock = Arc::new(self.sim.clock());
+        let tenant = TENANT.parse().expect("a GUID");
+        let login = Login::new(auth, tenant, endpoints.clone(), transport.clone(), clock.clone());
+        Graph::new(transport, clock, endpoints, Arc::new(login), self.seed)
+    }
+
+    pub async fn plan(&self) -> Prepared {
+        let (desired, hashes) = self.desired();
+        let store = Box::new(FileJournal::read_only(&self.state()));
+        let clock = self.sim.clock();
+        let journal = Journal::open(store, clock::Clock::now(&clock)).expect("a journal of ours");
+        let graph = self.graph(Arc::new(self.sim.clone()));
+        let round = Round {
+            desired: &desired,
+            graph: &graph,
+            clock: &clock,
+            hashes: &hashes,
+            approvals: &Approvals::default(),
+            settle: false,
+            stop: &Stop::never(),
+        };
+        round.prepare(&journal).await.expect("the tenant can be read")
+    }
+
+    pub async fn apply(&self) -> Report {
+        self.try_apply(self.ways(), &mut |_| {}).await.expect("the tenant can be read")
+    }
+
+    /// An apply that may fail before it has a plan.
+    pub async fn try_apply(&self, ways: Ways, on_event: &mut dyn FnMut(Event)) -> Result<Report, RoundError> {
+        let (desired, hashes) = self.desired();
+        let clock = self.sim.clock();
+        let mut journal = Journal::open(ways.store, clock::Clock::now(&clock))?;
+        let graph = self.graph(ways.transport);
+        let round = Round {
+            desired: &desired,
+            graph: &graph,
+            clock: &clock,
+            hashes: &hashes,
+            approvals: &Approvals::default(),
+            settle: true,
+            stop: &Stop::never(),
+        };
+        let prepared = round.prepare(&journal).await?;
+        let writer = GraphWriter::new(graph.clone());
+        Ok(round.carry_out(prepared, &writer, &mut journal, on_event).await)
+    }
+
+    /// What nobody may ever see, whatever happened: asserted by the tenant.
+    #[track_caller]
+    pub fn assert_nothing_twice(&self) {
+        self.sim.with(|tenant| {
+            for (hardware, times) in &tenant.counters().registered {
+                assert!(*times <= 1, "hardware {hardware} was registered {times} times");
+            }
+            assert_eq!(tenant.counters().deletes_accepted, 0, "nothing is ever deleted here");
+            let gap = tenant.counters().least_sync_gap();
+            assert!(gap.is_none_or(|gap| gap.as_secs() >= 600), "two syncs {gap:?} apart");
+        });
+    }
+}
+
+fn tenant_manifest() -> String {
+    format!(
+        "apiVersion: apgit.dev/v1alpha1\n\
+         kind: AutopilotTenant\n\
+         metadata: {{name: contoso}}\n\
+         spec:\n\
+         \x20 tenantId: {TENANT}\n\
+         \x20 cloud: Global\n\
+         \x20 auth: {{type: ClientSecret, clientId: aaaaaaaa-0000-4000-8000-000000000001}}\n\
+         \x20 policy: Sync\n\
+         \x20 ownerId: corp-devices\n\
+         \x20 hashStorage: PlainInGit\n"
+    )
+}
+
+fn set_head(number: usize) -> String {
+    format!(
+        "apiVersion: apgit.dev/v1alpha1\n\
+         kind: AutopilotDeviceSet\n\
+         metadata: {{name: set-{number}}}\n\
+         spec:\n\
+         \x20 tenantRef: {{name: contoso}}\n\
+         \x20 devices:\n"
+    )
+}
+
+/// A plan as lines to read aloud.
+pub fn read_aloud(plan: &Plan) -> Vec<String> {
+    let mut lines = Vec::new();
+    lines.extend(plan.changes.iter().map(|change| match &change.action {
+        Action::Register(_) => format!("+ {}", change.serial),
+        Action::Update(update) => {
+            let fields: Vec<_> = update.fields.iter().map(|field| field.field.name()).collect();
+            format!("~ {} {}", change.serial, fields.join(" "))
+        }
+    }));
+    lines.extend(plan.held.iter().map(|held| format!("x {} {}", held.serial, held.reason)));
+    lines.extend(plan.awaiting.iter().map(|awaiting| match awaiting.what {
+        Waiting::Vendor => format!("> {} vendor", awaiting.serial),
+        _ => format!("> {} ours", awaiting.serial),
+    }));
+    lines
+}
