@@ -368,6 +368,8 @@ impl FileReader<'_> {
             }
         }
         let Some(Data::List(devices)) = spec.get("devices").map(|node| &node.data) else { return };
+        self.content.claims.reserve(devices.len());
+        self.content.places.reserve(devices.len());
         for node in devices.iter().filter(|node| !matches!(node.data, Data::Broken)) {
             let Some(typed) = self.typed::<SetDevice>(node) else { continue };
             let mut problems = Problems::default();
