@@ -49,12 +49,19 @@ pub async fn run(args: &ApplyArgs, settings: &Settings, stop: &Stop) -> Result<E
         let failed = fail_on(&args.reports, &prepared);
         show_plan(&shown, failed, settings, outlets.stdout_is_text())?;
         if failed.is_some() {
+            shown.with_view(failed, |view| {
+                outlets.add(|format, _| match format {
+                    Format::Json => render::json::plan(view),
+                    // On stdout it stands already.
+                    Format::Text => String::new(),
+                })
+            })?;
             exit = exit.worse(Exit::Blocked);
             continue;
         }
         approve(args, settings, &connection, &prepared, stop).await?;
         let writer = GraphWriter::new(connection.graph.clone());
-        let mut progress = Progress::new(settings.quiet, settings.interactive, settings.err_look, clock.clone());
+        let mut progress = Progress::new(settings.quiet, settings.watched, settings.err_look, clock.clone());
         let report = round.carry_out(prepared, &writer, &mut journal, &mut |event| progress.event(&event)).await;
         progress.end();
         let ended = exit_of_report(&report);

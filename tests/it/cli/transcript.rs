@@ -279,6 +279,8 @@ fn a_class_over_its_limit_is_held_whole_until_the_exact_number_is_approved() {
     assert_eq!(desk.run(&format!("plan {path} --simulate --fail-on held")).code, 5);
     let blocked = desk.run(&format!("apply {path} --simulate --auto-approve"));
     assert_eq!(blocked.code, 5, "{}", blocked.out);
+    let refused = desk.run(&format!("apply {path} --simulate --auto-approve --fail-on held --json"));
+    assert_eq!((refused.code, &json(&refused)["diagnostics"][0]["code"]), (5, &"FailOnHeld".into()));
     assert_eq!(desk.run(&format!("apply {path} --simulate --auto-approve --approve-updates=5")).code, 5);
     let approved = desk.run(&format!("apply {path} --simulate --auto-approve --approve-updates=6"));
     assert!(approved.code == 0 && approved.out.contains(": 6 done"), "{}", approved.out);
