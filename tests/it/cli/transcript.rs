@@ -204,6 +204,12 @@ fn a_diff_goes_to_stdout_alone() {
     assert!(diff.out.starts_with("--- tenant/TEST-BGO-001\n+++ declared/TEST-BGO-001"), "{}", diff.out);
     assert!(diff.out.lines().all(|line| line.starts_with(['-', '+', '@', ' '])), "{}", diff.out);
     assert!(diff.err.starts_with("Plan plan-"), "{}", diff.err);
+    let file = desk.state.path().join("plan.diff");
+    std::fs::write(&file, &diff.out).expect("a file");
+    let mut git = Command::new("git");
+    git.args(["apply", "--numstat"]).arg(&file).current_dir(desk.state.path());
+    let read = ran(git.output().expect("git is here"));
+    assert!(read.out.lines().count() == 9 && read.out.starts_with("6\t0\t"), "{}{}", read.out, read.err);
     let file = desk.state.path().join("plan.json");
     let both = desk.run(&format!("plan {CONTOSO} --simulate --diff --report json={}", file.display()));
     assert!(both.out == diff.out && file.exists(), "{}", both.err);
