@@ -27,6 +27,11 @@ pub async fn run(args: &PlanArgs, settings: &Settings, stop: &Stop) -> Result<Ex
         return Err(CliError::new(Exit::Usage, "a diff and a report for tools cannot both go to stdout")
             .hint("write the report to a file: --report json=plan.json"));
     }
+    let ended = tenants(args, settings, stop, &mut outlets).await;
+    outlets.finish(ended)
+}
+
+async fn tenants(args: &PlanArgs, settings: &Settings, stop: &Stop, outlets: &mut Outlets) -> Result<Exit, CliError> {
     let declared = source::load(settings, &args.source.paths)?;
     let approvals = approvals(&args.approvals);
     let mut exit = Exit::Done;
@@ -47,7 +52,6 @@ pub async fn run(args: &PlanArgs, settings: &Settings, stop: &Stop) -> Result<Ex
         })?;
         exit = exit.worse(exit_of(args, &prepared, failed));
     }
-    outlets.finish()?;
     Ok(exit)
 }
 

@@ -186,6 +186,8 @@ fn every_problem_of_every_file_comes_before_the_first_request() {
     assert_eq!(plan.code, 3, "{}", plan.err);
     assert!(plan.err.contains("tenant.yaml:") && plan.err.contains("device.yaml:4"), "{}", plan.err);
     assert!(plan.err.contains("nothing was sent"), "{}", plan.err);
+    let report = json(&desk.run(&format!("apply {} --json", folder.path().display())));
+    assert!(report["problems"].as_array().is_some_and(|problems| problems.len() >= 2), "{report}");
     let none = desk.run(&format!("plan {CONTOSO} --simulate --tenant fabrikam"));
     assert!(none.code == 3 && none.err.contains("hint: declared: `contoso`"), "{}", none.err);
 }
@@ -195,6 +197,8 @@ fn a_real_tenant_without_a_secret_says_which_variable_is_missing() {
     let desk = Desk::new();
     let plan = desk.run(&format!("plan {CONTOSO}"));
     assert!(plan.code == 4 && plan.err.contains("`AZURE_CLIENT_SECRET` is not set"), "{} {}", plan.code, plan.err);
+    let report = json(&desk.run(&format!("plan {CONTOSO} --json")));
+    assert_eq!((&report["kind"], &report["exitCode"]), (&"apgit.error".into(), &4.into()));
 }
 
 #[test]
