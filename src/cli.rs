@@ -60,6 +60,7 @@ fn dispatch(command: &Command, settings: &Settings) -> Result<Exit, CliError> {
         Command::Apply(args) => signals::run(async |stop| apply::run(args, settings, &stop).await),
         Command::Status(args) => signals::run(async |stop| status::run(args, settings, &stop).await),
         Command::Sync(args) => signals::run(async |stop| sync::run(args, settings, &stop).await),
+        Command::Simulate(args) => signals::run(async |stop| simulate::run(args, &stop).await),
         Command::Validate(args) => offline(|out| {
             let Look { color, width, .. } = settings.err_look;
             Ok(validate::run(args, out, &mut anstream::stderr(), color, width)?)

@@ -63,6 +63,8 @@ pub enum Command {
     Validate(super::validate::Args),
     /// Show what is in a hardware hash
     Hash(super::hash::Args),
+    /// Serve a simulated tenant on a loopback port
+    Simulate(super::simulate::Args),
     /// Write the Kubernetes definitions of the kinds
     Crds(super::crds::Args),
     /// Write the JSON Schema for editors
