@@ -1,2 +1,159 @@
 //! A thousand new devices on a busy tenant, over HTTP on loopback: what it
 //! may cost is counted by the tenant.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use apgit::apply::{Event, Outcome, SyncOutcome};
+use apgit::clock::{Remote, SharedClock};
+use apgit::graph::Http;
+use apgit::round::Report;
+use apgit::sim::{Fault, LogEntry, Settings};
+use jiff::Timestamp;
+
+use super::world::{Declared, Repository, Served, assert_nothing_twice, graph};
+
+const DEVICES: u64 = 1000;
+
+/// The most entries that the tenant's log keeps.
+const LOG_MAX: usize = 20_000;
+
+const REGISTRATIONS: &str = "deviceManagement/windowsAutopilotDeviceIdentities";
+const IMPORTS: &str = "deviceManagement/importedWindowsAutopilotDeviceIdentities";
+
+/// Every tenth device has a user, which its import carries; every twentieth
+/// also a name or a greeting, which an import cannot carry.
+fn fleet() -> Vec<Declared> {
+    let device = |number: u64| {
+        let device = Declared::new(number).with("groupTag", "OSL-STD");
+        match number % 20 {
+            0 => device
+                .with("userPrincipalName", "anna.keller@contoso.com")
+                .with("addressableUserName", "Anna")
+                .with("displayName", &format!("OSL-{number:04}")),
+            7 => device.with("displayName", &format!("OSL-{number:04}")),
+            10 => device.with("userPrincipalName", "anna.keller@contoso.com"),
+            _ => device,
+        }
+    };
+    (1..=DEVICES).map(device).collect()
+}
+
+/// One run of the client that a command would make: its own connections, its
+/// own token, its own budget.
+struct Run {
+    report: Report,
+    /// Rounds after the first that posted rows again.
+    waves: u64,
+}
+
+async fn apply(repository: &Repository, tenant: &Served, seed: u64) -> Run {
+    let transport = Arc::new(Http::new(&[]));
+    let clock = Remote::connect(transport.clone(), &tenant.url).await.expect("the tenant has a clock");
+    let clock: SharedClock = Arc::new(clock);
+    let graph = graph(&tenant.url, transport, clock.clone(), seed);
+    let (mut round, mut last_wave) = (0, 1);
+    let mut waves = 0;
+    let mut count = |event: Event| match event {
+        Event::Round { number, .. } => round = number,
+        Event::Posted { .. } if round > last_wave => {
+            last_wave = round;
+            waves += 1;
+        }
+        _ => {}
+    };
+    let report = repository.try_apply(&graph, clock, repository.store(), &mut count).await;
+    Run { report: report.expect("a busy tenant can be read"), waves }
+}
+
+/// Most listings, of registrations or of import records, that began within
+/// any 60 virtual seconds. Pages count like listings: here each has one.
+fn most_listings_per_minute(log: &[LogEntry]) -> usize {
+    let listings =
+        log.iter().filter(|entry| entry.method == "GET" && [REGISTRATIONS, IMPORTS].contains(&&*entry.route));
+    let (mut most, mut recent) = (0, VecDeque::<Timestamp>::new());
+    for entry in listings {
+        recent.retain(|at| entry.at.duration_since(*at).as_secs() < 60);
+        recent.push_back(entry.at);
+        most = most.max(recent.len());
+    }
+    most
+}
+
+fn log(tenant: &Served) -> Vec<LogEntry> {
+    let log = tenant.tenant.with(|tenant| tenant.request_log());
+    assert!(log.len() < LOG_MAX, "the log has lost its beginning");
+    log
+}
+
+async fn registers_a_thousand(settings: Settings, seed: u64) {
+    println!("seed {seed}");
+    let tenant = Served::start(settings, seed);
+    let repository = Repository::new(Some(&tenant.url), &fleet());
+
+    let first = apply(&repository, &tenant, seed).await;
+    let of = &first.report.outcomes.of;
+    assert_eq!(of.len(), 1000);
+    let undone: Vec<_> = of.iter().filter(|(_, outcome)| !matches!(outcome, Outcome::Done { .. })).collect();
+    assert!(undone.is_empty() && first.report.halt.is_none(), "seed {seed}: {undone:#?} {:?}", first.report.halt);
+    assert!(matches!(first.report.outcomes.sync, SyncOutcome::Done { .. }), "seed {seed}");
+    tenant.tenant.with(|tenant| {
+        assert_nothing_twice(tenant);
+        let counters = tenant.counters();
+        assert_eq!(counters.registered.len(), 1000, "seed {seed}");
+        assert!(counters.posted_while_running.is_empty(), "seed {seed}");
+        assert_eq!(tenant.registrations().len(), 1000, "seed {seed}");
+        let named = tenant.registrations_of("TEST-000740");
+        assert_eq!([&*named[0].display_name, &*named[0].addressable_user_name], ["OSL-0740", "Anna"], "seed {seed}");
+        assert_eq!(tenant.import_records(), [], "own import records are gone, seed {seed}");
+        // The gate's 25 rows, and the other 975 in calls of 500.
+        let most = 1 + 975_u64.div_ceil(500) + counters.import_posts_refused + first.waves;
+        assert!(counters.import_posts <= most, "{} import posts, seed {seed}", counters.import_posts);
+        assert!(!counters.syncs_accepted.is_empty(), "seed {seed}");
+    });
+
+    let before = log(&tenant).len();
+    let second = apply(&repository, &tenant, seed + 1000).await;
+    assert_eq!(second.report.outcomes.of.len(), 0, "seed {seed}");
+    let log = log(&tenant);
+    let writes: Vec<_> = log[before..].iter().filter(|entry| entry.method != "GET").map(|e| &*e.route).collect();
+    // An envelope of reads is posted too; its parts stand in the log as well.
+    let tokens = writes.iter().filter(|route| **route != "$batch").count();
+    assert_eq!(tokens, 1, "only a token request, seed {seed}: {writes:?}");
+    assert!(writes.iter().all(|route| ["$batch", "token"].iter().any(|known| route.contains(known))), "{writes:?}");
+    assert!(most_listings_per_minute(&log) <= 4, "{} listings in a minute", most_listings_per_minute(&log));
+
+    let plan = repository.apgit(&["plan", "fleet", "--detailed-exitcode"]).output().expect("apgit runs");
+    let said = String::from_utf8_lossy(&plan.stdout);
+    assert!(plan.status.success() && said.contains("No changes."), "seed {seed}: {said}");
+    tenant.tenant.with(|tenant| assert_nothing_twice(tenant));
+}
+
+#[tokio::test]
+async fn a_thousand_devices_on_a_busy_tenant_cost_what_was_promised() {
+    for seed in [1, 2] {
+        registers_a_thousand(Settings::busy(), seed).await;
+    }
+}
+
+#[tokio::test]
+async fn rows_that_fail_for_a_moment_cost_one_post_per_wave() {
+    registers_a_thousand(Settings::busy().with(Fault::StorageErrors), 3).await;
+}
+
+#[test]
+fn listings_are_counted_over_any_sixty_seconds() {
+    let at = |second: i64, route: &str| LogEntry {
+        at: Timestamp::from_second(second).unwrap(),
+        method: "GET".to_owned(),
+        route: route.to_owned(),
+        status: 200,
+        in_batch: false,
+    };
+    let mut log: Vec<_> = [0, 20, 40, 60].map(|second| at(second, IMPORTS)).to_vec();
+    assert_eq!(most_listings_per_minute(&log), 3);
+    log.extend([61, 62].map(|second| at(second, REGISTRATIONS)));
+    assert_eq!(most_listings_per_minute(&log), 5);
+    log.push(at(63, "organization"));
+    assert_eq!(most_listings_per_minute(&log), 5);
+}
