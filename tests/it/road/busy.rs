@@ -11,7 +11,7 @@ use apgit::round::Report;
 use apgit::sim::{Fault, LogEntry, Settings};
 use jiff::Timestamp;
 
-use super::world::{Declared, Repository, Served, assert_nothing_twice, graph};
+use super::world::{Declared, Repository, Served, World, assert_nothing_twice, graph};
 
 const DEVICES: u64 = 1000;
 
@@ -139,6 +139,15 @@ async fn a_thousand_devices_on_a_busy_tenant_cost_what_was_promised() {
 #[tokio::test]
 async fn rows_that_fail_for_a_moment_cost_one_post_per_wave() {
     registers_a_thousand(Settings::busy().with(Fault::StorageErrors), 3).await;
+}
+
+#[tokio::test]
+async fn the_rest_goes_out_when_the_whole_first_batch_is_readable_at_once() {
+    let fleet: Vec<_> = (1..=501).map(Declared::new).collect();
+    let world = World::new(Settings::calm(), 1, &fleet);
+    let report = world.apply().await;
+    assert_eq!(report.outcomes.tally().done, 501, "{:?}", report.outcomes.tally());
+    assert_eq!(world.sim.with(|tenant| tenant.counters().import_posts), 2);
 }
 
 #[test]
