@@ -187,7 +187,7 @@ impl Tenant {
         }
         let ids = self.take_rows(&rows)?;
         let value = ids.iter().map(|id| ImportedIdentity::new(*id, &self.imports.records[id], false)).collect();
-        let context = call.context(&format!("Collection({TYPE})"));
+        let context = call.context("deviceManagement/importedWindowsAutopilotDeviceIdentities");
         Ok(Answer::json(200, &Page { context, count: None, next_link: None, value }))
     }
 
@@ -393,7 +393,7 @@ impl Tenant {
             .collect();
         let page = Page {
             context: call.context("deviceManagement/importedWindowsAutopilotDeviceIdentities"),
-            count: Some(value.len()),
+            count: None,
             next_link: if more { ids.last().map(|last| query::next_link(call, *last)) } else { None },
             value,
         };

@@ -127,7 +127,8 @@ impl Tenants {
             called.is_some_and(|called| tenant.names().iter().any(|own| own.eq_ignore_ascii_case(called)))
         };
         let gave_token = |tenant: &Tenant| tenant.gave_token_of(request.headers());
-        self.all.iter().position(|tenant| is_called(tenant) || gave_token(tenant)).unwrap_or(0)
+        let find = |fits: &dyn Fn(&Tenant) -> bool| self.all.iter().position(fits);
+        find(&is_called).or_else(|| find(&gave_token)).unwrap_or(0)
     }
 
     /// What is about all tenants: their names, and the state of all of them.
