@@ -207,9 +207,11 @@ impl Tenant {
             counters.import_posts_refused += u64::from(!stored);
             counters.import_posts_unanswered += u64::from(stored && !(200..300).contains(&status));
         }
-        let first_page = *target == Target::Registrations && call.option("$skiptoken").is_none();
-        if first_page && call.method == Method::GET && status == 200 {
-            counters.listings.push(self.now);
+        let first_page = call.method == Method::GET && status == 200 && call.option("$skiptoken").is_none();
+        match target {
+            Target::Registrations if first_page => counters.listings.push(self.now),
+            Target::Imports if first_page => counters.import_listings.push(self.now),
+            _ => {}
         }
         counters.count(LogEntry {
             at: self.now,
