@@ -133,6 +133,11 @@ impl Repository {
         self.state_dir().join(TENANT)
     }
 
+    /// The journal is lost: the next run knows nothing of the last one.
+    pub fn lose_journal(&self) {
+        let _ = std::fs::remove_dir_all(self.state());
+    }
+
     pub fn desired(&self) -> (Desired, Hashes) {
         let loaded = manifest::load(&[self.root()]);
         assert!(!loaded.has_errors(), "{:?}", loaded.problems);
@@ -251,9 +256,8 @@ impl World {
         self.state().join("journal.jsonl")
     }
 
-    /// The journal is lost: the next run knows nothing of the last one.
     pub fn lose_journal(&self) {
-        let _ = std::fs::remove_dir_all(self.state());
+        self.repository.lose_journal();
     }
 
     pub fn ways(&self) -> Ways {
