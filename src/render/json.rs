@@ -94,7 +94,14 @@ pub fn document(view: &PlanView) -> PlanDocument {
 /// the declarations.
 #[must_use]
 pub fn failure(exit_code: u8, message: &str, hints: &[String], problems: Option<&serde_json::Value>) -> String {
-    pretty(&FailureDocument { format_version: FORMAT_VERSION, kind: "apgit.error", exit_code, message, hints, problems })
+    pretty(&FailureDocument {
+        format_version: FORMAT_VERSION,
+        kind: "apgit.error",
+        exit_code,
+        message,
+        hints,
+        problems,
+    })
 }
 
 #[derive(Debug, Serialize)]

@@ -4,6 +4,7 @@ mod capture;
 mod cli;
 mod graph;
 mod hash;
+mod leaks;
 mod ledger;
 mod manifest;
 mod plan;
