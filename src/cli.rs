@@ -1,7 +1,6 @@
 //! The command line: what was typed ([`args`]), what it means here
 //! ([`settings`]), one file per command, and how it ends ([`exit`], [`error`]).
 
-pub mod simulate;
 pub mod apply;
 pub mod args;
 pub mod completions;
@@ -17,6 +16,7 @@ pub mod report;
 pub mod schema;
 pub mod settings;
 pub mod signals;
+pub mod simulate;
 pub mod simulated;
 pub mod source;
 pub mod status;
@@ -74,7 +74,7 @@ fn dispatch(command: &Command, settings: &Settings) -> Result<Exit, CliError> {
         Command::Apply(args) => signals::run(async |stop| apply::run(args, settings, &stop).await),
         Command::Status(args) => signals::run(async |stop| status::run(args, settings, &stop).await),
         Command::Sync(args) => signals::run(async |stop| sync::run(args, settings, &stop).await),
-        Command::Simulate(args) => signals::run(async |stop| simulate::run(args, &stop).await),
+        Command::Simulate(args) => exit(signals::block_on(simulate::run(args))?),
         Command::Validate(args) => offline(|out| {
             let Look { color, width, .. } = settings.err_look;
             Ok(validate::run(args, out, &mut anstream::stderr(), color, width)?)
@@ -92,25 +92,29 @@ fn offline(run: impl FnOnce(&mut dyn Write) -> anyhow::Result<u8>) -> Result<Exi
     let mut text = Vec::new();
     let code = run(&mut text);
     print(&String::from_utf8_lossy(&text))?;
+    exit(code)
+}
+
+fn exit(code: anyhow::Result<u8>) -> Result<Exit, CliError> {
     let code = code.map_err(|error| CliError::new(Exit::Failed, format!("{error:#}")))?;
     Ok(Exit::ALL.into_iter().find(|exit| exit.code() == code).unwrap_or(Exit::Failed))
 }
 
 fn help(topic: Option<&str>) -> Result<Exit, CliError> {
-    let mut command = Cli::command();
-    command.build();
-    match topic {
-        Some("exit-codes") => print(&exit::table())?,
-        None => print(&command.render_help().ansi().to_string())?,
-        Some(topic) => {
-            let found = command.find_subcommand_mut(topic).ok_or_else(|| {
-                CliError::new(Exit::Usage, format!("there is no help about `{topic}`"))
-                    .hint("apgit help lists the commands; apgit help exit-codes explains exit codes")
-            })?;
-            print(&found.render_long_help().ansi().to_string())?;
+    let words = match topic {
+        Some("exit-codes") => {
+            print(&exit::table())?;
+            return Ok(Exit::Done);
         }
-    }
-    Ok(Exit::Done)
+        Some(command) if Cli::command().find_subcommand(command).is_some() => vec!["apgit", command, "--help"],
+        Some(other) => {
+            return Err(CliError::new(Exit::Usage, format!("there is no help about `{other}`"))
+                .hint("apgit help lists the commands; apgit help exit-codes explains exit codes"));
+        }
+        None => vec!["apgit", "--help"],
+    };
+    // The same text as behind --help, which clap keeps in an error.
+    Ok(Cli::try_parse_from(words).map_or_else(|help| usage(&help), |_| Exit::Done))
 }
 
 /// Help and version are what was asked for; everything else is a mistake on

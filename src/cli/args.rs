@@ -59,12 +59,12 @@ pub enum Command {
     Status(StatusArgs),
     /// Start the tenant's sync, at most once in ten minutes
     Sync(SyncArgs),
+    /// Serve the simulated tenant on a loopback port
+    Simulate(super::simulate::Args),
     /// Check everything that can be checked offline
     Validate(super::validate::Args),
     /// Show what is in a hardware hash
     Hash(super::hash::Args),
-    /// Serve a simulated tenant on a loopback port
-    Simulate(super::simulate::Args),
     /// Write the Kubernetes definitions of the kinds
     Crds(super::crds::Args),
     /// Write the JSON Schema for editors
@@ -233,11 +233,11 @@ fn sha256(text: &str) -> Result<String, String> {
 
 #[derive(Debug, Clone, Args)]
 pub struct StatusArgs {
-    /// Only this device
-    #[arg(value_name = "SERIAL")]
-    pub serial: Option<String>,
+    /// Only this device; or folders and files with manifests, as for the other commands
+    #[arg(value_name = "SERIAL|PATH")]
+    pub words: Vec<String>,
     /// Folders or files with manifests
-    #[arg(long = "path", value_name = "PATH", default_value = ".")]
+    #[arg(long = "path", value_name = "PATH")]
     pub paths: Vec<PathBuf>,
     #[command(flatten)]
     pub simulated: Simulated,

@@ -1,15 +1,13 @@
 //! `apgit simulate`: the simulated tenant on a loopback port, until somebody
 //! stops it.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::apply::Stop;
-use crate::sim::{self, Server, Settings, Speed, Tenant};
+use anyhow::Context as _;
 
-use super::error::CliError;
-use super::exit::Exit;
-use super::settings::print;
+use crate::sim::{self, Server, Settings, Speed, Tenant};
 
 /// Serve a simulated Autopilot tenant on a loopback port
 #[derive(Debug, Clone, clap::Args)]
@@ -37,17 +35,18 @@ pub struct Args {
     pub set: Vec<String>,
 }
 
-/// Serves until somebody asks to stop, then saves.
+/// Serves until Ctrl-C or SIGTERM, then saves. The exit code is 0.
 ///
 /// # Errors
 /// When a setting, the address or the state file cannot be used.
-pub async fn run(args: &Args, stop: &Stop) -> Result<Exit, CliError> {
-    let failed = |error: anyhow::Error| CliError::new(Exit::Failed, format!("{error:#}"));
-    let server = bind(args).await.map_err(failed)?;
-    // Whoever starts us waits for this line: printing flushes it.
-    print(&format!("{}\n", greeting(&server.url())))?;
-    server.run(stop.asked()).await.map_err(|error| failed(error.into()))?;
-    Ok(Exit::Done)
+pub async fn run(args: &Args) -> anyhow::Result<u8> {
+    let server = bind(args).await?;
+    // Whoever starts us waits for this line; it must not sit in a buffer.
+    let mut stdout = anstream::stdout().lock();
+    writeln!(stdout, "{}", greeting(&server.url())).and_then(|()| stdout.flush()).context("cannot write to stdout")?;
+    drop(stdout);
+    server.run(asked_to_stop()).await?;
+    Ok(0)
 }
 
 async fn bind(args: &Args) -> anyhow::Result<Server> {
@@ -79,6 +78,21 @@ fn greeting(url: &str) -> String {
          -d scope={url}/.default {url}/contoso.com/oauth2/v2.0/token`",
         secret = sim::CLIENT_SECRET
     )
+}
+
+async fn asked_to_stop() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
 }
 
 #[cfg(test)]

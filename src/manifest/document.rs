@@ -114,6 +114,14 @@ impl FileReader<'_> {
             self.mistakes(mistakes);
             return;
         }
+        // What `kubectl get -o yaml` prints for several objects.
+        if let Some(items) = list_of_ours(&mut node) {
+            self.ours = true;
+            self.mistakes(mistakes);
+            self.content.documents -= 1;
+            items.into_iter().for_each(|item| self.document(item, Vec::new()));
+            return;
+        }
         let Some(kind) = self.kind(&node) else {
             self.content.skipped += 1;
             return;
@@ -360,6 +368,8 @@ impl FileReader<'_> {
             }
         }
         let Some(Data::List(devices)) = spec.get("devices").map(|node| &node.data) else { return };
+        self.content.claims.reserve(devices.len());
+        self.content.places.reserve(devices.len());
         for node in devices.iter().filter(|node| !matches!(node.data, Data::Broken)) {
             let Some(typed) = self.typed::<SetDevice>(node) else { continue };
             let mut problems = Problems::default();
@@ -410,10 +420,7 @@ impl FileReader<'_> {
             Err(dead) => {
                 let path = FieldPath::root().field("hardwareHashRef").field(field);
                 let span = locate(node, &path);
-                // An absolute path was already refused by the form of it.
-                if !self.content.problems.iter().any(|problem| problem.code == "hash-path" && same(problem, span)) {
-                    self.error(dead.code, dead.message, span, dead.hint);
-                }
+                self.error(dead.code, dead.message, span, dead.hint);
                 None
             }
         }
@@ -499,8 +506,19 @@ impl FileReader<'_> {
     }
 }
 
-fn same(problem: &Problem, span: Span) -> bool {
-    problem.places.first().is_some_and(|spot| spot.place.line == span.line && spot.place.column == span.column)
+/// The items of a `List`, if any of them is ours.
+fn list_of_ours<'s>(node: &mut Node<'s>) -> Option<Vec<Node<'s>>> {
+    if node.get("kind")?.text()? != "List" {
+        return None;
+    }
+    let Data::Map(entries) = &mut node.data else { return None };
+    let items = &mut entries.iter_mut().find(|entry| entry.key == "items")?.value.data;
+    let Data::List(items) = items else { return None };
+    let ours = |item: &Node<'_>| {
+        item.get("apiVersion").and_then(Node::text).is_some_and(|api| api.starts_with(GROUP))
+            || item.get("kind").and_then(Node::text).is_some_and(|kind| Kind::parse(kind).is_some())
+    };
+    items.iter().any(ours).then(|| std::mem::take(items))
 }
 
 /// Problems that say that one of some fields is not there.

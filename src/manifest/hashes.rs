@@ -31,6 +31,8 @@ const MAX_CSV_BYTES: u64 = capture::csv::MAX_BYTES as u64;
 pub struct Hashes {
     root: PathBuf,
     tables: Mutex<HashMap<PathBuf, Arc<Slot>>>,
+    /// Where `age` and `sops` are, if not on the path.
+    tools: Option<PathBuf>,
 }
 
 impl std::fmt::Debug for Hashes {
@@ -81,7 +83,13 @@ impl Hashes {
     /// ([`Fleet::root`]).
     #[must_use]
     pub fn new(root: PathBuf) -> Self {
-        Self { root, tables: Mutex::default() }
+        Self { root, tables: Mutex::default(), tools: None }
+    }
+
+    /// Takes the commands `age` and `sops` from this folder.
+    #[must_use]
+    pub fn with_tools_in(self, folder: PathBuf) -> Self {
+        Self { tools: Some(folder), ..self }
     }
 
     fn file(&self, path: &Path) -> Result<HardwareHash, HashError> {
@@ -93,7 +101,7 @@ impl Hashes {
     fn bytes(&self, path: &Path, limit: u64) -> Result<Vec<u8>, HashError> {
         let full = self.root.join(path);
         if is_encrypted(path) {
-            return decrypt(&full, path);
+            return self.decrypt(&full, path);
         }
         let file = std::fs::File::open(&full).map_err(|error| unusable(path, &error))?;
         let mut bytes = Vec::new();
@@ -102,6 +110,34 @@ impl Hashes {
             return Err(unusable(path, &format!("the file has more than {limit} bytes")));
         }
         Ok(bytes)
+    }
+
+    /// Runs `age` or `sops`. The arguments are fixed; the key is the tool's own
+    /// business, by `SOPS_AGE_KEY_FILE` for both.
+    fn decrypt(&self, full: &Path, path: &Path) -> Result<Vec<u8>, HashError> {
+        let is_age = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("age"));
+        let tool = if is_age { "age" } else { "sops" };
+        let mut command = match &self.tools {
+            Some(folder) => Command::new(folder.join(tool)),
+            None => Command::new(tool),
+        };
+        command.arg("--decrypt");
+        if is_age && let Some(key) = std::env::var_os("SOPS_AGE_KEY_FILE") {
+            command.arg("--identity").arg(key);
+        }
+        let output = command.arg(full).stdin(Stdio::null()).output();
+        match output {
+            Ok(output) if output.status.success() => Ok(output.stdout),
+            Ok(output) => {
+                let text = String::from_utf8_lossy(&output.stderr);
+                let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or("no reason was given");
+                Err(HashError::NotHere(format!("`{tool}` cannot decrypt `{}`: {}", path.display(), show(line))))
+            }
+            Err(_) => {
+                let path = path.display();
+                Err(HashError::NotHere(format!("`{path}` is encrypted, and the command `{tool}` is not on the path")))
+            }
+        }
     }
 
     fn row(&self, path: &Path, serial: &SerialNumber) -> Result<HardwareHash, HashError> {
@@ -195,31 +231,6 @@ fn variable(name: &str) -> Result<HardwareHash, HashError> {
         .ok_or_else(|| HashError::NotHere(format!("the environment variable `{name}` is not set")))?;
     let text = value.to_string_lossy();
     capture::file(text.as_bytes()).map(|file| file.hash).map_err(|error| unusable(Path::new(name), &error))
-}
-
-/// Runs `age` or `sops`. The arguments are fixed; the key is the tool's own
-/// business, by `SOPS_AGE_KEY_FILE` for both.
-fn decrypt(full: &Path, path: &Path) -> Result<Vec<u8>, HashError> {
-    let is_age = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("age"));
-    let tool = if is_age { "age" } else { "sops" };
-    let mut command = Command::new(tool);
-    command.arg("--decrypt");
-    if is_age && let Some(key) = std::env::var_os("SOPS_AGE_KEY_FILE") {
-        command.arg("--identity").arg(key);
-    }
-    let output = command.arg(full).stdin(Stdio::null()).output();
-    match output {
-        Ok(output) if output.status.success() => Ok(output.stdout),
-        Ok(output) => {
-            let text = String::from_utf8_lossy(&output.stderr);
-            let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or("no reason was given");
-            Err(HashError::NotHere(format!("`{tool}` cannot decrypt `{}`: {}", path.display(), show(line))))
-        }
-        Err(_) => {
-            let path = path.display();
-            Err(HashError::NotHere(format!("`{path}` is encrypted, and the command `{tool}` is not on the path")))
-        }
-    }
 }
 
 fn unusable(path: &Path, reason: &impl std::fmt::Display) -> HashError {

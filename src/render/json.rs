@@ -90,6 +90,32 @@ pub fn document(view: &PlanView) -> PlanDocument {
     }
 }
 
+/// A run that has nothing else to report, for tools. `problems` are those of
+/// the declarations.
+#[must_use]
+pub fn failure(exit_code: u8, message: &str, hints: &[String], problems: Option<&serde_json::Value>) -> String {
+    pretty(&FailureDocument {
+        format_version: FORMAT_VERSION,
+        kind: "apgit.error",
+        exit_code,
+        message,
+        hints,
+        problems,
+    })
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FailureDocument<'a> {
+    format_version: &'static str,
+    kind: &'static str,
+    exit_code: u8,
+    message: &'a str,
+    hints: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problems: Option<&'a serde_json::Value>,
+}
+
 /// Any document of this crate as text.
 pub(super) fn pretty<T: Serialize>(document: &T) -> String {
     let mut text = serde_json::to_string_pretty(document).expect("a document of plain data");
@@ -282,7 +308,9 @@ fn some(text: &str) -> Option<String> {
 /// The JSON Schema of a plan, from the types that write it.
 #[must_use]
 pub fn plan_schema() -> serde_json::Value {
-    let mut schema = schemars::schema_for!(PlanDocument);
+    // The producer's side: what is left out when it is nothing is not required.
+    let settings = schemars::generate::SchemaSettings::draft2020_12().for_serialize();
+    let mut schema = settings.into_generator().into_root_schema_for::<PlanDocument>();
     schema.insert("$id".to_owned(), "https://apgit.dev/schema/plan/1.0.json".into());
     schema.to_value()
 }

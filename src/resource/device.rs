@@ -116,7 +116,8 @@ device_fields! {
     /// A device that should be registered in an Autopilot tenant.
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, CustomResource, KubeSchema)]
     #[kube(
-        group = "apgit.dev", version = "v1alpha1", kind = "AutopilotDevice", plural = "autopilotdevices",
+        group = "apgit.dev", version = "v1alpha1", kind = "AutopilotDevice",
+    doc = "A device that should be registered in an Autopilot tenant.", plural = "autopilotdevices",
         namespaced, status = "Status", derive = "PartialEq", shortname = "apd", category = "autopilot",
         selectable = ".spec.tenantRef.name", selectable = ".spec.serialNumber",
         printcolumn(name = "Serial", type_ = "string", json_path = ".spec.serialNumber"),

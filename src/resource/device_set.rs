@@ -17,6 +17,7 @@ pub const MAX_DEVICES: usize = 500;
     group = "apgit.dev",
     version = "v1alpha1",
     kind = "AutopilotDeviceSet",
+    doc = "Up to 500 devices in one object, with defaults.",
     plural = "autopilotdevicesets",
     namespaced,
     status = "Status",

@@ -231,3 +231,41 @@ fn check_path(field: &'static str, path: &str, problems: &mut Problems) {
     let hint = "write it relative to this manifest, with `/` between folders";
     problems.push_hint(&["hardwareHashRef", field], "hash-path", message, hint);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_listed_vaults_of_the_own_cloud_may_be_asked() {
+        let vaults = ["contoso.vault.azure.net".to_owned(), "https://gov.vault.usgovcloudapi.net/".to_owned()];
+        let ask = |url, cloud| vault_problem(url, cloud, &vaults).is_none();
+        assert!(ask("https://contoso.vault.azure.net", Some(Cloud::Global)));
+        assert!(ask("https://CONTOSO.vault.azure.net/", Some(Cloud::Global)));
+        assert!(ask("https://gov.vault.usgovcloudapi.net", Some(Cloud::Dod)));
+        assert!(ask("https://gov.vault.usgovcloudapi.net", None));
+        for url in [
+            "https://other.vault.azure.net",
+            "https://gov.vault.usgovcloudapi.net",
+            "http://contoso.vault.azure.net",
+            "https://contoso.vault.azure.net.evil.example",
+            "https://contoso.vault.azure.net@evil.example",
+            "https://contoso.vault.azure.net:8443",
+            "https://contoso.vault.azure.net/secrets",
+            "https://a.contoso.vault.azure.net",
+            "https://.vault.azure.net",
+            "https://evilvault.azure.net",
+        ] {
+            assert!(!ask(url, Some(Cloud::Global)), "{url}");
+        }
+    }
+
+    #[test]
+    fn encrypted_files_are_known_by_their_names() {
+        for (name, expected) in
+            [("a.age", true), ("x/a.TXT.AGE", true), ("a.sops.csv", true), ("age", false), ("a.csv", false)]
+        {
+            assert_eq!(is_encrypted(Path::new(name)), expected, "{name}");
+        }
+    }
+}

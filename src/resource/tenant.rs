@@ -62,6 +62,7 @@ pub enum Approval {
     group = "apgit.dev",
     version = "v1alpha1",
     kind = "AutopilotTenant",
+    doc = "A Windows Autopilot tenant: how to reach it, and what may happen to it.",
     plural = "autopilottenants",
     namespaced,
     status = "Status",

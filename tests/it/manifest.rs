@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use apgit::cli::{crds, schema, validate};
 use apgit::manifest::{self, Hashes, Loaded, Severity, check_hashes, load};
 use apgit::model::hash::generate::{Machine, Vendor};
-use apgit::model::{HashLocation, HashSource as _, SerialNumber, Want};
+use apgit::model::{HashError, HashLocation, HashSource as _, SerialNumber, Want};
 use apgit::render::problems;
 use apgit::resource::{self, AutopilotDeviceSetSpec, AutopilotDeviceSpec, AutopilotTenantSpec, Kind};
 use serde::Deserialize;
@@ -608,6 +608,68 @@ fn a_raw_hash_is_refused_and_no_part_of_it_is_repeated() {
             }
         }
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn encrypted_files_are_read_through_age_and_sops() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (machines, csv) = intake(2);
+    let digest = |at: usize| machines[at].hash().digest();
+    let serial = |at: usize| machines[at].serial().unwrap().clone();
+    let repo = Repo::new();
+    repo.write("a.txt.age", machines[0].hash().to_base64());
+    repo.write("b.sops.csv", utf16(&csv));
+    let tools = tempfile::tempdir().unwrap();
+    for tool in ["age", "sops"] {
+        let path = tools.path().join(tool);
+        let script = "#!/bin/sh\nfor last; do :; done\n[ \"$1\" = --decrypt ] && exec cat \"$last\"\n";
+        std::fs::write(&path, script).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    repo.devices(
+        "a.yaml",
+        &format!(
+            "  devices:\n    - {{serialNumber: \"{}\", hardwareHashRef: {{file: a.txt.age, sha256: {}}}}}\n    \
+             - {{serialNumber: \"{}\", hardwareHashRef: {{csv: b.sops.csv, sha256: {}}}}}\n",
+            serial(0),
+            digest(0).hex(),
+            serial(1),
+            digest(1).hex()
+        ),
+    );
+    let loaded = repo.load();
+    assert_eq!(loaded.problems, [], "encrypted hashes may stand in Git");
+    let fleet = &loaded.fleets[0];
+    let hashes = Hashes::new(fleet.root.clone()).with_tools_in(tools.path().to_owned());
+    for claim in fleet.desired.claims() {
+        let hash = hashes.read(claim.hash.as_ref().unwrap(), &claim.serial).unwrap();
+        assert_eq!(Some(hash.digest()), claim.hash.as_ref().unwrap().pin);
+    }
+    let without = Hashes::new(fleet.root.clone()).with_tools_in(repo.path().to_owned());
+    assert_eq!(check_hashes(fleet, &without), [], "validate needs no key");
+    let claim = &fleet.desired.claims()[0];
+    let error = without.read(claim.hash.as_ref().unwrap(), &claim.serial).unwrap_err();
+    assert!(matches!(error, HashError::NotHere(_)), "{error}");
+}
+
+#[test]
+fn two_runs_say_the_same_in_the_same_order() {
+    let run = || load(&["examples/pathological".into()]).problems;
+    assert_eq!(run(), run());
+}
+
+#[test]
+fn a_list_that_kubectl_printed_is_read_item_by_item() {
+    let repo = Repo::new();
+    let item = |name: &str| {
+        format!(
+            "- apiVersion: apgit.dev/v1alpha1\n  kind: AutopilotDevice\n  metadata: {{name: {name}}}\n  spec: {{serialNumber: {name}}}\n"
+        )
+    };
+    repo.write("a.yaml", format!("apiVersion: v1\nkind: List\nitems:\n{}{}- kind: Other\n", item("a1"), item("a2")));
+    let loaded = repo.load();
+    assert_eq!((loaded.devices(), loaded.documents, loaded.skipped, codes(&loaded).len()), (2, 4, 1, 0));
 }
 
 // Generated files. `apgit crds --out crds` and `apgit schema --out
