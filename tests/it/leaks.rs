@@ -104,11 +104,7 @@ impl Stage {
     }
 
     fn listen(&mut self, name: &str, mut command: Command) -> Output {
-        let start = std::time::Instant::now();
         let output = command.output().expect("apgit runs");
-        if start.elapsed().as_secs() > 1 {
-            println!("{:?} {}", start.elapsed(), shortened(name));
-        }
         assert_ne!(output.status.code(), None, "`{}` was killed", shortened(name));
         self.runs += 1;
         // A hash on a command line is part of the name; the report must not have it.
