@@ -6,6 +6,8 @@
 //! the listing comes from within the process, the time that its production
 //! takes is measured on its own thread and taken off.
 
+#![allow(clippy::disallowed_methods, reason = "this is the outside")]
+
 mod fleets;
 mod listing;
 

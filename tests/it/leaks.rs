@@ -507,7 +507,7 @@ fn mistakes_in_files_leak_nothing() {
         format!("  hardwareHashRef: {{csv: \"{h}\"}}\n"),
         format!("  hardwareHashRef: {{env: {h}}}\n"),
         format!("  hardwareHashRef: {{env: APGIT_HASH_{h}}}\n"),
-        format!("  hardwareHashRef: {{env: APGIT_HASH_ODD}}\n"),
+        "  hardwareHashRef: {env: APGIT_HASH_ODD}\n".to_owned(),
         format!("  hardwareHashRef: {{base64: {h}}}\n"),
         format!("  hardwareHashRef: {{file: ../files/good.txt, sha256: {h}}}\n"),
         format!("  hardwareHashRef: {{secretKeyRef: {{name: {h}, key: {cut}}}}}\n"),
