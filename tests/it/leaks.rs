@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -12,6 +13,7 @@ use apgit::model::hash::generate::{Machine, Vendor};
 use apgit::sim::{self, Tenant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Shorter pieces identify nothing.
@@ -350,6 +352,97 @@ fn a_fleet_on_a_tenant_on_a_port_leaks_nothing() {
     assert!(!gone.status.success(), "nobody listens there any more");
     for token in stage.tokens("tenant.json") {
         secrets.add(token);
+    }
+    assert_nothing_leaks(&stage, &secrets);
+}
+
+/// A service that repeats in its refusals all that it was sent: the real one
+/// quotes a literal that it cannot read, and gateways quote whole requests.
+struct Echo {
+    url: String,
+}
+
+const ECHOED_TOKEN: &str = "echo.QmVhcmVyLXRva2VuLW9mLW5vLXZhbHVl0123456789abcdefABCDEF-_x";
+
+impl Echo {
+    /// Serves on a thread that ends with the process.
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("it listens"));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let _ = Self::serve(&stream);
+            }
+        });
+        Self { url }
+    }
+
+    /// One request, one answer, and the connection closes.
+    fn serve(mut stream: &TcpStream) -> std::io::Result<()> {
+        let mut reader = BufReader::new(stream);
+        let (mut head, mut length, mut token) = (String::new(), 0, String::new());
+        loop {
+            let start = head.len();
+            if reader.read_line(&mut head)? <= 2 {
+                break;
+            }
+            let line = head[start..].trim().to_owned();
+            match line.split_once(": ") {
+                Some((name, value)) if name.eq_ignore_ascii_case("content-length") => length = value.parse().unwrap(),
+                Some((name, value)) if name.eq_ignore_ascii_case("authorization") => token = value.to_owned(),
+                _ => {}
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body)?;
+        let (status, answer) = Self::answer(&head, &token, &body);
+        let answer = answer.to_string();
+        write!(
+            stream,
+            "HTTP/1.1 {status} Echo\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{answer}",
+            answer.len()
+        )
+    }
+
+    fn answer(head: &str, token: &str, body: &[u8]) -> (u16, Value) {
+        let target = head.split(' ').nth(1).unwrap_or_default();
+        let is = |end: &str| target.split('?').next().unwrap_or_default().ends_with(end);
+        if is("/oauth2/v2.0/token") {
+            return (200, json!({"token_type": "Bearer", "expires_in": 3599, "access_token": ECHOED_TOKEN}));
+        }
+        if is("/import") {
+            let sent: Value = serde_json::from_slice(body).expect("rows");
+            let literal = &sent["importedWindowsAutopilotDeviceIdentities"][0]["hardwareIdentifier"];
+            let literal = literal.as_str().expect("a hash");
+            let said =
+                format!("Cannot convert the literal '{literal}' to the expected type 'Edm.Binary'. {token} {sent}");
+            return (400, json!({"error": {"code": literal, "message": said}}));
+        }
+        if is("Identities") {
+            return (200, json!({"value": []}));
+        }
+        (400, json!({"error": {"code": "BadRequest", "message": format!("not understood: {head} {token}")}}))
+    }
+}
+
+#[test]
+fn a_service_that_repeats_what_it_was_sent_is_not_repeated() {
+    let mut stage = Stage::new();
+    let echo = Echo::start();
+    let place = format!("endpoints: {{login: \"{0}\", graph: \"{0}\"}}", echo.url);
+    stage.write("fleet/tenant.yaml", tenant_manifest(&place));
+    stage.write("fleet/one.txt", hash(1));
+    stage.write("fleet/one.yaml", device_manifest(1, "  hardwareHashRef: {file: one.txt}\n"));
+    let mut secrets = Secrets::default();
+    secrets.add_hash(&hash(1));
+    secrets.add(ECHOED_TOKEN);
+    secrets.add(sim::CLIENT_SECRET);
+    let apply = stage.run_loud(&["apply", "fleet", "--auto-approve", "--report", "json=out/apply.json"]);
+    assert_eq!(apply.status.code(), Some(7), "{}", String::from_utf8_lossy(&apply.stderr));
+    let journal = std::fs::read_to_string(stage.path(&format!("state/{TENANT}/journal.jsonl"))).expect("a journal");
+    assert!(journal.contains("Cannot convert the literal '…'"), "the refusal was recorded: {journal}");
+    for words in [&["plan", "fleet", "--json"][..], &["status", "--path", "fleet", "--json"], &["sync", "fleet"]] {
+        stage.run_loud(words);
     }
     assert_nothing_leaks(&stage, &secrets);
 }
