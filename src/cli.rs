@@ -30,6 +30,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
 use jiff::Timestamp;
 
+use crate::model::hash::looks_like_hash;
 use crate::render::Look;
 use crate::render::style::Role;
 
@@ -42,6 +43,10 @@ use settings::{Settings, print, tell};
 /// Data went to stdout, everything else to stderr.
 #[must_use]
 pub fn run(words: impl IntoIterator<Item = OsString>) -> Exit {
+    let words: Vec<OsString> = words.into_iter().collect();
+    if let Some(error) = hash_among(&words) {
+        return fail(&error, Look::default());
+    }
     let cli = match Cli::try_parse_from(words) {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
@@ -52,6 +57,15 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> Exit {
     };
     settings::log(cli.global.verbose, settings.err_look);
     dispatch(&cli.command, &settings).unwrap_or_else(|error| fail(&error, settings.err_look))
+}
+
+/// Refuses a hash that was pasted as an argument before anything can repeat it.
+fn hash_among(words: &[OsString]) -> Option<CliError> {
+    let at = words.iter().position(|word| looks_like_hash(&word.to_string_lossy()))?;
+    let message =
+        format!("argument {at} holds a hardware hash; a hash is read from a file, never from the command line");
+    let hint = "save it to a file and name that, or pipe it to `apgit hash -`; and remove it from the shell's history";
+    Some(CliError::new(Exit::Usage, message).hint(hint))
 }
 
 fn dispatch(command: &Command, settings: &Settings) -> Result<Exit, CliError> {

@@ -1,5 +1,7 @@
 //! `apgit`: parses the command line, runs it, and ends with its exit code.
 
+#![allow(clippy::disallowed_methods, reason = "this is the outside")]
+
 use std::process::ExitCode;
 
 use apgit::cli::exit::Exit;

@@ -58,7 +58,7 @@ pub fn schedule(cleared: &ClearedPlan, sync: Option<&SyncState>, now: Timestamp)
     }
     let gated = rows.len() > BATCH;
     let imports = batches(&rows, gated);
-    let sync_at = needs_sync(plan).then(|| next_sync(sync, now));
+    let sync_at = sync_at(plan, sync, now);
     let later = plan.changes.iter().filter(|change| has_follow_up(change)).count();
     let estimate = estimate(rows.len() + running.len(), imports.len(), updates.len() + later, sync_at.is_some());
     Schedule { imports, running, updates, gated, sync_at, estimate }
@@ -82,12 +82,15 @@ fn batches(rows: &[usize], gated: bool) -> Vec<Vec<usize>> {
     first.into_iter().chain(rest.chunks(BATCH).map(<[usize]>::to_vec)).collect()
 }
 
-/// A sync brings new registrations to devices and vendors' registrations to
-/// us; updates need none.
-fn needs_sync(plan: &Plan) -> bool {
+/// A sync brings new registrations to devices, and vendors' registrations to
+/// us; updates need none. For a vendor's sake nobody waits: then it is now or
+/// another time.
+fn sync_at(plan: &Plan, sync: Option<&SyncState>, now: Timestamp) -> Option<Timestamp> {
     let registers = plan.changes.iter().any(|change| matches!(change.action, Action::Register(_)));
     let vendor = plan.awaiting.iter().any(|awaiting| awaiting.what == Waiting::Vendor);
-    plan.tenant.sync_when_needed && (registers || vendor)
+    let allowed = next_sync(sync, now);
+    let wanted = registers || (vendor && allowed <= now);
+    (plan.tenant.sync_when_needed && wanted).then_some(allowed)
 }
 
 /// The first moment at which the tenant takes a sync, whoever asked last.

@@ -233,11 +233,11 @@ fn sha256(text: &str) -> Result<String, String> {
 
 #[derive(Debug, Clone, Args)]
 pub struct StatusArgs {
-    /// Only this device
-    #[arg(value_name = "SERIAL")]
-    pub serial: Option<String>,
+    /// Only this device; or folders and files with manifests, as for the other commands
+    #[arg(value_name = "SERIAL|PATH")]
+    pub words: Vec<String>,
     /// Folders or files with manifests
-    #[arg(long = "path", value_name = "PATH", default_value = ".")]
+    #[arg(long = "path", value_name = "PATH")]
     pub paths: Vec<PathBuf>,
     #[command(flatten)]
     pub simulated: Simulated,

@@ -1,5 +1,7 @@
 //! `apgit status`: where each declared device stands.
 
+use std::path::{Path, PathBuf};
+
 use crate::apply::Stop;
 use crate::model::SerialKey;
 use crate::plan::Approvals;
@@ -17,8 +19,9 @@ use super::source;
 /// # Errors
 /// When the tenant cannot be read, or the wanted device is not declared.
 pub async fn run(args: &StatusArgs, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
-    let declared = source::load(settings, &args.paths)?;
-    let wanted = args.serial.as_deref().map(SerialKey::of);
+    let (paths, serial) = sort(args)?;
+    let declared = source::load(settings, &paths)?;
+    let wanted = serial.map(SerialKey::of);
     let mut found = false;
     for fleet in &declared.fleets {
         let claims = fleet.desired.claims();
@@ -37,11 +40,28 @@ pub async fn run(args: &StatusArgs, settings: &Settings, stop: &Stop) -> Result<
         let view = StatusView { tenant: &fleet.desired.tenant, fleet: &status, places: &places };
         print(&if args.json { json(&view) } else { text(&view, &settings.look) })?;
     }
-    match (found, &args.serial) {
+    match (found, serial) {
         (false, Some(serial)) => {
             let message = format!("`{serial}` is not declared under `{}`", declared.root);
             Err(CliError::new(Exit::Invalid, message).hint("apgit plan lists registered devices that are not declared"))
         }
         _ => Ok(Exit::Done),
+    }
+}
+
+/// What exists as a file or folder is a path, anything else a serial number.
+fn sort(args: &StatusArgs) -> Result<(Vec<PathBuf>, Option<&str>), CliError> {
+    let (there, rest): (Vec<&String>, Vec<&String>) = args.words.iter().partition(|word| Path::new(word).exists());
+    let mut paths: Vec<PathBuf> = args.paths.iter().cloned().chain(there.into_iter().map(PathBuf::from)).collect();
+    if paths.is_empty() {
+        paths.push(PathBuf::from("."));
+    }
+    match rest[..] {
+        [] => Ok((paths, None)),
+        [serial] => Ok((paths, Some(serial))),
+        [..] => {
+            let words = rest.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+            Err(CliError::new(Exit::Usage, format!("these are no paths, and more than one serial number: {words}")))
+        }
     }
 }

@@ -75,7 +75,14 @@ impl Client {
         loop {
             attempt += 1;
             self.wait_for_budget(call.class, call.cost, call.about, deadline).await?;
-            let error = match self.send_once(call, attempt, &read).await {
+            let answer = match self.credential.token().await {
+                Ok(token) => self.send_once(call, &token, attempt, &read).await,
+                // The login has tried as often as it is worth; both together
+                // would take a minute to say that there is no network.
+                Err(error) if error.kind == ErrorKind::Connect => return Err(of_login(&error, call.about)),
+                Err(error) => Err(of_login(&error, call.about)),
+            };
+            let error = match answer {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
@@ -159,14 +166,14 @@ impl Client {
     async fn send_once<T>(
         &self,
         call: &Call,
+        token: &SecretString,
         attempt: u32,
         read: impl Fn(&Response) -> Result<T, String>,
     ) -> Result<T, GraphError> {
-        let token = self.credential.token().await.map_err(|error| of_login(&error, call.about))?;
         let id = self.request_id().to_string();
         let sent = self.clock.now();
         self.calls.fetch_add(1, Ordering::Relaxed);
-        let answer = self.transport.send(request(call, &token, &id)).await;
+        let answer = self.transport.send(request(call, token, &id)).await;
         let now = self.clock.now();
         let status = answer.as_ref().map_or(0, |response| response.status().as_u16());
         let ms = now.duration_since(sent).as_millis();

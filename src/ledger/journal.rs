@@ -155,6 +155,7 @@ pub struct Journal {
     intents: HashMap<RegistrationId, Vec<FieldChange>>,
     pending: HashMap<RegistrationId, PendingUpdate>,
     records: HashMap<ImportRecordId, ImportId>,
+    unsynced: Option<Timestamp>,
 }
 
 impl Journal {
@@ -184,6 +185,7 @@ impl Journal {
             intents: HashMap::new(),
             pending: HashMap::new(),
             records: HashMap::new(),
+            unsynced: None,
         };
         for line in lines.into_iter().filter(young) {
             journal.fold(line.at, line.entry);
@@ -233,9 +235,24 @@ impl Journal {
         records
     }
 
+    /// Imports of ours whose end nobody has read: a run ended early.
+    pub fn open_imports(&self) -> impl Iterator<Item = (&ImportId, &ImportState)> {
+        let is_open = |state: &ImportState| matches!(state, ImportState::Running | ImportState::Unsent);
+        self.imports.iter().map(|(id, fact)| (id, &fact.state)).filter(move |(_, state)| is_open(state))
+    }
+
+    /// When the last import was complete, if no sync was asked for since.
+    #[must_use]
+    pub fn unsynced(&self) -> Option<Timestamp> {
+        self.unsynced
+    }
+
     fn fold(&mut self, at: Timestamp, entry: Entry) {
-        if let Entry::ImportTaken { import_id, record } = &entry {
-            self.records.insert(*record, *import_id);
+        match &entry {
+            Entry::ImportTaken { import_id, record } => _ = self.records.insert(*record, *import_id),
+            Entry::ImportComplete { .. } => self.unsynced = Some(at),
+            Entry::SyncEnd { accepted: true } => self.unsynced = None,
+            _ => {}
         }
         let mut import = |id: ImportId, state: ImportState| self.imports.insert(id, ImportFact { state, at });
         match entry {

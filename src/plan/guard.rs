@@ -133,7 +133,7 @@ pub fn clear(mut plan: Plan, approvals: &Approvals) -> ClearedPlan {
     let (held, changes) = plan.changes.into_iter().partition(|change| over.iter().any(|r| of_class(change, r.class)));
     plan.changes = changes;
     let hold = |change: Change| {
-        let details = over.iter().filter(|r| of_class(&change, r.class)).map(|r| explain(r)).collect();
+        let details = over.iter().filter(|r| of_class(&change, r.class)).flat_map(|r| explain(r)).collect();
         hold(change, Reason::LimitExceeded, details)
     };
     plan.held.extend(Vec::into_iter(held).map(hold));
@@ -170,10 +170,13 @@ fn of_class(change: &Change, class: Class) -> bool {
     }
 }
 
-fn explain(reading: &LimitReading) -> String {
+/// The evidence, and the command that approves: a line each, to be pasted.
+fn explain(reading: &LimitReading) -> [String; 2] {
     let LimitReading { class, count, limit, .. } = reading;
-    let approve = format!("apgit apply {}={count}", class.flag());
-    format!("{count} changes of class `{}`, limit {limit}; approve exactly these with: {approve}", class.name())
+    [
+        format!("{count} changes of class `{}`, limit {limit}", class.name()),
+        format!("approve exactly these with: apgit apply {}={count}", class.flag()),
+    ]
 }
 
 /// Turns a change into a held one.

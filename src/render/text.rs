@@ -269,7 +269,9 @@ impl<'p> Page<'p> {
             let _ = writeln!(out, "  limits: {}", limits.join("   "));
         }
         if let (Some(at), false) = (self.view.schedule.sync_at, changes.is_empty()) {
-            let _ = writeln!(out, "  tenant sync: once the imports are complete, not before {}", time_of_day(at));
+            let registers = changes.iter().any(|change| matches!(change.action, Action::Register(_)));
+            let when = if registers { "once the imports are complete, not before " } else { "at the end, after " };
+            let _ = writeln!(out, "  tenant sync: {when}{}", time_of_day(at));
         }
     }
 

@@ -1,11 +1,13 @@
 //! The end of a run: own import records are removed, and the tenant syncs
 //! once, if anything needs it.
 
+use std::collections::HashMap;
+
 use jiff::{SignedDuration, Timestamp};
 
 use crate::apply::{self, Event, Halt, Outcome, SyncOutcome, next_sync};
-use crate::graph::{ErrorKind, Write};
-use crate::ledger::Entry;
+use crate::graph::{ErrorKind, ImportState as RecordState, Write};
+use crate::ledger::{Entry, ImportState};
 use crate::plan::{Action, Waiting};
 
 use super::Run;
@@ -24,8 +26,45 @@ impl Run<'_> {
         if halted {
             return Ok(());
         }
+        self.catch_up().await?;
         self.clean_up().await?;
         self.outcomes.sync = self.sync().await?;
+        Ok(())
+    }
+
+    /// Reads how the imports of a run that ended early have ended: their
+    /// devices may be registered by now, and then nobody else asks.
+    async fn catch_up(&mut self) -> Result<(), Halt> {
+        let journal = &*self.tools.journal;
+        if journal.open_imports().next().is_none() {
+            return Ok(());
+        }
+        let records = match self.tools.writer.list_imports().await {
+            Ok(records) => records,
+            Err(error) => {
+                tracing::warn!(%error, "cannot read how earlier imports ended; the next run looks again");
+                return Ok(());
+            }
+        };
+        let open: HashMap<_, _> = journal.open_imports().collect();
+        let mut entries = Vec::new();
+        for record in records {
+            let Some((&import_id, &state)) = record.import_id.and_then(|id| open.get_key_value(&id)) else { continue };
+            let import_id = *import_id;
+            if *state == ImportState::Unsent {
+                entries.push(Entry::ImportTaken { import_id, record: record.id });
+            }
+            match record.state {
+                RecordState::Complete { registration_id: Some(registration_id) } => {
+                    entries.push(Entry::ImportComplete { import_id, registration_id });
+                }
+                RecordState::Error { code, name } => {
+                    entries.push(Entry::ImportError { import_id, code: code.into(), name: name.into() });
+                }
+                _ => {}
+            }
+        }
+        self.tools.journal.record(self.tools.clock.now(), entries)?;
         Ok(())
     }
 
@@ -66,7 +105,8 @@ impl Run<'_> {
             (Action::Register(_), Outcome::Done { at, .. }) => Some(*at),
             _ => None,
         });
-        let registered = registered.max();
+        // A run that ended early may have left its sync to us.
+        let registered = registered.max().max(self.tools.journal.unsynced());
         let vendor = plan.awaiting.iter().any(|awaiting| awaiting.what == Waiting::Vendor);
         if registered.is_none() && !vendor {
             return Ok(SyncOutcome::NotNeeded);

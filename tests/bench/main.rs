@@ -6,6 +6,8 @@
 //! the listing comes from within the process, the time that its production
 //! takes is measured on its own thread and taken off.
 
+#![allow(clippy::disallowed_methods, reason = "this is the outside")]
+
 mod fleets;
 mod listing;
 
@@ -93,6 +95,9 @@ fn run_all() {
 
 /// Where the time of one plan goes.
 struct Cost {
+    /// The YAML parser alone, over the same files: what no reader of these
+    /// files can go below. Part of `manifests`.
+    parser: Duration,
     manifests: Duration,
     listing: Duration,
     plan: Duration,
@@ -131,7 +136,20 @@ fn plan_unchanged(case: &Case) -> String {
     // The settings are asked for when the listing is complete.
     let listed = end - pages.since_settings();
     let listing = listed - before - pages.spent();
-    report(case, &Cost { manifests, listing, plan: end - listed }, graph.calls())
+    report(case, &Cost { parser: parser_alone(&folder), manifests, listing, plan: end - listed }, graph.calls())
+}
+
+fn parser_alone(folder: &Path) -> Duration {
+    let start = ProcessTime::now();
+    let mut events = 0_usize;
+    for entry in std::fs::read_dir(folder).expect("the fleet's folder").flatten() {
+        if entry.path().extension().is_some_and(|extension| extension == "yaml") {
+            let text = std::fs::read_to_string(entry.path()).expect("a file of the fleet");
+            events += granit_parser::Parser::new_from_str(&text).filter(Result::is_ok).count();
+        }
+    }
+    assert!(events > 0, "there is YAML in the fleet");
+    start.elapsed()
 }
 
 fn report(case: &Case, cost: &Cost, calls: u64) -> String {
@@ -140,13 +158,14 @@ fn report(case: &Case, cost: &Cost, calls: u64) -> String {
     let verdict = |met: bool| if met { "met" } else { "MISSED" };
     format!(
         "plan, nothing changed: {}\n\
-         \x20 own CPU  {total:.2?}   goal {:.0?} {}   (manifests {:.2?}, listing {:.2?}, plan {:.2?})\n\
+         \x20 own CPU  {total:.2?}   goal {:.0?} {}   (manifests {:.2?}, of it the YAML parser {:.2?}; listing {:.2?}; plan {:.2?})\n\
          \x20 peak     {peak_mib} MiB   goal {} MiB {}\n\
          \x20 calls    {calls}   pages {} + settings 1\n",
         case.name,
         case.goal.cpu,
         verdict(total < case.goal.cpu),
         cost.manifests,
+        cost.parser,
         cost.listing,
         cost.plan,
         case.goal.peak_mib,

@@ -46,6 +46,29 @@ fn what_was_recorded_is_there_after_reopening() {
 }
 
 #[test]
+fn a_run_that_ended_early_leaves_open_imports_and_a_sync_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = open(folder.path(), NOW);
+    journal.record(NOW, vec![intent(1), intent(2), intent(3)]).unwrap();
+    let later = NOW + SignedDuration::from_secs(90);
+    journal.record(later, vec![taken(2, 20), taken(3, 30), complete(3)]).unwrap();
+    let mut journal = open_again(journal, folder.path());
+    let mut left: Vec<_> = journal.open_imports().map(|(id, _)| *id).collect();
+    left.sort_unstable();
+    assert_eq!(left, [import(1), import(2)]);
+    assert_eq!(journal.unsynced(), Some(later));
+    journal.record(later, vec![Entry::SyncIntent, Entry::SyncEnd { accepted: false }]).unwrap();
+    assert_eq!(journal.unsynced(), Some(later), "nobody took that sync");
+    journal.record(later, vec![Entry::SyncIntent, Entry::SyncEnd { accepted: true }]).unwrap();
+    assert_eq!(open_again(journal, folder.path()).unsynced(), None);
+}
+
+fn open_again(journal: Journal, folder: &std::path::Path) -> Journal {
+    drop(journal);
+    open(folder, NOW)
+}
+
+#[test]
 fn an_update_is_pending_from_its_acceptance_until_it_shows() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = open(folder.path(), NOW);

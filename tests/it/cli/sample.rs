@@ -143,9 +143,10 @@ pub fn plan() -> Plan {
         held("9TRS0H3", 52, "register", Reason::AssignedToOtherTenant, &["808 ZtdDeviceAssignedToOtherTenant"]);
     refused.since = Some(at("2026-10-04T06:12:00Z"));
     refused.retry_at = Some(at("2026-10-05T06:12:00Z"));
-    let limit = "26 changes of class `retag of enrolled devices`, limit 25; approve exactly these with: apgit apply --approve-retags=26";
+    let limit = "26 changes of class `retag of enrolled devices`, limit 25";
+    let approve = "approve exactly these with: apgit apply --approve-retags=26";
     let retag = |of: &str, line| {
-        let mut held = held(of, line, "update", Reason::LimitExceeded, &[limit]);
+        let mut held = held(of, line, "update", Reason::LimitExceeded, &[limit, approve]);
         held.registration_id = Some(id(u128::from(line)));
         held.fields = vec![FieldChange { field: Field::GroupTag, before: "BER-STD".into(), after: "BER-NEW".into() }];
         held

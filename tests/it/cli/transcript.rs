@@ -223,7 +223,7 @@ fn a_diff_goes_to_stdout_alone() {
 #[test]
 fn a_status_is_about_all_devices_or_one() {
     let desk = Desk::new();
-    let before = json(&desk.run(&format!("status --path {CONTOSO} --simulate --json TEST-OSL-001")));
+    let before = json(&desk.run(&format!("status {CONTOSO} --simulate --json TEST-OSL-001")));
     assert_eq!(before["devices"][0]["stage"], "ToRegister");
     assert_eq!(desk.run(&format!("apply {CONTOSO} --simulate --auto-approve -q")).code, 0);
     let after = json(&desk.run(&format!("status --path {CONTOSO} --simulate --json")));
@@ -231,6 +231,7 @@ fn a_status_is_about_all_devices_or_one() {
     let stages = |stage: &str| devices.iter().filter(|device| device["stage"] == stage).count();
     assert_eq!((stages("InSync"), stages("AwaitingVendor"), devices.len()), (9, 1, 10));
     assert!(devices.iter().all(|device| device["registrationId"].is_string() == (device["stage"] == "InSync")));
+    assert_eq!(desk.run(&format!("status {CONTOSO} --simulate TEST-OSL-001 TEST-OSL-002")).code, 64);
     let unknown = desk.run(&format!("status --path {CONTOSO} --simulate NOSUCH"));
     assert!(unknown.code == 3 && unknown.err.contains("`NOSUCH` is not declared"), "{}", unknown.err);
 }

@@ -69,9 +69,13 @@ pub fn is_login(request: &Request) -> bool {
 
 /// A client that signs in with a secret; `rule` answers for Graph.
 pub fn graph(mut rule: impl FnMut(&Request) -> Answer + Send + 'static) -> (GraphWriter, Arc<Script>, Virtual) {
+    graph_and_login(move |request| if is_login(request) { fixture("token").answer() } else { rule(request) })
+}
+
+/// The same; `rule` answers for the login too.
+pub fn graph_and_login(rule: impl FnMut(&Request) -> Answer + Send + 'static) -> (GraphWriter, Arc<Script>, Virtual) {
     let clock = Virtual::starting_at(start());
-    let script =
-        Script::new(&clock, move |request| if is_login(request) { fixture("token").answer() } else { rule(request) });
+    let script = Script::new(&clock, rule);
     let auth = Auth::ClientSecret { client_id: "app".to_owned(), secret: "a secret".into() };
     let endpoints = Cloud::Global.endpoints();
     let shared = Arc::new(clock.clone());

@@ -153,6 +153,14 @@ async fn converges(world: &World, context: &str) {
     });
 }
 
+/// With the journal, the second run also does what the first one owed.
+fn assert_nothing_is_left_over(world: &World, context: &str) {
+    world.sim.with(|tenant| {
+        assert_eq!(tenant.import_records(), [], "{context}");
+        assert_eq!(tenant.counters().syncs_accepted.len(), 1, "{context}");
+    });
+}
+
 #[tokio::test]
 async fn the_run_has_a_refused_batch_and_leaves_no_import_records() {
     let world = world();
@@ -181,6 +189,9 @@ async fn a_crash_at_any_step_is_answered_by_running_again() {
                     world.lose_journal();
                 }
                 converges(&world, &context).await;
+                if !journal_lost {
+                    assert_nothing_is_left_over(&world, &context);
+                }
             }
         }
     }

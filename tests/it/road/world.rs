@@ -11,7 +11,7 @@ use apgit::apply::{Event, Stop};
 use apgit::clock::{self, SharedClock};
 use apgit::graph::login::{Auth, Login};
 use apgit::graph::{Endpoints, Graph, GraphWriter};
-use apgit::ledger::{FileJournal, Journal, JournalStore};
+use apgit::ledger::{FileJournal, Journal, JournalError, JournalStore};
 use apgit::manifest::{self, Hashes};
 use apgit::model::Desired;
 use apgit::model::hash::generate::{Machine, Vendor};
@@ -186,9 +186,17 @@ impl Repository {
         Ok(round.carry_out(prepared, &writer, &mut journal, on_event).await)
     }
 
-    /// The journal's file store, locked.
+    /// The journal's file store, locked. Other tests of this process start
+    /// children, and between fork and exec a child holds every lock that we
+    /// have just let go; so a lock is worth asking for again.
     pub fn store(&self) -> Box<dyn JournalStore> {
-        Box::new(FileJournal::open(&self.state()).expect("nobody else applies"))
+        for _ in 0..1000 {
+            match FileJournal::open(&self.state()) {
+                Err(JournalError::Locked { .. }) => std::thread::sleep(std::time::Duration::from_millis(5)),
+                store => return Box::new(store.expect("the journal can be opened")),
+            }
+        }
+        panic!("somebody else applies")
     }
 
     /// The real binary, about to run with this state folder and nothing else
