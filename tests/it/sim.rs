@@ -373,3 +373,37 @@ async fn the_clock_route_in_process_jumps_at_once() {
     assert_eq!(got.json, json!({"now": "2026-01-05T09:00:00Z", "speed": 0.0}));
     assert_eq!(client.clock.now(), sim::EPOCH + seconds(3600));
 }
+
+#[tokio::test]
+async fn what_others_do_to_a_tenant_can_be_done_by_request() {
+    let client = Client::calm().await;
+    let deed = async |name: &str, body: Value| {
+        let got = client.post(&format!("http://127.0.0.1:8800/_sim/{name}"), body).await;
+        (got.status, got.json)
+    };
+    let id = client.registered("TEST-1").await;
+    assert_eq!(deed("tag", json!({"id": id, "groupTag": "BY-HAND"})).await.0, 200);
+    assert_eq!(deed("user", json!({"id": id, "user": "anna.keller@contoso.com"})).await.0, 200);
+    assert_eq!(deed("enrol", json!({"id": id})).await.0, 200);
+    let seen = client.get(&format!("{DEVICES}/{id}")).await.json;
+    assert_eq!((seen["groupTag"].as_str(), seen["enrollmentState"].as_str()), (Some("BY-HAND"), Some("enrolled")));
+    assert_eq!(seen["userPrincipalName"], "anna.keller@contoso.com");
+
+    deed("inject", json!({"mishap": {"html": 502}})).await;
+    assert_eq!(client.get(DEVICES).await.status, 502);
+    deed(
+        "inject",
+        json!({"mishap": "conflict", "method": "POST", "route": "deviceManagement/windowsAutopilotSettings/sync"}),
+    )
+    .await;
+    assert_eq!((client.get(DEVICES).await.status, client.post(SYNC, json!({})).await.status), (200, 412));
+
+    let vendor = json!({"serial": "V-1", "manufacturer": "Contoso", "model": "Model 1"});
+    assert!(deed("vendor", vendor).await.1["id"].is_string());
+    assert_eq!(deed("remove", json!({"id": id})).await.0, 200);
+    assert_eq!(client.get(&format!("{DEVICES}/{id}")).await.status, 404);
+    let (status, error) = deed("remove", json!({"id": id})).await;
+    assert_eq!(status, 400);
+    assert_eq!(error["error"]["message"], format!("there is no registration `{id}`"));
+    assert_eq!(deed("nonsense", json!({})).await.0, 400);
+}
