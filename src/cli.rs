@@ -1,7 +1,6 @@
 //! The command line: what was typed ([`args`]), what it means here
 //! ([`settings`]), one file per command, and how it ends ([`exit`], [`error`]).
 
-pub mod simulate;
 pub mod apply;
 pub mod args;
 pub mod completions;
@@ -17,6 +16,7 @@ pub mod report;
 pub mod schema;
 pub mod settings;
 pub mod signals;
+pub mod simulate;
 pub mod simulated;
 pub mod source;
 pub mod status;
@@ -60,6 +60,7 @@ fn dispatch(command: &Command, settings: &Settings) -> Result<Exit, CliError> {
         Command::Apply(args) => signals::run(async |stop| apply::run(args, settings, &stop).await),
         Command::Status(args) => signals::run(async |stop| status::run(args, settings, &stop).await),
         Command::Sync(args) => signals::run(async |stop| sync::run(args, settings, &stop).await),
+        Command::Simulate(args) => exit(signals::block_on(simulate::run(args))?),
         Command::Validate(args) => offline(|out| {
             let Look { color, width, .. } = settings.err_look;
             Ok(validate::run(args, out, &mut anstream::stderr(), color, width)?)
@@ -77,6 +78,10 @@ fn offline(run: impl FnOnce(&mut dyn Write) -> anyhow::Result<u8>) -> Result<Exi
     let mut text = Vec::new();
     let code = run(&mut text);
     print(&String::from_utf8_lossy(&text))?;
+    exit(code)
+}
+
+fn exit(code: anyhow::Result<u8>) -> Result<Exit, CliError> {
     let code = code.map_err(|error| CliError::new(Exit::Failed, format!("{error:#}")))?;
     Ok(Exit::ALL.into_iter().find(|exit| exit.code() == code).unwrap_or(Exit::Failed))
 }

@@ -59,6 +59,8 @@ pub enum Command {
     Status(StatusArgs),
     /// Start the tenant's sync, at most once in ten minutes
     Sync(SyncArgs),
+    /// Serve the simulated tenant on a loopback port
+    Simulate(super::simulate::Args),
     /// Check everything that can be checked offline
     Validate(super::validate::Args),
     /// Show what is in a hardware hash

@@ -282,7 +282,9 @@ fn some(text: &str) -> Option<String> {
 /// The JSON Schema of a plan, from the types that write it.
 #[must_use]
 pub fn plan_schema() -> serde_json::Value {
-    let mut schema = schemars::schema_for!(PlanDocument);
+    // The producer's side: what is left out when it is nothing is not required.
+    let settings = schemars::generate::SchemaSettings::draft2020_12().for_serialize();
+    let mut schema = settings.into_generator().into_root_schema_for::<PlanDocument>();
     schema.insert("$id".to_owned(), "https://apgit.dev/schema/plan/1.0.json".into());
     schema.to_value()
 }

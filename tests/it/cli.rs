@@ -2,5 +2,8 @@
 //! transcripts of the real binary, and the house's own rules.
 
 mod house;
+mod readme;
 mod render;
 mod sample;
+mod schema;
+mod transcript;

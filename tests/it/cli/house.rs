@@ -1,1 +1,234 @@
-//! to come
+//! The house's own rules, held against the sources: who imports whom, which
+//! crates are in the tree and under which licences.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Who may import whom, besides itself. ARCHITECTURE.md gives the reasons.
+const MAY_IMPORT: [(&str, &[&str]); 15] = [
+    ("model", &[]),
+    ("resource", &["model"]),
+    ("capture", &["model"]),
+    // `manifest` reads hashes through `capture`.
+    ("manifest", &["model", "resource", "capture"]),
+    ("ledger", &["model"]),
+    ("plan", &["model", "ledger"]),
+    // `graph` and `clock` for `execute` and what it is made of.
+    ("apply", &["model", "plan", "ledger", "graph", "clock"]),
+    ("status", &["model", "plan", "apply"]),
+    ("round", &["model", "ledger", "plan", "apply", "status", "graph", "clock"]),
+    ("transport", &[]),
+    ("clock", &["transport"]),
+    ("graph", &["model", "transport", "clock"]),
+    ("sim", &["transport", "clock"]),
+    ("render", &["model", "manifest", "plan", "apply", "status"]),
+    (
+        "cli",
+        &[
+            "model",
+            "resource",
+            "capture",
+            "manifest",
+            "ledger",
+            "plan",
+            "apply",
+            "status",
+            "round",
+            "transport",
+            "clock",
+            "graph",
+            "sim",
+            "render",
+        ],
+    ),
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder of sources") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The modules of this crate that a text names, with the line.
+fn imports(text: &str) -> Vec<(usize, String)> {
+    let code = |line: &str| line.split("//").next().unwrap_or_default().to_owned();
+    let named = |(number, line): (usize, &str)| {
+        let parts = code(line);
+        let names: Vec<_> = parts.split("crate::").skip(1).map(str::to_owned).collect();
+        names.into_iter().map(move |rest| {
+            let name = rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+            (number + 1, name)
+        })
+    };
+    text.lines().enumerate().flat_map(named).collect()
+}
+
+#[test]
+fn every_module_imports_only_what_it_may() {
+    let table: BTreeMap<&str, &[&str]> = MAY_IMPORT.into_iter().collect();
+    let src = root().join("src");
+    let mut wrong = Vec::new();
+    let mut seen = 0;
+    for path in sources(&src) {
+        let inside = path.strip_prefix(&src).expect("a source of ours");
+        let first = inside.iter().next().and_then(|part| part.to_str()).expect("a name");
+        let module = first.trim_end_matches(".rs");
+        if ["lib", "main"].contains(&module) {
+            continue;
+        }
+        let Some(allowed) = table.get(module) else {
+            wrong.push(format!("{}: module `{module}` is not in the table", inside.display()));
+            continue;
+        };
+        for (line, name) in imports(&std::fs::read_to_string(&path).expect("a source")) {
+            seen += 1;
+            // A brace list or a macro is not an import of a module.
+            let known = table.contains_key(name.as_str());
+            if name != module && known && !allowed.contains(&name.as_str()) {
+                wrong.push(format!("{}:{line}: `{module}` imports `{name}`", inside.display()));
+            }
+        }
+    }
+    assert!(seen > 100, "only {seen} imports were found: the test reads nothing");
+    assert!(wrong.is_empty(), "new arrows are a decision, not an accident:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_import_test_sees_what_it_looks_for() {
+    let found = imports("use crate::plan::Plan;\n// crate::graph\nlet x = crate::clock::Real; crate::sim::EPOCH");
+    assert_eq!(found, [(1, "plan".to_owned()), (3, "clock".to_owned()), (3, "sim".to_owned())]);
+}
+
+#[test]
+fn every_file_says_what_lives_in_it() {
+    let all = sources(&root().join("src")).into_iter().chain(sources(&root().join("tests")));
+    let silent: Vec<_> = all
+        .filter(|path| !std::fs::read_to_string(path).expect("a source").starts_with("//!"))
+        .map(|path| path.display().to_string())
+        .collect();
+    assert!(silent.is_empty(), "files that do not open with `//!`: {silent:#?}");
+}
+
+fn run(command: &mut Command) -> String {
+    let output = command.current_dir(root()).output().expect("cargo and rustc are here, they made this test");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// The crates that are built here. Those of other platforms are not on this
+/// disk, and a test loads nothing; `cargo deny` (deny.toml) looks at all.
+fn metadata() -> Value {
+    let rustc = run(Command::new("rustc").arg("-vV"));
+    let host = rustc.lines().find_map(|line| line.strip_prefix("host: ")).expect("a host");
+    let words = ["metadata", "--format-version=1", "--locked", "--offline", "--filter-platform", host];
+    serde_json::from_str(&run(Command::new(env!("CARGO")).args(words))).expect("cargo writes JSON")
+}
+
+/// The crates of all platforms, tests included, from the lock file.
+fn locked() -> Vec<String> {
+    let lock = std::fs::read_to_string(root().join("Cargo.lock")).expect("the lock file");
+    lock.lines().filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"')).map(str::to_owned).collect()
+}
+
+/// Licences under which others may use what we build, each alone sufficient.
+const LICENCES: [&str; 10] = [
+    "MIT",
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "BSD-3-Clause",
+    "ISC",
+    "Zlib",
+    "0BSD",
+    "Unicode-3.0",
+    "Unlicense",
+    "CDLA-Permissive-2.0",
+];
+
+/// `A OR B` needs one of them, `A AND B` both.
+fn is_allowed(licence: &str) -> bool {
+    let licence = licence.replace('/', " OR ").replace("  ", " ");
+    if let Some((left, right)) = outside_parentheses(&licence, " AND ") {
+        return is_allowed(left) && is_allowed(right);
+    }
+    if let Some((left, right)) = outside_parentheses(&licence, " OR ") {
+        return is_allowed(left) || is_allowed(right);
+    }
+    let inner = licence.trim();
+    match inner.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')) {
+        Some(inner) => is_allowed(inner),
+        None => LICENCES.contains(&inner),
+    }
+}
+
+fn outside_parentheses<'t>(text: &'t str, word: &str) -> Option<(&'t str, &'t str)> {
+    let found = text.match_indices(word).find(|(at, _)| {
+        let before = &text[..*at];
+        before.matches('(').count() == before.matches(')').count()
+    });
+    found.map(|(at, _)| (&text[..at], &text[at + word.len()..]))
+}
+
+#[test]
+fn every_crate_may_be_used_by_everybody() {
+    let metadata = metadata();
+    let packages = metadata["packages"].as_array().expect("packages");
+    assert!(packages.len() > 100, "only {} packages", packages.len());
+    let refused: Vec<String> = packages
+        .iter()
+        .filter(|package| !package["license"].as_str().is_some_and(is_allowed))
+        .map(|package| format!("{} {}: {}", package["name"], package["version"], package["license"]))
+        .collect();
+    assert!(refused.is_empty(), "{refused:#?}");
+}
+
+#[test]
+fn a_licence_expression_is_read_as_written() {
+    assert!(is_allowed("(MIT OR Apache-2.0) AND Unicode-3.0") && is_allowed("MIT/Apache-2.0"));
+    assert!(is_allowed("MIT OR GPL-3.0") && !is_allowed("MIT AND GPL-3.0") && !is_allowed("(GPL-3.0 OR AGPL-3.0)"));
+}
+
+#[test]
+fn there_is_one_http_client_one_tls_and_one_yaml_parser() {
+    let names = locked();
+    assert!(names.len() > 100, "only {} crates in the lock file", names.len());
+    let among = |known: &[&str]| -> Vec<&str> {
+        let mut found: Vec<&str> = names.iter().map(String::as_str).filter(|name| known.contains(name)).collect();
+        found.sort_unstable();
+        found
+    };
+    let clients = ["reqwest", "ureq", "isahc", "surf", "curl", "attohttpc", "minreq", "awc", "hyper-util-client"];
+    assert_eq!(among(&clients), ["reqwest"]);
+    let tls =
+        ["rustls", "native-tls", "openssl", "openssl-sys", "boring", "aws-lc-rs", "aws-lc-sys", "s2n-tls", "mbedtls"];
+    assert_eq!(among(&tls), ["rustls"]);
+    let yaml = [
+        "granit-parser",
+        "saphyr-parser",
+        "saphyr",
+        "yaml-rust",
+        "yaml-rust2",
+        "unsafe-libyaml",
+        "libyaml-safer",
+        "serde_yaml",
+        "serde_yml",
+        "serde_norway",
+        "serde_yaml_ng",
+        "serde-yaml-bw",
+    ];
+    assert_eq!(among(&yaml), ["granit-parser"]);
+}

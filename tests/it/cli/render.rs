@@ -13,6 +13,7 @@ use snapbox::file;
 use uuid::Uuid;
 
 use super::sample;
+use super::schema::violations;
 
 const COLOR: Look = Look { color: true, unicode: true, width: 100 };
 const ASCII: Look = Look { color: false, unicode: false, width: 80 };
@@ -81,7 +82,7 @@ fn a_tenants_text_cannot_paint_on_the_terminal() {
 
 #[test]
 fn a_plan_for_tools_has_every_property_of_its_format() {
-    let json = with_plan(sample::plan(), |view| render::json::plan(view));
+    let json = with_plan(sample::plan(), render::json::plan);
     check(json, file!["../../golden/plan.json": Text]);
 }
 
@@ -165,4 +166,17 @@ fn a_status_has_one_line_per_device() {
     let view = StatusView { tenant: &plan.tenant, fleet: &fleet, places: &sample::place };
     check(render::status::text(&view, &Look::default()), file!["../../golden/status.txt"]);
     check(render::status::json(&view), file!["../../golden/status.json": Text]);
+}
+
+#[test]
+fn the_published_schema_of_a_plan_is_current_and_holds() {
+    let schema = render::json::plan_schema();
+    check(format!("{schema:#}\n"), file!["../../../schema/plan.schema.json": Text]);
+    let document = with_plan(sample::plan(), render::json::plan);
+    let document = serde_json::from_str(&document).expect("a plan is JSON");
+    assert_eq!(violations(&schema, &document), Vec::<String>::new());
+    let mut broken: serde_json::Value = document;
+    broken["planId"] = 7.into();
+    broken["surprise"] = true.into();
+    assert_eq!(violations(&schema, &broken).len(), 2, "the check finds what is planted");
 }

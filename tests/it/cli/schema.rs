@@ -1,0 +1,72 @@
+//! As much of JSON Schema as our own published schemas use.
+
+use serde_json::Value;
+
+/// Where and how a document breaks its schema. Properties that the schema does
+/// not name are violations too: the producer is held to its own list.
+pub fn violations(schema: &Value, document: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    check(schema, schema, document, "$", &mut found);
+    found
+}
+
+fn check(root: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec<String>) {
+    if let Some(reference) = schema["$ref"].as_str() {
+        let pointer = reference.strip_prefix('#').expect("a reference into the same schema");
+        let target = root.pointer(pointer).unwrap_or_else(|| panic!("{reference} is not there"));
+        return check(root, target, value, at, found);
+    }
+    if let Some(choices) = schema["anyOf"].as_array() {
+        let fits = |choice: &Value| {
+            let mut inner = Vec::new();
+            check(root, choice, value, at, &mut inner);
+            inner.is_empty()
+        };
+        if !choices.iter().any(fits) {
+            found.push(format!("{at}: fits none of its choices"));
+        }
+        return;
+    }
+    if !has_type(schema, value) {
+        return found.push(format!("{at}: {value} is not of type {}", schema["type"]));
+    }
+    if let (Some(least), Some(number)) = (schema["minimum"].as_f64(), value.as_f64())
+        && number < least
+    {
+        found.push(format!("{at}: {number} is less than {least}"));
+    }
+    if let Some(members) = value.as_object() {
+        let properties = schema["properties"].as_object().expect("an object type lists its properties");
+        for (name, member) in members {
+            match properties.get(name) {
+                Some(schema) => check(root, schema, member, &format!("{at}.{name}"), found),
+                None => found.push(format!("{at}.{name}: is not in the schema")),
+            }
+        }
+        let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        found.extend(
+            required.filter(|name| !members.contains_key(*name)).map(|name| format!("{at}.{name}: is missing")),
+        );
+    }
+    for (index, item) in value.as_array().into_iter().flatten().enumerate() {
+        check(root, &schema["items"], item, &format!("{at}[{index}]"), found);
+    }
+}
+
+fn has_type(schema: &Value, value: &Value) -> bool {
+    let is = |name: &str| match name {
+        "null" => value.is_null(),
+        "boolean" => value.is_boolean(),
+        "string" => value.is_string(),
+        "integer" => value.is_u64() || value.is_i64(),
+        "number" => value.is_number(),
+        "array" => value.is_array(),
+        "object" => value.is_object(),
+        other => panic!("`{other}` is no type of JSON Schema"),
+    };
+    match &schema["type"] {
+        Value::String(name) => is(name),
+        Value::Array(names) => names.iter().filter_map(Value::as_str).any(is),
+        _ => true,
+    }
+}

@@ -1,0 +1,311 @@
+//! The real binary, run as people and pipelines run it.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::schema::violations;
+
+const CONTOSO: &str = "examples/contoso";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A state folder of its own, and the binary.
+struct Desk {
+    state: TempDir,
+}
+
+struct Ran {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Desk {
+    fn new() -> Self {
+        Self { state: tempfile::tempdir().expect("a folder for the test") }
+    }
+
+    fn command(&self, words: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_apgit"));
+        command.args(words.split_whitespace()).current_dir(root());
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if text.starts_with("AZURE_") || text.starts_with("CLICOLOR") || text == "NO_COLOR" || text == "COLUMNS" {
+                command.env_remove(&name);
+            }
+        }
+        command.env("LC_ALL", "C.UTF-8").env("XDG_STATE_HOME", self.state.path()).stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, words: &str) -> Ran {
+        ran(self.command(words).output().expect("the binary runs"))
+    }
+
+    /// The journal, the simulated tenant, and whatever else was written.
+    fn files(&self) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.state.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).expect("a folder of ours") {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() { folders.push(path) } else { found.push(path) }
+            }
+        }
+        found
+    }
+}
+
+fn ran(output: Output) -> Ran {
+    Ran {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8(output.stdout).expect("stdout is UTF-8"),
+        err: String::from_utf8(output.stderr).expect("stderr is UTF-8"),
+    }
+}
+
+fn json(ran: &Ran) -> Value {
+    serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{error}: {}", ran.out))
+}
+
+#[test]
+fn a_plan_right_after_an_apply_has_no_changes() {
+    let desk = Desk::new();
+    let apply = desk.run(&format!("apply {CONTOSO} --simulate --auto-approve"));
+    assert_eq!(apply.code, 0, "{}{}", apply.out, apply.err);
+    assert!(apply.out.contains(": 9 done, 0 failed, 0 awaiting visibility, 0 not attempted"), "{}", apply.out);
+    let plan = desk.run(&format!("plan {CONTOSO} --simulate --detailed-exitcode"));
+    assert_eq!(plan.code, 0, "{}", plan.out);
+    assert!(plan.out.ends_with("\nNo changes.\n  9 unchanged, 1 waiting\n"), "{}", plan.out);
+    let again = desk.run(&format!("apply {CONTOSO} --simulate --auto-approve"));
+    assert!(
+        again.code == 0 && again.out.contains("No changes.") && !again.out.contains("Apply plan-"),
+        "{}",
+        again.out
+    );
+}
+
+#[test]
+fn a_plan_leaves_no_trace() {
+    let desk = Desk::new();
+    assert_eq!(desk.run(&format!("plan {CONTOSO} --simulate")).code, 0);
+    assert_eq!(desk.files(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn changes_have_an_exit_code_of_their_own_on_request_only() {
+    let desk = Desk::new();
+    assert_eq!(desk.run(&format!("plan {CONTOSO} --simulate")).code, 0);
+    assert_eq!(desk.run(&format!("plan {CONTOSO} --simulate --detailed-exitcode")).code, 2);
+    let failed = desk.run(&format!("plan {CONTOSO} --simulate --fail-on held,changes"));
+    assert!(failed.code == 5 && failed.out.contains("--fail-on changes"), "{}", failed.out);
+    assert_eq!(desk.run(&format!("plan {CONTOSO} --simulate --fail-on none,held,unmanaged")).code, 0);
+}
+
+#[test]
+fn a_plan_as_json_is_json_only_and_keeps_its_schema() {
+    let desk = Desk::new();
+    let plan = desk.run(&format!("plan {CONTOSO} --simulate --json"));
+    let document = json(&plan);
+    assert_eq!(plan.err, "");
+    assert_eq!((&document["kind"], &document["summary"]["register"]), (&"apgit.plan".into(), &9.into()));
+    let published = std::fs::read_to_string(root().join("schema/plan.schema.json")).expect("the published schema");
+    let schema: Value = serde_json::from_str(&published).expect("JSON");
+    assert_eq!(violations(&schema, &document), Vec::<String>::new());
+}
+
+#[test]
+fn reports_go_to_files_beside_the_text() {
+    let desk = Desk::new();
+    let file = desk.state.path().join("plan.json");
+    let plan = desk.run(&format!("plan {CONTOSO} --simulate --report json={} --color always", file.display()));
+    assert!(plan.code == 0 && plan.out.contains("\u{1b}["), "{}", plan.out);
+    let written: Value = serde_json::from_slice(&std::fs::read(&file).expect("the report")).expect("JSON");
+    assert_eq!(written["kind"], "apgit.plan");
+    let two = desk.run(&format!("plan {CONTOSO} --simulate --json --report text"));
+    assert!(two.code == 64 && two.err.contains("only one report can go to stdout"), "{}", two.err);
+}
+
+#[test]
+fn consent_may_be_a_digest_and_nothing_else_of_a_plan() {
+    let desk = Desk::new();
+    let digest = json(&desk.run(&format!("plan {CONTOSO} --simulate --json")))["digest"]["sha256"].clone();
+    let digest = digest.as_str().expect("a digest");
+    let other = desk.run(&format!("apply {CONTOSO} --simulate --approve-digest {}", "0".repeat(64)));
+    assert!(other.code == 6 && other.err.contains(digest), "{}", other.err);
+    let id = desk.run(&format!("apply {CONTOSO} --simulate --approve-digest plan-{}", &digest[..12]));
+    assert_eq!(id.code, 64, "a plan id is for people: {}", id.err);
+    assert_eq!(desk.run(&format!("apply {CONTOSO} --simulate --approve-digest {digest}")).code, 0);
+}
+
+#[test]
+fn without_a_terminal_nobody_is_asked_and_nothing_is_sent() {
+    let desk = Desk::new();
+    let apply = desk.run(&format!("apply {CONTOSO} --simulate"));
+    assert_eq!(apply.code, 64);
+    assert!(apply.err.contains("hint: add --auto-approve"), "{}", apply.err);
+    assert!(desk.run(&format!("plan {CONTOSO} --simulate")).out.contains("9 to register"));
+}
+
+#[test]
+fn mistakes_on_the_command_line_are_not_changes() {
+    let desk = Desk::new();
+    for words in ["plan --nonsense", "", "plan --color blue", "apply --approve-updates=many", "help nonsense"] {
+        let ran = desk.run(words);
+        assert!(ran.code == 64 && ran.out.is_empty(), "`apgit {words}`: {} {}", ran.code, ran.err);
+    }
+    for words in ["--help", "--version", "plan --help", "help", "help plan", "help exit-codes"] {
+        let ran = desk.run(words);
+        assert!(ran.code == 0 && !ran.out.is_empty(), "`apgit {words}`: {} {}", ran.code, ran.err);
+    }
+    let codes = desk.run("help exit-codes").out;
+    for code in [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 64, 70] {
+        assert!(codes.contains(&format!("\n  {code:<5} ")), "{codes}");
+    }
+}
+
+#[test]
+fn every_problem_of_every_file_comes_before_the_first_request() {
+    let desk = Desk::new();
+    let folder = tempfile::tempdir().expect("a folder");
+    let tenant = std::fs::read_to_string(root().join(CONTOSO).join("tenant.yaml")).expect("the example");
+    std::fs::write(folder.path().join("tenant.yaml"), tenant.replace("policy: Sync ", "policy: Sink "))
+        .expect("a file");
+    std::fs::write(
+        folder.path().join("device.yaml"),
+        "apiVersion: apgit.dev/v1alpha1\nkind: AutopilotDevice\nmetadata: {name: a}\nspec: {serialNumber: 0012345}\n",
+    )
+    .expect("a file");
+    let plan = desk.run(&format!("plan {}", folder.path().display()));
+    assert_eq!(plan.code, 3, "{}", plan.err);
+    assert!(plan.err.contains("tenant.yaml:") && plan.err.contains("device.yaml:4"), "{}", plan.err);
+    assert!(plan.err.contains("nothing was sent"), "{}", plan.err);
+    let none = desk.run(&format!("plan {CONTOSO} --simulate --tenant fabrikam"));
+    assert!(none.code == 3 && none.err.contains("hint: declared: `contoso`"), "{}", none.err);
+}
+
+#[test]
+fn a_real_tenant_without_a_secret_says_which_variable_is_missing() {
+    let desk = Desk::new();
+    let plan = desk.run(&format!("plan {CONTOSO}"));
+    assert!(plan.code == 4 && plan.err.contains("`AZURE_CLIENT_SECRET` is not set"), "{} {}", plan.code, plan.err);
+}
+
+#[test]
+fn a_diff_goes_to_stdout_alone() {
+    let desk = Desk::new();
+    let diff = desk.run(&format!("plan {CONTOSO} --simulate --diff"));
+    assert!(diff.out.starts_with("--- tenant/TEST-BGO-001\n+++ declared/TEST-BGO-001"), "{}", diff.out);
+    assert!(diff.out.lines().all(|line| line.starts_with(['-', '+', '@', ' '])), "{}", diff.out);
+    assert!(diff.err.starts_with("Plan plan-"), "{}", diff.err);
+}
+
+#[test]
+fn a_status_is_about_all_devices_or_one() {
+    let desk = Desk::new();
+    let before = json(&desk.run(&format!("status --path {CONTOSO} --simulate --json TEST-OSL-001")));
+    assert_eq!(before["devices"][0]["stage"], "ToRegister");
+    assert_eq!(desk.run(&format!("apply {CONTOSO} --simulate --auto-approve -q")).code, 0);
+    let after = json(&desk.run(&format!("status --path {CONTOSO} --simulate --json")));
+    let devices = after["devices"].as_array().expect("devices");
+    let stages = |stage: &str| devices.iter().filter(|device| device["stage"] == stage).count();
+    assert_eq!((stages("InSync"), stages("AwaitingVendor"), devices.len()), (9, 1, 10));
+    assert!(devices.iter().all(|device| device["registrationId"].is_string() == (device["stage"] == "InSync")));
+    let unknown = desk.run(&format!("status --path {CONTOSO} --simulate NOSUCH"));
+    assert!(unknown.code == 3 && unknown.err.contains("`NOSUCH` is not declared"), "{}", unknown.err);
+}
+
+#[test]
+fn a_sync_keeps_to_one_in_ten_minutes() {
+    let desk = Desk::new();
+    assert_eq!(desk.run(&format!("sync {CONTOSO} --simulate")).code, 0);
+    let early = desk.run(&format!("sync {CONTOSO} --simulate"));
+    assert!(early.code == 9 && early.err.contains("--when-allowed"), "{} {}", early.code, early.err);
+    let later = desk.run(&format!("sync {CONTOSO} --simulate --when-allowed"));
+    assert!(later.code == 0 && later.out.starts_with("contoso: sync started 08:1"), "{}{}", later.out, later.err);
+}
+
+#[test]
+fn completions_know_the_commands() {
+    let desk = Desk::new();
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let script = desk.run(&format!("completions {shell}"));
+        assert!(script.code == 0 && script.out.contains("validate"), "{shell}: {}", script.err);
+    }
+}
+
+/// `apgit simulate` on a free port, ended with the test.
+struct Served {
+    child: Child,
+    url: String,
+}
+
+impl Served {
+    fn start(desk: &Desk, more: &str) -> Self {
+        let mut command = desk.command(&format!("simulate --listen 127.0.0.1:0 --profile calm {more}"));
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the simulator starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("its stdout")).read_line(&mut line).expect("a line");
+        let url = line.split_whitespace().find(|word| word.starts_with("http://")).expect("a URL").to_owned();
+        Self { child, url }
+    }
+
+    /// The example, pointed at this tenant.
+    fn contoso(&self) -> TempDir {
+        let folder = tempfile::tempdir().expect("a folder");
+        let copied = Command::new("cp").arg("-r").arg(root().join(CONTOSO)).arg(folder.path()).status();
+        assert!(copied.is_ok_and(|status| status.success()));
+        let file = folder.path().join("contoso/tenant.yaml");
+        let tenant = std::fs::read_to_string(&file).expect("the tenant");
+        let endpoints = format!("  endpoints: {{login: \"{0}\", graph: \"{0}\"}}\n  auth:\n", self.url);
+        std::fs::write(&file, tenant.replace("  auth:\n", &endpoints)).expect("the tenant");
+        folder
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_simulated_tenant_behind_http_lends_its_clock() {
+    let desk = Desk::new();
+    let served = Served::start(&desk, "--speed instant");
+    let folder = served.contoso();
+    let mut apply = desk.command(&format!("apply {} --auto-approve --json", folder.path().display()));
+    let apply = ran(apply.env("AZURE_CLIENT_SECRET", apgit::sim::CLIENT_SECRET).output().expect("the binary runs"));
+    assert_eq!(apply.code, 0, "{}", apply.err);
+    let report = json(&apply);
+    assert_eq!((&report["summary"]["done"], &report["sync"]["result"]), (&9.into(), &"done".into()));
+    let wrong = desk.command(&format!("plan {}", folder.path().display())).env("AZURE_CLIENT_SECRET", "wrong").output();
+    let wrong = ran(wrong.expect("the binary runs"));
+    assert!(wrong.code == 4 && !wrong.err.contains("wrong\n"), "{} {}", wrong.code, wrong.err);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_stopped_apply_says_so_and_goes_on_next_time() {
+    let desk = Desk::new();
+    let served = Served::start(&desk, "--speed realtime --set import.delay=3s..3s");
+    let folder = served.contoso();
+    let words = format!("apply {} --auto-approve", folder.path().display());
+    let mut command = desk.command(&words);
+    command.env("AZURE_CLIENT_SECRET", apgit::sim::CLIENT_SECRET).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the binary runs");
+    let mut said = BufReader::new(child.stderr.take().expect("its stderr")).lines();
+    assert!(said.any(|line| line.is_ok_and(|line| line.contains("imports sent"))), "it never sent anything");
+    let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+    assert!(killed.is_ok_and(|status| status.success()));
+    std::thread::spawn(move || said.for_each(drop));
+    assert_eq!(child.wait().expect("it ends").code(), Some(8));
+    drop(served);
+}
