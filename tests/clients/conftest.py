@@ -1,5 +1,6 @@
 """Fixtures of the suite: a running simulator, and limits that hold for every test."""
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -30,11 +31,9 @@ def bounded() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def nothing_inherited(monkeypatch: pytest.MonkeyPatch) -> None:
     """Proxies, certificates and credentials of whoever runs the suite do not reach the clients."""
-    import os
-
     for name in list(os.environ):
         upper = name.upper()
-        if upper.endswith("_PROXY") or upper.startswith(("AZURE_", "MSAL_")) or upper in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        if upper.endswith(("_PROXY", "_CA_BUNDLE")) or upper.startswith(("AZURE_", "MSAL_", "SSL_CERT_")):
             monkeypatch.delenv(name)
 
 

@@ -12,14 +12,10 @@ import re
 import ssl
 import subprocess
 import threading
-import time
-import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
-
-T = TypeVar("T")
+from typing import Any
 
 # Public and the same in every simulated tenant.
 CLIENT_SECRET = "simulated-secret-of-no-value"
@@ -32,7 +28,8 @@ SPEED = 600
 # Client libraries cache a token by the real clock, which stands nearly still.
 TOKEN_LIFE = "login.token_life=2400h"
 
-HASHES = Path(__file__).resolve().parents[2] / "examples" / "contoso" / "hashes"
+ROOT = Path(__file__).resolve().parents[2]
+HASHES = ROOT / "examples" / "contoso" / "hashes"
 
 
 class Simulator:
@@ -114,15 +111,6 @@ def first_line(process: subprocess.Popen) -> str:
         return process.stdout.readline().strip()
     finally:
         patience.cancel()
-
-
-def eventually(look: Callable[[], T], wanted: Callable[[T], bool], within_s: float = 30) -> T:
-    """Looks until it is as wanted; the last look is in the message if it never is."""
-    deadline = time.monotonic() + within_s
-    while not wanted(seen := look()):
-        assert time.monotonic() < deadline, f"still {seen!r} after {within_s} s"
-        time.sleep(0.02)
-    return seen
 
 
 def hardware_hash(serial: str) -> bytes:
