@@ -17,7 +17,8 @@ ROOT = HERE.parent.parent
 FOLDER = ROOT / "target" / "clients"
 REQUIREMENTS = HERE / "requirements.txt"
 # The two SDKs are 30,000 files: compiling them all takes longer than all tests.
-PIP = ["install", "--quiet", "--no-input", "--no-compile", "--disable-pip-version-check", "--require-hashes"]
+# The list is complete, so nothing is resolved again.
+PIP = "install --quiet --no-input --disable-pip-version-check --no-compile --no-deps --require-hashes".split()
 
 
 def main() -> int:
@@ -55,14 +56,15 @@ def install() -> tuple[Path, Path | None]:
 def fill(venv: Path, python: Path, plain: Path) -> None:
     made = subprocess.run([sys.executable, "-m", "venv", str(venv)], capture_output=True, text=True, check=False)
     if made.returncode == 0:
-        subprocess.run([str(python), "-m", "pip", *PIP, "-r", str(REQUIREMENTS)], check=True)
-        return
-    # Some distributions ship Python without ensurepip, and half a venv.
-    shutil.rmtree(venv, ignore_errors=True)
-    into = subprocess.run([sys.executable, "-m", "pip", *PIP, "--target", str(plain), "-r", str(REQUIREMENTS)], check=False)
-    if into.returncode != 0:
-        print(f"error: neither `venv` nor `pip` of {sys.executable} works\n{made.stderr or made.stdout}", file=sys.stderr)
-        print("hint: install the python3-venv package, or make test-clients PYTHON=…", file=sys.stderr)
+        pip = [str(python), "-m", "pip", *PIP]
+        hint = "PyPI must be within reach the first time"
+    else:
+        # Some distributions ship Python without ensurepip, and half a venv.
+        shutil.rmtree(venv, ignore_errors=True)
+        pip = [sys.executable, "-m", "pip", *PIP, "--target", str(plain)]
+        hint = "install your system's package for Python's venv, or make test-clients PYTHON=…"
+    if subprocess.run([*pip, "-r", str(REQUIREMENTS)], check=False).returncode != 0:
+        print(f"error: cannot install what {REQUIREMENTS.name} lists\nhint: {hint}", file=sys.stderr)
         raise SystemExit(1)
 
 

@@ -64,9 +64,11 @@ def test_a_sync_too_soon_is_asked_for_again_by_the_sdk_itself(simulate, monkeypa
     async def work():
         settings = sdk.client(tenant, version="beta").device_management.windows_autopilot_settings
         before = await settings.get()
-        # The second is refused with 429; ten virtual minutes are six real
-        # seconds, and the SDK's own pauses are longer together.
         await settings.sync.post()
+        while (await settings.get()).sync_status is WindowsAutopilotSyncStatus.InProgress:
+            pass
+        # Too soon: ten virtual minutes are six real seconds, and the SDK's own
+        # pauses are longer together.
         await settings.sync.post()
         return before
 
