@@ -54,4 +54,4 @@ generate:
 	SNAPSHOTS=overwrite INSTA_UPDATE=always $(CARGO) test --locked --quiet
 
 bench:
-	$(CARGO) bench --locked
+	$(CARGO) bench --locked --bench fleet

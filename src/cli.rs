@@ -87,20 +87,20 @@ fn exit(code: anyhow::Result<u8>) -> Result<Exit, CliError> {
 }
 
 fn help(topic: Option<&str>) -> Result<Exit, CliError> {
-    let mut command = Cli::command();
-    command.build();
-    match topic {
-        Some("exit-codes") => print(&exit::table())?,
-        None => print(&command.render_help().ansi().to_string())?,
-        Some(topic) => {
-            let found = command.find_subcommand_mut(topic).ok_or_else(|| {
-                CliError::new(Exit::Usage, format!("there is no help about `{topic}`"))
-                    .hint("apgit help lists the commands; apgit help exit-codes explains exit codes")
-            })?;
-            print(&found.render_long_help().ansi().to_string())?;
+    let words = match topic {
+        Some("exit-codes") => {
+            print(&exit::table())?;
+            return Ok(Exit::Done);
         }
-    }
-    Ok(Exit::Done)
+        Some(command) if Cli::command().find_subcommand(command).is_some() => vec!["apgit", command, "--help"],
+        Some(other) => {
+            return Err(CliError::new(Exit::Usage, format!("there is no help about `{other}`"))
+                .hint("apgit help lists the commands; apgit help exit-codes explains exit codes"));
+        }
+        None => vec!["apgit", "--help"],
+    };
+    // The same text as behind --help, which clap keeps in an error.
+    Ok(Cli::try_parse_from(words).map_or_else(|help| usage(&help), |_| Exit::Done))
 }
 
 /// Help and version are what was asked for; everything else is a mistake on

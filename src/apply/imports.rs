@@ -64,7 +64,7 @@ pub(super) struct Imports<'a> {
     by_import: HashMap<ImportId, usize>,
     /// Batches of rows still to be posted.
     queue: VecDeque<Vec<usize>>,
-    /// The first batch of a gated run, until it has settled.
+    /// The first batch of a gated run, which must settle before the rest goes out.
     gate: Option<Vec<usize>>,
     gate_closed: Option<String>,
     connect_tries: u32,
@@ -130,7 +130,7 @@ impl<'a> Imports<'a> {
 
     /// When the next thing is due, and what it is.
     pub fn due(&self) -> Option<(Timestamp, &'static str)> {
-        let post = (!self.queue.is_empty() && self.gate.is_none()).then_some((self.post_at, "the next import batch"));
+        let post = (!self.queue.is_empty() && self.gate_is_open()).then_some((self.post_at, "the next import batch"));
         let look = self.waits_for_service().then_some((self.look_at, "the service to import"));
         let read = self.waits_for_reading().then_some((self.read_at, "registrations to become readable"));
         [post, look, read].into_iter().flatten().min()
@@ -145,19 +145,8 @@ impl<'a> Imports<'a> {
     }
 
     fn may_post(&mut self, tools: &mut Tools<'_>) -> bool {
-        if self.queue.is_empty() || tools.clock.now() < self.post_at {
+        if self.queue.is_empty() || tools.clock.now() < self.post_at || !self.gate_is_open() {
             return false;
-        }
-        let settled = |row: &usize| !matches!(self.rows[*row].state, State::Planned | State::Posted { .. });
-        if let Some(gate) = &self.gate {
-            // The first batch itself may always go out, also in halves.
-            let first = self.queue.front().is_some_and(|batch| batch.iter().all(|row| gate.contains(row)));
-            if !first && !gate.iter().all(settled) {
-                return false;
-            }
-            if !first {
-                self.gate = None;
-            }
         }
         let first_batch = self.rows.iter().all(|row| matches!(row.state, State::Planned));
         if !first_batch && let Some(cause) = self.too_many_failed() {
@@ -165,6 +154,15 @@ impl<'a> Imports<'a> {
             return false;
         }
         true
+    }
+
+    /// True if nothing, or only time, keeps the next batch back: the first
+    /// one itself may always go out, also in halves.
+    fn gate_is_open(&self) -> bool {
+        let Some(gate) = &self.gate else { return true };
+        let settled = |row: &usize| !matches!(self.rows[*row].state, State::Planned | State::Posted { .. });
+        let is_first = |batch: &Vec<usize>| batch.iter().all(|row| gate.contains(row));
+        self.queue.front().is_some_and(is_first) || gate.iter().all(settled)
     }
 
     /// The shared cause, if more of the settled rows failed than may.

@@ -3,8 +3,8 @@
 
 use jiff::Timestamp;
 
-use crate::model::SyncState;
-use crate::plan::{Action, ClearedPlan, Plan, Waiting};
+use crate::model::{Field, SyncState};
+use crate::plan::{Action, Change, ClearedPlan, Plan, Waiting};
 
 /// The most rows of one import request (`import.batch`).
 pub const BATCH: usize = 500;
@@ -59,8 +59,21 @@ pub fn schedule(cleared: &ClearedPlan, sync: Option<&SyncState>, now: Timestamp)
     let gated = rows.len() > BATCH;
     let imports = batches(&rows, gated);
     let sync_at = needs_sync(plan).then(|| next_sync(sync, now));
-    let estimate = estimate(rows.len() + running.len(), imports.len(), updates.len(), sync_at.is_some());
+    let later = plan.changes.iter().filter(|change| has_follow_up(change)).count();
+    let estimate = estimate(rows.len() + running.len(), imports.len(), updates.len() + later, sync_at.is_some());
     Schedule { imports, running, updates, gated, sync_at, estimate }
+}
+
+/// An import carries group tag and user only; the other values are an update
+/// of the next round.
+fn has_follow_up(change: &Change) -> bool {
+    let carried = |field| matches!(field, Field::GroupTag | Field::UserPrincipalName);
+    match &change.action {
+        Action::Register(register) => {
+            register.values.iter().any(|(field, value)| !carried(*field) && !value.is_empty())
+        }
+        Action::Update(_) => false,
+    }
 }
 
 fn batches(rows: &[usize], gated: bool) -> Vec<Vec<usize>> {

@@ -27,6 +27,11 @@ use super::source;
 /// When there is no plan, or no consent. What happens after that is a report.
 pub async fn run(args: &ApplyArgs, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
     let mut outlets = Outlets::new(&args.reports)?;
+    let ended = tenants(args, settings, stop, &mut outlets).await;
+    outlets.finish(ended)
+}
+
+async fn tenants(args: &ApplyArgs, settings: &Settings, stop: &Stop, outlets: &mut Outlets) -> Result<Exit, CliError> {
     let declared = source::load(settings, &args.source.paths)?;
     let approvals = approvals(&args.approvals);
     let mut exit = Exit::Done;
@@ -49,22 +54,28 @@ pub async fn run(args: &ApplyArgs, settings: &Settings, stop: &Stop) -> Result<E
         let failed = fail_on(&args.reports, &prepared);
         show_plan(&shown, failed, settings, outlets.stdout_is_text())?;
         if failed.is_some() {
+            shown.with_view(failed, |view| {
+                outlets.add(|format, _| match format {
+                    Format::Json => render::json::plan(view),
+                    // On stdout it stands already.
+                    Format::Text => String::new(),
+                })
+            })?;
             exit = exit.worse(Exit::Blocked);
             continue;
         }
         approve(args, settings, &connection, &prepared, stop).await?;
         let writer = GraphWriter::new(connection.graph.clone());
-        let mut progress = Progress::new(settings.quiet, settings.interactive, settings.err_look, clock.clone());
+        let mut progress = Progress::new(settings.quiet, settings.watched, settings.err_look, clock.clone());
         let report = round.carry_out(prepared, &writer, &mut journal, &mut |event| progress.event(&event)).await;
         progress.end();
         let ended = exit_of_report(&report);
-        show_report(&report, ended, &mut outlets, settings, &|origin| source::place(fleet, origin))?;
+        show_report(&report, ended, outlets, settings, &|origin| source::place(fleet, origin))?;
         exit = exit.worse(ended);
         if ended == Exit::Cancelled {
             break;
         }
     }
-    outlets.finish()?;
     Ok(exit)
 }
 

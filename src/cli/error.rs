@@ -14,11 +14,13 @@ pub struct CliError {
     pub message: String,
     /// What to do, one sentence each.
     pub hints: Vec<String>,
+    /// What is wrong with the declarations, for tools.
+    pub problems: Option<serde_json::Value>,
 }
 
 impl CliError {
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), hints: Vec::new() }
+        Self { exit, message: message.into(), hints: Vec::new(), problems: None }
     }
 
     #[must_use]

@@ -16,13 +16,22 @@ use super::connect::{Connection, Purpose, connect};
 use super::error::CliError;
 use super::exit::Exit;
 use super::report::Outlets;
-use super::settings::{Settings, print, tell};
+use super::settings::{Settings, tell};
 use super::source::{self, Declared};
 
 /// # Errors
 /// When there is no plan: bad declarations, no sign-in, no answer.
 pub async fn run(args: &PlanArgs, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
     let mut outlets = Outlets::new(&args.reports)?;
+    if args.diff && outlets.stdout_is_json() {
+        return Err(CliError::new(Exit::Usage, "a diff and a report for tools cannot both go to stdout")
+            .hint("write the report to a file: --report json=plan.json"));
+    }
+    let ended = tenants(args, settings, stop, &mut outlets).await;
+    outlets.finish(ended)
+}
+
+async fn tenants(args: &PlanArgs, settings: &Settings, stop: &Stop, outlets: &mut Outlets) -> Result<Exit, CliError> {
     let declared = source::load(settings, &args.source.paths)?;
     let approvals = approvals(&args.approvals);
     let mut exit = Exit::Done;
@@ -32,16 +41,17 @@ pub async fn run(args: &PlanArgs, settings: &Settings, stop: &Stop) -> Result<Ex
         let shown = Shown { declared: &declared, fleet, connection: &connection, prepared: &prepared };
         let failed = fail_on(&args.reports, &prepared);
         shown.with_view(failed, |view| {
-            if args.diff && outlets.stdout_is_text() {
-                print(&render::diff::plan(view, &settings.look))?;
+            outlets.add(|format, path| match path {
+                None if args.diff => render::diff::plan(view, &settings.look),
+                _ => report(view, format, path, settings),
+            })?;
+            if args.diff {
                 tell(&render::text::plan(view, &settings.err_look, Detail::Totals));
-                return Ok(());
             }
-            outlets.add(|format, path| report(view, format, path, settings))
+            Ok::<_, CliError>(())
         })?;
         exit = exit.worse(exit_of(args, &prepared, failed));
     }
-    outlets.finish()?;
     Ok(exit)
 }
 

@@ -26,8 +26,8 @@ pub enum Progress {
 impl Progress {
     /// Bars for a person, lines for a log.
     #[must_use]
-    pub fn new(quiet: bool, interactive: bool, look: Look, clock: SharedClock) -> Self {
-        match (quiet, interactive) {
+    pub fn new(quiet: bool, watched: bool, look: Look, clock: SharedClock) -> Self {
+        match (quiet, watched) {
             (true, _) => Self::Silent,
             (false, true) => Self::Bars(Box::new(Bars::new(look, clock))),
             (false, false) => Self::Lines(Lines { look, clock, last: String::new() }),

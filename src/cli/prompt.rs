@@ -2,6 +2,8 @@
 
 use std::io::{BufRead, Write};
 
+use crate::render::style::clean;
+
 /// What a person is asked about.
 #[derive(Debug, Clone)]
 pub struct Question {
@@ -21,9 +23,11 @@ pub struct Question {
 /// # Errors
 /// When the terminal cannot be read or written.
 pub fn consent(question: &Question, input: &mut dyn BufRead, output: &mut dyn Write) -> std::io::Result<bool> {
-    let Question { tenant, real_name, tenant_id, changes, simulated } = question;
-    let whom = match real_name {
-        Some(name) if name != tenant => format!("{tenant}, \"{name}\" ({tenant_id})"),
+    let Question { tenant_id, changes, simulated, .. } = question;
+    let tenant = clean(&question.tenant);
+    let real_name = question.real_name.as_deref().map(clean);
+    let whom = match &real_name {
+        Some(name) if *name != tenant => format!("{tenant}, \"{name}\" ({tenant_id})"),
         _ => format!("{tenant} ({tenant_id})"),
     };
     let kind = if *simulated { "simulated tenant" } else { "tenant" };
@@ -34,7 +38,7 @@ pub fn consent(question: &Question, input: &mut dyn BufRead, output: &mut dyn Wr
     let mut answer = String::new();
     input.read_line(&mut answer)?;
     let answer = answer.trim();
-    Ok(answer == "yes" || answer == tenant || real_name.as_deref().is_some_and(|name| answer == name))
+    Ok(answer == "yes" || answer == tenant || real_name.is_some_and(|name| !name.is_empty() && answer == name))
 }
 
 #[cfg(test)]
@@ -44,7 +48,7 @@ mod tests {
     fn ask(answer: &str) -> (bool, String) {
         let question = Question {
             tenant: "contoso".to_owned(),
-            real_name: Some("Contoso AG".to_owned()),
+            real_name: Some("Contoso\u{7} AG".to_owned()),
             tenant_id: "1111".to_owned(),
             changes: 2,
             simulated: false,

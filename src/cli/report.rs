@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crate::render;
+
 use super::args::{Format, ReportTo, Reports};
 use super::error::CliError;
 use super::exit::Exit;
@@ -59,11 +61,24 @@ impl Outlets {
         Ok(())
     }
 
-    /// Writes the files.
+    /// Writes the files. An error ends the reports for tools, too: one that is
+    /// missing or old would tell them less than nothing.
     ///
     /// # Errors
-    /// The file that cannot be written.
-    pub fn finish(self) -> Result<(), CliError> {
+    /// The error of the run; else the file that cannot be written.
+    pub fn finish<T>(mut self, ended: Result<T, CliError>) -> Result<T, CliError> {
+        if let Err(error) = &ended {
+            let CliError { exit, message, hints, problems } = error;
+            self.add(|format, _| match format {
+                Format::Json => render::json::failure(exit.code(), message, hints, problems.as_ref()),
+                Format::Text => String::new(),
+            })?;
+        }
+        let written = self.write();
+        ended.and_then(|value| written.map(|()| value))
+    }
+
+    fn write(self) -> Result<(), CliError> {
         for (report, documents) in self.outlets {
             let Some(path) = report.path else { continue };
             std::fs::write(&path, documents)

@@ -29,6 +29,8 @@ pub struct Settings {
     pub tenant: Option<String>,
     /// True if a person can be asked.
     pub interactive: bool,
+    /// True if a person watches.
+    pub watched: bool,
 }
 
 impl Settings {
@@ -54,6 +56,7 @@ impl Settings {
             state_dir: global.state_dir.clone().map_or_else(state_dir, Ok)?,
             allow_endpoints: global.allow_endpoint.clone(),
             tenant: global.tenant.clone(),
+            watched: std::io::stderr().is_terminal(),
             interactive: std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),
         })
     }

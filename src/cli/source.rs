@@ -31,7 +31,8 @@ pub fn load(settings: &Settings, paths: &[PathBuf]) -> Result<Declared, CliError
     }
     if loaded.has_errors() {
         let message = format!("the declarations under `{root}` have errors; nothing was sent");
-        return Err(CliError::new(Exit::Invalid, message));
+        let problems = Some(problems::json(&loaded.problems));
+        return Err(CliError { problems, ..CliError::new(Exit::Invalid, message) });
     }
     let names: Vec<String> = loaded.fleets.iter().map(|fleet| format!("`{}`", fleet.desired.tenant.name)).collect();
     let wanted = |fleet: &Fleet| settings.tenant.as_ref().is_none_or(|name| *name == fleet.desired.tenant.name);

@@ -6,7 +6,7 @@ use crate::apply::{Stop, next_sync};
 use crate::graph::{ErrorKind, GraphWriter};
 use crate::ledger::{Entry, FileJournal, Journal};
 use crate::manifest::Fleet;
-use crate::render::style::{duration, time_of_day};
+use crate::render::style::{clean, duration, time_of_day};
 
 use super::args::SyncArgs;
 use super::connect::{Connection, Purpose, connect};
@@ -31,7 +31,7 @@ pub async fn run(args: &SyncArgs, settings: &Settings, stop: &Stop) -> Result<Ex
 
 async fn sync(args: &SyncArgs, fleet: &Fleet, connection: &Connection, stop: &Stop) -> Result<(), CliError> {
     let Connection { graph, clock, state, .. } = connection;
-    let name = &fleet.desired.tenant.name;
+    let name = clean(&fleet.desired.tenant.name);
     // The lock of an apply: two of us would spoil each other's turn.
     let mut journal = Journal::open(Box::new(FileJournal::open(state)?), clock.now())?;
     let writer = GraphWriter::new(graph.clone());

@@ -62,7 +62,7 @@ pub struct Needs {
 }
 
 /// Our namespace for import ids, so that nobody else's UUIDv5 can equal them.
-const NAMESPACE: Uuid = Uuid::from_u128(0x6f1d_5c0e_8a1b_4f5e_9c56_61706769_7401);
+const NAMESPACE: Uuid = Uuid::from_u128(0x6f1d_5c0e_8a1b_4f5e_9c56_6170_6769_7401);
 
 /// The import id of one attempt to register one device: the same in every
 /// plan, run and machine, so that a crash is answered by a look-up.

@@ -1,6 +1,7 @@
 //! What became of a plan: totals first, then every change that is not done
 //! with its reason and what to do; and the same for tools.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
@@ -8,7 +9,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::apply::{Event, Outcome, Outcomes, SyncOutcome, Tally};
-use crate::plan::{Action, Change, Held, Plan};
+use crate::model::SerialKey;
+use crate::plan::{Action, Change, Plan, Reason};
 
 use super::json::{FORMAT_VERSION, pretty};
 use super::line::Line;
@@ -130,15 +132,18 @@ fn not_done(out: &mut String, view: &ApplyView, look: &Look) {
 /// Held changes that were not held in the plan that was approved: they came
 /// up while applying, so the plan above does not explain them.
 fn new_held(out: &mut String, view: &ApplyView, look: &Look) {
-    let known = |held: &Held| {
-        let same = |other: &Held| other.serial.key() == held.serial.key() && other.reason == held.reason;
-        view.first.held.iter().any(same)
-            || view.outcomes.of.iter().any(|(change, outcome)| {
-                let failed = matches!(outcome, Outcome::Failed { reason, .. } if *reason == held.reason);
-                failed && change.serial.key() == held.serial.key()
-            })
-    };
-    for held in view.left.into_iter().flat_map(|left| &left.held).filter(|held| !known(held)) {
+    let of_plan = view.first.held.iter().map(|held| (held.serial.key(), held.reason));
+    let of_outcomes = view.outcomes.of.iter().filter_map(|(change, outcome)| match outcome {
+        Outcome::Failed { reason, .. } => Some((change.serial.key(), *reason)),
+        _ => None,
+    });
+    let known: HashSet<(SerialKey, Reason)> = of_plan.chain(of_outcomes).collect();
+    for held in view
+        .left
+        .into_iter()
+        .flat_map(|left| &left.held)
+        .filter(|held| !known.contains(&(held.serial.key(), held.reason)))
+    {
         let symbol = held_symbol(held);
         let line = Line::new(look).plain("  ").painted(symbol.role(), symbol.sign()).plain(" ");
         line.plain(&look.show(held.serial.as_str())).to(18).plain(held.action).to(28).plain("now held").end(out);

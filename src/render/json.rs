@@ -90,6 +90,25 @@ pub fn document(view: &PlanView) -> PlanDocument {
     }
 }
 
+/// A run that has nothing else to report, for tools. `problems` are those of
+/// the declarations.
+#[must_use]
+pub fn failure(exit_code: u8, message: &str, hints: &[String], problems: Option<&serde_json::Value>) -> String {
+    pretty(&FailureDocument { format_version: FORMAT_VERSION, kind: "apgit.error", exit_code, message, hints, problems })
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FailureDocument<'a> {
+    format_version: &'static str,
+    kind: &'static str,
+    exit_code: u8,
+    message: &'a str,
+    hints: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problems: Option<&'a serde_json::Value>,
+}
+
 /// Any document of this crate as text.
 pub(super) fn pretty<T: Serialize>(document: &T) -> String {
     let mut text = serde_json::to_string_pretty(document).expect("a document of plain data");

@@ -1,7 +1,7 @@
 //! A plan for people at a terminal: what will be done by file, what will not
 //! and why, and the totals last, where the eye ends up.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 
 use crate::model::{FieldChange, Policy};
@@ -330,16 +330,16 @@ fn arrow<'l>(line: Line<'l>, look: &Look, field: &FieldChange) -> Line<'l> {
         .painted(Role::New, &look.value(&field.after))
 }
 
+/// Held changes with one cause stand together, where the first of them stands.
 fn group_by_cause(held: Vec<(Place, &Held)>) -> Vec<Vec<(Place, &Held)>> {
     let mut groups: Vec<Vec<(Place, &Held)>> = Vec::new();
+    let mut known = HashMap::new();
     for (place, held) in held {
-        let same = |other: &Held| {
-            other.reason == held.reason && other.details == held.details && other.retry_at == held.retry_at
-        };
-        match groups.iter_mut().find(|group| same(group[0].1)) {
-            Some(group) => group.push((place, held)),
-            None => groups.push(vec![(place, held)]),
+        let at = *known.entry((held.reason, &held.details, held.retry_at)).or_insert(groups.len());
+        if at == groups.len() {
+            groups.push(Vec::new());
         }
+        groups[at].push((place, held));
     }
     groups
 }

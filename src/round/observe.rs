@@ -13,9 +13,11 @@ use crate::plan::{self, Action, Facts, HashFact, ImportError, Needs, Plan, Waiti
 
 use super::{Round, RoundError};
 
-/// The rhythm of looking at what we wrote, and the longest time that a plan is
-/// put off for it.
+/// The rhythm of looking at what we wrote, the rhythm after the usual time has
+/// passed, and the longest time that a plan is put off for it.
 const LOOK: SignedDuration = SignedDuration::from_secs(20);
+const LOOK_LATER: SignedDuration = SignedDuration::from_secs(60);
+const USUAL: SignedDuration = SignedDuration::from_mins(2);
 const PATIENCE: SignedDuration = SignedDuration::from_mins(20);
 
 /// A row that was sent this lately may have no record yet.
@@ -110,7 +112,7 @@ impl Round<'_> {
         mut reading: Reading,
         journal: &Journal,
     ) -> Result<Plan, RoundError> {
-        let until = self.clock.now() + PATIENCE;
+        let start = self.clock.now();
         loop {
             if self.stop.is_asked() {
                 return Err(RoundError::Stopped);
@@ -118,13 +120,14 @@ impl Round<'_> {
             let plan = self.judge(desired, &mut reading.observed, journal).await?;
             let ours = |waiting: &Waiting| *waiting != Waiting::Vendor;
             let awaiting: Vec<_> = plan.awaiting.iter().filter(|awaiting| ours(&awaiting.what)).collect();
-            if !self.settle || awaiting.is_empty() || self.clock.now() >= until {
+            if !self.settle || awaiting.is_empty() || self.clock.now() >= start + PATIENCE {
                 return Ok(plan);
             }
+            let rhythm = if self.clock.now() < start + USUAL { LOOK } else { LOOK_LATER };
             let ids: Vec<_> = awaiting.iter().filter_map(|awaiting| awaiting.registration_id).collect();
             let all_known = ids.len() == awaiting.len();
             tokio::select! {
-                () = self.clock.sleep_until(self.clock.now() + LOOK) => {}
+                () = self.clock.sleep_until(self.clock.now() + rhythm) => {}
                 () = self.stop.asked() => return Err(RoundError::Stopped),
             }
             let ids = if all_known { ids } else { Vec::new() };

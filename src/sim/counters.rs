@@ -35,6 +35,9 @@ pub struct Counters {
     pub syncs_refused: u64,
     /// When the first page of the registrations was asked for and given.
     pub listings: Vec<Timestamp>,
+    /// The same of the import records.
+    #[serde(default)]
+    pub import_listings: Vec<Timestamp>,
     /// Changes of properties that were accepted, lost ones included.
     pub updates_accepted: u64,
     /// Accepted changes that never take effect.
@@ -48,6 +51,9 @@ pub struct Counters {
     /// By hardware: rows stored while an earlier one of the same hardware had
     /// no outcome yet. A careful client has none.
     pub posted_while_running: BTreeMap<String, u64>,
+    /// Deeds of a script that could not be done.
+    #[serde(default)]
+    pub deeds_failed: u64,
     #[serde(skip)]
     pub(super) log: VecDeque<LogEntry>,
 }
@@ -105,13 +111,25 @@ impl Counters {
         self.syncs_accepted.windows(2).map(|pair| pair[1].duration_since(pair[0])).min()
     }
 
-    /// Most listings that began within any 60 s.
+    /// Most listings, of registrations and of import records together, that
+    /// began within any 60 s.
+    ///
+    /// ```
+    /// let at = |second| jiff::Timestamp::from_second(second).unwrap();
+    /// let mut counters = apgit::sim::Counters::default();
+    /// counters.import_listings = [0, 20, 40, 60].map(at).to_vec();
+    /// assert_eq!(counters.most_listings_per_minute(), 3);
+    /// counters.listings = [0, 61].map(at).to_vec();
+    /// assert_eq!(counters.most_listings_per_minute(), 4);
+    /// ```
     #[must_use]
     pub fn most_listings_per_minute(&self) -> usize {
+        let mut all: Vec<_> = self.listings.iter().chain(&self.import_listings).collect();
+        all.sort_unstable();
         let mut most = 0;
         let mut first = 0;
-        for (last, at) in self.listings.iter().enumerate() {
-            while at.duration_since(self.listings[first]).as_secs() >= 60 {
+        for (last, at) in all.iter().enumerate() {
+            while at.duration_since(*all[first]).as_secs() >= 60 {
                 first += 1;
             }
             most = most.max(last - first + 1);

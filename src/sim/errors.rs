@@ -69,6 +69,13 @@ impl Problem {
         Self::plain(400, "BadRequest", format!("Resource not found for the segment '{segment}'."))
     }
 
+    /// Shape 1 as Entra's directory says that something is not there.
+    pub(super) fn no_object(id: &str) -> Self {
+        let message =
+            format!("Resource '{id}' does not exist or one of its queried reference-property objects are not present.");
+        Self::plain(404, "Request_ResourceNotFound", message)
+    }
+
     /// Shape 4: a page from a gateway.
     pub(super) fn html(status: u16) -> Self {
         let title = match status {

@@ -21,7 +21,7 @@ pub fn tag(number: usize) -> &'static str {
 }
 
 pub fn user(number: usize) -> Option<String> {
-    (number % 3 == 0).then(|| format!("user{number:07}@contoso.com"))
+    number.is_multiple_of(3).then(|| format!("user{number:07}@contoso.com"))
 }
 
 /// Writes a fleet. A plan without changes opens no CSV, so they hold their

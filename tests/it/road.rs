@@ -4,5 +4,6 @@
 mod busy;
 mod crash;
 mod hostile;
+mod kill;
 mod thin;
 mod world;

@@ -232,3 +232,11 @@ fn there_is_one_http_client_one_tls_and_one_yaml_parser() {
     ];
     assert_eq!(among(&yaml), ["granit-parser"]);
 }
+
+#[test]
+fn no_file_grows_past_its_noun() {
+    let all = sources(&root().join("src")).into_iter().chain(sources(&root().join("tests")));
+    let lines = |path: &PathBuf| std::fs::read_to_string(path).expect("a source").lines().count();
+    let long: Vec<_> = all.map(|path| (lines(&path), path)).filter(|(lines, _)| *lines > 1000).collect();
+    assert!(long.is_empty(), "a file is for one noun: {long:#?}");
+}

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use apgit::cli::exit::Exit;
 use tempfile::TempDir;
 
 const FENCE: &str = "```console\n$ ";
@@ -57,5 +58,16 @@ fn what_the_readme_shows_is_what_happens() {
     }
     if overwrite {
         std::fs::write(root.join("README.md"), written + rest).expect("the README can be written");
+    }
+}
+
+#[test]
+fn the_readme_lists_the_exit_codes_as_they_are() {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("the README");
+    let plain = text.replace('`', "");
+    for exit in Exit::ALL {
+        let (meaning, again) = exit.meaning();
+        let row = format!("| {} | {meaning} | {again}", exit.code());
+        assert!(plain.contains(row.trim_end()), "README.md lacks `{row}`");
     }
 }

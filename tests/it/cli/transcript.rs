@@ -186,6 +186,8 @@ fn every_problem_of_every_file_comes_before_the_first_request() {
     assert_eq!(plan.code, 3, "{}", plan.err);
     assert!(plan.err.contains("tenant.yaml:") && plan.err.contains("device.yaml:4"), "{}", plan.err);
     assert!(plan.err.contains("nothing was sent"), "{}", plan.err);
+    let report = json(&desk.run(&format!("apply {} --json", folder.path().display())));
+    assert!(report["problems"].as_array().is_some_and(|problems| problems.len() >= 2), "{report}");
     let none = desk.run(&format!("plan {CONTOSO} --simulate --tenant fabrikam"));
     assert!(none.code == 3 && none.err.contains("hint: declared: `contoso`"), "{}", none.err);
 }
@@ -195,6 +197,8 @@ fn a_real_tenant_without_a_secret_says_which_variable_is_missing() {
     let desk = Desk::new();
     let plan = desk.run(&format!("plan {CONTOSO}"));
     assert!(plan.code == 4 && plan.err.contains("`AZURE_CLIENT_SECRET` is not set"), "{} {}", plan.code, plan.err);
+    let report = json(&desk.run(&format!("plan {CONTOSO} --json")));
+    assert_eq!((&report["kind"], &report["exitCode"]), (&"apgit.error".into(), &4.into()));
 }
 
 #[test]
@@ -204,6 +208,16 @@ fn a_diff_goes_to_stdout_alone() {
     assert!(diff.out.starts_with("--- tenant/TEST-BGO-001\n+++ declared/TEST-BGO-001"), "{}", diff.out);
     assert!(diff.out.lines().all(|line| line.starts_with(['-', '+', '@', ' '])), "{}", diff.out);
     assert!(diff.err.starts_with("Plan plan-"), "{}", diff.err);
+    let file = desk.state.path().join("plan.diff");
+    std::fs::write(&file, &diff.out).expect("a file");
+    let mut git = Command::new("git");
+    git.args(["apply", "--numstat"]).arg(&file).current_dir(desk.state.path());
+    let read = ran(git.output().expect("git is here"));
+    assert!(read.out.lines().count() == 9 && read.out.starts_with("6\t0\t"), "{}{}", read.out, read.err);
+    let file = desk.state.path().join("plan.json");
+    let both = desk.run(&format!("plan {CONTOSO} --simulate --diff --report json={}", file.display()));
+    assert!(both.out == diff.out && file.exists(), "{}", both.err);
+    assert_eq!(desk.run(&format!("plan {CONTOSO} --simulate --diff --json")).code, 64);
 }
 
 #[test]
@@ -240,6 +254,101 @@ fn completions_know_the_commands() {
     }
 }
 
+/// The example in a folder of its own, where a test may change it.
+fn copy_of_contoso() -> TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let copied = Command::new("cp").arg("-r").arg(root().join(CONTOSO)).arg(folder.path()).status();
+    assert!(copied.is_ok_and(|status| status.success()));
+    folder
+}
+
+fn edit(folder: &TempDir, file: &str, from: &str, to: &str) {
+    let file = folder.path().join("contoso").join(file);
+    let text = std::fs::read_to_string(&file).expect("a file of the example");
+    assert!(text.contains(from), "{from} is not in {}", file.display());
+    std::fs::write(&file, text.replace(from, to)).expect("a file of the example");
+}
+
+#[test]
+fn the_example_has_no_problems() {
+    let validate = Desk::new().run(&format!("validate {CONTOSO}"));
+    assert_eq!((validate.code, validate.err.as_str()), (0, ""));
+    assert!(validate.out.contains("10 devices, no problems"), "{}", validate.out);
+}
+
+#[test]
+fn a_class_over_its_limit_is_held_whole_until_the_exact_number_is_approved() {
+    let (desk, folder) = (Desk::new(), copy_of_contoso());
+    let path = folder.path().display();
+    assert_eq!(desk.run(&format!("apply {path} --simulate --auto-approve -q")).code, 0);
+    edit(&folder, "devices/oslo/laptops.yaml", "OSL-STD", "OSL-NEW");
+    edit(&folder, "devices/bergen/laptops.yaml", "BGO-STD", "BGO-NEW");
+    let plan = desk.run(&format!("plan {path} --simulate"));
+    assert!(plan.out.contains("Held, will not be done: 6") && plan.out.contains("No changes."), "{}", plan.out);
+    assert!(plan.out.contains("apgit apply --approve-updates=6"), "{}", plan.out);
+    assert_eq!(desk.run(&format!("plan {path} --simulate --fail-on held")).code, 5);
+    let blocked = desk.run(&format!("apply {path} --simulate --auto-approve"));
+    assert_eq!(blocked.code, 5, "{}", blocked.out);
+    let refused = desk.run(&format!("apply {path} --simulate --auto-approve --fail-on held --json"));
+    assert_eq!((refused.code, &json(&refused)["diagnostics"][0]["code"]), (5, &"FailOnHeld".into()));
+    assert_eq!(desk.run(&format!("apply {path} --simulate --auto-approve --approve-updates=5")).code, 5);
+    let approved = desk.run(&format!("apply {path} --simulate --auto-approve --approve-updates=6"));
+    assert!(approved.code == 0 && approved.out.contains(": 6 done"), "{}", approved.out);
+    assert!(desk.run(&format!("plan {path} --simulate")).out.contains("No changes.\n  9 unchanged, 1 waiting"));
+}
+
+#[test]
+fn several_tenants_are_done_one_after_the_other() {
+    let (desk, folder) = (Desk::new(), copy_of_contoso());
+    let tenant = std::fs::read_to_string(folder.path().join("contoso/tenant.yaml")).expect("the tenant");
+    let other = tenant.replace("name: contoso", "name: fabrikam").replace("11111111-", "99999999-");
+    std::fs::write(folder.path().join("contoso/fabrikam.yaml"), other).expect("a second tenant");
+    for file in ["devices/oslo/laptops.yaml", "devices/oslo/kiosks.yaml", "devices/bergen/laptops.yaml"] {
+        edit(&folder, file, "spec:\n", "spec:\n  tenantRef: {name: contoso}\n");
+    }
+    let path = folder.path().display();
+    let both = desk.run(&format!("plan {path} --simulate"));
+    assert!(both.out.contains("9 to register") && both.out.contains("No changes.\n  0 unchanged\n"), "{}", both.out);
+    let one = desk.run(&format!("plan {path} --simulate --tenant fabrikam"));
+    assert!(one.out.starts_with("apgit plan   fabrikam (99999999-") && !one.out.contains("contoso ("), "{}", one.out);
+}
+
+#[test]
+fn a_terminal_of_another_alphabet_and_width_is_respected() {
+    let desk = Desk::new();
+    let mut command = desk.command(&format!("plan {CONTOSO} --simulate"));
+    let plan = ran(command.env("LC_ALL", "C").env("COLUMNS", "70").output().expect("the binary runs"));
+    assert!(plan.out.is_ascii() && plan.out.contains("about 1-3 min"), "{}", plan.out);
+    let tag = plan.out.lines().find(|line| line.contains("BGO-STD")).expect("a tag");
+    assert_eq!(tag.find(":7"), Some(60), "places stand at the right edge: {tag}");
+    let colored = |name: &str, value: &str, more: &str| {
+        let mut command = desk.command(&format!("plan {CONTOSO} --simulate {more}"));
+        ran(command.env(name, value).output().expect("the binary runs")).out.contains('\u{1b}')
+    };
+    assert!(!colored("LC_ALL", "C", "") && colored("CLICOLOR_FORCE", "1", ""));
+    assert!(!colored("NO_COLOR", "1", "") && colored("NO_COLOR", "1", "--color always"));
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let desk = Desk::new();
+    let mut child = desk.command("schema").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0));
+}
+
+#[test]
+fn the_log_tells_of_requests_and_never_of_hashes_or_tokens() {
+    let desk = Desk::new();
+    let apply = desk.run(&format!("apply {CONTOSO} --simulate --auto-approve -vvv"));
+    assert!(apply.code == 0 && apply.err.contains("DEBUG") && apply.err.contains("import"), "{}", apply.err);
+    let hash = std::fs::read_to_string(root().join(CONTOSO).join("hashes/TEST-BGO-001.txt")).expect("a hash");
+    let windows: Vec<&str> = (0..hash.trim().len() - 24).map(|at| &hash[at..at + 24]).collect();
+    assert!(!windows.iter().any(|window| apply.err.contains(window) || apply.out.contains(window)));
+    assert!(!apply.err.contains(apgit::sim::CLIENT_SECRET) && !apply.err.contains("Bearer"));
+}
+
 /// `apgit simulate` on a free port, ended with the test.
 struct Served {
     child: Child,
@@ -258,14 +367,25 @@ impl Served {
 
     /// The example, pointed at this tenant.
     fn contoso(&self) -> TempDir {
-        let folder = tempfile::tempdir().expect("a folder");
-        let copied = Command::new("cp").arg("-r").arg(root().join(CONTOSO)).arg(folder.path()).status();
-        assert!(copied.is_ok_and(|status| status.success()));
-        let file = folder.path().join("contoso/tenant.yaml");
-        let tenant = std::fs::read_to_string(&file).expect("the tenant");
+        let folder = copy_of_contoso();
         let endpoints = format!("  endpoints: {{login: \"{0}\", graph: \"{0}\"}}\n  auth:\n", self.url);
-        std::fs::write(&file, tenant.replace("  auth:\n", &endpoints)).expect("the tenant");
+        edit(&folder, "tenant.yaml", "  auth:\n", &endpoints);
         folder
+    }
+}
+
+#[cfg(unix)]
+fn terminate(child: &Child) {
+    let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+    assert!(killed.is_ok_and(|status| status.success()));
+}
+
+#[cfg(unix)]
+impl Served {
+    /// Stops it as a person would, so that it saves.
+    fn stop(mut self) {
+        terminate(&self.child);
+        assert_eq!(self.child.wait().expect("it ends").code(), Some(0));
     }
 }
 
@@ -295,7 +415,8 @@ fn a_simulated_tenant_behind_http_lends_its_clock() {
 #[test]
 fn a_stopped_apply_says_so_and_goes_on_next_time() {
     let desk = Desk::new();
-    let served = Served::start(&desk, "--speed realtime --set import.delay=3s..3s");
+    let state = desk.state.path().join("served.json");
+    let served = Served::start(&desk, &format!("--speed realtime --state {}", state.display()));
     let folder = served.contoso();
     let words = format!("apply {} --auto-approve", folder.path().display());
     let mut command = desk.command(&words);
@@ -303,9 +424,16 @@ fn a_stopped_apply_says_so_and_goes_on_next_time() {
     let mut child = command.spawn().expect("the binary runs");
     let mut said = BufReader::new(child.stderr.take().expect("its stderr")).lines();
     assert!(said.any(|line| line.is_ok_and(|line| line.contains("imports sent"))), "it never sent anything");
-    let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
-    assert!(killed.is_ok_and(|status| status.success()));
-    std::thread::spawn(move || said.for_each(drop));
-    assert_eq!(child.wait().expect("it ends").code(), Some(8));
-    drop(served);
+    terminate(&child);
+    let rest: Vec<String> = said.map_while(Result::ok).collect();
+    assert_eq!(child.wait().expect("it ends").code(), Some(8), "{rest:?}");
+    // The same tenant goes on, now in a hurry.
+    let url = served.url.clone();
+    served.stop();
+    let served = Served::start(&desk, &format!("--speed instant --state {}", state.display()));
+    edit(&folder, "tenant.yaml", &url, &served.url);
+    let mut command = desk.command(&format!("{words} --json"));
+    let again = ran(command.env("AZURE_CLIENT_SECRET", apgit::sim::CLIENT_SECRET).output().expect("the binary runs"));
+    assert_eq!((again.code, &json(&again)["summary"]["done"]), (0, &9.into()), "{}", again.err);
+    assert!(again.err.contains("an import of this device is under way"), "{}", again.err);
 }

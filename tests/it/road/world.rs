@@ -1,12 +1,14 @@
 //! A repository in a folder, a simulated tenant, and a state folder: all that
-//! an apply touches.
+//! an apply touches. The tenant is in this process, or on a loopback port.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use apgit::apply::{Event, Stop};
-use apgit::clock;
+use apgit::clock::{self, SharedClock};
 use apgit::graph::login::{Auth, Login};
 use apgit::graph::{Endpoints, Graph, GraphWriter};
 use apgit::ledger::{FileJournal, Journal, JournalStore};
@@ -15,10 +17,11 @@ use apgit::model::Desired;
 use apgit::model::hash::generate::{Machine, Vendor};
 use apgit::plan::{Action, Approvals, Plan, Waiting};
 use apgit::round::{Prepared, Report, Round, RoundError};
-use apgit::sim::{self, InProcess, Settings, Tenant};
+use apgit::sim::{self, InProcess, Server, Settings, Shared, Speed, Tenant};
 use apgit::transport::SharedTransport;
 use secrecy::SecretString;
 use tempfile::TempDir;
+use tokio::sync::oneshot;
 
 pub const TENANT: &str = "11111111-2222-3333-4444-555555555555";
 
@@ -64,8 +67,15 @@ impl ParseSerial for String {
     }
 }
 
+/// Declarations and a state folder: what belongs to whoever applies.
+pub struct Repository {
+    folder: TempDir,
+    /// Where the tenant is, if it is on a port.
+    url: Option<String>,
+}
+
 pub struct World {
-    pub folder: TempDir,
+    pub repository: Repository,
     pub sim: InProcess,
     seed: u64,
 }
@@ -76,33 +86,32 @@ pub struct Ways {
     pub store: Box<dyn JournalStore>,
 }
 
-impl World {
-    /// Writes the repository and starts a tenant.
-    pub fn new(settings: Settings, seed: u64, fleet: &[Declared]) -> Self {
+impl Repository {
+    /// Declares the fleet in a folder of its own.
+    pub fn new(url: Option<&str>, fleet: &[Declared]) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the test");
-        let tenant = Tenant::new(settings, seed, sim::EPOCH);
-        let sim = InProcess::new(tenant, clock::Virtual::starting_at(sim::EPOCH));
-        let world = Self { folder, sim, seed };
-        world.declare(fleet);
-        world
+        let repository = Self { folder, url: url.map(str::to_owned) };
+        repository.declare(fleet);
+        repository
     }
 
     /// Writes the declarations: sets of 500 with their hashes in one CSV each.
     pub fn declare(&self, fleet: &[Declared]) {
-        let root = self.folder.path().join("fleet");
+        let root = self.root();
         std::fs::create_dir_all(root.join(".git")).expect("the repository's root");
-        std::fs::write(root.join("tenant.yaml"), tenant_manifest()).expect("the tenant's manifest");
+        let manifest = tenant_manifest(self.url.as_deref());
+        std::fs::write(root.join("tenant.yaml"), manifest).expect("the tenant's manifest");
         for (number, set) in fleet.chunks(500).enumerate() {
             let mut yaml = set_head(number);
             let mut csv = "Device Serial Number,Windows Product ID,Hardware Hash\r\n".to_owned();
             for device in set {
-                write!(yaml, "    - serialNumber: \"{}\"\n", device.serial()).unwrap();
+                writeln!(yaml, "    - serialNumber: \"{}\"", device.serial()).unwrap();
                 for field in &device.fields {
-                    write!(yaml, "      {field}\n").unwrap();
+                    writeln!(yaml, "      {field}").unwrap();
                 }
                 if device.has_hash {
-                    write!(yaml, "      hardwareHashRef: {{csv: set-{number}.csv}}\n").unwrap();
-                    write!(csv, "{},,{}\r\n", device.serial(), device.hash()).unwrap();
+                    writeln!(yaml, "      hardwareHashRef: {{csv: set-{number}.csv}}").unwrap();
+                    writeln!(csv, "{},,{}\r", device.serial(), device.hash()).unwrap();
                 }
             }
             std::fs::write(root.join(format!("set-{number}.yaml")), yaml).expect("a set");
@@ -110,12 +119,18 @@ impl World {
         }
     }
 
-    fn state(&self) -> PathBuf {
-        self.folder.path().join("state").join(TENANT)
+    /// The folder with the declarations.
+    pub fn root(&self) -> PathBuf {
+        self.folder.path().join("fleet")
     }
 
-    pub fn journal_file(&self) -> PathBuf {
-        self.state().join("journal.jsonl")
+    /// What `--state-dir` is for a run against a tenant on a port.
+    pub fn state_dir(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    fn state(&self) -> PathBuf {
+        self.state_dir().join(TENANT)
     }
 
     /// The journal is lost: the next run knows nothing of the last one.
@@ -123,41 +138,22 @@ impl World {
         let _ = std::fs::remove_dir_all(self.state());
     }
 
-    pub fn ways(&self) -> Ways {
-        let store = FileJournal::open(&self.state()).expect("nobody else applies");
-        Ways { transport: Arc::new(self.sim.clone()), store: Box::new(store) }
-    }
-
     pub fn desired(&self) -> (Desired, Hashes) {
-        let loaded = manifest::load(&[self.folder.path().join("fleet")]);
+        let loaded = manifest::load(&[self.root()]);
         assert!(!loaded.has_errors(), "{:?}", loaded.problems);
         let [fleet] = <[_; 1]>::try_from(loaded.fleets).expect("one tenant");
         let hashes = Hashes::new(fleet.root);
         (fleet.desired, hashes)
     }
 
-    fn graph(&self, transport: SharedTransport) -> Graph {
-        let endpoints = Endpoints::custom("http://127.0.0.1:8800", "http://127.0.0.1:8800", &[]).expect("loopback");
-        let auth = Auth::ClientSecret {
-            client_id: "aaaaaaaa-0000-4000-8000-000000000001".to_owned(),
-            secret: SecretString::from(sim::CLIENT_SECRET.to_owned()),
-        };
-        let clock = Arc::new(self.sim.clock());
-        let tenant = TENANT.parse().expect("a GUID");
-        let login = Login::new(auth, tenant, endpoints.clone(), transport.clone(), clock.clone());
-        Graph::new(transport, clock, endpoints, Arc::new(login), self.seed)
-    }
-
-    pub async fn plan(&self) -> Prepared {
+    pub async fn plan(&self, graph: &Graph, clock: SharedClock) -> Prepared {
         let (desired, hashes) = self.desired();
         let store = Box::new(FileJournal::read_only(&self.state()));
-        let clock = self.sim.clock();
-        let journal = Journal::open(store, clock::Clock::now(&clock)).expect("a journal of ours");
-        let graph = self.graph(Arc::new(self.sim.clone()));
+        let journal = Journal::open(store, clock.now()).expect("a journal of ours");
         let round = Round {
             desired: &desired,
-            graph: &graph,
-            clock: &clock,
+            graph,
+            clock: clock.as_ref(),
             hashes: &hashes,
             approvals: &Approvals::default(),
             settle: false,
@@ -166,20 +162,20 @@ impl World {
         round.prepare(&journal).await.expect("the tenant can be read")
     }
 
-    pub async fn apply(&self) -> Report {
-        self.try_apply(self.ways(), &mut |_| {}).await.expect("the tenant can be read")
-    }
-
     /// An apply that may fail before it has a plan.
-    pub async fn try_apply(&self, ways: Ways, on_event: &mut dyn FnMut(Event)) -> Result<Report, RoundError> {
+    pub async fn try_apply(
+        &self,
+        graph: &Graph,
+        clock: SharedClock,
+        store: Box<dyn JournalStore>,
+        on_event: &mut dyn FnMut(Event),
+    ) -> Result<Report, RoundError> {
         let (desired, hashes) = self.desired();
-        let clock = self.sim.clock();
-        let mut journal = Journal::open(ways.store, clock::Clock::now(&clock))?;
-        let graph = self.graph(ways.transport);
+        let mut journal = Journal::open(store, clock.now())?;
         let round = Round {
             desired: &desired,
-            graph: &graph,
-            clock: &clock,
+            graph,
+            clock: clock.as_ref(),
             hashes: &hashes,
             approvals: &Approvals::default(),
             settle: true,
@@ -190,28 +186,145 @@ impl World {
         Ok(round.carry_out(prepared, &writer, &mut journal, on_event).await)
     }
 
-    /// What nobody may ever see, whatever happened: asserted by the tenant.
-    #[track_caller]
-    pub fn assert_nothing_twice(&self) {
-        self.sim.with(|tenant| {
-            for (hardware, times) in &tenant.counters().registered {
-                assert!(*times <= 1, "hardware {hardware} was registered {times} times");
-            }
-            assert_eq!(tenant.counters().deletes_accepted, 0, "nothing is ever deleted here");
-            let gap = tenant.counters().least_sync_gap();
-            assert!(gap.is_none_or(|gap| gap.as_secs() >= 600), "two syncs {gap:?} apart");
-        });
+    /// The journal's file store, locked.
+    pub fn store(&self) -> Box<dyn JournalStore> {
+        Box::new(FileJournal::open(&self.state()).expect("nobody else applies"))
+    }
+
+    /// The real binary, about to run with this state folder and nothing else
+    /// of this machine's environment.
+    pub fn apgit(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_apgit"));
+        command.args(words).arg("--state-dir").arg(self.state_dir());
+        command.current_dir(self.folder.path()).env_clear();
+        command.env("AZURE_CLIENT_SECRET", sim::CLIENT_SECRET).env("LC_ALL", "C.UTF-8");
+        command
     }
 }
 
-fn tenant_manifest() -> String {
+/// A simulated tenant on a loopback port, served by a thread of its own until
+/// this is dropped.
+pub struct Served {
+    pub url: String,
+    pub tenant: Shared,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Served {
+    pub fn start(settings: Settings, seed: u64) -> Self {
+        let (stop, stopped) = oneshot::channel();
+        let (ready, started) = std::sync::mpsc::channel();
+        let serve = async move {
+            let tenant = Tenant::new(settings, seed, sim::EPOCH);
+            let address = "127.0.0.1:0".parse().expect("an address");
+            let server = Server::bind(address, tenant, Speed::Instant).await.expect("a free port");
+            ready.send((server.url(), server.tenant())).expect("somebody waits for it");
+            server.run(async { drop(stopped.await) }).await.expect("no state to save");
+        };
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(serve);
+        });
+        let (url, tenant) = started.recv().expect("the tenant listens");
+        Self { url, tenant, stop: Some(stop), thread: Some(thread) }
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl World {
+    /// Writes the repository and starts a tenant.
+    pub fn new(settings: Settings, seed: u64, fleet: &[Declared]) -> Self {
+        let tenant = Tenant::new(settings, seed, sim::EPOCH);
+        let sim = InProcess::new(tenant, clock::Virtual::starting_at(sim::EPOCH));
+        Self { repository: Repository::new(None, fleet), sim, seed }
+    }
+
+    fn state(&self) -> PathBuf {
+        self.repository.state()
+    }
+
+    pub fn journal_file(&self) -> PathBuf {
+        self.state().join("journal.jsonl")
+    }
+
+    pub fn lose_journal(&self) {
+        self.repository.lose_journal();
+    }
+
+    pub fn ways(&self) -> Ways {
+        Ways { transport: Arc::new(self.sim.clone()), store: self.repository.store() }
+    }
+
+    fn graph(&self, transport: SharedTransport) -> Graph {
+        graph("http://127.0.0.1:8800", transport, Arc::new(self.sim.clock()), self.seed)
+    }
+
+    pub async fn plan(&self) -> Prepared {
+        let clock = Arc::new(self.sim.clock());
+        self.repository.plan(&self.graph(Arc::new(self.sim.clone())), clock).await
+    }
+
+    pub async fn apply(&self) -> Report {
+        self.try_apply(self.ways(), &mut |_| {}).await.expect("the tenant can be read")
+    }
+
+    /// An apply that may fail before it has a plan.
+    pub async fn try_apply(&self, ways: Ways, on_event: &mut dyn FnMut(Event)) -> Result<Report, RoundError> {
+        let graph = self.graph(ways.transport);
+        self.repository.try_apply(&graph, Arc::new(self.sim.clock()), ways.store, on_event).await
+    }
+
+    /// What nobody may ever see, whatever happened: asserted by the tenant.
+    #[track_caller]
+    pub fn assert_nothing_twice(&self) {
+        self.sim.with(|tenant| assert_nothing_twice(tenant));
+    }
+}
+
+/// The same, of any tenant.
+#[track_caller]
+pub fn assert_nothing_twice(tenant: &Tenant) {
+    for (hardware, times) in &tenant.counters().registered {
+        assert!(*times <= 1, "hardware {hardware} was registered {times} times");
+    }
+    assert_eq!(tenant.counters().deletes_accepted, 0, "nothing is ever deleted here");
+    let gap = tenant.counters().least_sync_gap();
+    assert!(gap.is_none_or(|gap| gap.as_secs() >= 600), "two syncs {gap:?} apart");
+}
+
+/// The real client of the tenant at `url`.
+pub fn graph(url: &str, transport: SharedTransport, clock: SharedClock, seed: u64) -> Graph {
+    let endpoints = Endpoints::custom(url, url, &[]).expect("loopback");
+    let auth = Auth::ClientSecret {
+        client_id: "aaaaaaaa-0000-4000-8000-000000000001".to_owned(),
+        secret: SecretString::from(sim::CLIENT_SECRET.to_owned()),
+    };
+    let tenant = TENANT.parse().expect("a GUID");
+    let login = Login::new(auth, tenant, endpoints.clone(), transport.clone(), clock.clone());
+    Graph::new(transport, clock, endpoints, Arc::new(login), seed)
+}
+
+fn tenant_manifest(url: Option<&str>) -> String {
+    let place = match url {
+        Some(url) => format!("endpoints: {{login: \"{url}\", graph: \"{url}\"}}"),
+        None => "cloud: Global".to_owned(),
+    };
     format!(
         "apiVersion: apgit.dev/v1alpha1\n\
          kind: AutopilotTenant\n\
          metadata: {{name: contoso}}\n\
          spec:\n\
          \x20 tenantId: {TENANT}\n\
-         \x20 cloud: Global\n\
+         \x20 {place}\n\
          \x20 auth: {{type: ClientSecret, clientId: aaaaaaaa-0000-4000-8000-000000000001}}\n\
          \x20 policy: Sync\n\
          \x20 ownerId: corp-devices\n\
