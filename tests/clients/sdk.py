@@ -44,7 +44,7 @@ def credential(simulator: Simulator, way: str) -> ClientSecretCredential:
 
 
 def client(simulator: Simulator, way: str = "microsoft", version: str = "v1.0", login: Any = None) -> Any:
-    """A `GraphServiceClient` of that version of the API."""
+    """A `GraphServiceClient` of that version of the API; `login` is a credential of azure-identity."""
     package = VERSIONS[version]
     login = login or credential(simulator, way)
     if way == "microsoft":
@@ -57,3 +57,17 @@ def client(simulator: Simulator, way: str = "microsoft", version: str = "v1.0", 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Runs one test's work; what it awaits ends in time."""
     return asyncio.run(asyncio.wait_for(work, CALL_TAKES_AT_MOST_S))
+
+
+def unpublished(model: Any, at: str = "") -> list[str]:
+    """Names of properties that came, here or further in, but are not in the SDK's type: not in what Microsoft publishes."""
+    found = []
+    for name, _ in model.backing_store.enumerate_():
+        value = getattr(model, name)
+        if name == "additional_data":
+            found += [f"{at}{extra}" for extra in value or {} if not extra.startswith("@odata.")]
+        else:
+            several = value if isinstance(value, list) else [value]
+            inner = (one for one in several if hasattr(one, "backing_store"))
+            found += [deeper for one in inner for deeper in unpublished(one, f"{at}{name}.")]
+    return found

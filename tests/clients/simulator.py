@@ -74,15 +74,23 @@ class Simulator:
 
 @contextlib.contextmanager
 def running(
-    folder: Path, *, devices: int = 0, profile: str = "busy", speed: float = SPEED, settings: tuple[str, ...] = ()
+    folder: Path,
+    *,
+    devices: int = 0,
+    profile: str = "busy",
+    speed: float = SPEED,
+    settings: tuple[str, ...] = (),
+    tenants: tuple[str, ...] = (),
 ) -> Iterator[Simulator]:
-    """Starts a tenant on a free loopback port; stops it and reads its exit code at the end."""
+    """Starts a tenant, or several by their domains, on a free loopback port; stops it and reads its exit code at the end."""
     folder.mkdir(parents=True, exist_ok=True)
     ca, log = folder / "ca.pem", folder / "simulate.log"
     arguments = ["simulate", "--listen", "127.0.0.1:0", "--devices", str(devices), "--profile", profile]
     arguments += ["--speed", str(speed), "--tls", str(ca), "--proxy"]
     for setting in (TOKEN_LIFE, *settings):
         arguments += ["--set", setting]
+    for tenant in tenants:
+        arguments += ["--domain", tenant]
     clean = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     with log.open("w") as errors:
         process = subprocess.Popen(

@@ -101,7 +101,7 @@ def test_microsofts_login_does_not_know_the_simulators_own_address(simulate, mon
     tenant = simulate()
     sdk.lead(tenant, "microsoft", monkeypatch)
     login = azure.identity.ClientSecretCredential(TENANT, CLIENT_ID, CLIENT_SECRET, authority="https://login.example")
-    with pytest.raises(ValueError, match="not well-known"):
+    with pytest.raises(ClientAuthenticationError, match="not well-known"):
         login.get_token(GRAPH)
 
 

@@ -66,9 +66,8 @@ def test_a_page_says_how_many_and_where_the_next_one_is(simulate, monkeypatch):
     sdk.lead(tenant, "microsoft", monkeypatch)
     page = sdk.run(sdk.client(tenant).device_management.windows_autopilot_device_identities.get())
     assert (page.odata_count, len(page.value)) == (25, 25)
-    # The SDK itself asks with two slashes in a row.
-    next_link = page.odata_next_link.replace("v1.0//", "v1.0/")
-    assert next_link.startswith(
+    # The SDK itself asks with two slashes in a row; the service does not.
+    assert page.odata_next_link.startswith(
         "https://graph.microsoft.com/v1.0/deviceManagement/windowsAutopilotDeviceIdentities?$skiptoken="
     )
     assert page.additional_data["@odata.context"] == (

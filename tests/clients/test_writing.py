@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import pytest
+from azure.identity import ClientSecretCredential
 from msgraph.generated.device_management.imported_windows_autopilot_device_identities.import_.import_post_request_body import (
     ImportPostRequestBody,
 )
@@ -27,7 +28,7 @@ from msgraph.generated.models.imported_windows_autopilot_device_identity_import_
 from msgraph.generated.models.o_data_errors.o_data_error import ODataError
 
 import sdk
-from simulator import hardware_hash
+from simulator import CLIENT_ID, CLIENT_SECRET, hardware_hash
 
 T = TypeVar("T")
 
@@ -164,6 +165,27 @@ def test_a_device_that_is_already_here_is_error_806(simulate, monkeypatch):
     assert second.state.device_import_status is Status.Error
     assert (second.state.device_error_code, second.state.device_error_name) == (806, "ZtdDeviceAlreadyAssigned")
     assert len(tenant.registrations()) == 1
+
+
+def test_a_device_of_another_tenant_is_error_808(simulate, monkeypatch):
+    domains = ("contoso.com", "fabrikam.com")
+    both = simulate(tenants=domains)
+    sdk.lead(both, "microsoft", monkeypatch)
+
+    async def work():
+        seen = []
+        for domain in domains:
+            login = ClientSecretCredential(domain, CLIENT_ID, CLIENT_SECRET)
+            management = sdk.client(both, login=login).device_management
+            posted = await management.imported_windows_autopilot_device_identities.post(row("TEST-BGO-001"))
+            record = management.imported_windows_autopilot_device_identities.by_imported_windows_autopilot_device_identity_id(posted.id)
+            seen.append(await until(record.get, lambda one: one.state.device_import_status not in RUNNING))
+        return seen
+
+    first, second = sdk.run(work())
+    assert first.state.device_import_status is Status.Complete
+    assert second.state.device_import_status is Status.Error
+    assert (second.state.device_error_code, second.state.device_error_name) == (808, "ZtdDeviceAssignedToOtherTenant")
 
 
 def test_a_device_cannot_be_deleted_twice(simulate, monkeypatch):
