@@ -44,8 +44,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub script: Option<PathBuf>,
     /// Domain of a tenant, with its id if it matters: contoso.com=GUID (repeatable: several tenants know each other's hardware)
-    #[arg(long = "tenant", value_name = "DOMAIN[=ID]")]
-    pub tenant: Vec<Named>,
+    #[arg(long = "domain", value_name = "DOMAIN[=ID]")]
+    pub domain: Vec<Named>,
     /// Speak TLS too, and write the certificate of the authority that clients must trust
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "simulated-ca.pem")]
     pub tls: Option<PathBuf>,
@@ -139,7 +139,7 @@ fn new_tenants(settings: &Settings, args: &Args) -> Tenants {
             None => tenant,
         }
     };
-    let mut all = (0..).zip(&args.tenant).map(named);
+    let mut all = (0..).zip(&args.domain).map(named);
     let mut first = all.next().unwrap_or_else(|| Tenant::new(settings.clone(), args.seed, sim::EPOCH));
     first.add_devices(args.devices);
     all.fold(Tenants::from(first), Tenants::and)
@@ -159,15 +159,16 @@ fn greeting(server: &Server, args: &Args) -> String {
     let url = server.secure_url().unwrap_or_else(|| server.url());
     let proxy = if args.proxy { format!(" | proxy {} |", server.url()) } else { " |".to_owned() };
     let trust = authority_file(args).map(|path| format!(" trust `{}` |", path.display())).unwrap_or_default();
-    let whom = match args.tenant.as_slice() {
+    let whom = match args.domain.as_slice() {
         [] => "any tenant".to_owned(),
         named => format!("tenants {}", named.iter().map(|one| one.domain.as_str()).collect::<Vec<_>>().join(", ")),
     };
     format!(
         "simulated tenant at {url}{proxy}{trust} client secret {secret} (any client id, {whom}) | \
-         apgit: `endpoints: {{login: \"{url}\", graph: \"{url}\"}}` | \
+         apgit: `endpoints: {{login: \"{plain}\", graph: \"{plain}\"}}` | \
          curl: `curl -d grant_type=client_credentials -d client_id=me -d client_secret={secret} \
-         -d scope={url}/.default {url}/contoso.com/oauth2/v2.0/token`",
+         -d scope={plain}/.default {plain}/contoso.com/oauth2/v2.0/token`",
+        plain = server.url(),
         secret = sim::CLIENT_SECRET
     )
 }
@@ -203,7 +204,7 @@ mod tests {
             switch: Vec::new(),
             settings: None,
             script: None,
-            tenant: Vec::new(),
+            domain: Vec::new(),
             tls: None,
             proxy: false,
         }
@@ -264,8 +265,8 @@ mod tests {
     #[tokio::test]
     async fn several_tenants_have_names_and_ids() {
         let id = "0c9be9b6-1b2f-4c0f-9d4a-000000000001";
-        let tenant = vec!["Contoso.com".parse().unwrap(), format!("fabrikam.com={id}").parse().unwrap()];
-        let server = bind(&Args { tenant, ..args() }).await.unwrap();
+        let domain = vec!["Contoso.com".parse().unwrap(), format!("fabrikam.com={id}").parse().unwrap()];
+        let server = bind(&Args { domain, ..args() }).await.unwrap();
         server.tenant().with_all(|tenants| {
             assert_eq!(tenants.named("fabrikam.com").unwrap().id().to_string(), id);
             assert_eq!(tenants.named("contoso.com").unwrap().registrations().len(), 3);
