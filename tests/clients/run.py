@@ -23,12 +23,17 @@ PIP = "install --quiet --no-input --disable-pip-version-check --no-compile --no-
 
 def main() -> int:
     if sys.version_info < (3, 11):
-        print("error: the clients need Python 3.11 or later\nhint: make test-clients PYTHON=python3.12", file=sys.stderr)
+        print(
+            "error: the clients need Python 3.11 or later\nhint: make test-clients PYTHON=python3.12", file=sys.stderr
+        )
         return 1
     python, packages = install()
     environment = dict(os.environ)
-    environment["PYTHONPATH"] = os.pathsep.join(str(folder) for folder in (packages, HERE) if folder)
-    environment.setdefault("APGIT", str(ROOT / "target" / "debug" / "apgit"))
+    environment["PYTHONPATH"] = str(packages or "")
+    apgit = environment.setdefault("APGIT", str(ROOT / "target" / "debug" / "apgit"))
+    if not Path(apgit).exists():
+        print(f"error: there is no `{apgit}`\nhint: cargo build --bin apgit, or set APGIT", file=sys.stderr)
+        return 1
     # Compiled files stay out of the source folder, but are kept: they halve
     # the time that the SDKs take to import.
     environment["PYTHONPYCACHEPREFIX"] = str(FOLDER / "pycache")

@@ -60,7 +60,9 @@ class Simulator:
 
     def statuses(self, method: str, route: str) -> list[int]:
         """The status of every answer so far on routes that end in this text."""
-        return [one["status"] for one in self.control("log") if one["method"] == method and one["route"].endswith(route)]
+        return [
+            one["status"] for one in self.control("log") if one["method"] == method and one["route"].endswith(route)
+        ]
 
     def environment(self) -> dict[str, str]:
         """What leads a program that knows only Microsoft's addresses here."""

@@ -31,7 +31,9 @@ def test_the_sdk_waits_as_long_as_a_refusal_says_and_asks_again(simulate, monkey
         return [len((await devices.get()).value) for _ in range(2)]
 
     assert sdk.run(work()) == [2, 2]
-    first, *refused, last = [one for one in tenant.control("log") if one["route"].endswith("windowsAutopilotDeviceIdentities")]
+    first, *refused, last = [
+        one for one in tenant.control("log") if one["route"].endswith("windowsAutopilotDeviceIdentities")
+    ]
     assert (first["status"], last["status"]) == (200, 200)
     assert refused and {one["status"] for one in refused} == {429}
     # Each time, it waited for the two seconds that it was told.

@@ -47,9 +47,7 @@ def test_a_workload_identity_opens_the_tenant(simulate, monkeypatch, tmp_path: P
     sdk.lead(tenant, "microsoft", monkeypatch)
     token = tmp_path / "token"
     token.write_text(ASSERTION)
-    login = azure.identity.WorkloadIdentityCredential(
-        tenant_id=TENANT, client_id=CLIENT_ID, token_file_path=str(token)
-    )
+    login = azure.identity.WorkloadIdentityCredential(tenant_id=TENANT, client_id=CLIENT_ID, token_file_path=str(token))
     assert reads_a_device(tenant, login)
 
 

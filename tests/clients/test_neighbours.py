@@ -168,7 +168,9 @@ def test_corporate_identifiers_are_taken_found_and_removed(simulate, monkeypatch
     assert [one.status for one in taken.value] == [True, True]
     assert [one.status for one in again.value] == [False], "it is there already"
     assert [one.imported_device_identifier for one in found.value] == ["Contoso,Tower 5,TEST-2"]
-    assert [(one.imported_device_identifier, one.description) for one in left.value] == [("Contoso,Tower 5,TEST-1", "lab")]
+    assert [(one.imported_device_identifier, one.description) for one in left.value] == [
+        ("Contoso,Tower 5,TEST-1", "lab")
+    ]
     assert [sdk.unpublished(one) for one in (taken, found, left)] == [[], [], []]
 
 

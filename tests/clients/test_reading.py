@@ -78,9 +78,11 @@ def test_a_page_says_how_many_and_where_the_next_one_is(simulate, monkeypatch):
 def test_one_device_has_the_types_of_the_sdk(simulate, monkeypatch):
     tenant = simulate(devices=1)
     sdk.lead(tenant, "microsoft", monkeypatch)
-    (id, truth), = tenant.registrations().items()
+    ((id, truth),) = tenant.registrations().items()
     device = sdk.run(
-        sdk.client(tenant).device_management.windows_autopilot_device_identities.by_windows_autopilot_device_identity_id(id).get()
+        sdk.client(tenant)
+        .device_management.windows_autopilot_device_identities.by_windows_autopilot_device_identity_id(id)
+        .get()
     )
     assert (device.id, device.serial_number, device.model) == (id, truth["serial"], truth["model"])
     assert device.enrollment_state is EnrollmentState.NotContacted
@@ -116,7 +118,9 @@ def test_a_serial_is_found_by_the_one_filter_that_works(simulate, monkeypatch):
         filter=f"contains(serialNumber,'{serial}')"
     )
     page = sdk.run(
-        sdk.client(tenant).device_management.windows_autopilot_device_identities.get(RequestConfiguration(query_parameters=ask))
+        sdk.client(tenant).device_management.windows_autopilot_device_identities.get(
+            RequestConfiguration(query_parameters=ask)
+        )
     )
     assert [one.serial_number for one in page.value] == [serial]
 
@@ -186,7 +190,9 @@ def test_each_part_of_an_sdk_batch_has_its_own_answer(simulate, monkeypatch):
         graph = sdk.client(tenant)
         content, wanted = BatchRequestContent(), {}
         for id in (*tenant.registrations(), MISSING):
-            device = graph.device_management.windows_autopilot_device_identities.by_windows_autopilot_device_identity_id(id)
+            device = (
+                graph.device_management.windows_autopilot_device_identities.by_windows_autopilot_device_identity_id(id)
+            )
             content.add_request_information(device.to_get_request_information())
             wanted[list(content.requests)[-1]] = 404 if id == MISSING else 200
         return wanted, await graph.batch.post(content)

@@ -1,5 +1,8 @@
-"""Nothing that these tests start leaves this machine."""
+"""Nothing that these tests start leaves this machine, and the strangers' code is as they published it."""
 
+import base64
+import hashlib
+import importlib.metadata
 import os
 import socket
 import subprocess
@@ -63,3 +66,12 @@ def test_a_client_that_does_not_trust_the_simulator_is_not_served(simulate, monk
     monkeypatch.setenv("HTTPS_PROXY", tenant.proxy)
     with pytest.raises(requests.exceptions.SSLError):
         requests.get("https://graph.microsoft.com/v1.0/organization", timeout=10)
+
+
+@pytest.mark.parametrize("package", ["IntuneCD", "azure-identity", "msal", "microsoft-kiota-http", "msgraph-core"])
+def test_the_code_of_the_strangers_is_untouched(package):
+    recorded = [one for one in importlib.metadata.files(package) if one.suffix == ".py" and one.hash]
+    assert recorded
+    for file in recorded:
+        digest = hashlib.new(file.hash.mode, file.locate().read_bytes()).digest()
+        assert base64.urlsafe_b64encode(digest).decode().rstrip("=") == file.hash.value, file

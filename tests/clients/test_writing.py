@@ -78,7 +78,9 @@ def test_a_single_import_is_polled_until_the_device_is_registered(simulate, monk
         imports = sdk.client(tenant, way, version).device_management.imported_windows_autopilot_device_identities
         posted = await imports.post(row("TEST-BGO-001"))
         record = imports.by_imported_windows_autopilot_device_identity_id(posted.id)
-        return posted, await until(record.get, lambda one: one.state.device_import_status.value not in {s.value for s in RUNNING})
+        return posted, await until(
+            record.get, lambda one: one.state.device_import_status.value not in {s.value for s in RUNNING}
+        )
 
     posted, ended = sdk.run(work())
     assert posted.state.device_import_status.value == Status.Unknown.value
@@ -178,7 +180,9 @@ def test_a_device_of_another_tenant_is_error_808(simulate, monkeypatch):
             login = ClientSecretCredential(domain, CLIENT_ID, CLIENT_SECRET)
             management = sdk.client(both, login=login).device_management
             posted = await management.imported_windows_autopilot_device_identities.post(row("TEST-BGO-001"))
-            record = management.imported_windows_autopilot_device_identities.by_imported_windows_autopilot_device_identity_id(posted.id)
+            record = management.imported_windows_autopilot_device_identities.by_imported_windows_autopilot_device_identity_id(
+                posted.id
+            )
             seen.append(await until(record.get, lambda one: one.state.device_import_status not in RUNNING))
         return seen
 
