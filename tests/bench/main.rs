@@ -10,6 +10,7 @@
 
 mod fleets;
 mod listing;
+mod simulator;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     match std::env::var("APGIT_BENCH_CASE") {
+        Ok(case) if case == simulator::CASE => println!("{}", simulator::pages()),
         Ok(case) => {
             let case = &CASES[case.parse::<usize>().expect("the number of a case")];
             println!("{}", plan_unchanged(case));
@@ -89,6 +91,10 @@ fn run_all() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         println!("{}", String::from_utf8_lossy(&output.stdout));
     }
+    let output = Command::new(&myself).env("APGIT_BENCH_CASE", simulator::CASE).output();
+    let output = output.expect("this program runs again");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    println!("{}", String::from_utf8_lossy(&output.stdout));
     command_line();
     binary_size();
 }
