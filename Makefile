@@ -1,18 +1,22 @@
-# A fresh machine needs git, make, gcc and cargo (https://rustup.rs). Nothing
-# else is installed from here; the first build fetches the crates.
+# A fresh machine needs git, make, gcc and cargo (https://rustup.rs); the first
+# build fetches the crates. `make test` needs Python 3.11 besides and fetches
+# the clients that others wrote, from PyPI into target/. Nothing else is
+# installed from here, and nothing needs root.
 
 CARGO ?= cargo
+PYTHON ?= python3
 DEMO  := target/demo
 APGIT := $(CARGO) run --quiet --locked --bin apgit --
 
-.PHONY: help demo test fmt lint unit build generate bench clean-demo
+.PHONY: help demo test fmt lint unit test-clients build generate bench clean-demo
 
 help:
 	@echo "make demo      apply examples/contoso to a simulated tenant, then plan again"
-	@echo "make test      everything that must pass: fmt, lint, unit"
+	@echo "make test      everything that must pass: fmt, lint, unit, test-clients"
 	@echo "make fmt       formatting only"
 	@echo "make lint      clippy, warnings denied"
-	@echo "make unit      all tests"
+	@echo "make unit      all tests in Rust"
+	@echo "make test-clients  clients that others wrote, against apgit simulate (PYTHON=python3.12)"
 	@echo "make build     the release binary, target/release/apgit"
 	@echo "make generate  crds/, schema/ and golden files, from the code"
 	@echo "make bench     how long and how much (release build)"
@@ -25,7 +29,7 @@ demo: clean-demo
 clean-demo:
 	@rm -rf $(DEMO)
 
-test: fmt lint unit
+test: fmt lint unit test-clients
 
 fmt:
 	$(CARGO) fmt --check
@@ -35,6 +39,11 @@ lint:
 
 unit:
 	$(CARGO) test --locked --quiet
+
+# Microsoft's Python SDK and IntuneCD, unchanged, against the real binary.
+test-clients:
+	$(CARGO) build --locked --quiet --bin apgit
+	$(PYTHON) tests/clients/run.py
 
 build:
 	$(CARGO) build --release --locked

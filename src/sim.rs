@@ -7,14 +7,18 @@
 //!
 //! [`Tenant`] is the machine: one request in, one reply out, no tasks, no
 //! network. [`InProcess`] makes it a `Transport`; [`Server`] puts it on a
-//! loopback port. [`Settings`] holds every number and the profiles.
+//! loopback port, over TLS and as a proxy where asked to. [`Tenants`] are
+//! several on one clock. [`Settings`] holds every number and the profiles.
 
 mod agenda;
 mod answer;
 mod batch;
 mod call;
+mod certificates;
 mod control;
+mod corporate;
 mod counters;
+mod devices;
 mod directory;
 mod errors;
 mod faults;
@@ -22,6 +26,8 @@ mod hash;
 mod imports;
 mod in_process;
 mod login;
+mod metadata;
+mod profiles;
 mod query;
 mod random;
 mod reading;
@@ -29,24 +35,31 @@ mod registrations;
 mod routes;
 mod scenario;
 mod server;
+mod script;
 pub mod settings;
+mod switches;
 mod sync;
 mod tenant;
+mod tenants;
 mod throttle;
 mod waiting_room;
 mod wire;
 mod writing;
 
 pub use answer::Reply;
+pub use certificates::{CertificateError, Certificates, MICROSOFT_HOSTS};
 pub use counters::{Counters, LogEntry};
 pub use faults::Mishap;
 pub use in_process::InProcess;
 pub use login::CLIENT_SECRET;
 pub use registrations::Origin;
 pub use scenario::{ImportRecordView, RegistrationView, ScenarioError};
+pub use script::{Script, ScriptError};
 pub use server::{Server, ServerError, Shared};
 pub use settings::{Delay, Fault, Settings};
+pub use switches::Switch;
 pub use tenant::{StateError, Tenant};
+pub use tenants::Tenants;
 pub use waiting_room::Speed;
 
 /// Where the virtual time of a new tenant begins unless told otherwise:

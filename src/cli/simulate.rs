@@ -3,11 +3,12 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use anyhow::Context as _;
 
-use crate::sim::{self, Server, Settings, Speed, Tenant};
+use crate::sim::{self, Certificates, Script, Server, Settings, Speed, Switch, Tenant, Tenants};
 
 /// Serve a simulated Autopilot tenant on a loopback port
 #[derive(Debug, Clone, clap::Args)]
@@ -33,6 +34,43 @@ pub struct Args {
     /// Change one setting, for example import.delay=45s..100s (repeatable)
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub set: Vec<String>,
+    /// Turn a switch on top of the profile, for example no-filter (repeatable, or with commas)
+    #[arg(long = "switch", value_name = "NAME", value_delimiter = ',')]
+    pub switch: Vec<Switch>,
+    /// YAML file of settings; --switch and --set come after it
+    #[arg(long, value_name = "FILE")]
+    pub settings: Option<PathBuf>,
+    /// YAML file of what others do to the (first) tenant, and when
+    #[arg(long, value_name = "FILE")]
+    pub script: Option<PathBuf>,
+    /// Domain of a tenant, with its id if it matters: contoso.com=GUID (repeatable: several tenants know each other's hardware)
+    #[arg(long = "domain", value_name = "DOMAIN[=ID]")]
+    pub domain: Vec<Named>,
+    /// Speak TLS too, and write the certificate of the authority that clients must trust
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "simulated-ca.pem")]
+    pub tls: Option<PathBuf>,
+    /// Answer CONNECT for Microsoft's login and Graph hosts, and refuse all others; implies --tls
+    #[arg(long)]
+    pub proxy: bool,
+}
+
+/// What a tenant goes by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    pub domain: String,
+    pub id: Option<uuid::Uuid>,
+}
+
+impl FromStr for Named {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (domain, id) = match text.split_once('=') {
+            Some((domain, id)) => (domain, Some(id.parse().map_err(|_| format!("`{id}` is not the id of a tenant"))?)),
+            None => (text, None),
+        };
+        Ok(Self { domain: domain.to_lowercase(), id })
+    }
 }
 
 /// Serves until Ctrl-C or SIGTERM, then saves. The exit code is 0.
@@ -43,39 +81,94 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
     let server = bind(args).await?;
     // Whoever starts us waits for this line; it must not sit in a buffer.
     let mut stdout = anstream::stdout().lock();
-    writeln!(stdout, "{}", greeting(&server.url())).and_then(|()| stdout.flush()).context("cannot write to stdout")?;
+    writeln!(stdout, "{}", greeting(&server, args)).and_then(|()| stdout.flush()).context("cannot write to stdout")?;
     drop(stdout);
     server.run(asked_to_stop()).await?;
     Ok(0)
 }
 
 async fn bind(args: &Args) -> anyhow::Result<Server> {
+    let settings = settings(args)?;
+    let script =
+        args.script.as_deref().map(|path| Script::read(&read(path)?).map_err(anyhow::Error::from)).transpose()?;
+    let new = || {
+        let mut tenants = new_tenants(&settings, args);
+        // A tenant that goes on has its script in its state.
+        if let Some(script) = &script {
+            tenants.first().play(script);
+        }
+        tenants
+    };
+    let tenants = match &args.state {
+        Some(path) => Tenants::open(path, &settings, new)?,
+        None => new(),
+    };
+    let mut server = Server::bind(args.listen, tenants, args.speed).await?;
+    if let Some(path) = &args.state {
+        server = server.saving_to(path);
+    }
+    if let Some(path) = authority_file(args) {
+        let certificates = Certificates::generate()?;
+        std::fs::write(path, certificates.authority_pem())
+            .with_context(|| format!("cannot write the authority's certificate to `{}`", path.display()))?;
+        server = server.with_tls(certificates);
+    }
+    Ok(if args.proxy { server.as_proxy() } else { server })
+}
+
+fn settings(args: &Args) -> anyhow::Result<Settings> {
     let mut settings = Settings::named(&args.profile)?;
+    if let Some(path) = &args.settings {
+        settings.read_yaml(&read(path)?).with_context(|| format!("in `{}`", path.display()))?;
+    }
+    settings = args.switch.iter().fold(settings, |settings, switch| settings.switched(*switch));
     for assignment in &args.set {
         settings.set(assignment)?;
     }
-    let tenant = match &args.state {
-        Some(path) if path.exists() => Tenant::open(path, settings, args.seed, sim::EPOCH)?,
-        _ => {
-            let mut tenant = Tenant::new(settings, args.seed, sim::EPOCH);
-            tenant.add_devices(args.devices);
-            tenant
+    Ok(settings)
+}
+
+fn new_tenants(settings: &Settings, args: &Args) -> Tenants {
+    let named = |(number, named): (u64, &Named)| {
+        let mut settings = settings.clone();
+        settings.directory.domains = vec![named.domain.clone()];
+        settings.directory.display_name = format!("{} (simulated)", named.domain);
+        let tenant = Tenant::new(settings, args.seed.wrapping_add(number), sim::EPOCH);
+        match named.id {
+            Some(id) => tenant.with_id(id),
+            None => tenant,
         }
     };
-    let server = Server::bind(args.listen, tenant, args.speed).await?;
-    Ok(match &args.state {
-        Some(path) => server.saving_to(path),
-        None => server,
-    })
+    let mut all = (0..).zip(&args.domain).map(named);
+    let mut first = all.next().unwrap_or_else(|| Tenant::new(settings.clone(), args.seed, sim::EPOCH));
+    first.add_devices(args.devices);
+    all.fold(Tenants::from(first), Tenants::and)
+}
+
+fn read(path: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))
+}
+
+fn authority_file(args: &Args) -> Option<&Path> {
+    let default = args.proxy.then_some(Path::new("simulated-ca.pem"));
+    args.tls.as_deref().or(default)
 }
 
 /// The one line on stdout: where, with which secret, and how to begin.
-fn greeting(url: &str) -> String {
+fn greeting(server: &Server, args: &Args) -> String {
+    let url = server.secure_url().unwrap_or_else(|| server.url());
+    let proxy = if args.proxy { format!(" | proxy {} |", server.url()) } else { " |".to_owned() };
+    let trust = authority_file(args).map(|path| format!(" trust `{}` |", path.display())).unwrap_or_default();
+    let whom = match args.domain.as_slice() {
+        [] => "any tenant".to_owned(),
+        named => format!("tenants {}", named.iter().map(|one| one.domain.as_str()).collect::<Vec<_>>().join(", ")),
+    };
     format!(
-        "simulated tenant at {url} | client secret {secret} (any client id, any tenant) | \
-         apgit: `endpoints: {{login: \"{url}\", graph: \"{url}\"}}` | \
+        "simulated tenant at {url}{proxy}{trust} client secret {secret} (any client id, {whom}) | \
+         apgit: `endpoints: {{login: \"{plain}\", graph: \"{plain}\"}}` | \
          curl: `curl -d grant_type=client_credentials -d client_id=me -d client_secret={secret} \
-         -d scope={url}/.default {url}/contoso.com/oauth2/v2.0/token`",
+         -d scope={plain}/.default {plain}/contoso.com/oauth2/v2.0/token`",
+        plain = server.url(),
         secret = sim::CLIENT_SECRET
     )
 }
@@ -108,6 +201,12 @@ mod tests {
             speed: Speed::Instant,
             state: None,
             set: Vec::new(),
+            switch: Vec::new(),
+            settings: None,
+            script: None,
+            domain: Vec::new(),
+            tls: None,
+            proxy: false,
         }
     }
 
@@ -115,7 +214,7 @@ mod tests {
     async fn a_new_tenant_begins_with_the_devices_that_were_asked_for() {
         let server = bind(&args()).await.unwrap();
         assert_eq!(server.tenant().with(|tenant| tenant.registrations().len()), 3);
-        assert!(greeting(&server.url()).starts_with(&format!("simulated tenant at http://{}", server.address())));
+        assert!(greeting(&server, &args()).starts_with(&format!("simulated tenant at http://{}", server.address())));
     }
 
     #[tokio::test]
@@ -131,6 +230,48 @@ mod tests {
         assert!(refused.err().expect("no such setting").to_string().contains("`dely` is not known"));
         let refused = bind(&Args { profile: "wild".to_owned(), ..args() }).await;
         assert!(refused.err().expect("no such profile").to_string().contains("no profile `wild`"));
+    }
+
+    #[tokio::test]
+    async fn a_proxy_says_where_it_is_and_what_to_trust() {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = folder.path().join("ca.pem");
+        let args = Args { tls: Some(authority.clone()), proxy: true, ..args() };
+        let server = bind(&args).await.unwrap();
+        let line = greeting(&server, &args);
+        let address = server.address();
+        assert!(
+            line.starts_with(&format!("simulated tenant at https://{address} | proxy http://{address} | trust `")),
+            "{line}"
+        );
+        assert!(std::fs::read_to_string(authority).unwrap().starts_with("-----BEGIN CERTIFICATE-----"));
+    }
+
+    #[tokio::test]
+    async fn settings_come_from_profile_file_switches_and_words_in_this_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("settings.yaml");
+        std::fs::write(&file, "import.delay: 1m\nlist: {page_size: 7}").unwrap();
+        let set = vec!["list.page_size=9".to_owned()];
+        let switch = vec!["no-filter".parse().unwrap()];
+        let server = bind(&Args { settings: Some(file), set, switch, ..args() }).await.unwrap();
+        server.tenant().with(|tenant| {
+            let list = &tenant.settings().list;
+            assert_eq!((list.page_size, list.contains), (9, false));
+            assert_eq!(tenant.settings().import.delay.to_string(), "1m");
+        });
+    }
+
+    #[tokio::test]
+    async fn several_tenants_have_names_and_ids() {
+        let id = "0c9be9b6-1b2f-4c0f-9d4a-000000000001";
+        let domain = vec!["Contoso.com".parse().unwrap(), format!("fabrikam.com={id}").parse().unwrap()];
+        let server = bind(&Args { domain, ..args() }).await.unwrap();
+        server.tenant().with_all(|tenants| {
+            assert_eq!(tenants.named("fabrikam.com").unwrap().id().to_string(), id);
+            assert_eq!(tenants.named("contoso.com").unwrap().registrations().len(), 3);
+        });
+        assert!("contoso.com=7".parse::<Named>().is_err());
     }
 
     #[tokio::test]

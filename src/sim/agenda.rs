@@ -16,18 +16,57 @@ use super::registrations::Values;
 /// Something that happens by itself once its time has come.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Event {
-    ImportPending { record: Uuid },
-    ImportPartial { record: Uuid },
-    ImportEnds { record: Uuid },
-    Readable { id: Uuid },
-    Listed { id: Uuid },
-    ShowById { id: Uuid, values: Box<Values> },
-    ShowInList { id: Uuid, values: Box<Values> },
-    Gone { id: Uuid },
-    ProfilePending { id: Uuid },
-    ProfileAssigned { id: Uuid },
-    VendorArrives { id: Uuid },
-    SyncEnds { fails: bool },
+    ImportPending {
+        record: Uuid,
+    },
+    ImportPartial {
+        record: Uuid,
+    },
+    ImportEnds {
+        record: Uuid,
+    },
+    Readable {
+        id: Uuid,
+    },
+    Listed {
+        id: Uuid,
+    },
+    ShowById {
+        id: Uuid,
+        values: Box<Values>,
+    },
+    ShowInList {
+        id: Uuid,
+        values: Box<Values>,
+    },
+    Gone {
+        id: Uuid,
+    },
+    ProfilePending {
+        id: Uuid,
+    },
+    ProfileAssigned {
+        id: Uuid,
+    },
+    VendorArrives {
+        id: Uuid,
+    },
+    SyncEnds {
+        fails: bool,
+    },
+    /// Somebody does something, as a script says.
+    Deed {
+        name: String,
+        body: Box<serde_json::Value>,
+    },
+    /// The Entra device object of a registration appears.
+    ObjectAppears {
+        id: Uuid,
+    },
+    /// The object shows the tag that the registration has by then.
+    ObjectTagged {
+        id: Uuid,
+    },
 }
 
 /// Events in order of time; those of one time in order of entry.

@@ -39,6 +39,10 @@ impl Answer {
         Self { status, content_type: JSON, body, retry_after_s: None }
     }
 
+    pub(super) fn text(content_type: &'static str, body: String) -> Self {
+        Self { status: 200, content_type, body: body.into_bytes(), retry_after_s: None }
+    }
+
     pub(super) fn refused(call: &Call<'_>, problem: &Problem) -> Self {
         let (content_type, body) = match problem.body(call) {
             Body::Json(value) => ("application/json", value.to_string()),

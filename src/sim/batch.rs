@@ -20,7 +20,7 @@ impl Tenant {
     pub(super) fn batch(&mut self, call: &Call<'_>) -> Result<Answer, Problem> {
         let bad = |message: String| Problem::plain(400, "BadRequest", message);
         let body = call.json()?;
-        let parts = body["requests"].as_array().cloned().unwrap_or_default();
+        let mut parts = body["requests"].as_array().cloned().unwrap_or_default();
         if parts.is_empty() {
             return Err(bad("Invalid batch payload format.".to_owned()));
         }
@@ -31,6 +31,12 @@ impl Tenant {
             )));
         }
         let mut ids = BTreeSet::new();
+        // Numbers pass for ids, as some clients write them.
+        for part in &mut parts {
+            if let Some(number) = part["id"].as_u64() {
+                part["id"] = number.to_string().into();
+            }
+        }
         for part in &parts {
             let id = part["id"].as_str().unwrap_or_default();
             if id.is_empty() || !part["method"].is_string() || !part["url"].is_string() {

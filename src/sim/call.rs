@@ -45,6 +45,8 @@ pub(super) struct Call<'a> {
     pub(super) in_batch: bool,
     /// The app that the token was given to; empty before that is known.
     pub(super) app: String,
+    /// The tenant's id that the token was asked for by, if it was an id.
+    pub(super) tenant: Option<Uuid>,
     path: String,
 }
 
@@ -67,6 +69,7 @@ impl<'a> Call<'a> {
             now,
             in_batch: false,
             app: String::new(),
+            tenant: None,
             path: uri.path().to_owned(),
         };
         call.version = match call.segments.first().map(|first| first.to_ascii_lowercase()).as_deref() {
@@ -83,6 +86,16 @@ impl<'a> Call<'a> {
     /// The path as it was asked for.
     pub(super) fn path(&self) -> &str {
         &self.path
+    }
+
+    /// The path as the service writes it into links: without empty segments.
+    pub(super) fn clean_path(&self) -> String {
+        let mut path = String::with_capacity(self.path.len());
+        for part in self.path.split('/').filter(|part| !part.is_empty()) {
+            path.push('/');
+            path.push_str(part);
+        }
+        path
     }
 
     /// The path as Intune's own front end writes it in its errors.

@@ -1,16 +1,45 @@
 //! `/_sim/`: what Graph does not have. The clock is served by the skins, in
-//! process and on a port; here are views of the tenant.
+//! process and on a port; what is about all tenants, by `tenants.rs`. Here
+//! are views of one tenant, and what others do to it.
 
 use http::Method;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::answer::Answer;
 use super::call::Call;
 use super::errors::Problem;
-use super::faults::Mishap;
 use super::scenario::ScenarioError;
 use super::tenant::Tenant;
+
+/// What others can do to a tenant: by `POST /_sim/<deed>`, or in a script.
+pub(super) const DEEDS: [&str; 16] = [
+    "vendor", "devices", "enrol", "unenrol", "board", "tag", "user", "remove", "foreign", "release", "refuse",
+    "inject", "settings", "roles", "expire", "reset",
+];
+
+/// The body of `POST /_sim/advance`: `{"by": "10m"}` or `{"to": a time}`.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Advance {
+    By(SignedDuration),
+    To(Timestamp),
+}
+
+impl Advance {
+    pub(super) fn read(body: &[u8]) -> Option<Self> {
+        serde_json::from_slice(body).ok()
+    }
+
+    /// Where the clock is to go; `None` where there is no such time.
+    pub(super) fn target(&self, now: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::By(span) => now.checked_add(*span).ok(),
+            Self::To(at) => Some(*at),
+        }
+    }
+}
 
 impl Tenant {
     pub(super) fn control(&mut self, call: &Call<'_>, rest: &[String]) -> Result<Answer, Problem> {
@@ -21,20 +50,9 @@ impl Tenant {
             (&Method::GET, ["settings"]) => Ok(Answer::json(200, &self.settings)),
             (&Method::GET, ["registrations"]) => Ok(Answer::json(200, &self.registrations())),
             (&Method::GET, ["imports"]) => Ok(Answer::json(200, &self.import_records())),
-            (&Method::POST, ["settings"]) => {
-                let fields = call.json()?.as_object().cloned().unwrap_or_default();
-                let mut settings = self.settings.clone();
-                for (name, value) in fields {
-                    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                    settings
-                        .set(&format!("{name}={text}"))
-                        .map_err(|error| Problem::plain(400, "BadRequest", error.to_string()))?;
-                }
-                self.set_settings(settings);
-                Ok(Answer::json(200, &json!({"now": self.now})))
-            }
             (&Method::POST, [deed]) => {
-                let done = self.do_deed(deed, &call.json()?)?;
+                let done = self.do_deed(deed, &call.json()?);
+                let done = done.map_err(|reason| Problem::plain(400, "BadRequest", reason))?;
                 self.changed = true;
                 Ok(Answer::json(200, &done))
             }
@@ -42,34 +60,68 @@ impl Tenant {
         }
     }
 
-    /// What others do to the tenant, by the name of the deed.
-    fn do_deed(&mut self, deed: &str, body: &Value) -> Result<Value, Problem> {
-        let bad = |message: String| Problem::plain(400, "BadRequest", message);
+    /// What others do to the tenant, by the name of the deed; one of
+    /// [`DEEDS`].
+    pub(super) fn do_deed(&mut self, deed: &str, body: &Value) -> Result<Value, String> {
         let text = |name: &str| body[name].as_str().unwrap_or_default();
-        let id = || text("id").parse::<Uuid>().map_err(|_| bad(format!("`{deed}` needs the `id` of a registration")));
-        let wrong = |error: ScenarioError| bad(error.to_string());
+        let id = |tenant: &Self| tenant.meant(deed, body);
+        let wrong = |error: ScenarioError| error.to_string();
         match deed {
             "vendor" => {
-                let id = self.register_as_oem(text("serial"), text("manufacturer"), text("model"), text("groupTag"));
-                return Ok(json!({"id": id}));
+                let id = match text("hash") {
+                    "" => self.register_as_oem(text("serial"), text("manufacturer"), text("model"), text("groupTag")),
+                    hash => self.register_as_oem_from_hash(hash, text("purchaseOrder")).map_err(wrong)?,
+                };
+                return Ok(json!({"id": id, "now": self.now}));
             }
-            "enrol" => self.enrol(id()?).map_err(wrong)?,
-            "unenrol" => self.unenrol(id()?).map_err(wrong)?,
-            "tag" => self.set_tag_as_portal(id()?, text("groupTag")).map_err(wrong)?,
-            "user" => self.set_user_as_portal(id()?, text("user")).map_err(wrong)?,
-            "remove" => self.remove_as_portal(id()?).map_err(wrong)?,
+            "devices" => self.add_devices(usize::try_from(body["count"].as_u64().unwrap_or(1)).unwrap_or(1)),
+            "enrol" if body["userless"] == true => self.enrol_userless(id(self)?).map_err(wrong)?,
+            "enrol" => self.enrol(id(self)?).map_err(wrong)?,
+            "unenrol" => self.unenrol(id(self)?).map_err(wrong)?,
+            "board" => self.swap_board(id(self)?).map_err(wrong)?,
+            "tag" => self.set_tag_as_portal(id(self)?, text("groupTag")).map_err(wrong)?,
+            "user" => self.set_user_as_portal(id(self)?, text("user")).map_err(wrong)?,
+            "remove" => self.remove_as_portal(id(self)?).map_err(wrong)?,
             "foreign" => self.make_foreign(text("hash")).map_err(wrong)?,
-            "inject" => {
-                let mishap: Mishap = serde_json::from_value(body["mishap"].clone()).map_err(|_| {
-                    bad("`inject` needs a `mishap` such as `lostAnswer` or `{\"html\": 502}`".to_owned())
-                })?;
-                match (body["method"].as_str(), body["route"].as_str()) {
-                    (Some(method), Some(route)) => self.inject_at(mishap, method, route),
-                    _ => self.inject(mishap),
-                }
+            "release" => self.release_foreign(text("hash")).map_err(wrong)?,
+            "refuse" => {
+                let code = body["code"].as_i64().and_then(|code| i32::try_from(code).ok());
+                let code = code.ok_or("`refuse` needs a `code` such as 802")?;
+                self.refuse_hardware(text("hash"), code, text("name")).map_err(wrong)?;
             }
-            _ => return Err(Problem::segment(deed)),
+            "inject" => {
+                let inject = serde_json::from_value(body.clone())
+                    .map_err(|_| "`inject` needs a `mishap` such as `lostAnswer` or `{\"html\": 502}`")?;
+                self.inject_many(inject);
+            }
+            "settings" => {
+                let mut settings = self.settings.clone();
+                settings.read_tree(body).map_err(|error| error.to_string())?;
+                self.set_settings(settings);
+            }
+            "roles" => {
+                let roles = body["roles"].as_array().ok_or("`roles` needs an `app` and its list of `roles`")?;
+                self.set_roles(text("app"), &roles.iter().filter_map(Value::as_str).collect::<Vec<_>>());
+            }
+            "expire" => self.expire_tokens(),
+            "reset" => self.reset_counters(),
+            _ => return Err(format!("there is no deed `{deed}`; take one of `{}`", DEEDS.join("`, `"))),
         }
         Ok(json!({"now": self.now}))
+    }
+
+    /// The registration that a deed is about: by `id`, or by a `serial` that
+    /// only one has.
+    fn meant(&self, deed: &str, body: &Value) -> Result<Uuid, String> {
+        if let Some(id) = body["id"].as_str() {
+            return id.parse().map_err(|_| format!("`{id}` is not the id of a registration"));
+        }
+        let Some(serial) = body["serial"].as_str() else {
+            return Err(format!("`{deed}` needs the `id` or the `serial` of a registration"));
+        };
+        match self.registrations_of(serial).as_slice() {
+            [one] => Ok(one.id),
+            found => Err(format!("{} registrations have the serial `{serial}`, not one", found.len())),
+        }
     }
 }

@@ -51,6 +51,9 @@ pub struct Counters {
     /// By hardware: rows stored while an earlier one of the same hardware had
     /// no outcome yet. A careful client has none.
     pub posted_while_running: BTreeMap<String, u64>,
+    /// Deeds of a script that could not be done.
+    #[serde(default)]
+    pub deeds_failed: u64,
     #[serde(skip)]
     pub(super) log: VecDeque<LogEntry>,
 }

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::answer::Answer;
 use super::call::Call;
 use super::errors::Problem;
+use super::query;
 use super::tenant::Tenant;
 
 impl Tenant {
@@ -26,22 +27,31 @@ impl Tenant {
 
     pub(super) fn get_user(&self, call: &Call<'_>, name: &str) -> Result<Answer, Problem> {
         if !self.user_exists(name) {
-            let message = format!(
-                "Resource '{name}' does not exist or one of its queried reference-property objects are not present."
-            );
-            return Err(Problem::plain(404, "Request_ResourceNotFound", message));
+            return Err(Problem::no_object(name));
         }
         let local = name.split('@').next().unwrap_or_default();
-        Ok(Answer::json(
-            200,
-            &json!({
-                "@odata.context": call.context("users/$entity"),
-                "id": Uuid::new_v5(&self.organization_id, name.to_lowercase().as_bytes()),
-                "displayName": local,
-                "mail": name,
-                "userPrincipalName": name,
-            }),
-        ))
+        let user = json!({
+            "@odata.context": call.context("users/$entity"),
+            "businessPhones": [],
+            "displayName": local,
+            "givenName": null,
+            "jobTitle": null,
+            "mail": name,
+            "mobilePhone": null,
+            "officeLocation": null,
+            "preferredLanguage": null,
+            "surname": null,
+            "userPrincipalName": name,
+            "id": Uuid::new_v5(&self.organization_id, name.to_lowercase().as_bytes()),
+        });
+        Ok(Answer::json(200, &query::selected(call, user)))
+    }
+
+    /// `roleScopeTags`: the one that every tenant has. Beta only.
+    pub(super) fn scope_tags(call: &Call<'_>) -> Answer {
+        let default = json!({"id": "0", "displayName": "Default", "description": "", "isBuiltIn": true});
+        let context = call.context("deviceManagement/roleScopeTags");
+        Answer::json(200, &json!({"@odata.context": context, "value": [default]}))
     }
 
     pub(super) fn organization(&self, call: &Call<'_>) -> Answer {
@@ -60,16 +70,13 @@ impl Tenant {
                 })
             })
             .collect();
-        Answer::json(
-            200,
-            &json!({
-                "@odata.context": call.context("organization"),
-                "value": [{
-                    "id": self.organization_id,
-                    "displayName": directory.display_name,
-                    "verifiedDomains": domains,
-                }],
-            }),
-        )
+        // Whoever logged in by a tenant's id finds that id here.
+        let organization = json!({
+            "id": call.tenant.unwrap_or(self.organization_id),
+            "displayName": directory.display_name,
+            "verifiedDomains": domains,
+        });
+        let value = [query::selected(call, organization)];
+        Answer::json(200, &json!({"@odata.context": call.context("organization"), "value": value}))
     }
 }

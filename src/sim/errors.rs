@@ -57,9 +57,10 @@ impl Problem {
     /// Shape 3: the service knows the place, but not with this verb.
     pub(super) fn route(call: &Call<'_>, template: &str) -> Self {
         let message = format!(
-            "No OData route exists that match template {template} with http verb {} for request {}.",
+            "No OData route exists that match template {template} with http verb {} for request \
+             /DeviceEnrollmentFE/StatelessDeviceEnrollmentFEService/{}.",
             call.method,
-            call.path()
+            call.inner_path()
         );
         Self::plain(400, "No method match route template", message)
     }
@@ -67,6 +68,13 @@ impl Problem {
     /// Shape 1 for a segment that nobody knows.
     pub(super) fn segment(segment: &str) -> Self {
         Self::plain(400, "BadRequest", format!("Resource not found for the segment '{segment}'."))
+    }
+
+    /// Shape 1 as Entra's directory says that something is not there.
+    pub(super) fn no_object(id: &str) -> Self {
+        let message =
+            format!("Resource '{id}' does not exist or one of its queried reference-property objects are not present.");
+        Self::plain(404, "Request_ResourceNotFound", message)
     }
 
     /// Shape 4: a page from a gateway.
@@ -138,6 +146,7 @@ impl Problem {
                 "timestamp": call.now.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
                 "trace_id": call.request_id,
                 "correlation_id": call.client_request_id,
+                "error_uri": format!("{}/error?code={code}", call.origin),
             })),
             Shape::Html { title } => Body::Html(format!(
                 "<!DOCTYPE HTML PUBLIC \"-//W3C//DTD HTML 4.01//EN\" \"http://www.w3.org/TR/html4/strict.dtd\">\r\n\

@@ -39,6 +39,21 @@ pub(super) struct Injection {
     mishap: Mishap,
     method: Option<String>,
     route: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retry_after_s: Option<i64>,
+}
+
+/// The body of `POST /_sim/inject`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Inject {
+    mishap: Mishap,
+    method: Option<String>,
+    route: Option<String>,
+    /// `Retry-After` of the answer, in whole seconds.
+    retry_after: Option<i64>,
+    /// How many requests it befalls; one if left out.
+    times: Option<usize>,
 }
 
 impl Mishap {
@@ -70,26 +85,36 @@ impl Mishap {
 impl Tenant {
     /// Lets a mishap befall the next Graph request.
     pub fn inject(&mut self, mishap: Mishap) {
-        self.injections.push_back(Injection { mishap, method: None, route: None });
+        self.injections.push_back(Injection { mishap, method: None, route: None, retry_after_s: None });
     }
 
     /// Lets a mishap befall the next request of this method and route; the
     /// route as in [`Counters::calls`](super::Counters::calls).
     pub fn inject_at(&mut self, mishap: Mishap, method: &str, route: &str) {
-        self.injections.push_back(Injection { mishap, method: Some(method.to_owned()), route: Some(route.to_owned()) });
+        let (method, route) = (Some(method.to_owned()), Some(route.to_owned()));
+        self.injections.push_back(Injection { mishap, method, route, retry_after_s: None });
+    }
+
+    pub(super) fn inject_many(&mut self, inject: Inject) {
+        let Inject { mishap, method, route, retry_after: retry_after_s, times } = inject;
+        let one = Injection { mishap, method, route, retry_after_s };
+        self.injections.extend(std::iter::repeat_n(one, times.unwrap_or(1).min(10_000)));
     }
 
     /// What befalls this request, if anything. A part of a batch can be
     /// refused, but not lose its connection.
-    pub(super) fn mishap(&mut self, call: &Call<'_>, target: &Target) -> Option<Mishap> {
+    pub(super) fn mishap(&mut self, call: &Call<'_>, target: &Target) -> Option<(Mishap, Option<i64>)> {
         let meant = |injection: &Injection| {
             injection.method.as_deref().is_none_or(|method| method == call.method.as_str())
                 && injection.route.as_deref().is_none_or(|route| route == target.template())
         };
         if let Some(at) = self.injections.iter().position(meant) {
-            return self.injections.remove(at).map(|injection| injection.mishap);
+            return self.injections.remove(at).map(|injection| (injection.mishap, injection.retry_after_s));
         }
+        self.mishap_by_chance(call).map(|mishap| (mishap, None))
+    }
 
+    fn mishap_by_chance(&mut self, call: &Call<'_>) -> Option<Mishap> {
         let reads = call.method == http::Method::GET;
         let shares = &self.settings.faults;
         let mut draw = self.random.unit(if call.in_batch { "faults in batch" } else { "faults" });

@@ -22,6 +22,7 @@ use super::hash::{self, Device, Hardware, Strictness};
 use super::query::{self, Filter};
 use super::registrations::{Origin, Registration, Values};
 use super::tenant::Tenant;
+use super::tenants::Others;
 use super::wire::{ImportedIdentity, Page};
 
 /// Where an import request stands.
@@ -186,7 +187,7 @@ impl Tenant {
         }
         let ids = self.take_rows(&rows)?;
         let value = ids.iter().map(|id| ImportedIdentity::new(*id, &self.imports.records[id], false)).collect();
-        let context = call.context(&format!("Collection({TYPE})"));
+        let context = call.context("deviceManagement/importedWindowsAutopilotDeviceIdentities");
         Ok(Answer::json(200, &Page { context, count: None, next_link: None, value }))
     }
 
@@ -276,17 +277,17 @@ impl Tenant {
     }
 
     /// Lets an event happen that is about one record.
-    pub(super) fn happen_to_import(&mut self, at: Timestamp, id: Uuid, event: &Event) {
+    pub(super) fn happen_to_import(&mut self, at: Timestamp, id: Uuid, event: &Event, others: &Others<'_>) {
         let Some(record) = self.imports.records.get_mut(&id) else { return };
         match event {
             Event::ImportPending { .. } => record.status = Status::Pending,
             Event::ImportPartial { .. } => record.status = Status::Partial,
-            Event::ImportEnds { .. } if record.is_running() => self.end_import(at, id),
+            Event::ImportEnds { .. } if record.is_running() => self.end_import(at, id, others),
             _ => {}
         }
     }
 
-    fn end_import(&mut self, at: Timestamp, id: Uuid) {
+    fn end_import(&mut self, at: Timestamp, id: Uuid, others: &Others<'_>) {
         let record = self.imports.records[&id].clone();
         self.imports.waiting = self.imports.waiting.saturating_sub(1);
         if let Some(name) = record.hardware_name()
@@ -297,7 +298,7 @@ impl Tenant {
                 self.imports.running.remove(&name);
             }
         }
-        let status = match self.judge(&record) {
+        let status = match self.judge(&record, others) {
             Ok(device) => Status::Complete { registration: self.register_import(at, &record, device) },
             Err((code, name)) => Status::Error { code, name },
         };
@@ -318,7 +319,7 @@ impl Tenant {
     }
 
     /// The outcome of a row, by what the tenant holds at that moment.
-    fn judge(&mut self, record: &Record) -> Result<Device, (i32, CompactString)> {
+    fn judge(&mut self, record: &Record, others: &Others<'_>) -> Result<Device, (i32, CompactString)> {
         let no = |code: i32, name: &str| Err((code, CompactString::from(name)));
         let echoed = self.settings.import.echo_guid && record.product_key == record.import_id;
         if record.serial.trim().is_empty() && (record.product_key.trim().is_empty() || echoed) {
@@ -334,7 +335,7 @@ impl Tenant {
         if record.twice {
             return no(self.settings.import.duplicate_code, "ZtdDeviceDuplicated");
         }
-        if self.foreign.iter().any(|other| other.is(&device.hardware)) {
+        if self.foreign.iter().any(|other| other.is(&device.hardware)) || others.have(&device.hardware) {
             return no(808, "ZtdDeviceAssignedToOtherTenant");
         }
         // A registration whose deletion is only requested is still one.
@@ -392,7 +393,7 @@ impl Tenant {
             .collect();
         let page = Page {
             context: call.context("deviceManagement/importedWindowsAutopilotDeviceIdentities"),
-            count: Some(value.len()),
+            count: None,
             next_link: if more { ids.last().map(|last| query::next_link(call, *last)) } else { None },
             value,
         };

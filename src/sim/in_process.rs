@@ -1,4 +1,4 @@
-//! The simulated tenant without a network: a `Transport` that answers any
+//! Simulated tenants without a network: a `Transport` that answers any
 //! host, on a virtual clock that only moves when somebody waits.
 
 use std::path::PathBuf;
@@ -10,14 +10,16 @@ use http::header::CONTENT_TYPE;
 use jiff::Timestamp;
 
 use super::answer::Reply;
+use super::control::Advance;
 use super::tenant::Tenant;
+use super::tenants::Tenants;
 use crate::clock::{self, Clock as _};
 use crate::transport::{Request, Response, Transport, TransportError};
 
-/// A tenant in this process. Clones share the tenant and the clock.
+/// Tenants in this process. Clones share them and the clock.
 #[derive(Clone)]
 pub struct InProcess {
-    tenant: Arc<Mutex<Tenant>>,
+    tenants: Arc<Mutex<Tenants>>,
     clock: clock::Virtual,
     file: Option<Arc<PathBuf>>,
 }
@@ -25,9 +27,10 @@ pub struct InProcess {
 impl InProcess {
     /// The clock moves on to the tenant's time if it is behind.
     #[must_use]
-    pub fn new(tenant: Tenant, clock: clock::Virtual) -> Self {
-        clock.advance_to(tenant.now());
-        Self { tenant: Arc::new(Mutex::new(tenant)), clock, file: None }
+    pub fn new(tenants: impl Into<Tenants>, clock: clock::Virtual) -> Self {
+        let tenants = tenants.into();
+        clock.advance_to(tenants.now());
+        Self { tenants: Arc::new(Mutex::new(tenants)), clock, file: None }
     }
 
     /// Saves the tenant to `path` after every request that changed it, before
@@ -39,11 +42,16 @@ impl InProcess {
         self
     }
 
-    /// Looks at or changes the tenant, at the clock's present time.
+    /// Looks at or changes the (first) tenant, at the clock's present time.
     pub fn with<T>(&self, look: impl FnOnce(&mut Tenant) -> T) -> T {
-        let mut tenant = self.tenant.lock().expect("no holder of this lock panics");
-        tenant.advance(self.clock.now());
-        look(&mut tenant)
+        self.with_all(|tenants| look(tenants.first()))
+    }
+
+    /// Looks at or changes all tenants, at the clock's present time.
+    pub fn with_all<T>(&self, look: impl FnOnce(&mut Tenants) -> T) -> T {
+        let mut tenants = self.tenants.lock().expect("no holder of this lock panics");
+        tenants.advance(self.clock.now());
+        look(&mut tenants)
     }
 
     /// The clock that the tenant lives on.
@@ -52,10 +60,13 @@ impl InProcess {
         self.clock.clone()
     }
 
-    /// The clock of `POST /_sim/clock`: here time is wherever it is awaited.
+    /// `POST /_sim/clock`, where time is wherever it is awaited, and
+    /// `POST /_sim/advance`.
     fn serve_clock(&self, request: &Request) -> Response {
         let body: serde_json::Value = serde_json::from_slice(request.body()).unwrap_or_default();
-        if let Some(until) = body["until"].as_str().and_then(|text| text.parse::<Timestamp>().ok()) {
+        let until = body["until"].as_str().and_then(|text| text.parse::<Timestamp>().ok());
+        let until = until.or_else(|| Advance::read(request.body())?.target(self.clock.now()));
+        if let Some(until) = until {
             self.clock.advance_to(until);
         }
         let answer = serde_json::json!({"now": self.clock.now(), "speed": 0.0});
@@ -68,21 +79,20 @@ impl InProcess {
 #[async_trait]
 impl Transport for InProcess {
     async fn send(&self, request: Request) -> Result<Response, TransportError> {
-        if request.uri().path() == "/_sim/clock" {
+        if ["/_sim/clock", "/_sim/advance"].contains(&request.uri().path()) {
             return Ok(self.serve_clock(&request));
         }
         let host = request.uri().host().unwrap_or_default().to_owned();
         let lost = |reason: String| TransportError::Lost { host, reason };
-        let mut tenant = self.tenant.lock().expect("no holder of this lock panics");
-        let reply = tenant.handle(&request, self.clock.now());
-        let latency = tenant.latency();
-        if !latency.is_zero() {
-            self.clock.advance_to(tenant.now() + latency);
-        }
+        let mut tenants = self.tenants.lock().expect("no holder of this lock panics");
+        let reply = tenants.handle(&request, self.clock.now());
+        let latency = tenants.latency();
+        // A state that was loaded may be ahead of the clock.
+        self.clock.advance_to(tenants.now() + latency);
         if let Some(path) = &self.file
-            && tenant.take_changed()
+            && tenants.take_changed()
         {
-            tenant.save_to(path).map_err(|error| lost(error.to_string()))?;
+            tenants.save_to(path).map_err(|error| lost(error.to_string()))?;
         }
         match reply {
             Reply::Response(response) => Ok(response),

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::answer::Answer;
 use super::call::Call;
@@ -27,6 +28,9 @@ pub(super) struct Logins {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Token {
     app: String,
+    /// The tenant's id, where the client called it by one.
+    #[serde(default)]
+    tenant: Option<Uuid>,
     /// Host of the Graph that it is for.
     audience: String,
     expires: Timestamp,
@@ -35,6 +39,31 @@ struct Token {
 /// Graph hosts of the four clouds: a token for one is refused by the others.
 const CLOUD_HOSTS: [&str; 4] =
     ["graph.microsoft.com", "graph.microsoft.us", "dod-graph.microsoft.us", "microsoftgraph.chinacloudapi.cn"];
+
+/// Names of one login service each; the first is preferred. Source: the
+/// public instance discovery document.
+const LOGIN_ALIASES: [&[&str]; 3] = [
+    &["login.microsoftonline.com", "login.windows.net", "login.microsoft.com", "sts.windows.net"],
+    &["login.partner.microsoftonline.cn", "login.chinacloudapi.cn"],
+    &["login.microsoftonline.us", "login.usgovcloudapi.net"],
+];
+
+fn alias_json(aliases: &[&str]) -> Value {
+    json!({
+        "preferred_network": aliases.first(),
+        "preferred_cache": aliases.get(1).or(aliases.first()),
+        "aliases": aliases,
+    })
+}
+
+fn authority_of(url: &str) -> &str {
+    url.split_once("://").map_or(url, |(_, rest)| rest.split('/').next().unwrap_or_default())
+}
+
+fn bearer(header: Option<&str>) -> Option<&str> {
+    let header = header?;
+    header.strip_prefix("Bearer ").or_else(|| header.strip_prefix("bearer ")).map(str::trim)
+}
 
 fn host_of(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
@@ -64,10 +93,7 @@ impl Tenant {
                 "No tenant-identifying information found in either the request or implied by any provided credentials.",
             ));
         }
-        let known = &self.settings.login.tenants;
-        if !known.is_empty() && !known.iter().any(|one| one.eq_ignore_ascii_case(&tenant)) {
-            return Err(Problem::login(400, "invalid_request", 90002, format!("Tenant '{tenant}' not found.")));
-        }
+        self.known_tenant(&tenant)?;
         if field("grant_type") != "client_credentials" {
             let grant = field("grant_type");
             return Err(Problem::login(
@@ -131,8 +157,9 @@ impl Tenant {
                 ));
             }
         }
+        let id = tenant.parse().ok();
         self.logins.tenants_seen.insert(tenant);
-        let (token, life_s) = self.new_token(app, audience);
+        let (token, life_s) = self.new_token(app, id, audience);
         Ok(Answer::json(
             200,
             &json!({"token_type": "Bearer", "expires_in": life_s, "ext_expires_in": life_s, "access_token": token}),
@@ -146,7 +173,7 @@ impl Tenant {
         }
         let resource = call.option("resource").unwrap_or_default().to_owned();
         let app = call.option("client_id").unwrap_or("managed-identity").to_lowercase();
-        let (token, life_s) = self.new_token(app, &resource);
+        let (token, life_s) = self.new_token(app, None, &resource);
         let expires_on = self.now.as_second() + life_s;
         Ok(Answer::json(
             200,
@@ -157,20 +184,25 @@ impl Tenant {
         ))
     }
 
-    fn new_token(&mut self, app: String, audience: &str) -> (String, i64) {
+    fn new_token(&mut self, app: String, tenant: Option<Uuid>, audience: &str) -> (String, i64) {
         let life = self.random.delay("token life", self.settings.login.token_life);
         let token = format!("sim.{}", self.random.text("token", 180));
         let audience = host_of(audience).to_lowercase();
-        self.logins.tokens.insert(token.clone(), Token { app, audience, expires: self.now + life });
+        self.logins.tokens.insert(token.clone(), Token { app, tenant, audience, expires: self.now + life });
         (token, life.as_secs())
     }
 
+    /// Whether this tenant gave out the token that the headers carry.
+    pub(super) fn gave_token_of(&self, headers: &http::HeaderMap) -> bool {
+        let header = headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        bearer(header).is_some_and(|token| self.logins.tokens.contains_key(token))
+    }
+
     /// The app whose token the request carries.
-    pub(super) fn authenticate(&self, call: &Call<'_>) -> Result<String, Problem> {
+    pub(super) fn authenticate(&self, call: &Call<'_>) -> Result<(String, Option<Uuid>), Problem> {
         let invalid = |message: &str| Problem::plain(401, "InvalidAuthenticationToken", message);
         let header = call.header("authorization").ok_or_else(|| invalid("Access token is empty."))?;
-        let token = header.strip_prefix("Bearer ").or_else(|| header.strip_prefix("bearer "));
-        let token = token.and_then(|token| self.logins.tokens.get(token.trim()));
+        let token = bearer(Some(header)).and_then(|token| self.logins.tokens.get(token));
         let token = token.ok_or_else(|| invalid("CompactToken parsing failed with error code: 80049217"))?;
         if self.now >= token.expires {
             return Err(invalid("Lifetime validation failed, the token is expired."));
@@ -182,7 +214,7 @@ impl Tenant {
         {
             return Err(invalid("Access token validation failure. Invalid audience."));
         }
-        Ok(token.app.clone())
+        Ok((token.app.clone(), token.tenant))
     }
 
     /// Whether the app may do this at all.
@@ -195,13 +227,20 @@ impl Tenant {
             Area::AutopilotWrite => &["DeviceManagementServiceConfig.ReadWrite.All"],
             Area::Users => &["User.Read.All", "User.ReadBasic.All", "User.ReadWrite.All", "Directory.Read.All"],
             Area::Organization => &["Organization.Read.All", "Directory.Read.All"],
+            Area::Groups => &["Group.Read.All", "GroupMember.Read.All", "Directory.Read.All"],
+            Area::DevicesRead => &["Device.Read.All", "Device.ReadWrite.All", "Directory.Read.All"],
+            Area::DevicesWrite => &["Device.ReadWrite.All"],
+            Area::ManagedRead => {
+                &["DeviceManagementManagedDevices.Read.All", "DeviceManagementManagedDevices.ReadWrite.All"]
+            }
+            Area::ManagedWrite => &["DeviceManagementManagedDevices.ReadWrite.All"],
         };
         let roles = self.logins.roles.get(app).unwrap_or(&self.settings.login.roles);
         if enough.iter().any(|wanted| roles.iter().any(|role| role == wanted)) {
             return Ok(());
         }
         Err(match area {
-            Area::Users | Area::Organization => {
+            Area::Users | Area::Organization | Area::Groups | Area::DevicesRead | Area::DevicesWrite => {
                 Problem::plain(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
             }
             _ => Problem::nested(
@@ -214,37 +253,92 @@ impl Tenant {
         })
     }
 
-    pub(super) fn openid_configuration(call: &Call<'_>, tenant: &str) -> Answer {
+    /// The document that client libraries fetch first. Those that check it
+    /// want an issuer on the host that they asked.
+    pub(super) fn openid_configuration(&self, call: &Call<'_>, tenant: &str) -> Result<Answer, Problem> {
+        let shared = ["common", "organizations", "consumers"].contains(&tenant.to_lowercase().as_str());
+        if !shared {
+            self.known_tenant(&tenant.to_lowercase())?;
+        }
+        let id = match tenant.parse::<Uuid>() {
+            Ok(id) => id.to_string(),
+            Err(_) if shared => "{tenantid}".to_owned(),
+            Err(_) => self.id().to_string(),
+        };
         let base = format!("{}/{tenant}", call.origin);
-        Answer::json(
+        let graph = self.graph_host_beside(call);
+        Ok(Answer::json(
             200,
             &json!({
-                "issuer": format!("{base}/v2.0"),
                 "token_endpoint": format!("{base}/oauth2/v2.0/token"),
-                "authorization_endpoint": format!("{base}/oauth2/v2.0/authorize"),
-                "device_authorization_endpoint": format!("{base}/oauth2/v2.0/devicecode"),
+                "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt", "client_secret_basic"],
                 "jwks_uri": format!("{base}/discovery/v2.0/keys"),
-                "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt"],
-                "response_types_supported": ["code", "id_token", "code id_token", "id_token token"],
+                "response_modes_supported": ["query", "fragment", "form_post"],
                 "subject_types_supported": ["pairwise"],
                 "id_token_signing_alg_values_supported": ["RS256"],
+                "response_types_supported": ["code", "id_token", "code id_token", "id_token token"],
+                "scopes_supported": ["openid", "profile", "email", "offline_access"],
+                "issuer": format!("{}/{id}/v2.0", call.origin),
+                "authorization_endpoint": format!("{base}/oauth2/v2.0/authorize"),
+                "device_authorization_endpoint": format!("{base}/oauth2/v2.0/devicecode"),
+                "end_session_endpoint": format!("{base}/oauth2/v2.0/logout"),
+                "claims_supported": ["sub", "iss", "aud", "exp", "iat", "tid", "ver"],
+                "tenant_region_scope": "EU",
+                "cloud_instance_name": host_of(&call.origin),
+                "msgraph_host": graph,
             }),
-        )
+        ))
     }
 
-    pub(super) fn instance_discovery(call: &Call<'_>) -> Answer {
-        let host = call.origin.split_once("://").map_or("", |(_, host)| host);
+    /// The Graph of the cloud whose login was asked; any other login is its
+    /// own Graph.
+    fn graph_host_beside(&self, call: &Call<'_>) -> String {
+        match host_of(&call.origin) {
+            "login.microsoftonline.com" | "login.windows.net" => "graph.microsoft.com".to_owned(),
+            "login.microsoftonline.us" => "graph.microsoft.us".to_owned(),
+            "login.chinacloudapi.cn" | "login.partner.microsoftonline.cn" => {
+                "microsoftgraph.chinacloudapi.cn".to_owned()
+            }
+            _ => authority_of(&call.origin).to_owned(),
+        }
+    }
+
+    fn known_tenant(&self, tenant: &str) -> Result<(), Problem> {
+        let known = &self.settings.login.tenants;
+        if known.is_empty() || known.iter().any(|one| one.eq_ignore_ascii_case(tenant)) {
+            return Ok(());
+        }
+        Err(Problem::login(400, "invalid_request", 90002, format!("Tenant '{tenant}' not found.")))
+    }
+
+    /// Which names a login host has: client libraries ask before they trust
+    /// an authority that they do not know.
+    pub(super) fn instance_discovery(call: &Call<'_>) -> Result<Answer, Problem> {
         let asked = call.option("authorization_endpoint").unwrap_or_default();
-        let asked = asked.split_once("://").map_or(asked, |(_, rest)| rest);
-        let tenant = asked.split('/').nth(1).unwrap_or("common");
-        Answer::json(
+        let path = asked.split_once("://").map_or(asked, |(_, rest)| rest);
+        let tenant = path.split('/').nth(1).unwrap_or("common");
+        let base = match asked.split_once("://") {
+            Some((scheme, rest)) => format!("{scheme}://{}", rest.split('/').next().unwrap_or_default()),
+            None => call.origin.clone(),
+        };
+        let known = |host: &str| LOGIN_ALIASES.iter().any(|aliases| aliases.contains(&host));
+        if known(host_of(&call.origin)) && !known(host_of(&base)) {
+            let message = "The 'authorization_endpoint' host is not a known login host.";
+            return Err(Problem::login(400, "invalid_instance", 50049, message));
+        }
+        let mut metadata: Vec<Value> = LOGIN_ALIASES.iter().map(|aliases| alias_json(aliases)).collect();
+        let own = authority_of(&base);
+        if !known(own) {
+            metadata.push(alias_json(&[own]));
+        }
+        Ok(Answer::json(
             200,
             &json!({
-                "tenant_discovery_endpoint": format!("{}/{tenant}/v2.0/.well-known/openid-configuration", call.origin),
+                "tenant_discovery_endpoint": format!("{base}/{tenant}/v2.0/.well-known/openid-configuration"),
                 "api-version": "1.1",
-                "metadata": [{"preferred_network": host, "preferred_cache": host, "aliases": [host]}],
+                "metadata": metadata,
             }),
-        )
+        ))
     }
 
     /// Every token ever given out, for tests that look for leaks.

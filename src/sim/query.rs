@@ -3,6 +3,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::call::Call;
@@ -33,7 +34,7 @@ impl Filter {
         Self::parse(text.trim()).ok_or_else(|| Problem::nested(400, "Invalid filter clause"))
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let lower = text.to_ascii_lowercase();
         for (name, operator) in [("contains(", Operator::Contains), ("startswith(", Operator::StartsWith)] {
             if lower.starts_with(name) {
@@ -78,6 +79,15 @@ fn literal(text: &str) -> Option<String> {
     }
 }
 
+/// The properties that `$select` names, where the service honours it.
+pub(super) fn selected(call: &Call<'_>, mut entity: Value) -> Value {
+    if let (Some(select), Some(fields)) = (call.option("$select"), entity.as_object_mut()) {
+        let named: Vec<&str> = select.split(',').map(str::trim).collect();
+        fields.retain(|name, _| named.iter().any(|one| one.eq_ignore_ascii_case(name)) || name.starts_with('@'));
+    }
+    entity
+}
+
 /// `$top`, up to a page.
 pub(super) fn page_size(call: &Call<'_>, most: usize) -> Result<usize, Problem> {
     match call.option("$top") {
@@ -100,7 +110,7 @@ pub(super) fn skip_token(call: &Call<'_>) -> Result<Option<Uuid>, Problem> {
 /// The address of the page behind `last`, with the options of this one.
 pub(super) fn next_link(call: &Call<'_>, last: Uuid) -> String {
     let token = URL_SAFE_NO_PAD.encode([&b"p1:"[..], last.as_bytes()].concat());
-    let mut link = format!("{}{}?", call.origin, call.path());
+    let mut link = format!("{}{}?", call.origin, call.clean_path());
     for (name, value) in call.query.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("$skiptoken")) {
         link.push_str(&format!("{name}={}&", encode(value)));
     }

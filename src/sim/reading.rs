@@ -1,17 +1,15 @@
 //! Reading registrations: the list with its pages and oddities, and one by id.
 
-use jiff::Timestamp;
-use serde_json::json;
 use uuid::Uuid;
 
 use super::answer::Answer;
 use super::call::Call;
 use super::errors::Problem;
+use super::profiles::profile_json;
 use super::query::{self, Filter, Operator};
 use super::registrations::{ProfileState, Registration};
-use super::settings::ProfileSetting;
 use super::tenant::Tenant;
-use super::wire::{Blanks, DeviceIdentity, Page, seconds};
+use super::wire::{Blanks, DeviceIdentity, Page};
 
 impl Tenant {
     /// Pages of listed registrations, as the list sees them.
@@ -34,6 +32,7 @@ impl Tenant {
         let blanks = Blanks {
             contact: call.is_beta() && self.settings.list.blanks_contact,
             user: self.settings.list.blanks_user,
+            linked_early: self.settings.directory.linked_early,
         };
         let mut last = None;
         let mut value = Vec::with_capacity(size.min(1000));
@@ -57,7 +56,7 @@ impl Tenant {
         self.refuse_select(call)?;
         let registration = self.readable(id)?;
         let values = registration.seen_by_id();
-        let mut identity = DeviceIdentity::new(id, registration, values, call.is_beta(), Blanks::default());
+        let mut identity = DeviceIdentity::new(id, registration, values, call.is_beta(), self.no_blanks());
         identity.context = Some(call.context("deviceManagement/windowsAutopilotDeviceIdentities/$entity"));
         if let Some(expand) = call.option("$expand") {
             let profile = self.profile_for(&registration.settled.group_tag);
@@ -75,6 +74,11 @@ impl Tenant {
     pub(super) fn readable(&self, id: Uuid) -> Result<&Registration, Problem> {
         let registration = self.registrations.get(id).filter(|registration| registration.readable);
         registration.ok_or_else(|| Problem::nested(404, "Resource not found"))
+    }
+
+    /// How a reader by id sees it.
+    pub(super) fn no_blanks(&self) -> Blanks {
+        Blanks { linked_early: self.settings.directory.linked_early, ..Blanks::default() }
     }
 
     fn refuse_select(&self, call: &Call<'_>) -> Result<(), Problem> {
@@ -97,73 +101,4 @@ impl Tenant {
         }
         Ok(filter)
     }
-
-    fn profile_for(&self, tag: &str) -> Option<&ProfileSetting> {
-        let profiles = &self.settings.profiles.list;
-        profiles.iter().find(|p| p.group_tag == tag).or_else(|| profiles.iter().find(|p| p.group_tag == "*"))
-    }
-
-    fn profile_by_id(&self, id: Uuid) -> Result<&ProfileSetting, Problem> {
-        let found = self.settings.profiles.list.iter().find(|profile| profile_id(profile) == id);
-        found.ok_or_else(|| Problem::nested(404, "Resource not found"))
-    }
-
-    pub(super) fn list_profiles(&self, call: &Call<'_>) -> Answer {
-        let value = self.settings.profiles.list.iter().map(|profile| profile_json(profile, self.now)).collect();
-        let context = call.context("deviceManagement/windowsAutopilotDeploymentProfiles");
-        Answer::json(200, &Page::<serde_json::Value> { context, count: None, next_link: None, value })
-    }
-
-    pub(super) fn get_profile(&self, call: &Call<'_>, id: Uuid) -> Result<Answer, Problem> {
-        let mut profile = profile_json(self.profile_by_id(id)?, self.now);
-        profile["@odata.context"] = call.context("deviceManagement/windowsAutopilotDeploymentProfiles/$entity").into();
-        Ok(Answer::json(200, &profile))
-    }
-
-    pub(super) fn list_profile_devices(&self, call: &Call<'_>, id: Uuid) -> Result<Answer, Problem> {
-        let profile = self.profile_by_id(id)?;
-        let size = query::page_size(call, self.settings.list.page_size)?;
-        let after = query::skip_token(call)?;
-        let mut found = self.registrations.after(after).filter(|(_, registration)| {
-            registration.profile == ProfileState::Assigned
-                && self.profile_for(&registration.settled.group_tag) == Some(profile)
-        });
-        let page: Vec<_> = found.by_ref().take(size).collect();
-        let more = found.next().is_some();
-        let next_link = page.last().filter(|_| more).map(|(last, _)| query::next_link(call, *last));
-        let identity = |(id, registration): (Uuid, &'_ Registration)| {
-            let values = registration.seen_by_id();
-            serde_json::to_value(DeviceIdentity::new(id, registration, values, true, Blanks::default())).ok()
-        };
-        let value: Vec<serde_json::Value> = page.into_iter().filter_map(identity).collect();
-        let context =
-            call.context(&format!("deviceManagement/windowsAutopilotDeploymentProfiles('{id}')/assignedDevices"));
-        Ok(Answer::json(200, &Page { context, count: None, next_link, value }))
-    }
-}
-
-fn profile_id(profile: &ProfileSetting) -> Uuid {
-    Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{}\u{1f}{}", profile.name, profile.group_tag).as_bytes())
-}
-
-fn profile_json(profile: &ProfileSetting, now: Timestamp) -> serde_json::Value {
-    let created = seconds(now.min(super::EPOCH));
-    json!({
-        "@odata.type": "#microsoft.graph.azureADWindowsAutopilotDeploymentProfile",
-        "id": profile_id(profile),
-        "displayName": profile.name,
-        "description": "",
-        "createdDateTime": created,
-        "lastModifiedDateTime": created,
-        "deviceNameTemplate": "",
-        "deviceType": "windowsPc",
-        "locale": "os-default",
-        "language": "os-default",
-        "hardwareHashExtractionEnabled": false,
-        "extractHardwareHash": false,
-        "preprovisioningAllowed": false,
-        "enableWhiteGlove": false,
-        "managementServiceAppId": "",
-        "roleScopeTagIds": ["0"],
-    })
 }

@@ -28,6 +28,39 @@ pub(super) struct Values {
     pub(super) addressable_user_name: CompactString,
     #[serde(skip_serializing_if = "CompactString::is_empty")]
     pub(super) display_name: CompactString,
+    /// What only meeting-room devices have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) room: Option<Box<Room>>,
+}
+
+/// The account of a meeting-room device. Its password is never kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Room {
+    pub(super) resource: CompactString,
+    pub(super) account: CompactString,
+    pub(super) friendly_name: CompactString,
+}
+
+/// The Entra device object that belongs to a registration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Object {
+    #[default]
+    NotYet,
+    There,
+    /// Somebody deleted it, and so broke the device's enrolment.
+    Deleted,
+}
+
+/// Whether a device that enrolled without a user may do so again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Userless {
+    #[default]
+    Unknown,
+    Blocked,
+    Allowed,
 }
 
 /// Who brought a registration.
@@ -98,6 +131,16 @@ pub(super) struct Registration {
     pub(super) profile: ProfileState,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) profile_since: Option<Timestamp>,
+    #[serde(default)]
+    pub(super) object: Object,
+    /// The tag that the Entra object shows.
+    #[serde(default, skip_serializing_if = "CompactString::is_empty")]
+    pub(super) object_tag: CompactString,
+    #[serde(default)]
+    pub(super) userless: Userless,
+    /// Since when the main board is not the one that was registered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) board_swapped: Option<Timestamp>,
     /// Changes become visible in the order in which they were accepted.
     pub(super) by_id_from: Timestamp,
     pub(super) in_list_from: Timestamp,
@@ -126,6 +169,10 @@ impl Registration {
             enrolment: None,
             profile: ProfileState::NotAssigned,
             profile_since: None,
+            object: Object::NotYet,
+            object_tag: CompactString::default(),
+            userless: Userless::Unknown,
+            board_swapped: None,
             by_id_from: now,
             in_list_from: now,
         }
@@ -234,8 +281,16 @@ impl Tenant {
         let late = self.random.chance("late in list", visibility.tail_share);
         let in_list = if late { visibility.tail } else { visibility.in_list };
         let listed = readable.max(at + self.random.delay("visible in list", in_list));
+        let object = at + self.random.delay("entra object", self.settings.directory.device);
         self.agenda.enter(readable, Event::Readable { id });
         self.agenda.enter(listed, Event::Listed { id });
+        self.agenda.enter(object, Event::ObjectAppears { id });
+    }
+
+    /// The Entra object follows a new tag, later than everybody else.
+    pub(super) fn plan_object_tag(&mut self, at: Timestamp, id: Uuid) {
+        let tagged = at + self.random.delay("entra tag", self.settings.directory.device_tag);
+        self.agenda.enter(tagged, Event::ObjectTagged { id });
     }
 
     /// A profile follows where one is for the device's tag.
@@ -271,6 +326,7 @@ impl Tenant {
         self.agenda.enter(in_list, Event::ShowInList { id, values: Box::new(values) });
         if tag_changes {
             self.plan_profile(now, id);
+            self.plan_object_tag(now, id);
         }
     }
 
@@ -291,6 +347,11 @@ impl Tenant {
             Event::ShowInList { values, .. } => {
                 registration.in_list = (*values != registration.settled).then_some(values);
             }
+            Event::ObjectAppears { .. } if registration.object == Object::NotYet => {
+                registration.object = Object::There;
+                registration.object_tag = registration.settled.group_tag.clone();
+            }
+            Event::ObjectTagged { .. } => registration.object_tag = registration.settled.group_tag.clone(),
             Event::ProfilePending { .. } => registration.profile = ProfileState::Pending,
             Event::ProfileAssigned { .. } => {
                 registration.profile = ProfileState::Assigned;

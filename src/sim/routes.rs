@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::answer::Answer;
 use super::call::{Call, Version};
+use super::devices::Key;
 use super::errors::Problem;
 use super::tenant::Tenant;
 
@@ -16,6 +17,7 @@ use super::tenant::Tenant;
 pub(super) enum Target {
     Token(String),
     OpenId(String),
+    Keys,
     InstanceDiscovery,
     ManagedIdentity,
     Control(Vec<String>),
@@ -32,8 +34,21 @@ pub(super) enum Target {
     Profiles,
     Profile(Uuid),
     ProfileDevices(Uuid),
+    ProfileAssignments(Uuid),
+    Corporates,
+    Corporate(Uuid),
+    CorporateImport,
+    CorporateSearch,
+    ManagedDevices,
+    ManagedDevice(Uuid),
+    Devices,
+    Device(Key),
+    ScopeTags,
+    Groups,
+    Group(String),
     User(String),
     Organization,
+    Metadata,
     /// A known set with something behind it that does not exist.
     NoRoute(&'static str),
     Unknown(String),
@@ -46,6 +61,8 @@ pub(super) enum Action {
     AssignUser,
     UnassignUser,
     AllowNextEnrollment,
+    AssignResourceAccount,
+    UnassignResourceAccount,
 }
 
 /// Which permissions a request needs.
@@ -59,6 +76,11 @@ pub(super) enum Area {
     AutopilotWrite,
     Users,
     Organization,
+    Groups,
+    DevicesRead,
+    DevicesWrite,
+    ManagedRead,
+    ManagedWrite,
 }
 
 impl Target {
@@ -71,7 +93,10 @@ impl Target {
         match lower.as_slice() {
             ["_sim", ..] => Self::Control(call.segments[1..].to_vec()),
             [_, "oauth2", "v2.0", "token"] => Self::Token(call.segments[0].clone()),
-            [_, "v2.0", ".well-known", "openid-configuration"] => Self::OpenId(call.segments[0].clone()),
+            [_, "discovery", "v2.0", "keys"] | [_, "discovery", "keys"] => Self::Keys,
+            [_, "v2.0", ".well-known", "openid-configuration"] | [_, ".well-known", "openid-configuration"] => {
+                Self::OpenId(call.segments[0].clone())
+            }
             ["common", "discovery", "instance"] => Self::InstanceDiscovery,
             ["metadata", "identity", "oauth2", "token"] => Self::ManagedIdentity,
             _ => Self::Unknown(call.segments.first().cloned().unwrap_or_default()),
@@ -84,7 +109,12 @@ impl Target {
         let id = |at: usize| lower[at].parse::<Uuid>();
         match lower {
             ["$batch"] => Self::Batch,
+            ["$metadata"] => Self::Metadata,
             ["organization"] => Self::Organization,
+            ["devices"] => Self::Devices,
+            ["devices", key] => Key::read(key).map_or(Self::NoRoute("~/entityset/key"), Self::Device),
+            ["groups"] => Self::Groups,
+            ["groups", _] => Self::Group(call.segments[1].clone()),
             ["users", _] => Self::User(call.segments[1].clone()),
             ["devicemanagement", rest @ ..] => match rest {
                 ["windowsautopilotdeviceidentities"] => Self::Registrations,
@@ -101,6 +131,8 @@ impl Target {
                         "assignusertodevice" => Action::AssignUser,
                         "unassignuserfromdevice" => Action::UnassignUser,
                         "allownextenrollment" if beta => Action::AllowNextEnrollment,
+                        "assignresourceaccounttodevice" if beta => Action::AssignResourceAccount,
+                        "unassignresourceaccountfromdevice" if beta => Action::UnassignResourceAccount,
                         _ => return unknown(3),
                     };
                     match id(2) {
@@ -116,11 +148,23 @@ impl Target {
                 },
                 ["windowsautopilotsettings"] if beta => Self::Settings,
                 ["windowsautopilotsettings", "sync" | "microsoft.graph.sync"] if beta => Self::Sync,
+                ["rolescopetags"] if beta => Self::ScopeTags,
+                ["manageddevices"] => Self::ManagedDevices,
+                ["manageddevices", _] => id(2).map_or(Self::NoRoute("~/singleton/navigation/key"), Self::ManagedDevice),
+                ["importeddeviceidentities"] if beta => Self::Corporates,
+                ["importeddeviceidentities", "importdeviceidentitylist"] if beta => Self::CorporateImport,
+                ["importeddeviceidentities", "searchexistingidentities"] if beta => Self::CorporateSearch,
+                ["importeddeviceidentities", _] if beta => {
+                    id(2).map_or(Self::NoRoute("~/singleton/navigation/key"), Self::Corporate)
+                }
                 ["windowsautopilotdeploymentprofiles"] if beta => Self::Profiles,
                 ["windowsautopilotdeploymentprofiles", _] if beta => match id(2) {
                     Ok(id) => Self::Profile(id),
                     Err(_) => Self::NoRoute("~/singleton/navigation/key"),
                 },
+                ["windowsautopilotdeploymentprofiles", _, "assignments"] if beta => {
+                    id(2).map_or(Self::NoRoute("~/singleton/navigation/key/navigation"), Self::ProfileAssignments)
+                }
                 ["windowsautopilotdeploymentprofiles", _, "assigneddevices"] if beta => match id(2) {
                     Ok(id) => Self::ProfileDevices(id),
                     Err(_) => Self::NoRoute("~/singleton/navigation/key/navigation"),
@@ -136,6 +180,7 @@ impl Target {
         match self {
             Self::Token(_) => "{tenant}/oauth2/v2.0/token",
             Self::OpenId(_) => "{tenant}/v2.0/.well-known/openid-configuration",
+            Self::Keys => "{tenant}/discovery/v2.0/keys",
             Self::InstanceDiscovery => "common/discovery/instance",
             Self::ManagedIdentity => "metadata/identity/oauth2/token",
             Self::Control(_) => "_sim",
@@ -151,6 +196,12 @@ impl Target {
                 Action::AllowNextEnrollment => {
                     "deviceManagement/windowsAutopilotDeviceIdentities/{id}/allowNextEnrollment"
                 }
+                Action::AssignResourceAccount => {
+                    "deviceManagement/windowsAutopilotDeviceIdentities/{id}/assignResourceAccountToDevice"
+                }
+                Action::UnassignResourceAccount => {
+                    "deviceManagement/windowsAutopilotDeviceIdentities/{id}/unassignResourceAccountFromDevice"
+                }
             },
             Self::DeleteDevices => "deviceManagement/windowsAutopilotDeviceIdentities/deleteDevices",
             Self::Imports => "deviceManagement/importedWindowsAutopilotDeviceIdentities",
@@ -161,6 +212,19 @@ impl Target {
             Self::Profiles => "deviceManagement/windowsAutopilotDeploymentProfiles",
             Self::Profile(_) => "deviceManagement/windowsAutopilotDeploymentProfiles/{id}",
             Self::ProfileDevices(_) => "deviceManagement/windowsAutopilotDeploymentProfiles/{id}/assignedDevices",
+            Self::ProfileAssignments(_) => "deviceManagement/windowsAutopilotDeploymentProfiles/{id}/assignments",
+            Self::Corporates => "deviceManagement/importedDeviceIdentities",
+            Self::Corporate(_) => "deviceManagement/importedDeviceIdentities/{id}",
+            Self::CorporateImport => "deviceManagement/importedDeviceIdentities/importDeviceIdentityList",
+            Self::CorporateSearch => "deviceManagement/importedDeviceIdentities/searchExistingIdentities",
+            Self::ManagedDevices => "deviceManagement/managedDevices",
+            Self::ManagedDevice(_) => "deviceManagement/managedDevices/{id}",
+            Self::Devices => "devices",
+            Self::Device(_) => "devices/{id}",
+            Self::ScopeTags => "deviceManagement/roleScopeTags",
+            Self::Groups => "groups",
+            Self::Group(_) => "groups/{id}",
+            Self::Metadata => "$metadata",
             Self::User(_) => "users/{id}",
             Self::Organization => "organization",
             Self::NoRoute(_) => "(no route)",
@@ -170,12 +234,22 @@ impl Target {
 
     pub(super) fn area(&self, method: &Method) -> Area {
         match self {
-            Self::Token(_) | Self::OpenId(_) | Self::InstanceDiscovery | Self::ManagedIdentity | Self::Control(_) => {
-                Area::Open
-            }
+            Self::Token(_)
+            | Self::OpenId(_)
+            | Self::Keys
+            | Self::InstanceDiscovery
+            | Self::ManagedIdentity
+            | Self::Metadata
+            | Self::Control(_) => Area::Open,
             Self::Batch | Self::NoRoute(_) | Self::Unknown(_) => Area::Token,
             Self::User(_) => Area::Users,
             Self::Organization => Area::Organization,
+            Self::ScopeTags => Area::Token,
+            Self::Groups | Self::Group(_) => Area::Groups,
+            Self::Devices | Self::Device(_) if method == Method::GET => Area::DevicesRead,
+            Self::Devices | Self::Device(_) => Area::DevicesWrite,
+            Self::ManagedDevices | Self::ManagedDevice(_) if method == Method::GET => Area::ManagedRead,
+            Self::ManagedDevices | Self::ManagedDevice(_) => Area::ManagedWrite,
             _ if method == Method::GET => Area::AutopilotRead,
             _ => Area::AutopilotWrite,
         }
@@ -189,7 +263,13 @@ impl Target {
     fn is_post_only(&self) -> bool {
         matches!(
             self,
-            Self::Batch | Self::RegistrationAction(..) | Self::DeleteDevices | Self::ImportAction | Self::Sync
+            Self::Batch
+                | Self::RegistrationAction(..)
+                | Self::DeleteDevices
+                | Self::ImportAction
+                | Self::Sync
+                | Self::CorporateImport
+                | Self::CorporateSearch
         )
     }
 }
@@ -201,8 +281,10 @@ impl Tenant {
         let (get, post, delete) = (method == Method::GET, method == Method::POST, method == Method::DELETE);
         match target {
             Target::Token(tenant) if post => self.issue_token(call, tenant),
-            Target::OpenId(tenant) if get => Ok(Self::openid_configuration(call, tenant)),
-            Target::InstanceDiscovery if get => Ok(Self::instance_discovery(call)),
+            Target::OpenId(tenant) if get => self.openid_configuration(call, tenant),
+            Target::Keys if get => Ok(Answer::json(200, &serde_json::json!({"keys": []}))),
+            Target::Metadata if get => Ok(super::metadata::document(call.is_beta())),
+            Target::InstanceDiscovery if get => Self::instance_discovery(call),
             Target::ManagedIdentity if get => self.issue_managed_identity_token(call),
             Target::Control(rest) => self.control(call, rest),
             Target::Batch if post => self.batch(call),
@@ -224,6 +306,22 @@ impl Tenant {
             Target::Profiles if get => Ok(self.list_profiles(call)),
             Target::Profile(id) if get => self.get_profile(call, *id),
             Target::ProfileDevices(id) if get => self.list_profile_devices(call, *id),
+            Target::ProfileAssignments(id) if get => self.list_assignments(call, *id),
+
+            Target::Corporates if get => self.list_corporate(call),
+            Target::Corporate(id) if get => self.get_corporate(call, *id),
+            Target::Corporate(id) if delete => self.delete_corporate(*id),
+            Target::CorporateImport if post => self.import_corporate(call),
+            Target::CorporateSearch if post => self.search_corporate(call),
+            Target::ManagedDevices if get => self.list_managed(call),
+            Target::ManagedDevice(id) if get => self.get_managed(call, *id),
+            Target::ManagedDevice(id) if delete => self.delete_managed(*id),
+            Target::Devices if get => self.list_objects(call),
+            Target::Device(key) if get => self.get_object(call, *key),
+            Target::Device(key) if delete => self.delete_object(*key),
+            Target::ScopeTags if get => Ok(Self::scope_tags(call)),
+            Target::Groups if get => Ok(self.list_groups(call)),
+            Target::Group(id) if get => self.get_group(call, id),
             Target::User(name) if get => self.get_user(call, name),
             Target::Organization if get => Ok(self.organization(call)),
 

@@ -9,9 +9,10 @@ use uuid::Uuid;
 
 use super::agenda::Event;
 use super::counters::{Counters, LogEntry};
+use super::devices::device_id;
 use super::hash::{self, Device, Hardware, Strictness};
 use super::imports::{Refusal, Status};
-use super::registrations::{Enrolment, Origin, ProfileState, Registration, Values};
+use super::registrations::{Enrolment, Object, Origin, ProfileState, Registration, Userless, Values};
 use super::tenant::Tenant;
 
 /// A registration as it will be seen once everything has settled.
@@ -63,6 +64,8 @@ pub enum ScenarioError {
     AlreadyRegistered,
     #[error("there is no registration `{0}`")]
     NoSuchRegistration(Uuid),
+    #[error("the Entra object of `{0}` was deleted, so the device cannot enrol; remove the registration")]
+    NoObject(Uuid),
 }
 
 impl Tenant {
@@ -118,6 +121,8 @@ impl Tenant {
     fn add_settled(&mut self, mut registration: Registration) -> Uuid {
         registration.readable = true;
         registration.listed = true;
+        registration.object = Object::There;
+        registration.object_tag = registration.settled.group_tag.clone();
         if self.settings.profiles.targets(&registration.settled.group_tag) {
             registration.profile = ProfileState::Assigned;
             registration.profile_since = Some(self.now);
@@ -234,7 +239,10 @@ impl Tenant {
     /// # Errors
     /// When there is no such registration.
     pub fn set_tag_as_portal(&mut self, id: Uuid, group_tag: &str) -> Result<(), ScenarioError> {
-        self.change_as_portal(id, |values| values.group_tag = group_tag.into())
+        self.change_as_portal(id, |values| values.group_tag = group_tag.into())?;
+        self.plan_profile(self.now, id);
+        self.plan_object_tag(self.now, id);
+        Ok(())
     }
 
     /// Somebody assigns a user in the portal; `""` removes the user.
@@ -260,10 +268,37 @@ impl Tenant {
     pub fn enrol(&mut self, id: Uuid) -> Result<(), ScenarioError> {
         let enrolment = Enrolment {
             managed_device: self.random.uuid("managed device"),
-            directory_device: self.random.uuid("directory device"),
+            directory_device: device_id(id),
             contacted: self.now,
         };
-        self.registration_mut(id)?.enrolment = Some(enrolment);
+        let registration = self.registration_mut(id)?;
+        if registration.object == Object::Deleted {
+            return Err(ScenarioError::NoObject(id));
+        }
+        registration.object = Object::There;
+        registration.enrolment = Some(enrolment);
+        Ok(())
+    }
+
+    /// The device enrols in self-deploying mode, which it may do only once:
+    /// until somebody allows the next enrolment.
+    ///
+    /// # Errors
+    /// When there is no such registration.
+    pub fn enrol_userless(&mut self, id: Uuid) -> Result<(), ScenarioError> {
+        self.enrol(id)?;
+        self.registration_mut(id)?.userless = Userless::Blocked;
+        Ok(())
+    }
+
+    /// The device gets another main board: from now on it is other hardware
+    /// than its registration says, and its next capture does not match.
+    ///
+    /// # Errors
+    /// When there is no such registration.
+    pub fn swap_board(&mut self, id: Uuid) -> Result<(), ScenarioError> {
+        let now = self.now;
+        self.registration_mut(id)?.board_swapped = Some(now);
         Ok(())
     }
 

@@ -1,5 +1,5 @@
-//! The simulated tenant on a loopback port: HTTP around [`Tenant::handle`],
-//! the clock route, and the state file.
+//! Simulated tenants on a loopback port: HTTP around [`Tenants::handle`],
+//! the clock routes, and the state file.
 //!
 //! No rule of the service lives here. A reply that is lost really drops the
 //! connection, answers come in chunks, and nothing but loopback is listened
@@ -13,18 +13,22 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST};
-use http::{HeaderValue, StatusCode};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HOST};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
 use super::answer::Reply;
+use super::certificates::{Certificates, is_served};
+use super::control::Advance;
 use super::tenant::{StateError, Tenant, write_whole};
+use super::tenants::Tenants;
 use super::waiting_room::{Speed, WaitingRoom};
 
 /// The largest request: a bulk import of 500 hashes is about 2.3 MB.
@@ -49,33 +53,43 @@ pub enum ServerError {
     State(#[from] StateError),
 }
 
-/// A tenant that listens.
+/// Answers smaller than this are not worth compressing.
+const GZIP_FROM: usize = 400;
+
+/// Tenants that listen.
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     shared: Shared,
     file: Option<PathBuf>,
+    certificates: Option<Certificates>,
+    is_proxy: bool,
 }
 
-/// The tenant of a running server, for whoever wants to look at it or change
+/// The tenants of a running server, for whoever wants to look at it or change
 /// it meanwhile. Clones share it.
 #[derive(Clone)]
 pub struct Shared(Arc<Inner>);
 
 struct Inner {
-    tenant: Mutex<Tenant>,
+    tenants: Mutex<Tenants>,
     room: Mutex<WaitingRoom>,
     moved: Notify,
     changed: Notify,
 }
 
 impl Shared {
-    /// Looks at or changes the tenant, at its present time.
+    /// Looks at or changes the (first) tenant, at its present time.
     pub fn with<T>(&self, look: impl FnOnce(&mut Tenant) -> T) -> T {
+        self.with_all(|tenants| look(tenants.first()))
+    }
+
+    /// Looks at or changes all tenants, at their present time.
+    pub fn with_all<T>(&self, look: impl FnOnce(&mut Tenants) -> T) -> T {
         let now = self.now();
-        let mut tenant = self.0.tenant.lock().expect("no holder of this lock panics");
-        tenant.advance(now);
-        look(&mut tenant)
+        let mut tenants = self.0.tenants.lock().expect("no holder of this lock panics");
+        tenants.advance(now);
+        look(&mut tenants)
     }
 
     /// The present virtual time.
@@ -101,7 +115,8 @@ impl Server {
     ///
     /// # Errors
     /// When the address is not loopback or cannot be listened on.
-    pub async fn bind(address: SocketAddr, tenant: Tenant, speed: Speed) -> Result<Self, ServerError> {
+    pub async fn bind(address: SocketAddr, tenants: impl Into<Tenants>, speed: Speed) -> Result<Self, ServerError> {
+        let tenants = tenants.into();
         if !address.ip().is_loopback() {
             return Err(ServerError::NotLoopback(address));
         }
@@ -109,16 +124,33 @@ impl Server {
         let listener = TcpListener::bind(address).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let start = match speed {
-            Speed::Realtime => tenant.now().max(Timestamp::now()),
-            Speed::Times(_) | Speed::Instant => tenant.now(),
+            Speed::Realtime => tenants.now().max(Timestamp::now()),
+            Speed::Times(_) | Speed::Instant => tenants.now(),
         };
         let inner = Inner {
-            tenant: Mutex::new(tenant),
+            tenants: Mutex::new(tenants),
             room: Mutex::new(WaitingRoom::new(speed, start, Instant::now())),
             moved: Notify::new(),
             changed: Notify::new(),
         };
-        Ok(Self { listener, address, shared: Shared(Arc::new(inner)), file: None })
+        let shared = Shared(Arc::new(inner));
+        Ok(Self { listener, address, shared, file: None, certificates: None, is_proxy: false })
+    }
+
+    /// Speaks TLS as well: the first byte of a connection tells which.
+    #[must_use]
+    pub fn with_tls(mut self, certificates: Certificates) -> Self {
+        self.certificates = Some(certificates);
+        self
+    }
+
+    /// Answers CONNECT as an HTTP proxy does, but for Microsoft's hosts and
+    /// loopback alone, and serves what comes through the tunnel itself. Needs
+    /// [`with_tls`](Self::with_tls).
+    #[must_use]
+    pub fn as_proxy(mut self) -> Self {
+        self.is_proxy = true;
+        self
     }
 
     /// Saves the tenant to `path` soon after every change and at the end.
@@ -133,10 +165,16 @@ impl Server {
         self.address
     }
 
-    /// `http://127.0.0.1:<port>`.
+    /// `http://127.0.0.1:<port>`; plain HTTP is always served.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// `https://127.0.0.1:<port>`, if this server speaks TLS.
+    #[must_use]
+    pub fn secure_url(&self) -> Option<String> {
+        self.certificates.is_some().then(|| format!("https://{}", self.address))
     }
 
     #[must_use]
@@ -150,7 +188,8 @@ impl Server {
     /// # Errors
     /// When the state cannot be saved.
     pub async fn run(self, end: impl Future<Output = ()>) -> Result<(), ServerError> {
-        let Self { listener, shared, file, .. } = self;
+        let Self { listener, shared, file, certificates, is_proxy, .. } = self;
+        let door = Door { shared: shared.clone(), certificates, is_proxy, connection: 0 };
         let mut connections = JoinSet::new();
         let mut opened = 0;
         let mut end = std::pin::pin!(end);
@@ -163,14 +202,14 @@ impl Server {
                     // A connection that fails while it is accepted is its client's trouble.
                     let Ok((stream, _)) = accepted else { continue };
                     opened += 1;
-                    connections.spawn(serve_connection(shared.clone(), stream, opened));
+                    connections.spawn(Door { connection: opened, ..door.clone() }.open(stream));
                 }
                 Some(_) = connections.join_next() => {}
             }
         }
         connections.shutdown().await;
         if let Some(path) = file {
-            shared.with(|tenant| tenant.save_to(&path))?;
+            shared.with_all(|tenants| tenants.save_to(&path))?;
         }
         Ok(())
     }
@@ -180,10 +219,10 @@ impl Server {
 async fn save_after_changes(shared: Shared, file: Option<PathBuf>) -> StateError {
     let Some(path) = file else { return std::future::pending().await };
     loop {
-        if shared.with(Tenant::take_changed) {
+        if shared.with_all(Tenants::take_changed) {
             // Written here and not on a thread of its own: a write that
             // outlives this task could overwrite the last state.
-            let text = shared.with(|tenant| tenant.save());
+            let text = shared.with_all(|tenants| tenants.save());
             if let Err(error) = write_whole(&path, text.as_bytes()) {
                 return error;
             }
@@ -194,18 +233,13 @@ async fn save_after_changes(shared: Shared, file: Option<PathBuf>) -> StateError
     }
 }
 
-async fn serve_connection(shared: Shared, stream: TcpStream, connection: u64) {
-    // Small answers should not wait for more.
-    let _ = stream.set_nodelay(true);
-    let served = shared.clone();
-    let service = service_fn(move |request| serve(served.clone(), request, connection));
-    let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new());
-    if let Err(error) = http.serve_connection(TokioIo::new(stream), service).await {
-        tracing::debug!(%error, "a connection ended early");
-    }
-    shared.room(|room| room.hang_up(connection));
-    shared.0.moved.notify_waiters();
+/// How a connection comes in.
+#[derive(Clone)]
+struct Door {
+    shared: Shared,
+    certificates: Option<Certificates>,
+    is_proxy: bool,
+    connection: u64,
 }
 
 /// Why a connection drops without an answer.
@@ -213,43 +247,160 @@ async fn serve_connection(shared: Shared, stream: TcpStream, connection: u64) {
 #[error("the simulated connection dropped")]
 struct Dropped;
 
-async fn serve(
-    shared: Shared,
-    request: http::Request<Incoming>,
-    connection: u64,
-) -> Result<http::Response<Body>, Dropped> {
-    let (mut parts, body) = request.into_parts();
-    let body = axum::body::to_bytes(Body::new(body), BODY_MAX).await.map_err(|_| Dropped)?;
-    if parts.uri.path() == "/_sim/clock" {
-        return Ok(serve_clock(&shared, &body, connection).await);
-    }
-    // The tenant answers with addresses of its own: it needs to know what
-    // the client calls it.
-    let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1");
-    let path = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    match format!("http://{host}{path}").parse() {
-        Ok(uri) => parts.uri = uri,
-        Err(_) => return Ok(plain(StatusCode::BAD_REQUEST, Body::from("Bad Request - Invalid Hostname"))),
-    }
-    let request = http::Request::from_parts(parts, body);
+/// The first byte of a TLS connection: a handshake record.
+const TLS_HANDSHAKE: u8 = 0x16;
 
-    let now = shared.now();
-    let (reply, latency, after) = {
-        let mut tenant = shared.0.tenant.lock().expect("no holder of this lock panics");
-        let reply = tenant.handle(&request, now);
-        (reply, tenant.latency(), tenant.now())
-    };
-    if !latency.is_zero() && shared.room(|room| room.speed() == Speed::Instant) {
-        shared.advance_to(after + latency);
+impl Door {
+    async fn open(self, stream: TcpStream) {
+        // Small answers should not wait for more.
+        let _ = stream.set_nodelay(true);
+        let mut first = [0];
+        let speaks_tls = self.certificates.is_some()
+            && stream.peek(&mut first).await.is_ok_and(|read| read == 1 && first[0] == TLS_HANDSHAKE);
+        if speaks_tls {
+            self.serve_secure(stream).await;
+        } else if let Some(tunnel) = self.serve_http(TokioIo::new(stream), "http").await {
+            match tunnel.await {
+                Ok(upgraded) => self.serve_secure(TokioIo::new(upgraded)).await,
+                Err(error) => tracing::debug!(%error, "a tunnel ended before it began"),
+            }
+        }
+        self.shared.room(|room| room.hang_up(self.connection));
+        self.shared.0.moved.notify_waiters();
     }
-    shared.0.changed.notify_one();
-    match reply {
-        Reply::Lost => Err(Dropped),
-        Reply::Response(response) => Ok(response.map(|body| match body.is_empty() {
-            true => Body::empty(),
-            // A stream has no length, so it goes out in chunks, as Graph's do.
-            false => Body::from_stream(futures::stream::iter([Ok::<Bytes, std::convert::Infallible>(body)])),
-        })),
+
+    async fn serve_secure(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let Some(certificates) = &self.certificates else { return };
+        match certificates.acceptor().accept(stream).await {
+            Ok(stream) => drop(self.serve_http(TokioIo::new(stream), "https").await),
+            // Usually a client that does not trust the authority.
+            Err(error) => tracing::warn!(%error, "a client broke off the TLS handshake"),
+        }
+    }
+
+    /// Serves one connection to its end, or to the CONNECT that turns the
+    /// rest of it into a tunnel.
+    async fn serve_http<S>(&self, stream: TokioIo<S>, scheme: &'static str) -> Option<hyper::upgrade::OnUpgrade>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (tunnels, mut opened) = mpsc::unbounded_channel();
+        let service = service_fn(|mut request: http::Request<Incoming>| {
+            let tunnels = tunnels.clone();
+            async move {
+                if request.method() == Method::CONNECT {
+                    let answer = self.connect(&request);
+                    if answer.status().is_success() {
+                        let _ = tunnels.send(hyper::upgrade::on(&mut request));
+                    }
+                    return Ok(answer);
+                }
+                self.serve(request, scheme).await
+            }
+        });
+        let mut http = hyper::server::conn::http1::Builder::new();
+        http.timer(TokioTimer::new());
+        if let Err(error) = http.serve_connection(stream, service).with_upgrades().await {
+            tracing::debug!(%error, "a connection ended early");
+        }
+        opened.try_recv().ok()
+    }
+
+    /// A tunnel to a host that is served here; nothing leaves this machine.
+    fn connect(&self, request: &http::Request<Incoming>) -> http::Response<Body> {
+        let host = request.uri().host().unwrap_or_default();
+        if self.is_proxy && self.certificates.is_some() && is_served(host) {
+            return plain(StatusCode::OK, Body::empty());
+        }
+        tracing::warn!(host, "refused to lead there");
+        let reason = match self.is_proxy {
+            true => format!("the simulated tenant does not lead to `{host}`\n"),
+            false => "the simulated tenant is no proxy: start it with `--proxy`\n".to_owned(),
+        };
+        plain(StatusCode::FORBIDDEN, Body::from(reason))
+    }
+
+    async fn serve(
+        &self,
+        request: http::Request<Incoming>,
+        scheme: &'static str,
+    ) -> Result<http::Response<Body>, Dropped> {
+        let shared = &self.shared;
+        let (mut parts, body) = request.into_parts();
+        // A proxy is asked for whole addresses where they are plain http.
+        if let Some(host) = parts.uri.host()
+            && !is_served(host)
+        {
+            tracing::warn!(host, "refused to lead there");
+            let reason = format!("the simulated tenant does not lead to `{host}`\n");
+            return Ok(plain(StatusCode::FORBIDDEN, Body::from(reason)));
+        }
+        let body = axum::body::to_bytes(Body::new(body), BODY_MAX).await.map_err(|_| Dropped)?;
+        match parts.uri.path() {
+            "/_sim/clock" => return Ok(serve_clock(shared, &body, self.connection).await),
+            "/_sim/advance" => return Ok(serve_advance(shared, &body)),
+            _ => {}
+        }
+        // The tenant answers with addresses of its own: it needs to know what
+        // the client calls it.
+        let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1");
+        let host = if scheme == "https" { host.strip_suffix(":443").unwrap_or(host) } else { host };
+        let path = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+        match format!("{scheme}://{host}{path}").parse() {
+            Ok(uri) => parts.uri = uri,
+            Err(_) => return Ok(plain(StatusCode::BAD_REQUEST, Body::from("Bad Request - Invalid Hostname"))),
+        }
+        let request = http::Request::from_parts(parts, body);
+
+        let now = shared.now();
+        let (reply, latency, after, gzip) = {
+            let mut tenants = shared.0.tenants.lock().expect("no holder of this lock panics");
+            let reply = tenants.handle(&request, now);
+            (reply, tenants.latency(), tenants.now(), tenants.first().settings().wire.gzip)
+        };
+        let latency = if shared.room(|room| room.speed() == Speed::Instant) { latency } else { SignedDuration::ZERO };
+        // A state that was loaded may be ahead of the clock.
+        if after + latency > now {
+            shared.advance_to(after + latency);
+        }
+        shared.0.changed.notify_one();
+        match reply {
+            Reply::Lost => Err(Dropped),
+            Reply::Response(response) if gzip && wants_gzip(request.headers()) => Ok(stream(compressed(response))),
+            Reply::Response(response) => Ok(stream(response)),
+        }
+    }
+}
+
+/// A stream has no length, so it goes out in chunks, as Graph's do.
+fn stream(response: crate::transport::Response) -> http::Response<Body> {
+    response.map(|body| match body.is_empty() {
+        true => Body::empty(),
+        false => Body::from_stream(futures::stream::iter([Ok::<Bytes, std::convert::Infallible>(body)])),
+    })
+}
+
+fn wants_gzip(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    accepted.flat_map(|value| value.split(',')).any(|one| {
+        let mut parts = one.split(';').map(str::trim);
+        parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip")) && !parts.any(|q| q == "q=0")
+    })
+}
+
+fn compressed(response: crate::transport::Response) -> crate::transport::Response {
+    if response.body().len() < GZIP_FROM {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    // Writing to memory does not fail.
+    match std::io::Write::write_all(&mut gzip, &body).and_then(|()| gzip.finish()) {
+        Ok(smaller) => {
+            parts.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            http::Response::from_parts(parts, Bytes::from(smaller))
+        }
+        Err(_) => http::Response::from_parts(parts, body),
     }
 }
 
@@ -289,6 +440,28 @@ async fn serve_clock(shared: &Shared, body: &Bytes, connection: u64) -> http::Re
     if let Some(until) = question.until {
         wait_for(shared, &question.client, until).await;
     }
+    tell_time(shared)
+}
+
+/// `POST /_sim/advance {by}` or `{to}`: moves the clock, whoever waits.
+fn serve_advance(shared: &Shared, body: &Bytes) -> http::Response<Body> {
+    let now = shared.now();
+    match Advance::read(body).and_then(|advance| advance.target(now)) {
+        Some(target) => {
+            shared.advance_to(target);
+            // What is due happens now, so that a reader of the state sees it.
+            shared.with_all(|_| {});
+            shared.0.changed.notify_one();
+            tell_time(shared)
+        }
+        None => {
+            let hint = "take {\"by\": \"10m\"} or {\"to\": \"2026-01-05T09:00:00Z\"}";
+            plain(StatusCode::BAD_REQUEST, Body::from(hint))
+        }
+    }
+}
+
+fn tell_time(shared: &Shared) -> http::Response<Body> {
     let (now, speed) = shared.room(|room| (room.now(Instant::now()), room.speed().factor()));
     let answer = serde_json::json!({"now": now, "speed": speed});
     let mut response = plain(StatusCode::OK, Body::from(answer.to_string()));

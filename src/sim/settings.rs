@@ -84,6 +84,12 @@ impl<'de> Deserialize<'de> for Delay {
 #[error("{0}")]
 pub struct SettingError(String);
 
+impl SettingError {
+    pub(super) fn new(message: String) -> Self {
+        Self(message)
+    }
+}
+
 macro_rules! group {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty = $default:expr,)* }) => {
         $(#[$doc])*
@@ -124,7 +130,7 @@ group! {
         /// Life of an access token.
         token_life: Delay = Delay::secs(3599, 3599),
         /// What an app may do unless `Tenant::set_roles` says otherwise.
-        roles: Vec<String> = ["DeviceManagementServiceConfig.ReadWrite.All", "User.Read.All", "Organization.Read.All", "Device.Read.All"].map(str::to_owned).to_vec(),
+        roles: Vec<String> = ["DeviceManagementServiceConfig.ReadWrite.All", "User.Read.All", "Organization.Read.All", "Device.ReadWrite.All", "Group.Read.All", "DeviceManagementManagedDevices.ReadWrite.All"].map(str::to_owned).to_vec(),
         /// Tenant ids or domains that may log in; empty for any.
         tenants: Vec<String> = Vec::new(),
         /// Share of token requests answered with 503.
@@ -138,6 +144,8 @@ group! {
         /// How far a request moves the virtual clock, in process and where
         /// time only jumps.
         latency: Delay = Delay::NONE,
+        /// Whether answers on a port are compressed for clients that take it.
+        gzip: bool = true,
     }
 }
 
@@ -249,7 +257,8 @@ group! {
         gone_status: u16 = 400,
         /// How long after its import a registration cannot be deleted yet.
         settling: Delay = Delay::secs(0, 9),
-        /// Whether the documented `deleteDevices` action exists.
+        /// Whether the documented `deleteDevices` action exists; otherwise
+        /// it is a route error.
         by_serial: bool = false,
     }
 }
@@ -343,6 +352,13 @@ group! {
         /// Every user of these exists, but for `missing_users`.
         domains: Vec<String> = ["contoso.com", "contoso.onmicrosoft.com"].map(str::to_owned).to_vec(),
         missing_users: Vec<String> = Vec::new(),
+        /// From a registration to its Entra device object (rule 34).
+        device: Delay = Delay::secs(0, 300),
+        /// From a new tag to the object's `[OrderID]` (rule 34).
+        device_tag: Delay = Delay::secs(60, 600),
+        /// Whether a registration shows its Entra device before it is
+        /// enrolled.
+        linked_early: bool = false,
     }
 }
 
@@ -483,6 +499,8 @@ impl Settings {
         calm.sync.runs = Delay::millis(500, 500);
         calm.profiles.pending_after = Delay::secs(1, 5);
         calm.profiles.assigned_after = Delay::secs(10, 60);
+        calm.directory.device = Delay::secs(0, 5);
+        calm.directory.device_tag = Delay::secs(1, 10);
         calm.throttle.on = false;
         calm.batch.shuffled = false;
         calm
@@ -518,6 +536,7 @@ impl Settings {
     }
 
     /// The profile of that name: `calm`, `busy` or `hostile`.
+    /// [`Switch`](super::Switch)es come on top.
     ///
     /// # Errors
     /// When there is no such profile.

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::agenda::{Agenda, Event};
 use super::answer::{Answer, Reply};
 use super::call::Call;
+use super::corporate::Corporates;
 use super::counters::{Counters, LogEntry};
 use super::errors::Problem;
 use super::faults::{Injection, Mishap};
@@ -26,6 +27,7 @@ use super::registrations::Registrations;
 use super::routes::{Area, Target};
 use super::settings::Settings;
 use super::sync::SyncState;
+use super::tenants::Others;
 use super::throttle::Throttle;
 use crate::transport::Request;
 
@@ -52,6 +54,8 @@ pub struct Tenant {
     /// Hardware that never gets in, and the error it ends with.
     pub(super) refused: Vec<Refusal>,
     pub(super) injections: VecDeque<Injection>,
+    #[serde(default)]
+    pub(super) corporate: Corporates,
     pub(super) counters: Counters,
     #[serde(skip)]
     pub(super) changed: bool,
@@ -89,6 +93,7 @@ impl Tenant {
             foreign: Vec::new(),
             refused: Vec::new(),
             injections: VecDeque::new(),
+            corporate: Corporates::default(),
             counters: Counters::default(),
             changed: true,
         }
@@ -107,14 +112,20 @@ impl Tenant {
 
     /// Lets everything happen that is due at `now`.
     pub fn advance(&mut self, now: Timestamp) {
+        self.advance_among(now, &Others::default());
+    }
+
+    /// The same, with other tenants beside this one.
+    pub(super) fn advance_among(&mut self, now: Timestamp, others: &Others<'_>) {
         while let Some((at, event)) = self.agenda.take_due(now) {
             self.now = self.now.max(at);
             self.changed = true;
             match event {
                 Event::ImportPending { record } | Event::ImportPartial { record } | Event::ImportEnds { record } => {
-                    self.happen_to_import(at, record, &event);
+                    self.happen_to_import(at, record, &event, others);
                 }
                 Event::SyncEnds { fails } => self.end_sync(at, fails),
+                Event::Deed { name, body } => self.happen_by_script(&name, &body),
                 Event::Readable { id }
                 | Event::Listed { id }
                 | Event::ShowById { id, .. }
@@ -122,6 +133,8 @@ impl Tenant {
                 | Event::Gone { id }
                 | Event::ProfilePending { id }
                 | Event::ProfileAssigned { id }
+                | Event::ObjectAppears { id }
+                | Event::ObjectTagged { id }
                 | Event::VendorArrives { id } => self.happen_to_registration(at, id, event),
             }
         }
@@ -150,7 +163,7 @@ impl Tenant {
             self.changed |= call.method != Method::GET;
             return Ok(self.dispatch(call, target)?);
         }
-        call.app = self.authenticate(call)?;
+        (call.app, call.tenant) = self.authenticate(call)?;
         self.authorize(&call.app, area)?;
         // The documented limits are those of Intune's enrolment services: a
         // batch's envelope and the directory are none of theirs.
@@ -168,15 +181,15 @@ impl Tenant {
             }
         }
         let mishap = self.mishap(call, target);
-        if let Some(mishap) = mishap
+        if let Some((mishap, retry_after_s)) = mishap
             && !mishap.is_after_effect()
         {
-            return Err(self.befall(mishap));
+            return Err(self.befall(mishap, retry_after_s));
         }
         self.changed |= call.method != Method::GET;
         let done = self.dispatch(call, target);
         match mishap {
-            Some(mishap) => Err(self.befall(mishap)),
+            Some((mishap, retry_after_s)) => Err(self.befall(mishap, retry_after_s)),
             None => Ok(done?),
         }
     }
@@ -187,9 +200,12 @@ impl Tenant {
         Problem::throttled(told.then(|| wait.as_secs()))
     }
 
-    fn befall(&mut self, mishap: Mishap) -> Refused {
+    fn befall(&mut self, mishap: Mishap, retry_after_s: Option<i64>) -> Refused {
         match mishap.problem(&mut self.random) {
-            Some(problem) => Refused::With(problem),
+            Some(problem) => Refused::With(match retry_after_s {
+                Some(seconds) => problem.retry_after(seconds),
+                None => problem,
+            }),
             None => Refused::Lost,
         }
     }
@@ -272,6 +288,28 @@ impl Tenant {
     /// When the file or its folder cannot be written.
     pub fn save_to(&self, path: &Path) -> Result<(), StateError> {
         write_whole(path, self.save().as_bytes())
+    }
+
+    /// The id of the organisation.
+    #[must_use]
+    pub fn id(&self) -> Uuid {
+        self.organization_id
+    }
+
+    /// The same tenant under an id of your choice.
+    #[must_use]
+    pub fn with_id(mut self, id: Uuid) -> Self {
+        self.organization_id = id;
+        self
+    }
+
+    /// Its id and its domains: what a client may call it where several
+    /// tenants are.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let mut names = vec![self.organization_id.to_string()];
+        names.extend(self.settings.directory.domains.iter().cloned());
+        names
     }
 
     /// The virtual time of the last request.

@@ -8,8 +8,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::devices::device_id;
 use super::imports::{Record, Status};
-use super::registrations::{ProfileState, Registration, Values};
+use super::registrations::{Object, ProfileState, Registration, Userless, Values};
 
 /// How a registration that has never been in touch says so.
 pub(super) const NEVER: &str = "0001-01-01T00:00:00Z";
@@ -31,48 +32,52 @@ pub(super) struct DeviceIdentity<'a> {
     last_contacted_date_time: String,
     addressable_user_name: &'a str,
     user_principal_name: &'a str,
-    resource_name: &'static str,
+    resource_name: &'a str,
     sku_number: &'a str,
     system_family: &'a str,
     azure_active_directory_device_id: Uuid,
     managed_device_id: Uuid,
     display_name: &'a str,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    beta: Option<Beta>,
+    beta: Option<Beta<'a>>,
 }
 
 /// What only the beta version has.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Beta {
+struct Beta<'a> {
     azure_ad_device_id: Uuid,
     deployment_profile_assignment_status: &'static str,
     deployment_profile_assignment_detailed_status: &'static str,
     deployment_profile_assigned_date_time: String,
     remediation_state: &'static str,
-    remediation_state_last_modified_date_time: &'static str,
+    remediation_state_last_modified_date_time: String,
     userless_enrollment_status: &'static str,
-    device_account_upn: &'static str,
+    device_account_upn: &'a str,
     device_account_password: &'static str,
-    device_friendly_name: &'static str,
+    device_friendly_name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     deployment_profile: Option<serde_json::Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     intended_deployment_profile: Option<serde_json::Value>,
 }
 
-/// What a list leaves out.
+/// What a reading leaves out or adds.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Blanks {
     pub(super) contact: bool,
     pub(super) user: bool,
+    /// Whether a device that is not enrolled shows its Entra object.
+    pub(super) linked_early: bool,
 }
 
 impl<'a> DeviceIdentity<'a> {
     pub(super) fn new(id: Uuid, of: &'a Registration, values: &'a Values, beta: bool, blanks: Blanks) -> Self {
         let enrolment = of.enrolment.as_ref();
         let contacted = enrolment.filter(|_| !blanks.contact).map(|enrolment| seconds(enrolment.contacted));
-        let directory_device = enrolment.map(|enrolment| enrolment.directory_device).unwrap_or_default();
+        let early = (blanks.linked_early && of.object == Object::There).then(|| device_id(id));
+        let directory_device = enrolment.map(|enrolment| enrolment.directory_device).or(early).unwrap_or_default();
+        let room = values.room.as_deref();
         Self {
             context: None,
             id,
@@ -86,7 +91,7 @@ impl<'a> DeviceIdentity<'a> {
             last_contacted_date_time: contacted.unwrap_or_else(|| NEVER.to_owned()),
             addressable_user_name: &values.addressable_user_name,
             user_principal_name: if blanks.user { "" } else { &values.user },
-            resource_name: "",
+            resource_name: room.map(|room| room.resource.as_str()).unwrap_or_default(),
             sku_number: &of.sku,
             system_family: &of.family,
             azure_active_directory_device_id: directory_device,
@@ -101,12 +106,19 @@ impl<'a> DeviceIdentity<'a> {
                 },
                 deployment_profile_assignment_detailed_status: "none",
                 deployment_profile_assigned_date_time: of.profile_since.map_or_else(|| NEVER.to_owned(), seconds),
-                remediation_state: "noRemediationRequired",
-                remediation_state_last_modified_date_time: NEVER,
-                userless_enrollment_status: "unknown",
-                device_account_upn: "",
+                remediation_state: match of.board_swapped {
+                    None => "noRemediationRequired",
+                    Some(_) => "manualRemediationRequired",
+                },
+                remediation_state_last_modified_date_time: of.board_swapped.map_or_else(|| NEVER.to_owned(), seconds),
+                userless_enrollment_status: match of.userless {
+                    Userless::Unknown => "unknown",
+                    Userless::Blocked => "blocked",
+                    Userless::Allowed => "allowed",
+                },
+                device_account_upn: room.map(|room| room.account.as_str()).unwrap_or_default(),
                 device_account_password: "",
-                device_friendly_name: "",
+                device_friendly_name: room.map(|room| room.friendly_name.as_str()).unwrap_or_default(),
                 deployment_profile: None,
                 intended_deployment_profile: None,
             }),

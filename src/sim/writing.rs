@@ -9,6 +9,7 @@ use super::agenda::Event;
 use super::answer::Answer;
 use super::call::Call;
 use super::errors::Problem;
+use super::registrations::{Room, Userless, Values};
 use super::routes::Action;
 use super::tenant::Tenant;
 
@@ -25,7 +26,21 @@ impl Tenant {
                 self.accept_values(id, values);
                 Ok(Answer::empty(204))
             }
-            Action::AllowNextEnrollment => Ok(Answer::empty(204)),
+            Action::AllowNextEnrollment => {
+                if let Some(registration) = self.registrations.get_mut(id) {
+                    registration.userless = Userless::Allowed;
+                }
+                Ok(Answer::empty(204))
+            }
+            Action::AssignResourceAccount => self.assign_resource_account(call, id),
+            Action::UnassignResourceAccount => {
+                let mut values = self.readable(id)?.settled.clone();
+                values.user = CompactString::default();
+                values.addressable_user_name = CompactString::default();
+                set_room(&mut values, |room| room.resource = CompactString::default());
+                self.accept_values(id, values);
+                Ok(Answer::empty(204))
+            }
         }
     }
 
@@ -63,6 +78,12 @@ impl Tenant {
         if let Some(name) = text("displayName") {
             values.display_name = name.into();
         }
+        if let Some(account) = text("deviceAccountUpn") {
+            set_room(&mut values, |room| room.account = account.into());
+        }
+        if let Some(name) = text("deviceFriendlyName") {
+            set_room(&mut values, |room| room.friendly_name = name.into());
+        }
         if self.random.chance("update conflict", self.settings.update.conflict_share) {
             return Err(Problem::nested(412, "An error has occurred"));
         }
@@ -87,6 +108,23 @@ impl Tenant {
         let mut values = self.readable(id)?.settled.clone();
         values.user = user.into();
         values.addressable_user_name = text("addressableUserName").into();
+        self.accept_values(id, values);
+        Ok(Answer::empty(204))
+    }
+
+    /// A meeting room's account, with the user that signs in for it.
+    fn assign_resource_account(&mut self, call: &Call<'_>, id: Uuid) -> Result<Answer, Problem> {
+        let body = call.json()?;
+        let known = ["userPrincipalName", "addressableUserName", "resourceAccountName"];
+        let fields = read_fields(&body, "assignResourceAccountToDevice", &known)?;
+        let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
+        if !self.user_exists(text("userPrincipalName")) {
+            return Err(Problem::nested(400, "An error has occurred"));
+        }
+        let mut values = self.readable(id)?.settled.clone();
+        values.user = text("userPrincipalName").into();
+        values.addressable_user_name = text("addressableUserName").into();
+        set_room(&mut values, |room| room.resource = text("resourceAccountName").into());
         self.accept_values(id, values);
         Ok(Answer::empty(204))
     }
@@ -154,6 +192,12 @@ impl Tenant {
         let context = call.context("Collection(microsoft.graph.deletedWindowsAutopilotDeviceState)");
         Ok(Answer::json(200, &json!({"@odata.context": context, "value": states})))
     }
+}
+
+fn set_room(values: &mut Values, set: impl FnOnce(&mut Room)) {
+    let mut room = values.room.take().map(|room| *room).unwrap_or_default();
+    set(&mut room);
+    values.room = (room != Room::default()).then(|| Box::new(room));
 }
 
 /// The fields of an action's body; names are exact.

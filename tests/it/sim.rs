@@ -13,10 +13,16 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 mod faults;
+mod fixtures;
 mod imports;
 mod login;
+mod neighbours;
 mod over_http;
 mod reading;
+mod rules;
+mod schema;
+mod secure;
+mod several;
 mod soak;
 mod syncing;
 mod writing;

@@ -1,0 +1,187 @@
+//! Named switches: the ways in which real tenants differ, each by itself, on
+//! top of any profile. And settings as a YAML text.
+//!
+//! What a number means lives in `settings.rs`, what it does in the file of
+//! its concern.
+
+use std::str::FromStr;
+
+use serde_json::Value;
+
+use super::settings::{Fault, SettingError, Settings};
+
+macro_rules! switches {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal: $what:literal, |$settings:ident| $set:expr;)*) => {
+        /// One way in which tenants differ.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Switch { $($(#[$doc])* #[doc = $what] $variant,)* }
+
+        impl Switch {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The name on the command line.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// What it does, in half a sentence.
+            #[must_use]
+            pub fn what(self) -> &'static str {
+                match self { $(Self::$variant => $what,)* }
+            }
+
+            fn apply(self, settings: &mut Settings) {
+                match self { $(Self::$variant => { let $settings = settings; $set; })* }
+            }
+        }
+    };
+}
+
+switches! {
+    NoFilter = "no-filter": "every filter on registrations is refused with 400",
+        |s| s.list.contains = false;
+    SelectWorks = "select-works": "`$select` on registrations is no server error but ignored",
+        |s| s.list.select_fails = false;
+    Autosync = "autosync": "a finished import starts a sync, and it counts for the ten minutes",
+        |s| s.sync.after_import = true;
+    BrokenAssign = "broken-assign": "`assignUserToDevice` is refused with 400 for every user",
+        |s| s.update.assign_broken_share = 1.0;
+    Documented = "documented": "the documented action `deleteDevices` exists",
+        |s| s.delete.by_serial = true;
+    EchoGuid = "echo-guid": "an empty `importId` and `productKey` come back filled with the record's id",
+        |s| s.import.echo_guid = true;
+    Year2020 = "2020": "as seen in 2020: deleting an import record that does not exist is a success",
+        |s| s.import.missing_delete_status = 200;
+    Year2023 = "2023": "as seen in 2023: lists show no user",
+        |s| s.list.blanks_user = true;
+    Update200 = "update-200": "`updateDeviceProperties` answers 200 instead of 204",
+        |s| s.update.status = 200;
+    Gone404 = "gone-404": "deleting what is already deleted is a 404 instead of a 400 with a phrase",
+        |s| s.delete.gone_status = 404;
+    Partial = "partial": "import records pass through `partial`",
+        |s| s.import.partial_share = 0.3;
+    LinkedEarly = "linked-early": "a registration shows its Entra device before it is enrolled",
+        |s| s.directory.linked_early = true;
+    AnyHash = "any-hash": "any bytes pass for a hardware hash",
+        |s| s.import.accepts_any_hash = true;
+    NoLimits = "no-limits": "no request limits and no limit on import POSTs",
+        |s| { s.throttle.on = false; s.import.throttled = false };
+    Faults = "faults": "every fault, as in the profile `hostile`",
+        |s| *s = Fault::ALL.iter().fold(s.clone(), |all, fault| all.with(*fault));
+}
+
+impl FromStr for Switch {
+    type Err = SettingError;
+
+    fn from_str(name: &str) -> Result<Self, SettingError> {
+        Self::ALL.iter().copied().find(|switch| switch.name() == name).ok_or_else(|| {
+            let names: Vec<_> = Self::ALL.iter().map(|switch| format!("`{}`", switch.name())).collect();
+            SettingError::new(format!("there is no switch `{name}`; take one of {}", names.join(", ")))
+        })
+    }
+}
+
+impl Settings {
+    /// These settings with a switch turned.
+    #[must_use]
+    pub fn switched(mut self, switch: Switch) -> Self {
+        switch.apply(&mut self);
+        self
+    }
+
+    /// Changes what a YAML text names: `profile` first, then `switches`, then
+    /// the settings themselves, nested or with dots in their names.
+    ///
+    /// ```
+    /// use apgit::sim::Settings;
+    /// let mut settings = Settings::busy();
+    /// settings.read_yaml("switches: [no-filter]\nimport: {delay: 1m}\nupdate.lost_share: 2%").unwrap();
+    /// assert!(!settings.list.contains);
+    /// assert_eq!(settings.import.delay.to_string(), "1m");
+    /// ```
+    ///
+    /// # Errors
+    /// When the text is not YAML, or names what does not exist; then nothing
+    /// is changed.
+    pub fn read_yaml(&mut self, text: &str) -> Result<(), SettingError> {
+        let tree = serde_yaml::from_str(text);
+        self.read_tree(&tree.map_err(|error| SettingError::new(format!("the settings are not YAML: {error}")))?)
+    }
+
+    pub(super) fn read_tree(&mut self, tree: &Value) -> Result<(), SettingError> {
+        let fields = match tree {
+            Value::Null => return Ok(()),
+            Value::Object(fields) => fields,
+            _ => return Err(SettingError::new("settings are a mapping of names to values".to_owned())),
+        };
+        let mut new = match fields.get("profile") {
+            Some(profile) => Self::named(&as_text(profile))?,
+            None => self.clone(),
+        };
+        for switch in fields.get("switches").and_then(Value::as_array).into_iter().flatten() {
+            new = new.switched(as_text(switch).parse()?);
+        }
+        for (name, value) in fields.iter().filter(|(name, _)| !matches!(name.as_str(), "profile" | "switches")) {
+            new.put(name, value)?;
+        }
+        *self = new;
+        Ok(())
+    }
+
+    fn put(&mut self, path: &str, value: &Value) -> Result<(), SettingError> {
+        match value {
+            Value::Object(fields) => {
+                fields.iter().try_for_each(|(name, value)| self.put(&format!("{path}.{name}"), value))
+            }
+            value => self.set(&format!("{path}={}", as_text(value))),
+        }
+    }
+}
+
+fn as_text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_switch_changes_a_profile_and_is_found_by_its_name() {
+        for switch in Switch::ALL {
+            assert_ne!(Settings::busy().switched(*switch), Settings::busy(), "{switch:?}");
+            assert_eq!(switch.name().parse::<Switch>().unwrap(), *switch);
+        }
+        let error = "no-such".parse::<Switch>().unwrap_err().to_string();
+        assert!(error.starts_with("there is no switch `no-such`; take one of `no-filter`, "), "{error}");
+    }
+
+    #[test]
+    fn a_yaml_text_names_a_profile_switches_and_settings() {
+        let mut settings = Settings::busy();
+        let text = "profile: calm\nswitches: [documented, 2023]\nthrottle:\n  on: true\n  app_writes: 7\n\
+                    profiles.list:\n- {name: Kiosks, group_tag: KIOSK}\ndirectory: {domains: [a.example, b.example]}\n";
+        settings.read_yaml(text).unwrap();
+        let mut expected = Settings::calm();
+        expected.delete.by_serial = true;
+        expected.list.blanks_user = true;
+        expected.throttle.on = true;
+        expected.throttle.app_writes = 7;
+        expected.directory.domains = vec!["a.example".to_owned(), "b.example".to_owned()];
+        expected.profiles.list =
+            vec![super::super::settings::ProfileSetting { name: "Kiosks".to_owned(), group_tag: "KIOSK".to_owned() }];
+        assert_eq!(settings, expected);
+    }
+
+    #[test]
+    fn a_yaml_text_that_cannot_be_changes_nothing() {
+        let mut settings = Settings::busy();
+        for text in ["import: {dely: 3s}", "profile: wild", "switches: [nope]", "- 1", "import.delay: soon", "a: [b"] {
+            assert!(settings.read_yaml(text).is_err(), "{text}");
+        }
+        settings.read_yaml("").unwrap();
+        assert_eq!(settings, Settings::busy());
+    }
+}

@@ -1,0 +1,167 @@
+//! Several tenants that know each other's hardware, and what others do to a
+//! tenant by request and by script.
+
+use apgit::sim::{Script, Tenants};
+
+use super::*;
+
+fn named(domain: &str, seed: u64) -> Tenant {
+    let mut settings = Settings::calm();
+    settings.set(&format!("directory.domains={domain}")).unwrap();
+    Tenant::new(settings, seed, sim::EPOCH)
+}
+
+/// Two tenants in one process, and a client of each.
+async fn neighbours() -> [Client; 2] {
+    let tenants = Tenants::from(named("contoso.com", 1)).and(named("fabrikam.com", 2));
+    let clock = Virtual::starting_at(sim::EPOCH);
+    let sim = InProcess::new(tenants, clock.clone());
+    let mut clients = Vec::new();
+    for domain in ["contoso.com", "fabrikam.com"] {
+        let mut client = Client {
+            sim: sim.clone(),
+            clock: clock.clone(),
+            token: String::new(),
+            host: "https://graph.microsoft.com",
+        };
+        let got = client.token_request(domain, &[]).await;
+        got.json["access_token"].as_str().expect("a token").clone_into(&mut client.token);
+        clients.push(client);
+    }
+    let Ok(clients) = clients.try_into() else { panic!("two clients") };
+    clients
+}
+
+#[tokio::test]
+async fn hardware_that_one_tenant_has_registered_is_foreign_to_the_other() {
+    let [contoso, fabrikam] = neighbours().await;
+    let rows = json!([{"serialNumber": "TEST-1", "hardwareIdentifier": hash("TEST-1")}]);
+    let first = contoso.import(rows.clone()).await;
+    let second = fabrikam.import(rows.clone()).await;
+    contoso.wait(seconds(120)).await;
+    let mut outcomes = vec![contoso.outcome(&first[0]).await, fabrikam.outcome(&second[0]).await];
+    outcomes.sort();
+    assert_eq!(outcomes, ["808 ZtdDeviceAssignedToOtherTenant", "complete"], "whose row ended first has it");
+    let [winner, loser] =
+        if contoso.outcome(&first[0]).await == "complete" { [&contoso, &fabrikam] } else { [&fabrikam, &contoso] };
+    assert_eq!((winner.list("v1.0").await.len(), loser.list("v1.0").await.len()), (1, 0));
+
+    let id = winner.list("v1.0").await[0]["id"].as_str().unwrap().to_owned();
+    winner.delete(&format!("{DEVICES}/{id}")).await;
+    winner.wait(seconds(120)).await;
+    let again = loser.import(rows).await;
+    loser.wait(seconds(120)).await;
+    assert_eq!(loser.outcome(&again[0]).await, "complete", "once the other has let it go");
+}
+
+#[tokio::test]
+async fn a_token_leads_to_the_tenant_that_gave_it_and_unknown_names_are_refused() {
+    let [contoso, fabrikam] = neighbours().await;
+    let domain = async |client: &Client| {
+        let got = client.get("/v1.0/organization").await;
+        got.json["value"][0]["verifiedDomains"][0]["name"].as_str().unwrap().to_owned()
+    };
+    assert_eq!((&*domain(&contoso).await, &*domain(&fabrikam).await), ("contoso.com", "fabrikam.com"));
+    let id = fabrikam.sim.with_all(|tenants| tenants.named("fabrikam.com").unwrap().id());
+    assert_eq!(fabrikam.token_request(&id.to_string(), &[]).await.status, 200);
+    let unknown = contoso.token_request("northwind.com", &[]).await;
+    assert_eq!((unknown.status, &unknown.json["error_codes"]), (400, &json!([90002])));
+    let tenants = contoso.get("http://127.0.0.1:8800/_sim/tenants").await.json;
+    assert_eq!(tenants[1]["names"], json!([id, "fabrikam.com"]));
+    let other = contoso.get("http://127.0.0.1:8800/_sim/settings?tenant=fabrikam.com").await.json;
+    assert_eq!(other["directory"]["domains"], json!(["fabrikam.com"]));
+}
+
+#[tokio::test]
+async fn several_tenants_are_saved_and_go_on_together() {
+    let [contoso, fabrikam] = neighbours().await;
+    contoso.registered("TEST-1").await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tenants.json");
+    contoso.sim.with_all(|tenants| tenants.save_to(&file)).unwrap();
+    let tenants = Tenants::open(&file, &Settings::busy(), || panic!("the file is there")).unwrap();
+    let sim = InProcess::new(tenants, Virtual::starting_at(sim::EPOCH));
+    let fabrikam = Client { clock: sim.clock(), sim, token: fabrikam.token, host: fabrikam.host };
+    let record = fabrikam.import(json!([{"serialNumber": "X", "hardwareIdentifier": hash("TEST-1")}])).await;
+    fabrikam.wait(seconds(1200)).await;
+    assert_eq!(fabrikam.outcome(&record[0]).await, "808 ZtdDeviceAssignedToOtherTenant");
+    assert_eq!(fabrikam.sim.with(|tenant| tenant.settings().directory.domains.clone()), ["contoso.com"]);
+}
+
+#[tokio::test]
+async fn a_state_is_dumped_and_loaded_by_request() {
+    let client = Client::calm().await;
+    client.registered("TEST-1").await;
+    let state = client.get("http://127.0.0.1:8800/_sim/state").await;
+    assert_eq!(state.status, 200);
+    let other = Client::with_seed(Settings::calm(), 9).await;
+    let loaded = other.post("http://127.0.0.1:8800/_sim/state", state.json).await;
+    assert_eq!(loaded.status, 200, "{}", loaded.json);
+    assert_eq!(other.clock.now(), client.clock.now(), "the clock goes on to the state's time");
+    let other = Client { token: client.token.clone(), ..other };
+    assert_eq!(other.list("v1.0").await, client.list("v1.0").await);
+    assert_eq!(other.post("http://127.0.0.1:8800/_sim/state", json!({"tenants": []})).await.status, 400);
+    assert_eq!(other.list("v1.0").await.len(), 1, "what cannot be loaded changes nothing");
+}
+
+#[tokio::test]
+async fn the_clock_is_advanced_by_request() {
+    let client = Client::calm().await;
+    let advance = async |body: Value| client.post("http://127.0.0.1:8800/_sim/advance", body).await.json;
+    assert_eq!(advance(json!({"by": "10m"})).await["now"], "2026-01-05T08:10:00Z");
+    assert_eq!(advance(json!({"to": "2026-01-05T09:00:00Z"})).await["now"], "2026-01-05T09:00:00Z");
+    assert_eq!(advance(json!({"to": "2026-01-05T08:30:00Z"})).await["now"], "2026-01-05T09:00:00Z", "never back");
+}
+
+#[tokio::test]
+async fn the_next_faults_of_a_route_are_injected_by_request() {
+    let client = Client::calm().await;
+    let fault = json!({
+        "mishap": "throttled", "times": 2, "retryAfter": 7,
+        "method": "GET", "route": "deviceManagement/windowsAutopilotDeviceIdentities",
+    });
+    assert_eq!(client.post("http://127.0.0.1:8800/_sim/inject", fault).await.status, 200);
+    assert_eq!(client.get(SETTINGS).await.status, 200, "another route");
+    for _ in 0..2 {
+        let got = client.get(DEVICES).await;
+        assert_eq!((got.status, got.header("retry-after")), (429, Some("7")));
+    }
+    assert_eq!(client.get(DEVICES).await.status, 200);
+    assert_eq!(client.post("http://127.0.0.1:8800/_sim/inject", json!({"mishap": "earthquake"})).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_script_is_played_at_its_times() {
+    let client = Client::calm().await;
+    let script = "
+- {at: 1m, vendor: {serial: V-1, manufacturer: Contoso, model: Tower 5, groupTag: OSL}}
+- {at: 10m, settings: {list.contains: false, switches: [documented]}}
+- {at: 30m, enrol: {serial: SIM0000000}}
+- {at: 45m, board: {serial: SIM0000000}}
+- {at: 55m, tag: {serial: NOBODY, groupTag: X}}
+- {at: '2026-01-05T09:00:00Z', remove: {serial: SIM0000000}}
+";
+    let script = Script::read(script).unwrap();
+    client.sim.with(|tenant| {
+        tenant.add_devices(1);
+        tenant.play(&script);
+    });
+    let state = |client: &Client| client.sim.with(|tenant| tenant.registrations_of("SIM0000000"));
+    assert_eq!(client.sim.with(|tenant| tenant.registrations().len()), 1);
+    client.wait(seconds(60)).await;
+    assert_eq!(client.sim.with(|tenant| tenant.registrations_of("V-1").len()), 1);
+    client.wait(seconds(600)).await;
+    assert!(client.sim.with(|t| !t.settings().list.contains && t.settings().delete.by_serial));
+    client.wait(seconds(1800)).await;
+    assert!(state(&client)[0].enrolled);
+    let path = format!("/beta/deviceManagement/windowsAutopilotDeviceIdentities/{}", state(&client)[0].id);
+    assert_eq!(client.get(&path).await.json["remediationState"], "noRemediationRequired");
+    client.wait(seconds(600)).await;
+    let swapped = client.get(&path).await.json;
+    assert_eq!(swapped["remediationState"], "manualRemediationRequired");
+    assert_eq!(swapped["remediationStateLastModifiedDateTime"], "2026-01-05T08:45:00Z");
+    assert_eq!(client.sim.with(|tenant| tenant.counters().deeds_failed), 0);
+    client.wait(seconds(1800)).await;
+    assert!(state(&client).is_empty());
+    assert_eq!(client.sim.with(|tenant| tenant.counters().deeds_failed), 1, "nobody has that serial");
+}
