@@ -8,7 +8,7 @@ PYTHON ?= python3
 DEMO  := target/demo
 APGIT := $(CARGO) run --quiet --locked --bin apgit --
 
-.PHONY: help demo test fmt lint unit test-clients build generate bench clean-demo
+.PHONY: help demo test fmt lint unit test-clients soak build generate bench clean-demo
 
 help:
 	@echo "make demo      apply examples/contoso to a simulated tenant, then plan again"
@@ -17,6 +17,7 @@ help:
 	@echo "make lint      clippy, warnings denied"
 	@echo "make unit      all tests in Rust"
 	@echo "make test-clients  clients that others wrote, against apgit simulate (PYTHON=python3.12)"
+	@echo "make soak      the seeded runs again, a hundred seeds for each profile and switch"
 	@echo "make build     the release binary, target/release/apgit"
 	@echo "make generate  crds/, schema/ and golden files, from the code"
 	@echo "make bench     how long and how much (release build)"
@@ -44,6 +45,11 @@ unit:
 test-clients:
 	$(CARGO) build --locked --quiet --bin apgit
 	$(PYTHON) tests/clients/run.py
+
+# Every seed prints when it fails; SOAK_SEEDS=1000 takes more.
+SOAK_SEEDS ?= 100
+soak:
+	SOAK_SEEDS=$(SOAK_SEEDS) $(CARGO) test --locked --test it -- soak:: switches::
 
 build:
 	$(CARGO) build --release --locked

@@ -5,5 +5,6 @@ mod busy;
 mod crash;
 mod hostile;
 mod kill;
+mod switches;
 mod thin;
 mod world;

@@ -221,12 +221,17 @@ pub struct Served {
 
 impl Served {
     pub fn start(settings: Settings, seed: u64) -> Self {
+        Self::start_by(settings, seed, |server| server)
+    }
+
+    /// The same through another door: TLS, a proxy.
+    pub fn start_by(settings: Settings, seed: u64, door: impl FnOnce(Server) -> Server + Send + 'static) -> Self {
         let (stop, stopped) = oneshot::channel();
         let (ready, started) = std::sync::mpsc::channel();
         let serve = async move {
             let tenant = Tenant::new(settings, seed, sim::EPOCH);
             let address = "127.0.0.1:0".parse().expect("an address");
-            let server = Server::bind(address, tenant, Speed::Instant).await.expect("a free port");
+            let server = door(Server::bind(address, tenant, Speed::Instant).await.expect("a free port"));
             ready.send((server.url(), server.tenant())).expect("somebody waits for it");
             server.run(async { drop(stopped.await) }).await.expect("no state to save");
         };
