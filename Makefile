@@ -46,8 +46,8 @@ test-clients:
 	$(CARGO) build --locked --quiet --bin apgit
 	$(PYTHON) tests/clients/run.py
 
-# Every seed prints when it fails; SOAK_SEEDS=1000 takes more.
-SOAK_SEEDS ?= 100
+# Every seed prints when it fails; SOAK_SEEDS=10000 takes more.
+SOAK_SEEDS ?= 1000
 soak:
 	SOAK_SEEDS=$(SOAK_SEEDS) $(CARGO) test --locked --test it -- soak:: switches::
 
