@@ -17,7 +17,7 @@ help:
 	@echo "make lint      clippy, warnings denied"
 	@echo "make unit      all tests in Rust"
 	@echo "make test-clients  clients that others wrote, against apgit simulate (PYTHON=python3.12)"
-	@echo "make soak      the seeded runs again, a hundred seeds for each profile and switch"
+	@echo "make soak      the seeded runs again, on a thousand seeds each"
 	@echo "make build     the release binary, target/release/apgit"
 	@echo "make generate  crds/, schema/ and golden files, from the code"
 	@echo "make bench     how long and how much (release build)"
