@@ -17,7 +17,7 @@ help:
 	@echo "make lint      clippy, warnings denied"
 	@echo "make unit      all tests in Rust"
 	@echo "make test-clients  clients that others wrote, against apgit simulate (PYTHON=python3.12)"
-	@echo "make soak      the seeded runs again, a hundred seeds for each profile and switch"
+	@echo "make soak      the seeded runs again, on a thousand seeds each"
 	@echo "make build     the release binary, target/release/apgit"
 	@echo "make generate  crds/, schema/ and golden files, from the code"
 	@echo "make bench     how long and how much (release build)"
@@ -46,8 +46,8 @@ test-clients:
 	$(CARGO) build --locked --quiet --bin apgit
 	$(PYTHON) tests/clients/run.py
 
-# Every seed prints when it fails; SOAK_SEEDS=1000 takes more.
-SOAK_SEEDS ?= 100
+# Every seed prints when it fails; SOAK_SEEDS=10000 takes more.
+SOAK_SEEDS ?= 1000
 soak:
 	SOAK_SEEDS=$(SOAK_SEEDS) $(CARGO) test --locked --test it -- soak:: switches::
 

@@ -3,9 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use compact_str::CompactString;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
-use crate::ledger::{ImportState, PendingUpdate};
+use crate::ledger::{ImportFact, ImportState, PendingUpdate};
 use crate::model::hash::{IdentityKey, KeyKind};
 use crate::model::{
     AdoptionPolicy, Claim, Coverage, Desired, Device, Field, FieldChange, HashDigest, Observed, Policy, RegistrationId,
@@ -144,6 +144,8 @@ struct Maker<'a> {
     tenant: &'a Tenant,
     covers_all: bool,
     facts: &'a Facts,
+    /// Registrations that our own imports made, and when.
+    made: HashMap<RegistrationId, Timestamp>,
     /// Devices to register whose hash names hardware that another one names.
     twins: HashMap<SerialKey, String>,
     changes: Vec<Change>,
@@ -159,6 +161,7 @@ impl<'a> Maker<'a> {
             tenant,
             covers_all: *observed.coverage() == Coverage::All,
             facts,
+            made: facts.imports.values().filter_map(made).collect(),
             twins: HashMap::new(),
             changes: Vec::new(),
             held: Vec::new(),
@@ -218,13 +221,15 @@ impl<'a> Maker<'a> {
         let update = Update { id: device.id, before: Box::new(device.clone()), fields };
         let refused = match self.tenant.policy {
             Policy::Observe => Some(Reason::ObserveOnly),
+            // What an import cannot carry belongs to creating the device.
+            Policy::CreateOnly if self.made_since(device.id, REFUSED_FOR) => None,
             Policy::CreateOnly => Some(Reason::UpdateNotAllowed),
             Policy::UpsertOnly | Policy::Sync => None,
         };
         let refused = refused
             .or((self.tenant.suspend || claim.suspend).then_some(Reason::Suspended))
             .or((!self.tenant.scope.contains(&device.group_tag)).then_some(Reason::OutOfScope))
-            .or((self.adoption(claim) == AdoptionPolicy::Never).then_some(Reason::AdoptionNotAllowed))
+            .or((!self.may_adopt(claim, device.id)).then_some(Reason::AdoptionNotAllowed))
             .or(verified.err());
         let mut notes = Vec::new();
         let changes = |field| update.fields.iter().any(|f| f.field == field);
@@ -383,9 +388,15 @@ impl<'a> Maker<'a> {
         (self.facts.now < *since + UPDATED_WITHIN && fields.iter().all(ours)).then_some(*since)
     }
 
-    /// The narrower of what tenant and device allow.
-    fn adoption(&self, claim: &Claim) -> AdoptionPolicy {
-        self.tenant.adoption.min(claim.adoption)
+    /// The narrower of what tenant and device allow; what we registered
+    /// ourselves needs no adoption.
+    fn may_adopt(&self, claim: &Claim, id: RegistrationId) -> bool {
+        self.made.contains_key(&id) || self.tenant.adoption.min(claim.adoption) != AdoptionPolicy::Never
+    }
+
+    /// True if an import of ours made this registration within `span`.
+    fn made_since(&self, id: RegistrationId, span: SignedDuration) -> bool {
+        self.made.get(&id).is_some_and(|at| self.facts.now < *at + span)
     }
 
     fn scope_line(&self, reason: Reason, tag: &str) -> Vec<String> {
@@ -428,6 +439,13 @@ impl<'a> Maker<'a> {
             since: None,
             retry_at: None,
         })
+    }
+}
+
+fn made(fact: &ImportFact) -> Option<(RegistrationId, Timestamp)> {
+    match fact.state {
+        ImportState::Complete { registration_id } => Some((registration_id, fact.at)),
+        _ => None,
     }
 }
 

@@ -34,8 +34,9 @@ def main() -> int:
     if not Path(apgit).exists():
         print(f"error: there is no `{apgit}`\nhint: cargo build --bin apgit, or set APGIT", file=sys.stderr)
         return 1
-    # Compiled files stay out of the source folder, but are kept: they halve
-    # the time that the SDKs take to import.
+    # Compiled files stay out of the source folder, but are kept: otherwise
+    # each run would compile its part of the SDKs anew.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     environment["PYTHONPYCACHEPREFIX"] = str(FOLDER / "pycache")
     arguments = ["-m", "pytest", "-p", "no:cacheprovider", f"--basetemp={FOLDER / 'tmp'}", str(HERE), *sys.argv[1:]]
     return subprocess.run([str(python), *arguments], env=environment, check=False).returncode

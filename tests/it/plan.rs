@@ -264,6 +264,22 @@ fn suspended_and_unadoptable_devices_are_held() {
 }
 
 #[test]
+fn what_we_registered_is_ours_and_is_finished_under_any_policy() {
+    let made = |age| {
+        let complete = ImportState::Complete { registration_id: RegistrationId(Uuid::from_u128(1)) };
+        case("A1 name=N never", "A1 1").import("A1", 1, age, complete)
+    };
+    made(MINUTE).plans("~ A1 displayName \"\" -> \"N\"");
+    let create_only = |age| {
+        let mut case = made(age);
+        case.tenant.policy = Policy::CreateOnly;
+        case
+    };
+    create_only(MINUTE).plans("~ A1 displayName \"\" -> \"N\"");
+    create_only(MINUTE * 60 * 25).plans("x A1 UpdateNotAllowed");
+}
+
+#[test]
 fn users_outside_the_tenant_are_held_and_unverified_ones_are_noted() {
     let user = "user=anna.keller@contoso.com";
     let mut strange = case(&format!("A1 {user}\nA2 {user}"), "A1 1");

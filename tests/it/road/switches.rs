@@ -1,7 +1,7 @@
 //! Every named profile and every switch of the simulated tenant: whatever it
 //! is like, declared devices get there, and a run after that writes nothing.
 //! In process, over HTTP, and over TLS through a proxy at Microsoft's hosts.
-//! `make soak` takes a hundred seeds instead of three, and ten over a network.
+//! A hundred seeds in process, three over a network; `make soak` takes more.
 
 use std::sync::Arc;
 
@@ -18,8 +18,17 @@ use super::world::{Declared, Repository, Served, assert_nothing_twice, graph};
 /// without a write. One would do on most.
 const RUNS_MAX: usize = 8;
 
+fn soak_seeds() -> Option<u64> {
+    std::env::var("SOAK_SEEDS").ok().and_then(|text| text.parse().ok())
+}
+
 fn seeds() -> u64 {
-    std::env::var("SOAK_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(3)
+    soak_seeds().unwrap_or(100)
+}
+
+/// A run over a network takes real time for each request.
+fn seeds_over_network() -> u64 {
+    soak_seeds().map_or(3, |seeds| seeds.div_ceil(10))
 }
 
 /// The profiles, and each switch on a busy tenant.
@@ -196,11 +205,11 @@ fn every_profile_and_switch_converges_in_process() {
 
 #[test]
 fn every_profile_and_switch_converges_over_http() {
-    for_each(seeds().div_ceil(10).max(3), Place::over_http);
+    for_each(seeds_over_network(), Place::over_http);
 }
 
 #[test]
 fn every_profile_and_switch_converges_over_tls_at_microsofts_hosts() {
     let certificates = Certificates::generate().expect("this machine has randomness");
-    for_each(seeds().div_ceil(10).max(3), |settings, seed| Place::over_tls(settings, seed, &certificates));
+    for_each(seeds_over_network(), |settings, seed| Place::over_tls(settings, seed, &certificates));
 }
