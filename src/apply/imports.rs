@@ -88,7 +88,9 @@ impl<'a> Imports<'a> {
         let queue: VecDeque<Vec<usize>> =
             schedule.imports.iter().map(|batch| batch.iter().map(|i| push(*i, State::Planned)).collect()).collect();
         for index in &schedule.running {
-            push(*index, State::Posted { at: now, taken: true });
+            // Whether the journal knows the record is not known here: the first
+            // look writes it down, or nobody would ever remove it.
+            push(*index, State::Posted { at: now, taken: false });
         }
         let by_import = rows.iter().enumerate().map(|(row, of)| (of.register.import_id, row)).collect();
         let gate = schedule.gated.then(|| queue[0].clone());

@@ -200,6 +200,25 @@ async fn a_crash_at_any_step_is_answered_by_running_again() {
 }
 
 #[tokio::test]
+async fn a_crash_while_imports_are_slow_leaves_no_records_either() {
+    let slow = || {
+        let mut settings = Settings::calm();
+        settings.set("import.rows_max=2").expect("a setting of imports");
+        settings.set("import.delay=90s..100s").expect("a setting of imports");
+        World::new(settings, 7, &fleet())
+    };
+    let reaper = Reaper::new(None);
+    assert!(!dies(&slow(), &reaper).await);
+    for step in 0..reaper.steps() {
+        let context = format!("died within step {step}, slow imports");
+        let world = slow();
+        dies(&world, &Reaper::new(Some((step, Moment::Within)))).await;
+        converges(&world, &context).await;
+        assert_nothing_is_left_over(&world, &context);
+    }
+}
+
+#[tokio::test]
 async fn crash_after_crash_still_converges() {
     for step in (5..60).step_by(5) {
         let world = world();
