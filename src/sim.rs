@@ -42,6 +42,7 @@ mod sync;
 mod tenant;
 mod tenants;
 mod throttle;
+mod token;
 mod waiting_room;
 mod wire;
 mod writing;

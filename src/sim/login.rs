@@ -13,6 +13,7 @@ use super::call::Call;
 use super::errors::Problem;
 use super::routes::Area;
 use super::tenant::Tenant;
+use super::token::Claims;
 
 /// The secret of every app in every simulated tenant. It opens nothing else.
 pub const CLIENT_SECRET: &str = "simulated-secret-of-no-value";
@@ -159,7 +160,8 @@ impl Tenant {
         }
         let id = tenant.parse().ok();
         self.logins.tenants_seen.insert(tenant);
-        let (token, life_s) = self.new_token(app, id, audience);
+        let by_assertion = !form.contains_key("client_secret");
+        let (token, life_s) = self.new_token(app, id, audience, by_assertion);
         Ok(Answer::json(
             200,
             &json!({"token_type": "Bearer", "expires_in": life_s, "ext_expires_in": life_s, "access_token": token}),
@@ -173,7 +175,7 @@ impl Tenant {
         }
         let resource = call.option("resource").unwrap_or_default().to_owned();
         let app = call.option("client_id").unwrap_or("managed-identity").to_lowercase();
-        let (token, life_s) = self.new_token(app, None, &resource);
+        let (token, life_s) = self.new_token(app, None, &resource, true);
         let expires_on = self.now.as_second() + life_s;
         Ok(Answer::json(
             200,
@@ -184,11 +186,21 @@ impl Tenant {
         ))
     }
 
-    fn new_token(&mut self, app: String, tenant: Option<Uuid>, audience: &str) -> (String, i64) {
+    fn new_token(&mut self, app: String, tenant: Option<Uuid>, audience: &str, by_assertion: bool) -> (String, i64) {
         let life = self.random.delay("token life", self.settings.login.token_life);
-        let token = format!("sim.{}", self.random.text("token", 180));
+        let expires = self.now + life;
+        let claims = Claims {
+            audience,
+            tenant: tenant.unwrap_or(self.organization_id),
+            app: &app,
+            by_assertion,
+            roles: self.logins.roles.get(&app).unwrap_or(&self.settings.login.roles),
+            issued: self.now,
+            expires,
+        };
+        let token = claims.into_jwt(&mut self.random);
         let audience = host_of(audience).to_lowercase();
-        self.logins.tokens.insert(token.clone(), Token { app, tenant, audience, expires: self.now + life });
+        self.logins.tokens.insert(token.clone(), Token { app, tenant, audience, expires });
         (token, life.as_secs())
     }
 

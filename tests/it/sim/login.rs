@@ -1,5 +1,7 @@
 //! Tokens, permissions, and what surrounds every answer.
 
+use base64::Engine as _;
+
 use super::*;
 
 #[tokio::test]
@@ -39,6 +41,42 @@ async fn an_assertion_of_the_form_of_a_jwt_logs_in() {
         assert!(tenant.issued_tokens().contains(&got.json["access_token"].as_str().unwrap().to_owned()));
         assert_eq!(tenant.counters().token_requests, 2);
     });
+}
+
+#[tokio::test]
+async fn a_token_reads_as_a_jwt_that_names_app_tenant_roles_and_times() {
+    let client = Client::calm().await;
+    let app = "11111111-2222-3333-4444-555555555555";
+    let claims = async |tenant: &str, changes: &[(&str, &str)]| {
+        let got = client.token_request(tenant, changes).await;
+        let token = got.json["access_token"].as_str().expect("a token").to_owned();
+        let parts: Vec<&str> = token.split('.').collect();
+        assert_eq!(parts.len(), 3, "{token}");
+        let decoded = |part: &str| base64::prelude::BASE64_URL_SAFE_NO_PAD.decode(part).expect("base64url");
+        let read = |part: &str| serde_json::from_slice::<Value>(&decoded(part)).expect("JSON");
+        assert_eq!((&read(parts[0])["typ"], &read(parts[0])["alg"]), (&json!("JWT"), &json!("RS256")));
+        assert_eq!(decoded(parts[2]).len(), 256, "as long as a signature");
+        assert!(!String::from_utf8_lossy(&decoded(parts[1])).contains(sim::CLIENT_SECRET));
+        (read(parts[1]), token)
+    };
+    client.sim.with(|tenant| tenant.set_roles(app, &["DeviceManagementServiceConfig.Read.All"]));
+    let named = "99999999-8888-7777-6666-555555555555";
+    let (one, _) = claims(named, &[("client_id", app)]).await;
+    assert_eq!(one["roles"], json!(["DeviceManagementServiceConfig.Read.All"]));
+    assert_eq!((&one["appid"], &one["tid"]), (&json!(app), &json!(named)));
+    assert_eq!((&one["iss"], &one["idtyp"]), (&json!(format!("https://sts.windows.net/{named}/")), &json!("app")));
+    assert_eq!((&one["aud"], &one["appidacr"]), (&json!("https://graph.microsoft.com"), &json!("1")));
+    let (issued, expires) = (one["iat"].as_i64().unwrap(), one["exp"].as_i64().unwrap());
+    assert_eq!((issued, expires - issued), (client.sim.with(|tenant| tenant.now().as_second()), 3599));
+    let (two, token) = claims("contoso.com", &[("client_id", app)]).await;
+    assert_eq!(
+        two["tid"],
+        json!(client.sim.with(|tenant| tenant.id().to_string())),
+        "a domain leads to the tenant's id"
+    );
+    let (three, other) = claims("contoso.com", &[("client_id", app)]).await;
+    assert_eq!(two["oid"], three["oid"], "an app is one principal in a tenant");
+    assert_ne!(token, other, "each token is another one");
 }
 
 #[tokio::test]
