@@ -79,9 +79,15 @@ impl FromStr for Named {
 /// When a setting, the address or the state file cannot be used.
 pub async fn run(args: &Args) -> anyhow::Result<u8> {
     let server = bind(args).await?;
-    // Whoever starts us waits for this line; it must not sit in a buffer.
+    // Whoever starts us waits for the first line: it must not sit in a buffer,
+    // and having read it they may hang up.
     let mut stdout = anstream::stdout().lock();
-    writeln!(stdout, "{}", greeting(&server, args)).and_then(|()| stdout.flush()).context("cannot write to stdout")?;
+    let said = writeln!(stdout, "{}", greeting(&server, args)).and_then(|()| stdout.flush());
+    if let Err(error) = said
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        return Err(error).context("cannot write to stdout");
+    }
     drop(stdout);
     server.run(asked_to_stop()).await?;
     Ok(0)
@@ -154,23 +160,37 @@ fn authority_file(args: &Args) -> Option<&Path> {
     args.tls.as_deref().or(default)
 }
 
-/// The one line on stdout: where, with which secret, and how to begin.
+/// What stdout says: where, with which secret, and how to begin. The first
+/// line is for whoever waits for the address.
 fn greeting(server: &Server, args: &Args) -> String {
-    let url = server.secure_url().unwrap_or_else(|| server.url());
-    let proxy = if args.proxy { format!(" | proxy {} |", server.url()) } else { " |".to_owned() };
-    let trust = authority_file(args).map(|path| format!(" trust `{}` |", path.display())).unwrap_or_default();
+    let (plain, secret) = (server.url(), sim::CLIENT_SECRET);
     let whom = match args.domain.as_slice() {
         [] => "any tenant".to_owned(),
         named => format!("tenants {}", named.iter().map(|one| one.domain.as_str()).collect::<Vec<_>>().join(", ")),
     };
-    format!(
-        "simulated tenant at {url}{proxy}{trust} client secret {secret} (any client id, {whom}) | \
-         apgit: `endpoints: {{login: \"{plain}\", graph: \"{plain}\"}}` | \
-         curl: `curl -d grant_type=client_credentials -d client_id=me -d client_secret={secret} \
-         -d scope={plain}/.default {plain}/contoso.com/oauth2/v2.0/token`",
-        plain = server.url(),
-        secret = sim::CLIENT_SECRET
-    )
+    let mut lines = vec![
+        format!("simulated tenant at {}", server.secure_url().unwrap_or_else(|| plain.clone())),
+        format!("  sign in  client secret {secret}, any client id, {whom}"),
+    ];
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string();
+    let authority = authority_file(args).map(absolute);
+    match authority {
+        Some(file) if args.proxy => lines.extend([
+            "  proxy    for Microsoft's login and Graph hosts, and for no others:".to_owned(),
+            format!("           export HTTPS_PROXY={plain} SSL_CERT_FILE={file} REQUESTS_CA_BUNDLE={file} NODE_EXTRA_CA_CERTS={file}"),
+        ]),
+        Some(file) => lines.push(format!("  trust    {file}; plain http works as well")),
+        None => {}
+    }
+    let domain = args.domain.first().map_or("contoso.com", |one| one.domain.as_str());
+    lines.extend([
+        format!("  apgit    endpoints: {{login: \"{plain}\", graph: \"{plain}\"}}, in the spec of the AutopilotTenant"),
+        format!(
+            "  curl     curl -d grant_type=client_credentials -d client_id=me -d client_secret={secret} \
+             -d scope={plain}/.default {plain}/{domain}/oauth2/v2.0/token"
+        ),
+    ]);
+    lines.join("\n")
 }
 
 async fn asked_to_stop() {
@@ -214,7 +234,8 @@ mod tests {
     async fn a_new_tenant_begins_with_the_devices_that_were_asked_for() {
         let server = bind(&args()).await.unwrap();
         assert_eq!(server.tenant().with(|tenant| tenant.registrations().len()), 3);
-        assert!(greeting(&server, &args()).starts_with(&format!("simulated tenant at http://{}", server.address())));
+        let first = format!("simulated tenant at http://{}\n", server.address());
+        assert!(greeting(&server, &args()).starts_with(&first));
     }
 
     #[tokio::test]
@@ -238,12 +259,10 @@ mod tests {
         let authority = folder.path().join("ca.pem");
         let args = Args { tls: Some(authority.clone()), proxy: true, ..args() };
         let server = bind(&args).await.unwrap();
-        let line = greeting(&server, &args);
-        let address = server.address();
-        assert!(
-            line.starts_with(&format!("simulated tenant at https://{address} | proxy http://{address} | trust `")),
-            "{line}"
-        );
+        let (said, address) = (greeting(&server, &args), server.address());
+        assert_eq!(said.lines().next(), Some(format!("simulated tenant at https://{address}").as_str()));
+        let export = format!("export HTTPS_PROXY=http://{address} SSL_CERT_FILE={}", authority.display());
+        assert!(said.contains(&export), "{said}");
         assert!(std::fs::read_to_string(authority).unwrap().starts_with("-----BEGIN CERTIFICATE-----"));
     }
 

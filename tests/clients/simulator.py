@@ -100,9 +100,9 @@ def running(
         )
     try:
         greeting = first_line(process)
-        url, proxy = re.search(r"simulated tenant at (\S+)", greeting), re.search(r"proxy (http://\S+)", greeting)
-        assert url and proxy, f"the simulator said `{greeting}`\n{log.read_text()}"
-        yield Simulator(url[1], proxy[1], ca, log)
+        address = re.fullmatch(r"simulated tenant at https://(\S+)", greeting)
+        assert address, f"the simulator said `{greeting}`\n{log.read_text()}"
+        yield Simulator(f"https://{address[1]}", f"http://{address[1]}", ca, log)
     finally:
         process.terminate()
         try:

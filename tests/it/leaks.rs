@@ -306,7 +306,11 @@ impl Simulate {
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("apgit runs");
         let mut greeting = String::new();
         let stdout = child.stdout.as_mut().expect("it is piped");
-        BufReader::with_capacity(1, stdout).read_line(&mut greeting).expect("it says where it is");
+        let mut stdout = BufReader::with_capacity(1, stdout);
+        // Its last line is the example for curl, which ends with the address.
+        while !greeting.ends_with("/oauth2/v2.0/token\n") {
+            assert_ne!(stdout.read_line(&mut greeting).expect("it can be read"), 0, "it says where it is: {greeting}");
+        }
         let url = greeting.split_whitespace().find(|word| word.starts_with("http://")).expect("a URL").to_owned();
         Self { child, url, greeting }
     }

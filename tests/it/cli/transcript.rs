@@ -362,8 +362,8 @@ impl Served {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the simulator starts");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("its stdout")).read_line(&mut line).expect("a line");
-        let url = line.split_whitespace().find(|word| word.starts_with("http://")).expect("a URL").to_owned();
-        Self { child, url }
+        let address = line.trim_end().rsplit("://").next().expect("an address");
+        Self { child, url: format!("http://{address}") }
     }
 
     /// The example, pointed at this tenant.
