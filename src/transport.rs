@@ -20,6 +20,10 @@ pub enum TransportError {
     /// Nothing was sent: name not found, connection refused, TLS refused.
     #[error("cannot connect to `{host}`: {reason}")]
     Connect { host: String, reason: String },
+    /// Nothing was sent: who answers cannot prove to be the host. No time
+    /// heals this.
+    #[error("the certificate of `{host}` is not trusted: {reason}")]
+    Untrusted { host: String, reason: String },
     /// The request may or may not have had its effect: connection lost or
     /// timed out after it was (partly) sent.
     #[error("the connection to `{host}` was lost: {reason}")]

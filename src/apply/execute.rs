@@ -50,7 +50,8 @@ pub enum Halt {
 
 /// Errors that are about us and not about a device end the run.
 pub(crate) fn access(error: &GraphError) -> Option<Halt> {
-    let ours = [ErrorKind::Auth, ErrorKind::Permission, ErrorKind::TenantMismatch, ErrorKind::Endpoint];
+    let ours =
+        [ErrorKind::Auth, ErrorKind::Permission, ErrorKind::TenantMismatch, ErrorKind::Endpoint, ErrorKind::Untrusted];
     ours.contains(&error.kind).then(|| Halt::Access(error.clone()))
 }
 

@@ -38,9 +38,14 @@ impl std::fmt::Display for CliError {
 
 impl std::error::Error for CliError {}
 
+/// What to do where a proxy of the house opens TLS.
+const TRUST: &str = "if a proxy of yours inspects TLS, let this machine trust its authority, \
+                     or name a PEM file with it in SSL_CERT_FILE (Linux)";
+
 impl From<LoginError> for CliError {
     fn from(error: LoginError) -> Self {
-        Self::new(exit_of(error.kind), error.message)
+        let cli = Self::new(exit_of(error.kind), error.message);
+        if error.kind == ErrorKind::Untrusted { cli.hint(TRUST) } else { cli }
     }
 }
 
@@ -49,6 +54,7 @@ impl From<GraphError> for CliError {
         let exit = exit_of(error.kind);
         let cli = Self::new(exit, error.to_string());
         match exit {
+            _ if error.kind == ErrorKind::Untrusted => cli.hint(TRUST),
             Exit::Denied => cli.hint("README.md, \"A real tenant\", lists what the app and the person need"),
             Exit::Later => cli.hint("nothing is lost: run the same command again in a few minutes"),
             _ => cli,
@@ -87,6 +93,10 @@ pub fn exit_of(kind: ErrorKind) -> Exit {
         | ErrorKind::Server
         | ErrorKind::Lost
         | ErrorKind::Connect => Exit::Later,
-        ErrorKind::NotFound | ErrorKind::Refused | ErrorKind::RouteMissing | ErrorKind::Protocol => Exit::Failed,
+        ErrorKind::NotFound
+        | ErrorKind::Refused
+        | ErrorKind::RouteMissing
+        | ErrorKind::Protocol
+        | ErrorKind::Untrusted => Exit::Failed,
     }
 }

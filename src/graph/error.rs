@@ -37,6 +37,8 @@ pub enum ErrorKind {
     Lost,
     /// Nothing was sent.
     Connect,
+    /// Nothing was sent: the host's certificate is not trusted here.
+    Untrusted,
     /// An answer that makes no sense: a page of a gateway, a looping list.
     Protocol,
     /// A host that may not receive a credential.
@@ -108,6 +110,7 @@ impl GraphError {
     pub(super) fn of_transport(error: &TransportError, about: About) -> Self {
         let kind = match error {
             TransportError::Connect { .. } => ErrorKind::Connect,
+            TransportError::Untrusted { .. } => ErrorKind::Untrusted,
             TransportError::Lost { .. } => ErrorKind::Lost,
             TransportError::Forbidden { .. } => ErrorKind::Endpoint,
         };
@@ -149,6 +152,7 @@ impl GraphError {
             | ErrorKind::Refused
             | ErrorKind::RouteMissing
             | ErrorKind::Conflict
+            | ErrorKind::Untrusted
             | ErrorKind::Endpoint => false,
         }
     }
@@ -335,7 +339,7 @@ impl fmt::Display for GraphError {
             ErrorKind::PreconditionFailed => write!(f, "cannot {operation}: the service asks to try again")?,
             ErrorKind::Server => write!(f, "cannot {operation}: the service has a fault")?,
             ErrorKind::Lost => write!(f, "cannot tell whether we could {operation}")?,
-            ErrorKind::Connect | ErrorKind::Endpoint => write!(f, "cannot {operation}")?,
+            ErrorKind::Connect | ErrorKind::Untrusted | ErrorKind::Endpoint => write!(f, "cannot {operation}")?,
             ErrorKind::Protocol => write!(f, "cannot {operation}: the answer makes no sense")?,
         }
         if !message.is_empty() {

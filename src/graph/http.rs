@@ -58,7 +58,7 @@ impl Http {
             return Err(TransportError::Forbidden { host: host() });
         }
         let outside = self.outside.get_or_init(|| builder(ANSWER).build().map_err(|error| reason(&error)));
-        outside.as_ref().map_err(|reason| TransportError::Connect { host: host(), reason: reason.clone() })
+        outside.as_ref().map_err(|reason| TransportError::Untrusted { host: host(), reason: reason.clone() })
     }
 }
 
@@ -96,12 +96,30 @@ impl Transport for Http {
 
 fn failed(error: &reqwest::Error, host: &str) -> TransportError {
     let (host, reason) = (host.to_owned(), reason(error));
+    if is_distrust(error) {
+        return TransportError::Untrusted { host, reason };
+    }
     // Only what fails while connecting surely had no effect.
     if error.is_connect() || error.is_builder() {
         TransportError::Connect { host, reason }
     } else {
         TransportError::Lost { host, reason }
     }
+}
+
+/// True if the handshake failed over the host's certificate.
+fn is_distrust(error: &reqwest::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        // An I/O error shows what it holds, but does not name it as its source.
+        let held = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let tls = held.and_then(|held| held.downcast_ref()).or_else(|| inner.downcast_ref());
+        if matches!(tls, Some(rustls::Error::InvalidCertificate(_))) {
+            return true;
+        }
+        cause = inner.source();
+    }
+    false
 }
 
 /// The innermost cause says it best; the outer ones repeat the URL.

@@ -133,6 +133,7 @@ pub(super) type SharedAdapter = Arc<Adapter>;
 fn of_transport(error: &TransportError) -> LoginError {
     let kind = match error {
         TransportError::Connect { .. } => ErrorKind::Connect,
+        TransportError::Untrusted { .. } => ErrorKind::Untrusted,
         TransportError::Lost { .. } => ErrorKind::Lost,
         TransportError::Forbidden { .. } => ErrorKind::Endpoint,
     };

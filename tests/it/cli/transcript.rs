@@ -412,6 +412,36 @@ fn a_simulated_tenant_behind_http_lends_its_clock() {
     assert!(wrong.code == 4 && !wrong.err.contains("wrong\n"), "{} {}", wrong.code, wrong.err);
 }
 
+/// As at work: Microsoft's own addresses, TLS, a proxy from the environment,
+/// a certificate of the house, and the clock on the wall. Only the tenant is
+/// not Microsoft's, and faster, so that this takes half a minute.
+#[test]
+fn behind_a_proxy_the_road_leads_to_microsofts_own_addresses() {
+    let desk = Desk::new();
+    let authority = desk.state.path().join("ca.pem");
+    let served = Served::start(&desk, &format!("--speed 60 --proxy --tls {}", authority.display()));
+    let folder = copy_of_contoso();
+    // What an import carries whole, so that nothing has to follow it.
+    std::fs::remove_dir_all(folder.path().join("contoso/devices/bergen")).expect("the copy's");
+    std::fs::remove_file(folder.path().join("contoso/devices/oslo/kiosks.yaml")).expect("the copy's");
+    let run = |words: &str, authority: &Path| {
+        let mut command = desk.command(&format!("{words} {}", folder.path().display()));
+        command.env("AZURE_CLIENT_SECRET", apgit::sim::CLIENT_SECRET);
+        ran(command.env("HTTPS_PROXY", &served.url).env("SSL_CERT_FILE", authority).output().expect("the binary runs"))
+    };
+    let stranger = desk.state.path().join("nobody.pem");
+    let other = apgit::sim::Certificates::generate().expect("another authority");
+    std::fs::write(&stranger, other.authority_pem()).expect("a file");
+    let distrusted = run("plan", &stranger);
+    assert_eq!(distrusted.code, 1, "{}", distrusted.err);
+    let reason = "the certificate of `login.microsoftonline.com` is not trusted";
+    assert!(distrusted.err.contains(reason) && distrusted.err.contains("SSL_CERT_FILE"), "{}", distrusted.err);
+    let apply = run("apply --auto-approve", &authority);
+    assert!(apply.code == 0 && apply.out.contains("5 done, 0 failed"), "{}{}", apply.out, apply.err);
+    let plan = run("plan --detailed-exitcode", &authority);
+    assert!(plan.code == 0 && plan.out.contains("No changes."), "{}{}", plan.out, plan.err);
+}
+
 #[cfg(unix)]
 #[test]
 fn a_stopped_apply_says_so_and_goes_on_next_time() {
