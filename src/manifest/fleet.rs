@@ -1,6 +1,7 @@
 //! Files together: which claim belongs to which tenant, and what contradicts
 //! what across files.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
@@ -116,20 +117,23 @@ fn raw(file: u32, span: Span) -> RawPlace {
 
 /// One name, one object: a second one of the same kind would overwrite it.
 fn duplicate_names(contents: &[FileContent], writer: &mut Writer<'_>) {
-    let mut seen: BTreeMap<(Kind, &str, &str), Vec<RawPlace>> = BTreeMap::new();
+    let mut first: HashMap<(Kind, &str, &str), RawPlace> = HashMap::new();
+    let mut twice: BTreeMap<(Kind, &str, &str), Vec<RawPlace>> = BTreeMap::new();
     for content in contents {
         let tenants = content.tenants.iter().map(|document| (Kind::Tenant, &document.named));
         let groups = content.groups.iter().filter_map(|group| Some((group.kind, group.named.as_ref()?)));
         for (kind, named) in tenants.chain(groups) {
-            let places = seen.entry((kind, &named.namespace, &named.name)).or_default();
-            places.push(raw(content.index, named.span));
+            let name = (kind, named.namespace.as_str(), named.name.as_str());
+            let place = raw(content.index, named.span);
+            match first.entry(name) {
+                Entry::Vacant(entry) => _ = entry.insert(place),
+                Entry::Occupied(entry) => twice.entry(name).or_insert_with(|| vec![*entry.get()]).push(place),
+            }
         }
     }
-    for ((kind, _, name), places) in seen {
-        if places.len() > 1 {
-            let message = format!("{} documents are the {} `{name}`{}", places.len(), kind.name(), more(&places));
-            writer.error("duplicate-name", message, &places, "give each document a name of its own");
-        }
+    for ((kind, _, name), places) in twice {
+        let message = format!("{} documents are the {} `{name}`{}", places.len(), kind.name(), more(&places));
+        writer.error("duplicate-name", message, &places, "give each document a name of its own");
     }
 }
 
@@ -140,17 +144,16 @@ fn more(places: &[RawPlace]) -> String {
 
 /// Two documents for one tenant and one owner would plan over each other.
 fn twin_tenants(slots: &[Slot], writer: &mut Writer<'_>) {
-    let mut seen: BTreeMap<(String, &str), Vec<RawPlace>> = BTreeMap::new();
+    let mut seen: BTreeMap<(String, &str), Vec<&Slot>> = BTreeMap::new();
     for slot in slots {
         if let Some((tenant, _)) = &slot.tenant {
-            let places = seen.entry((tenant.id.to_string(), &tenant.owner)).or_default();
-            places.push(raw(slot.file, slot.named.span));
+            seen.entry((tenant.id.to_string(), &tenant.owner)).or_default().push(slot);
         }
     }
-    for ((id, owner), places) in seen {
-        let named_twice = slots.iter().filter(|slot| places.iter().any(|place| place.line == slot.named.span.line));
-        let distinct: std::collections::BTreeSet<_> = named_twice.map(|slot| &slot.named.name).collect();
-        if places.len() > 1 && distinct.len() > 1 {
+    for ((id, owner), twins) in seen {
+        // Those of one name have been reported as such.
+        if twins.iter().any(|slot| slot.named.name != twins[0].named.name) {
+            let places: Vec<_> = twins.iter().map(|slot| raw(slot.file, slot.named.span)).collect();
             let message = format!("tenant `{id}` is declared {} times for owner `{owner}`", places.len());
             writer.error("duplicate-tenant", message, &places, "keep one, or give each an `ownerId` of its own");
         }

@@ -113,6 +113,7 @@ pub fn documents<'s>(source: &'s str, mut each: impl FnMut(Node<'s>, Vec<Mistake
         anchors: HashMap::new(),
         mistakes: Vec::new(),
         budget: ALIAS_BUDGET,
+        tag_span: None,
     };
     let mut broken = 0;
     loop {
@@ -157,6 +158,8 @@ struct Reader<'s> {
     anchors: HashMap<usize, (Node<'s>, usize)>,
     mistakes: Vec<Mistake>,
     budget: usize,
+    /// Where the tag of the latest event stands, if it has one.
+    tag_span: Option<Span>,
 }
 
 type Read<T> = Result<T, Box<Mistake>>;
@@ -170,9 +173,15 @@ impl<'s> Reader<'s> {
         Ok(node)
     }
 
-    fn next(&mut self) -> Read<(Event<'s>, RawSpan)> {
+    /// The next event and its place. Where a tag is, is asked at once: the
+    /// parser's own places are large, and are moved with every event.
+    fn next(&mut self) -> Read<(Event<'s>, Span)> {
         match self.parser.next_event() {
-            Some(Ok(event)) => Ok(event),
+            Some(Ok((event, raw))) => {
+                self.tag_span = raw.tag_span().map(|tag| self.span(tag));
+                let span = self.span(raw);
+                Ok((event, span))
+            }
             Some(Err(error)) => Err(Box::new(self.syntax(&error))),
             None => Err(Box::new(Mistake {
                 code: "yaml",
@@ -185,8 +194,7 @@ impl<'s> Reader<'s> {
     }
 
     /// A node and its size in nodes.
-    fn node(&mut self, event: Event<'s>, raw: RawSpan, depth: usize) -> Read<(Node<'s>, usize)> {
-        let span = self.span(raw);
+    fn node(&mut self, event: Event<'s>, span: Span, depth: usize) -> Read<(Node<'s>, usize)> {
         if depth > MAX_DEPTH {
             let message = format!("the document is nested deeper than {MAX_DEPTH} levels");
             return Err(Box::new(Mistake { code: "too-deep", span, other: None, message, hint: None }));
@@ -198,21 +206,21 @@ impl<'s> Reader<'s> {
                     if tag.is_yaml_core_schema_tag("str") || tag.parts() == ("", "!") {
                         plain = false;
                     } else {
-                        self.tag(raw, span);
+                        self.tag(span);
                     }
                 }
                 (Data::Scalar { text, plain }, 1, anchor)
             }
             Event::SequenceStart(_, anchor, tag) => {
                 if tag.is_some() {
-                    self.tag(raw, span);
+                    self.tag(span);
                 }
                 let (items, size) = self.list(depth)?;
                 (Data::List(items), size, anchor)
             }
             Event::MappingStart(_, anchor, tag) => {
                 if tag.is_some() {
-                    self.tag(raw, span);
+                    self.tag(span);
                 }
                 let (entries, size) = self.map(depth)?;
                 (Data::Map(entries), size, anchor)
@@ -327,8 +335,8 @@ impl<'s> Reader<'s> {
         (self.anchors[&id].0.clone(), size)
     }
 
-    fn tag(&mut self, raw: RawSpan, span: Span) {
-        let at = raw.tag_span().map_or(span, |tag| self.span(tag));
+    fn tag(&mut self, span: Span) {
+        let at = self.tag_span.unwrap_or(span);
         self.mistake("yaml-tag", at, "a YAML tag stands here".into(), Some("remove it; quote the value if it is text"));
     }
 

@@ -335,6 +335,20 @@ fn names_are_given_once_per_kind() {
 }
 
 #[test]
+fn a_tenant_that_stands_twice_has_nothing_to_do_with_another_one_on_the_same_line() {
+    let repo = Repo::new();
+    repo.write("twin.yaml", TENANT);
+    let (name, id) = ("name: contoso", "11111111-2222-3333-4444-555555555555");
+    assert!(TENANT.contains(name) && TENANT.contains(id), "{TENANT}");
+    let other = TENANT.replace(name, "name: fabrikam").replace(id, "99999999-8888-7777-6666-555555555555");
+    repo.write("fabrikam.yaml", other);
+    let loaded = repo.load();
+    assert_eq!(codes(&loaded), ["duplicate-name"]);
+    repo.write("fabrikam.yaml", TENANT.replace(name, "name: fabrikam"));
+    assert_eq!(codes(&repo.load()), ["duplicate-name", "duplicate-tenant"]);
+}
+
+#[test]
 fn a_missing_tenant_is_reported_once_for_all_documents() {
     let repo = Repo::bare();
     for name in ["a.yaml", "b.yaml", "c.yaml"] {
