@@ -106,7 +106,13 @@ async fn bind(args: &Args) -> anyhow::Result<Server> {
         tenants
     };
     let tenants = match &args.state {
-        Some(path) => Tenants::open(path, &settings, new)?,
+        Some(path) => {
+            let mut tenants = Tenants::open(path, &settings, new)?;
+            only_those_that_are_there(&mut tenants, args, path)?;
+            // Better to fail here than after the first change.
+            tenants.save_to(path)?;
+            tenants
+        }
         None => new(),
     };
     let mut server = Server::bind(args.listen, tenants, args.speed).await?;
@@ -120,6 +126,23 @@ async fn bind(args: &Args) -> anyhow::Result<Server> {
         server = server.with_tls(certificates);
     }
     Ok(if args.proxy { server.as_proxy() } else { server })
+}
+
+/// A tenant goes on under the names that it has: others cannot be given to it.
+fn only_those_that_are_there(tenants: &mut Tenants, args: &Args, path: &Path) -> anyhow::Result<()> {
+    for named in &args.domain {
+        let there = tenants.named(&named.domain).map(|tenant| tenant.id());
+        if there.is_none() || named.id.is_some_and(|id| there != Some(id)) {
+            let names: Vec<String> = tenants.each().flat_map(|tenant| tenant.names()).collect();
+            anyhow::bail!(
+                "`{}` does not hold the tenant `{}`, but `{}`; leave `--domain` out, or take another file",
+                path.display(),
+                named.domain,
+                names.join("`, `")
+            );
+        }
+    }
+    Ok(())
 }
 
 fn settings(args: &Args) -> anyhow::Result<Settings> {
@@ -139,11 +162,14 @@ fn new_tenants(settings: &Settings, args: &Args) -> Tenants {
         let mut settings = settings.clone();
         settings.directory.domains = vec![named.domain.clone()];
         settings.directory.display_name = format!("{} (simulated)", named.domain);
-        let tenant = Tenant::new(settings, args.seed.wrapping_add(number), sim::EPOCH);
-        match named.id {
-            Some(id) => tenant.with_id(id),
-            None => tenant,
+        let mut tenant = Tenant::new(settings.clone(), args.seed.wrapping_add(number), sim::EPOCH);
+        if let Some(id) = named.id {
+            tenant = tenant.with_id(id);
         }
+        // Whoever has a name answers to no other.
+        settings.login.tenants = tenant.names();
+        tenant.set_settings(settings);
+        tenant
     };
     let mut all = (0..).zip(&args.domain).map(named);
     let mut first = all.next().unwrap_or_else(|| Tenant::new(settings.clone(), args.seed, sim::EPOCH));
@@ -164,10 +190,11 @@ fn authority_file(args: &Args) -> Option<&Path> {
 /// line is for whoever waits for the address.
 fn greeting(server: &Server, args: &Args) -> String {
     let (plain, secret) = (server.url(), sim::CLIENT_SECRET);
-    let whom = match args.domain.as_slice() {
-        [] => "any tenant".to_owned(),
-        named => format!("tenants {}", named.iter().map(|one| one.domain.as_str()).collect::<Vec<_>>().join(", ")),
-    };
+    let domains = server.tenant().with_all(|tenants| {
+        let named = tenants.each().filter(|tenant| !tenant.settings().login.tenants.is_empty());
+        named.flat_map(|tenant| tenant.settings().directory.domains.first().cloned()).collect::<Vec<_>>()
+    });
+    let whom = if domains.is_empty() { "any tenant".to_owned() } else { format!("tenant {}", domains.join(" or ")) };
     let mut lines = vec![
         format!("simulated tenant at {}", server.secure_url().unwrap_or_else(|| plain.clone())),
         format!("  sign in  client secret {secret}, any client id, {whom}"),
@@ -182,7 +209,7 @@ fn greeting(server: &Server, args: &Args) -> String {
         Some(file) => lines.push(format!("  trust    {file}; plain http works as well")),
         None => {}
     }
-    let domain = args.domain.first().map_or("contoso.com", |one| one.domain.as_str());
+    let domain = domains.first().map_or("contoso.com", String::as_str);
     lines.extend([
         format!("  apgit    endpoints: {{login: \"{plain}\", graph: \"{plain}\"}}, in the spec of the AutopilotTenant"),
         format!(
@@ -236,6 +263,22 @@ mod tests {
         assert_eq!(server.tenant().with(|tenant| tenant.registrations().len()), 3);
         let first = format!("simulated tenant at http://{}\n", server.address());
         assert!(greeting(&server, &args()).starts_with(&first));
+    }
+
+    #[tokio::test]
+    async fn a_saved_tenant_goes_on_under_its_own_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = Some(folder.path().join("tenant.json"));
+        let fabrikam = Args { state: state.clone(), domain: vec!["fabrikam.com".parse().unwrap()], ..args() };
+        assert!(greeting(&bind(&fabrikam).await.unwrap(), &fabrikam).contains("any client id, tenant fabrikam.com"));
+        let again = Args { state: state.clone(), ..args() };
+        assert!(greeting(&bind(&again).await.unwrap(), &again).contains("any client id, tenant fabrikam.com"));
+        let other = Args { state, domain: vec!["contoso.com".parse().unwrap()], ..args() };
+        let refused = bind(&other).await.err().expect("another tenant").to_string();
+        assert!(refused.contains("does not hold the tenant `contoso.com`"), "{refused}");
+        let nowhere = Args { state: Some(folder.path().join("tenant.json/state")), ..args() };
+        let refused = format!("{:#}", bind(&nowhere).await.err().expect("a file is no folder"));
+        assert_eq!(refused.matches("os error").count(), 1, "{refused}");
     }
 
     #[tokio::test]

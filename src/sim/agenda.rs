@@ -113,6 +113,14 @@ impl Agenda {
         Some((at, event))
     }
 
+    /// Drops what readers of a registration were going to see later.
+    pub(super) fn forget_views_of(&mut self, registration: Uuid) {
+        self.events.retain(|_, event| match event {
+            Event::ShowById { id, .. } | Event::ShowInList { id, .. } => *id != registration,
+            _ => true,
+        });
+    }
+
     /// The time of the next event, if any.
     pub(super) fn next_at(&self) -> Option<Timestamp> {
         self.events.keys().next().map(|(at, _)| *at)

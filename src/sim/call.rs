@@ -102,6 +102,9 @@ impl<'a> Call<'a> {
     pub(super) fn inner_path(&self) -> String {
         match self.segments.as_slice() {
             [area, set] => format!("{area}/{set}"),
+            [area, set, action] if action.parse::<Uuid>().is_err() => {
+                format!("{area}/{set}/microsoft.management.services.api.{action}")
+            }
             [area, set, key] => format!("{area}/{set}('{key}')"),
             [area, set, key, action, ..] => format!("{area}/{set}('{key}')/microsoft.management.services.api.{action}"),
             _ => self.segments.join("/"),

@@ -10,14 +10,71 @@ use uuid::Uuid;
 use super::answer::Answer;
 use super::call::Call;
 use super::errors::Problem;
+use super::hash::Hardware;
 use super::scenario::ScenarioError;
 use super::tenant::Tenant;
 
 /// What others can do to a tenant: by `POST /_sim/<deed>`, or in a script.
-pub(super) const DEEDS: [&str; 16] = [
-    "vendor", "devices", "enrol", "unenrol", "board", "tag", "user", "remove", "foreign", "release", "refuse",
+pub(super) const DEEDS: [&str; 17] = [
+    "vendor", "devices", "enrol", "unenrol", "board", "tag", "user", "remove", "foreign", "release", "refuse", "sync",
     "inject", "settings", "roles", "expire", "reset",
 ];
+
+/// The fields of a deed: those that must be there, and all that may. `None`
+/// where the deed reads its own.
+fn fields_of(deed: &str) -> Option<(&'static [&'static str], &'static [&'static str])> {
+    Some(match deed {
+        "vendor" => (&[], &["serial", "manufacturer", "model", "groupTag", "hash", "purchaseOrder"]),
+        "devices" => (&[], &["count"]),
+        "enrol" => (&[], &["id", "serial", "userless"]),
+        "unenrol" | "board" | "remove" => (&[], &["id", "serial"]),
+        "tag" => (&["groupTag"], &["id", "serial", "groupTag"]),
+        "user" => (&["user"], &["id", "serial", "user"]),
+        "foreign" | "release" => (&["hash"], &["hash"]),
+        "refuse" => (&["hash", "code"], &["hash", "code", "name"]),
+        "roles" => (&["app", "roles"], &["app", "roles"]),
+        "sync" | "expire" | "reset" => (&[], &[]),
+        _ => return None,
+    })
+}
+
+fn check_fields(deed: &str, body: &Value) -> Result<(), String> {
+    let Some((needed, known)) = fields_of(deed) else { return Ok(()) };
+    let given = match body {
+        Value::Null => return missing(deed, needed, |_| false),
+        Value::Object(given) => given,
+        _ => return Err(format!("`{deed}` takes a mapping of names to values")),
+    };
+    if let Some(other) = given.keys().find(|name| !known.contains(&name.as_str())) {
+        let takes = if known.is_empty() { "nothing".to_owned() } else { format!("`{}`", known.join("`, `")) };
+        return Err(format!("`{deed}` has no `{other}`; it takes {takes}"));
+    }
+    for (name, value) in given {
+        let fits = match name.as_str() {
+            "count" => value.is_u64(),
+            "code" => value.is_i64(),
+            "userless" => value.is_boolean(),
+            "roles" => value.as_array().is_some_and(|roles| roles.iter().all(Value::is_string)),
+            _ => value.is_string(),
+        };
+        if !fits {
+            return Err(format!("`{name}` of `{deed}` cannot be {value}"));
+        }
+    }
+    missing(deed, needed, |name| given.contains_key(name))
+}
+
+fn missing(deed: &str, needed: &[&str], is_there: impl Fn(&str) -> bool) -> Result<(), String> {
+    match needed.iter().find(|name| !is_there(name)) {
+        Some(name) => Err(format!("`{deed}` needs `{name}`")),
+        None => Ok(()),
+    }
+}
+
+/// The end of simulated time: what is planned from here still has a time.
+pub(super) fn latest() -> Timestamp {
+    "9900-01-01T00:00:00Z".parse().expect("a time")
+}
 
 /// The body of `POST /_sim/advance`: `{"by": "10m"}` or `{"to": a time}`.
 #[derive(serde::Deserialize)]
@@ -38,6 +95,7 @@ impl Advance {
             Self::By(span) => now.checked_add(*span).ok(),
             Self::To(at) => Some(*at),
         }
+        .filter(|at| *at <= latest())
     }
 }
 
@@ -66,8 +124,20 @@ impl Tenant {
         let text = |name: &str| body[name].as_str().unwrap_or_default();
         let id = |tenant: &Self| tenant.meant(deed, body);
         let wrong = |error: ScenarioError| error.to_string();
+        check_fields(deed, body)?;
         match deed {
             "vendor" => {
+                if text("hash").is_empty() {
+                    let known = ["serial", "manufacturer", "model"].map(text);
+                    if known.contains(&"") {
+                        return Err("`vendor` needs `serial`, `manufacturer` and `model`, or a `hash`".to_owned());
+                    }
+                    let [serial, manufacturer, model] = known;
+                    let hardware = Hardware::of_tuple(manufacturer, model, serial);
+                    if self.registrations.of_hardware(&hardware).is_some() {
+                        return Err(wrong(ScenarioError::AlreadyRegistered));
+                    }
+                }
                 let id = match text("hash") {
                     "" => self.register_as_oem(text("serial"), text("manufacturer"), text("model"), text("groupTag")),
                     hash => self.register_as_oem_from_hash(hash, text("purchaseOrder")).map_err(wrong)?,
@@ -86,22 +156,23 @@ impl Tenant {
             "release" => self.release_foreign(text("hash")).map_err(wrong)?,
             "refuse" => {
                 let code = body["code"].as_i64().and_then(|code| i32::try_from(code).ok());
-                let code = code.ok_or("`refuse` needs a `code` such as 802")?;
+                let code = code.ok_or("`code` of `refuse` is a number such as 802")?;
                 self.refuse_hardware(text("hash"), code, text("name")).map_err(wrong)?;
             }
             "inject" => {
                 let inject = serde_json::from_value(body.clone())
                     .map_err(|_| "`inject` needs a `mishap` such as `lostAnswer` or `{\"html\": 502}`")?;
-                self.inject_many(inject);
+                self.inject_many(inject)?;
             }
+            "sync" => _ = self.start_sync_by_hand().map_err(|_| "the tenant takes no sync now".to_owned())?,
             "settings" => {
                 let mut settings = self.settings.clone();
                 settings.read_tree(body).map_err(|error| error.to_string())?;
                 self.set_settings(settings);
             }
             "roles" => {
-                let roles = body["roles"].as_array().ok_or("`roles` needs an `app` and its list of `roles`")?;
-                self.set_roles(text("app"), &roles.iter().filter_map(Value::as_str).collect::<Vec<_>>());
+                let roles = body["roles"].as_array().into_iter().flatten().filter_map(Value::as_str);
+                self.set_roles(text("app"), &roles.collect::<Vec<_>>());
             }
             "expire" => self.expire_tokens(),
             "reset" => self.reset_counters(),

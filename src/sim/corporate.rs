@@ -40,6 +40,19 @@ enum Kind {
 /// All identifiers, in the order of a listing.
 pub(super) type Corporates = BTreeMap<Uuid, Corporate>;
 
+/// What a line may name; most of it is the service's to fill.
+const PROPERTIES: [&str; 9] = [
+    "id",
+    "importedDeviceIdentifier",
+    "importedDeviceIdentityType",
+    "lastModifiedDateTime",
+    "createdDateTime",
+    "lastContactedDateTime",
+    "description",
+    "enrollmentState",
+    "platform",
+];
+
 /// A line of a list that was sent.
 struct Line {
     kind: Kind,
@@ -76,7 +89,7 @@ impl Line {
 
 impl Tenant {
     pub(super) fn list_corporate(&self, call: &Call<'_>) -> Result<Answer, Problem> {
-        let size = query::page_size(call, self.settings.list.page_size)?;
+        let size = query::page_size(call, &self.settings.list)?;
         let start = query::skip_token(call)?.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
         let mut found = self.corporate.range((start, std::ops::Bound::Unbounded));
         let page: Vec<_> = found.by_ref().take(size).collect();
@@ -140,7 +153,23 @@ impl Tenant {
 
 /// All lines, or a refusal that counts the bad ones.
 fn lines(body: &Value) -> Result<Vec<Line>, Problem> {
-    let rows = body["importedDeviceIdentities"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let unknown = |fields: &Value, known: &[&str]| {
+        let named = fields.as_object().into_iter().flat_map(serde_json::Map::keys);
+        named.filter(|name| !name.starts_with("@odata.")).find(|name| !known.contains(&name.as_str())).cloned()
+    };
+    let refuse = |name: String| {
+        let message = format!("The property '{name}' does not exist, or is not one that can be sent here.");
+        Err(Problem::plain(400, "BadRequest", message))
+    };
+    if let Some(name) = unknown(body, &["importedDeviceIdentities", "overwriteImportedDeviceIdentities"]) {
+        return refuse(name);
+    }
+    let Some(rows) = body["importedDeviceIdentities"].as_array() else {
+        return Err(Problem::plain(400, "BadRequest", "The parameter 'importedDeviceIdentities' is missing."));
+    };
+    if let Some(name) = rows.iter().find_map(|row| unknown(row, &PROPERTIES)) {
+        return refuse(name);
+    }
     let lines: Vec<Line> = rows.iter().filter_map(Line::read).collect();
     match rows.len() - lines.len() {
         0 => Ok(lines),

@@ -158,7 +158,7 @@ impl Tenant {
             None => None,
         };
         let size = match call.option("$top") {
-            Some(_) => query::page_size(call, PAGE_MAX)?,
+            Some(_) => query::top(call, PAGE_MAX, PAGE_MAX)?,
             None => PAGE,
         };
         let mut found = self.registrations.after(query::skip_token(call)?).filter(|(id, registration)| {
@@ -198,7 +198,7 @@ impl Tenant {
         if filter.as_ref().is_some_and(|filter| !known.contains(&filter.property.as_str())) {
             return Err(Problem::nested(400, "Invalid filter clause"));
         }
-        let size = query::page_size(call, self.settings.list.page_size)?;
+        let size = query::page_size(call, &self.settings.list)?;
         let mut found = self.registrations.after(query::skip_token(call)?).filter_map(|(id, registration)| {
             let json = managed_json(id, registration, registration.enrolment.as_ref()?, call.is_beta());
             let taken = filter

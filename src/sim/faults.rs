@@ -7,6 +7,7 @@ use super::call::Call;
 use super::errors::Problem;
 use super::random::Random;
 use super::routes::Target;
+use super::settings::Delay;
 use super::tenant::Tenant;
 
 /// Something that befalls one request.
@@ -43,6 +44,13 @@ pub(super) struct Injection {
     retry_after_s: Option<i64>,
 }
 
+impl Injection {
+    fn is_for(&self, call: &Call<'_>, target: &Target) -> bool {
+        self.method.as_deref().is_none_or(|method| method == call.method.as_str())
+            && self.route.as_deref().is_none_or(|route| route == target.template())
+    }
+}
+
 /// The body of `POST /_sim/inject`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -62,17 +70,14 @@ impl Mishap {
     }
 
     /// The answer, if there is one.
-    pub(super) fn problem(self, random: &mut Random) -> Option<Problem> {
+    pub(super) fn problem(self, random: &mut Random, retry_after: Delay) -> Option<Problem> {
         Some(match self {
             Self::ServerError => Problem::nested(500, "An internal server error has occurred"),
             Self::QueryBroker => {
                 Problem::nested(500, "Rate limit reached because of too many requests to query broker")
             }
-            Self::Unavailable => {
-                let wait = random.below("unavailable", 20) + 5;
-                Problem::plain(503, "ServiceNotAvailable", "The service is temporarily unavailable.")
-                    .retry_after(i64::try_from(wait).unwrap_or(5))
-            }
+            Self::Unavailable => Problem::plain(503, "ServiceNotAvailable", "The service is temporarily unavailable.")
+                .retry_after(random.delay("unavailable", retry_after).as_secs()),
             Self::GatewayTimeout => Problem::plain(504, "GatewayTimeout", "The gateway did not answer in time."),
             Self::Html(status) => Problem::html(status),
             Self::Throttled => Problem::throttled(None),
@@ -95,20 +100,33 @@ impl Tenant {
         self.injections.push_back(Injection { mishap, method, route, retry_after_s: None });
     }
 
-    pub(super) fn inject_many(&mut self, inject: Inject) {
+    pub(super) fn inject_many(&mut self, inject: Inject) -> Result<(), String> {
         let Inject { mishap, method, route, retry_after: retry_after_s, times } = inject;
+        if let Mishap::Html(status) = mishap
+            && !(400..600).contains(&status)
+        {
+            return Err(format!("a page of HTML has a status from 400 to 599, not {status}"));
+        }
+        if retry_after_s.is_some_and(i64::is_negative) {
+            return Err("`retryAfter` is a number of seconds, and not negative".to_owned());
+        }
+        let method = method.map(|method| method.to_ascii_uppercase());
         let one = Injection { mishap, method, route, retry_after_s };
         self.injections.extend(std::iter::repeat_n(one, times.unwrap_or(1).min(10_000)));
+        Ok(())
+    }
+
+    /// What was injected for this very route, where no other mishap comes.
+    pub(super) fn mishap_injected_at(&mut self, call: &Call<'_>, target: &Target) -> Option<(Mishap, Option<i64>)> {
+        let meant = |injection: &Injection| injection.route.is_some() && injection.is_for(call, target);
+        let at = self.injections.iter().position(meant)?;
+        self.injections.remove(at).map(|injection| (injection.mishap, injection.retry_after_s))
     }
 
     /// What befalls this request, if anything. A part of a batch can be
     /// refused, but not lose its connection.
     pub(super) fn mishap(&mut self, call: &Call<'_>, target: &Target) -> Option<(Mishap, Option<i64>)> {
-        let meant = |injection: &Injection| {
-            injection.method.as_deref().is_none_or(|method| method == call.method.as_str())
-                && injection.route.as_deref().is_none_or(|route| route == target.template())
-        };
-        if let Some(at) = self.injections.iter().position(meant) {
+        if let Some(at) = self.injections.iter().position(|injection| injection.is_for(call, target)) {
             return self.injections.remove(at).map(|injection| (injection.mishap, injection.retry_after_s));
         }
         self.mishap_by_chance(call).map(|mishap| (mishap, None))

@@ -264,8 +264,8 @@ impl Tenant {
         let own = self.random.delay("import", settings.delay);
         let queue = self.random.delay("import queue", settings.delay_per_queued)
             * i32::try_from(self.imports.waiting).unwrap_or(i32::MAX);
-        let due = self.now + (own + queue).min(settings.delay_max.max);
-        let ends = next_tick(due, settings.tick.max.as_millis());
+        let latest = self.now + settings.delay_max.max;
+        let ends = next_tick((self.now + (own + queue)).min(latest), settings.tick.max.as_millis()).min(latest);
         let wait = ends.duration_since(self.now);
         if self.random.chance("pending", settings.pending_share) {
             self.agenda.enter(self.now + wait / 3, Event::ImportPending { record });
@@ -372,7 +372,7 @@ impl Tenant {
         {
             return Err(Problem::nested(400, "Invalid filter clause"));
         }
-        let size = query::page_size(call, self.settings.list.page_size)?;
+        let size = query::page_size(call, &self.settings.list)?;
         let after = query::skip_token(call)?;
         let wanted = |record: &Record| {
             !record.deleted
@@ -409,7 +409,13 @@ impl Tenant {
         let record = record.ok_or_else(|| Problem::nested(404, "Resource not found"))?;
         let mut identity = ImportedIdentity::new(id, record, record.hides_id);
         identity.context = Some(call.context("deviceManagement/importedWindowsAutopilotDeviceIdentities/$entity"));
-        let answer = Answer::json(200, &identity);
+        let answer = match call.option("$select") {
+            None => Answer::json(200, &identity),
+            Some(_) => {
+                let whole = serde_json::to_value(&identity).expect("an answer is plain data");
+                Answer::json(200, &query::selected(call, whole))
+            }
+        };
         self.tell_outcome(id);
         Ok(answer)
     }

@@ -10,7 +10,7 @@ use http::header::CONTENT_TYPE;
 use jiff::Timestamp;
 
 use super::answer::Reply;
-use super::control::Advance;
+use super::control::{Advance, latest};
 use super::tenant::Tenant;
 use super::tenants::Tenants;
 use crate::clock::{self, Clock as _};
@@ -66,8 +66,15 @@ impl InProcess {
         let body: serde_json::Value = serde_json::from_slice(request.body()).unwrap_or_default();
         let until = body["until"].as_str().and_then(|text| text.parse::<Timestamp>().ok());
         let until = until.or_else(|| Advance::read(request.body())?.target(self.clock.now()));
-        if let Some(until) = until {
-            self.clock.advance_to(until);
+        match until.filter(|until| *until <= latest()) {
+            Some(until) => self.clock.advance_to(until),
+            // To ask for the time is no mistake.
+            None if request.uri().path() == "/_sim/clock" && body["until"].is_null() => {}
+            None => {
+                let mut refused = Response::new(Bytes::from_static(b"there is no such time here"));
+                *refused.status_mut() = http::StatusCode::BAD_REQUEST;
+                return refused;
+            }
         }
         let answer = serde_json::json!({"now": self.clock.now(), "speed": 0.0});
         let mut response = Response::new(Bytes::from(answer.to_string()));

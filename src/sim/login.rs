@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -41,6 +43,9 @@ struct Token {
 const CLOUD_HOSTS: [&str; 4] =
     ["graph.microsoft.com", "graph.microsoft.us", "dod-graph.microsoft.us", "microsoftgraph.chinacloudapi.cn"];
 
+/// Graph as an app: a scope may name it instead of a host.
+const GRAPH_APP: &str = "00000003-0000-0000-c000-000000000000";
+
 /// Names of one login service each; the first is preferred. Source: the
 /// public instance discovery document.
 const LOGIN_ALIASES: [&[&str]; 3] = [
@@ -66,6 +71,14 @@ fn bearer(header: Option<&str>) -> Option<&str> {
     header.strip_prefix("Bearer ").or_else(|| header.strip_prefix("bearer ")).map(str::trim)
 }
 
+/// The id and the secret of an app in a header instead of the form.
+fn basic(header: &str) -> Option<(String, String)> {
+    let (scheme, encoded) = header.split_once(' ')?;
+    let decoded = STANDARD.decode(encoded.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
+    let (id, secret) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+    Some((id.to_owned(), secret.to_owned()))
+}
+
 fn host_of(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     rest.split(['/', ':']).next().unwrap_or_default()
@@ -83,7 +96,11 @@ impl Tenant {
                 "A transient error has occurred. Please try again.",
             ));
         }
-        let form: BTreeMap<String, String> = call.form().into_iter().collect();
+        let mut form: BTreeMap<String, String> = call.form().into_iter().collect();
+        if let Some((id, secret)) = call.header("authorization").and_then(basic) {
+            form.entry("client_id".to_owned()).or_insert(id);
+            form.entry("client_secret".to_owned()).or_insert(secret);
+        }
         let field = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
         let tenant = tenant.to_lowercase();
         if ["common", "organizations", "consumers"].contains(&tenant.as_str()) {
@@ -220,10 +237,9 @@ impl Tenant {
             return Err(invalid("Lifetime validation failed, the token is expired."));
         }
         let host = host_of(&call.origin).to_lowercase();
-        if token.audience != host
-            && CLOUD_HOSTS.contains(&host.as_str())
-            && CLOUD_HOSTS.contains(&token.audience.as_str())
-        {
+        // Loopback, and the name that Graph has as an app, stand for any cloud.
+        let any_cloud = ["127.0.0.1", "localhost", "[", GRAPH_APP].contains(&token.audience.as_str());
+        if token.audience != host && !any_cloud && CLOUD_HOSTS.contains(&host.as_str()) {
             return Err(invalid("Access token validation failure. Invalid audience."));
         }
         Ok((token.app.clone(), token.tenant))

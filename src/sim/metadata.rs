@@ -49,7 +49,16 @@ fn write(beta: bool) -> Result<String, std::fmt::Error> {
     let used: BTreeSet<&str> = types.values().flatten().map(|property| element(property.kind)).collect();
     for (name, members) in enums.iter().filter(|(name, _)| used.contains(*name)) {
         write!(xml, "<EnumType Name=\"{name}\">")?;
-        for (value, member) in members.iter().enumerate() {
+        for (place, member) in members.iter().enumerate() {
+            let member = match member.strip_suffix("/beta") {
+                Some(_) if !beta => continue,
+                Some(member) => member,
+                None => member,
+            };
+            let (member, value) = match member.split_once('=') {
+                Some((member, value)) => (member, value.to_owned()),
+                None => (member, place.to_string()),
+            };
             write!(xml, "<Member Name=\"{member}\" Value=\"{value}\"/>")?;
         }
         xml.push_str("</EnumType>");

@@ -54,7 +54,7 @@ impl Tenant {
 
     pub(super) fn list_profile_devices(&self, call: &Call<'_>, id: Uuid) -> Result<Answer, Problem> {
         let profile = self.profile_by_id(id)?;
-        let size = query::page_size(call, self.settings.list.page_size)?;
+        let size = query::page_size(call, &self.settings.list)?;
         let after = query::skip_token(call)?;
         let mut found = self.registrations.after(after).filter(|(_, registration)| {
             registration.profile == ProfileState::Assigned

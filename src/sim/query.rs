@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::call::Call;
 use super::errors::Problem;
+use super::settings::List;
 
 /// A filter that can be served.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,10 +89,15 @@ pub(super) fn selected(call: &Call<'_>, mut entity: Value) -> Value {
     entity
 }
 
-/// `$top`, up to a page.
-pub(super) fn page_size(call: &Call<'_>, most: usize) -> Result<usize, Problem> {
+/// A page, or `$top` items.
+pub(super) fn page_size(call: &Call<'_>, settings: &List) -> Result<usize, Problem> {
+    top(call, settings.page_size, settings.top_max)
+}
+
+/// `$top`, as far as it goes; without it, `usual`.
+pub(super) fn top(call: &Call<'_>, usual: usize, most: usize) -> Result<usize, Problem> {
     match call.option("$top") {
-        None => Ok(most),
+        None => Ok(usual),
         Some(text) => match text.parse::<usize>() {
             Ok(top) if top > 0 => Ok(top.min(most)),
             _ => Err(Problem::plain(400, "BadRequest", format!("Invalid value '{text}' for $top query option found."))),

@@ -16,7 +16,7 @@ impl Tenant {
     pub(super) fn list_registrations(&self, call: &Call<'_>) -> Result<Answer, Problem> {
         self.refuse_select(call)?;
         let filter = call.option("$filter").map(|text| self.registration_filter(text)).transpose()?;
-        let size = query::page_size(call, self.settings.list.page_size)?;
+        let size = query::page_size(call, &self.settings.list)?;
         let after = query::skip_token(call)?;
         let wanted = |registration: &Registration| {
             registration.listed

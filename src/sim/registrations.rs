@@ -298,6 +298,7 @@ impl Tenant {
         let Some(registration) = self.registrations.get_mut(id) else { return };
         if !self.settings.profiles.targets(&registration.settled.group_tag) {
             registration.profile = ProfileState::NotAssigned;
+            registration.profile_since = None;
             return;
         }
         let pending = at + self.random.delay("profile", self.settings.profiles.pending_after);
@@ -352,6 +353,9 @@ impl Tenant {
                 registration.object_tag = registration.settled.group_tag.clone();
             }
             Event::ObjectTagged { .. } => registration.object_tag = registration.settled.group_tag.clone(),
+            // The tag may be another one by now.
+            Event::ProfilePending { .. } | Event::ProfileAssigned { .. }
+                if !self.settings.profiles.targets(&registration.settled.group_tag) => {}
             Event::ProfilePending { .. } => registration.profile = ProfileState::Pending,
             Event::ProfileAssigned { .. } => {
                 registration.profile = ProfileState::Assigned;

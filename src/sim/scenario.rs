@@ -64,6 +64,8 @@ pub enum ScenarioError {
     AlreadyRegistered,
     #[error("there is no registration `{0}`")]
     NoSuchRegistration(Uuid),
+    #[error("`{0}` comes with the next sync; until then it cannot enrol")]
+    AwaitsSync(Uuid),
     #[error("the Entra object of `{0}` was deleted, so the device cannot enrol; remove the registration")]
     NoObject(Uuid),
 }
@@ -78,7 +80,7 @@ impl Tenant {
             ("Northwind", "Workstation 9"),
         ];
         const TAGS: [&str; 4] = ["", "OSL-STD", "BGO-STD", "KIOSK-LOBBY"];
-        let first = self.registrations.iter().count();
+        let first = self.registrations.iter().count() + self.registrations.deleted.len();
         for number in first..first + count {
             let (manufacturer, model) = MAKES[self.random.below("stock make", MAKES.len())];
             let tag = TAGS[self.random.below("stock tag", TAGS.len())];
@@ -258,6 +260,8 @@ impl Tenant {
         change(&mut registration.settled);
         registration.by_id = None;
         registration.in_list = None;
+        // An update that was under way is part of what everybody sees now.
+        self.agenda.forget_views_of(id);
         Ok(())
     }
 
@@ -272,11 +276,17 @@ impl Tenant {
             contacted: self.now,
         };
         let registration = self.registration_mut(id)?;
+        if registration.awaits_sync {
+            return Err(ScenarioError::AwaitsSync(id));
+        }
         if registration.object == Object::Deleted {
             return Err(ScenarioError::NoObject(id));
         }
         registration.object = Object::There;
-        registration.enrolment = Some(enrolment);
+        match &mut registration.enrolment {
+            Some(enrolled) => enrolled.contacted = enrolment.contacted,
+            none => *none = Some(enrolment),
+        }
         Ok(())
     }
 

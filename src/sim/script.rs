@@ -8,7 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::agenda::Event;
-use super::control::DEEDS;
+use super::control::{DEEDS, latest};
+use super::settings::SPAN_MAX;
 use super::tenant::Tenant;
 
 /// Deeds and their times.
@@ -36,8 +37,8 @@ enum At {
 pub enum ScriptError {
     #[error("the script is not a YAML list: {0}")]
     NotAList(String),
-    #[error("line {line} of the script: {reason}")]
-    Line { line: usize, reason: String },
+    #[error("entry {entry} of the script: {reason}")]
+    Entry { entry: usize, reason: String },
 }
 
 impl Script {
@@ -51,7 +52,7 @@ impl Script {
     pub fn read(text: &str) -> Result<Self, ScriptError> {
         let lines: Vec<Value> = serde_yaml::from_str(text).map_err(|error| ScriptError::NotAList(error.to_string()))?;
         let read = |(number, value): (usize, &Value)| {
-            read_line(value).map_err(|reason| ScriptError::Line { line: number + 1, reason })
+            read_line(value).map_err(|reason| ScriptError::Entry { entry: number + 1, reason })
         };
         Ok(Self { lines: lines.iter().enumerate().map(read).collect::<Result<_, _>>()? })
     }
@@ -74,8 +75,9 @@ fn read_line(value: &Value) -> Result<Line, String> {
 }
 
 fn read_at(text: &str) -> Result<At, String> {
-    let span = text.parse().ok().filter(|span: &SignedDuration| !span.is_negative()).map(At::After);
-    span.or_else(|| text.parse().ok().map(At::Time))
+    let in_reach = |span: &SignedDuration| !span.is_negative() && *span <= SPAN_MAX;
+    let span = text.parse().ok().filter(in_reach).map(At::After);
+    span.or_else(|| text.parse().ok().filter(|at| *at <= latest()).map(At::Time))
         .ok_or_else(|| format!("`{text}` is neither a span such as `10m` nor a time such as `2026-01-05T09:00:00Z`"))
 }
 
@@ -109,14 +111,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_script_that_cannot_be_played_names_its_line() {
+    fn a_script_that_cannot_be_played_names_its_entry() {
         let refuse = |text: &str| Script::read(text).unwrap_err().to_string();
         assert!(refuse("a: b").starts_with("the script is not a YAML list"));
         assert_eq!(
             refuse("- {at: 1m, enrol: {}}\n- {at: 2m}"),
-            "line 2 of the script: it needs exactly one deed beside `at`"
+            "entry 2 of the script: it needs exactly one deed beside `at`"
         );
         assert!(refuse("- {at: soon, enrol: {}}").contains("`soon` is neither a span such as `10m` nor a time"));
+        assert!(refuse("- {at: 99999999h, enrol: {}}").contains("is neither a span"));
         assert!(refuse("- {at: 1m, dance: {}}").contains("there is no deed `dance`; take one of `"));
     }
 }

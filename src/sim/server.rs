@@ -26,7 +26,7 @@ use tokio::task::JoinSet;
 
 use super::answer::Reply;
 use super::certificates::{Certificates, is_served};
-use super::control::Advance;
+use super::control::{Advance, latest};
 use super::tenant::{StateError, Tenant, write_whole};
 use super::tenants::Tenants;
 use super::waiting_room::{Speed, WaitingRoom};
@@ -47,8 +47,8 @@ const SAVES_EVERY: Duration = Duration::from_millis(100);
 pub enum ServerError {
     #[error("`{0}` is not a loopback address; the simulated tenant is for this machine only, take `127.0.0.1:8800`")]
     NotLoopback(SocketAddr),
-    #[error("cannot listen on `{address}`: {source}")]
-    Listen { address: SocketAddr, source: std::io::Error },
+    #[error("cannot listen on `{address}`: {reason}")]
+    Listen { address: SocketAddr, reason: std::io::Error },
     #[error(transparent)]
     State(#[from] StateError),
 }
@@ -120,7 +120,7 @@ impl Server {
         if !address.ip().is_loopback() {
             return Err(ServerError::NotLoopback(address));
         }
-        let listen = |source| ServerError::Listen { address, source };
+        let listen = |reason| ServerError::Listen { address, reason };
         let listener = TcpListener::bind(address).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let start = match speed {
@@ -432,7 +432,9 @@ async fn serve_clock(shared: &Shared, body: &Bytes, connection: u64) -> http::Re
         client: String,
         until: Option<Timestamp>,
     }
-    let Ok(question) = serde_json::from_slice::<Question>(body) else {
+    let question = serde_json::from_slice::<Question>(body).ok();
+    let in_reach = |question: &Question| question.until.is_none_or(|until| until <= latest());
+    let Some(question) = question.filter(in_reach) else {
         let hint = "the clock takes {\"client\": a name of your own, \"until\": a time or null}";
         return plain(StatusCode::BAD_REQUEST, Body::from(hint));
     };

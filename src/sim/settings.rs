@@ -1,8 +1,9 @@
 //! Every number of the simulated tenant as a setting, the named profiles,
 //! and the faults that can be switched one by one.
 //!
-//! Defaults are those of the specification ("a faithful simulator"); where
-//! the public record is silent they are guesses, and `docs/simulator.md` says
+//! Defaults are those of the specification ("a faithful simulator"), but for
+//! what goes wrong by chance, which has its number in the faults; where the
+//! public record is silent they are guesses, and `docs/simulator.md` says
 //! which. What the numbers do lives in the files of their concern.
 
 use std::fmt;
@@ -10,6 +11,12 @@ use std::str::FromStr;
 
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
+
+/// No span is longer, so that a time and a few spans make a time again.
+pub(super) const SPAN_MAX: SignedDuration = SignedDuration::from_hours(24 * 3652);
+
+/// Settings that are one span; all others may be drawn from a range.
+const SINGLE_SPANS: [&str; 4] = ["import.delay_max", "import.tick", "sync.gap", "throttle.window"];
 
 /// A span of virtual time, drawn anew for each use: `min` to `max`, both
 /// included. As text `45s..100s`, or `15s` where both are the same.
@@ -45,6 +52,9 @@ impl FromStr for Delay {
             let bad =
                 || SettingError(format!("`{part}` is not a span of time such as `45s`, `1.5s`, `500ms` or `30m`"));
             let span: SignedDuration = part.parse().map_err(|_| bad())?;
+            if span > SPAN_MAX {
+                return Err(SettingError(format!("`{part}` is longer than ten years")));
+            }
             if span.is_negative() { Err(bad()) } else { Ok(span) }
         };
         let (min, max) = match text.split_once("..") {
@@ -214,6 +224,8 @@ group! {
     /// Lists and queries (rules 19 to 23).
     List {
         page_size: usize = 1000,
+        /// The most that `$top` gets.
+        top_max: usize = 1000,
         /// Whether `contains(serialNumber,'…')` is served; otherwise every
         /// filter on registrations is refused with 400.
         contains: bool = true,
@@ -334,6 +346,8 @@ group! {
         query_broker: f64 = 0.0,
         /// 503 with `Retry-After`, without effect.
         unavailable: f64 = 0.0,
+        /// `Retry-After` of a 503.
+        retry_after: Delay = Delay::secs(5, 24),
         /// 504 after the effect.
         gateway_timeout: f64 = 0.0,
         /// An HTML page of status 400, 403 or 502, without effect.
@@ -448,7 +462,10 @@ impl Fault {
                 settings.update.by_id = busy.update.by_id;
                 settings.update.in_list = busy.update.in_list;
             }
-            Self::SlowDeletes => settings.delete = busy.delete,
+            Self::SlowDeletes => {
+                settings.delete.visible = busy.delete.visible;
+                settings.delete.settling = busy.delete.settling;
+            }
             Self::BlankContacts => settings.list.blanks_contact = true,
             Self::BlankUsers => settings.list.blanks_user = true,
             Self::RefusedFilters => settings.list.contains = false,
@@ -535,6 +552,15 @@ impl Settings {
         self
     }
 
+    /// These settings for the tenant that `own` are for: its names stay.
+    #[must_use]
+    pub(super) fn named_as(mut self, own: &Self) -> Self {
+        self.directory.domains.clone_from(&own.directory.domains);
+        self.directory.display_name.clone_from(&own.directory.display_name);
+        self.login.tenants.clone_from(&own.login.tenants);
+        self
+    }
+
     /// The profile of that name: `calm`, `busy` or `hostile`.
     /// [`Switch`](super::Switch)es come on top.
     ///
@@ -569,14 +595,30 @@ impl Settings {
                 .ok_or_else(|| SettingError(format!("there is no setting `{path}`: `{word}` is not known")))?;
         }
         let bad = |wanted: &str| SettingError(format!("`{text}` is not {wanted}, which `{path}` needs"));
+        let name = path.split('.').map(snake_case).collect::<Vec<_>>().join(".");
+        let is_share = place.is_f64();
         *place = match place {
+            Value::String(_) if SINGLE_SPANS.contains(&name.as_str()) && text.contains("..") => {
+                return Err(bad("a single span"));
+            }
             Value::Bool(_) => Value::Bool(text.parse().map_err(|_| bad("`true` or `false`"))?),
             Value::Number(_) => {
                 let number = match text.strip_suffix('%') {
                     Some(percent) => percent.trim().parse::<f64>().map(|p| serde_json::json!(p / 100.0)).ok(),
                     None => serde_json::from_str::<serde_json::Number>(text).map(Value::Number).ok(),
                 };
-                number.ok_or_else(|| bad("a number"))?
+                let number = number.ok_or_else(|| bad("a number"))?;
+                let value = number.as_f64().unwrap_or_default();
+                if is_share && !(0.0..=1.0).contains(&value) {
+                    return Err(bad("a share from 0 to 1, or 0% to 100%"));
+                }
+                if name.ends_with("status") && !(200.0..600.0).contains(&value) {
+                    return Err(bad("an HTTP status"));
+                }
+                if ["list.page_size", "list.top_max"].contains(&name.as_str()) && value < 1.0 {
+                    return Err(bad("at least 1"));
+                }
+                number
             }
             Value::String(_) => Value::String(text.to_owned()),
             Value::Array(_) if text.starts_with('[') => serde_json::from_str(text).map_err(|_| bad("a list"))?,

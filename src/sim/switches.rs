@@ -61,7 +61,7 @@ switches! {
     Gone404 = "gone-404": "deleting what is already deleted is a 404 instead of a 400 with a phrase",
         |s| s.delete.gone_status = 404;
     Partial = "partial": "import records pass through `partial`",
-        |s| s.import.partial_share = 0.3;
+        |s| s.import.partial_share = 1.0;
     LinkedEarly = "linked-early": "a registration shows its Entra device before it is enrolled",
         |s| s.directory.linked_early = true;
     AnyHash = "any-hash": "any bytes pass for a hardware hash",
@@ -117,10 +117,16 @@ impl Settings {
             _ => return Err(SettingError::new("settings are a mapping of names to values".to_owned())),
         };
         let mut new = match fields.get("profile") {
-            Some(profile) => Self::named(&as_text(profile))?,
+            Some(profile) => Self::named(&as_text(profile))?.named_as(self),
             None => self.clone(),
         };
-        for switch in fields.get("switches").and_then(Value::as_array).into_iter().flatten() {
+        let switches = match fields.get("switches") {
+            None | Some(Value::Null) => &[],
+            Some(Value::Array(switches)) => switches.as_slice(),
+            Some(one @ (Value::String(_) | Value::Number(_))) => std::slice::from_ref(one),
+            Some(_) => return Err(SettingError::new("`switches` is a list of names".to_owned())),
+        };
+        for switch in switches {
             new = new.switched(as_text(switch).parse()?);
         }
         for (name, value) in fields.iter().filter(|(name, _)| !matches!(name.as_str(), "profile" | "switches")) {
@@ -178,10 +184,37 @@ mod tests {
     #[test]
     fn a_yaml_text_that_cannot_be_changes_nothing() {
         let mut settings = Settings::busy();
-        for text in ["import: {dely: 3s}", "profile: wild", "switches: [nope]", "- 1", "import.delay: soon", "a: [b"] {
+        for text in [
+            "import: {dely: 3s}",
+            "profile: wild",
+            "switches: [nope]",
+            "switches: {a: b}",
+            "- 1",
+            "import.delay: soon",
+            "a: [b",
+        ] {
             assert!(settings.read_yaml(text).is_err(), "{text}");
         }
         settings.read_yaml("").unwrap();
         assert_eq!(settings, Settings::busy());
+    }
+
+    #[test]
+    fn one_switch_needs_no_list() {
+        let mut settings = Settings::busy();
+        settings.read_yaml("switches: no-filter").unwrap();
+        assert_eq!(settings, Settings::busy().switched(Switch::NoFilter));
+    }
+
+    #[test]
+    fn switches_keep_each_other_in_any_order() {
+        for switch in Switch::ALL {
+            let before = Settings::busy().switched(*switch).switched(Switch::Faults);
+            let after = Settings::busy().switched(Switch::Faults).switched(*switch);
+            // What `faults` gives a number of its own, the switch may make total.
+            if *switch != Switch::Partial && *switch != Switch::BrokenAssign && *switch != Switch::NoLimits {
+                assert_eq!(before, after, "{switch:?}");
+            }
+        }
     }
 }

@@ -64,10 +64,10 @@ pub struct Tenant {
 /// Says why a saved tenant cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    #[error("cannot read the simulated tenant in `{path}`: {source}")]
-    Read { path: String, source: std::io::Error },
-    #[error("cannot write the simulated tenant to `{path}`: {source}")]
-    Write { path: String, source: std::io::Error },
+    #[error("cannot read the simulated tenant in `{path}`: {reason}")]
+    Read { path: String, reason: std::io::Error },
+    #[error("cannot write the simulated tenant to `{path}`: {reason}")]
+    Write { path: String, reason: std::io::Error },
     #[error("`{path}` does not hold a simulated tenant: {reason}; delete the file to start anew")]
     Form { path: String, reason: String },
 }
@@ -160,6 +160,9 @@ impl Tenant {
     fn admitted(&mut self, call: &mut Call<'_>, target: &Target) -> Result<Answer, Refused> {
         let area = target.area(&call.method);
         if area == Area::Open {
+            if let Some((mishap, retry_after_s)) = self.mishap_injected_at(call, target) {
+                return Err(self.befall(mishap, retry_after_s));
+            }
             self.changed |= call.method != Method::GET;
             return Ok(self.dispatch(call, target)?);
         }
@@ -201,7 +204,7 @@ impl Tenant {
     }
 
     fn befall(&mut self, mishap: Mishap, retry_after_s: Option<i64>) -> Refused {
-        match mishap.problem(&mut self.random) {
+        match mishap.problem(&mut self.random, self.settings.faults.retry_after) {
             Some(problem) => Refused::With(match retry_after_s {
                 Some(seconds) => problem.retry_after(seconds),
                 None => problem,
@@ -277,7 +280,7 @@ impl Tenant {
                 Ok(tenant)
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::new(settings, seed, default_now)),
-            Err(source) => Err(StateError::Read { path: path.display().to_string(), source }),
+            Err(reason) => Err(StateError::Read { path: path.display().to_string(), reason }),
         }
     }
 
@@ -310,6 +313,12 @@ impl Tenant {
         let mut names = vec![self.organization_id.to_string()];
         names.extend(self.settings.directory.domains.iter().cloned());
         names
+    }
+
+    /// Whether this is one of its names, in any letter case.
+    #[must_use]
+    pub fn is_called(&self, name: &str) -> bool {
+        self.names().iter().any(|own| own.eq_ignore_ascii_case(name))
     }
 
     /// The virtual time of the last request.
@@ -357,7 +366,7 @@ impl Tenant {
 /// Writes a file whole or not at all.
 pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
     use std::io::Write as _;
-    let failed = |source| StateError::Write { path: path.display().to_string(), source };
+    let failed = |reason| StateError::Write { path: path.display().to_string(), reason };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(failed)?;
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;

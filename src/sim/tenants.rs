@@ -71,7 +71,7 @@ impl Tenants {
 
     /// The tenant of this id or domain.
     pub fn named(&mut self, name: &str) -> Option<&mut Tenant> {
-        self.all.iter_mut().find(|tenant| tenant.names().iter().any(|own| own.eq_ignore_ascii_case(name)))
+        self.all.iter_mut().find(|tenant| tenant.is_called(name))
     }
 
     /// Every tenant, in the order in which they were added.
@@ -104,13 +104,28 @@ impl Tenants {
     pub fn handle(&mut self, request: &Request, now: Timestamp) -> Reply {
         self.advance(now);
         let path = request.uri().path().to_owned();
-        if let Some(rest) = path.strip_prefix("/_sim/")
-            && let Some(response) = self.control(request, rest)
-        {
+        let Some(rest) = path.strip_prefix("/_sim/") else {
+            let number = self.number_for(request);
+            return self.all[number].handle(request, now);
+        };
+        if let Some(response) = self.control(request, rest) {
             return Reply::Response(response);
         }
-        let number = self.number_for(request);
-        self.all[number].handle(request, now)
+        match self.meant(request) {
+            Ok(number) => self.all[number].handle(request, now),
+            Err(refusal) => Reply::Response(*refusal),
+        }
+    }
+
+    /// The tenant that a control request names, or the first.
+    fn meant(&self, request: &Request) -> Result<usize, Box<Response>> {
+        let call = Call::read(request, Uuid::nil(), self.now());
+        let Some(name) = call.option("tenant") else { return Ok(0) };
+        self.all.iter().position(|tenant| tenant.is_called(name)).ok_or_else(|| {
+            let names: Vec<String> = self.all.iter().flat_map(Tenant::names).collect();
+            let message = format!("there is no tenant `{name}`; take one of `{}`", names.join("`, `"));
+            Box::new(Answer::refused(&call, &Problem::plain(400, "BadRequest", message)).into_response(&call))
+        })
     }
 
     fn number_for(&self, request: &Request) -> usize {
@@ -119,13 +134,7 @@ impl Tenants {
         }
         let path = request.uri().path();
         let first_segment = path.split('/').find(|segment| !segment.is_empty()).unwrap_or_default();
-        let called = match first_segment {
-            "_sim" => request.uri().query().and_then(|query| query.split('&').find_map(|o| o.strip_prefix("tenant="))),
-            _ => Some(first_segment),
-        };
-        let is_called = |tenant: &Tenant| {
-            called.is_some_and(|called| tenant.names().iter().any(|own| own.eq_ignore_ascii_case(called)))
-        };
+        let is_called = |tenant: &Tenant| tenant.is_called(first_segment);
         let gave_token = |tenant: &Tenant| tenant.gave_token_of(request.headers());
         let find = |fits: &dyn Fn(&Tenant) -> bool| self.all.iter().position(fits);
         find(&is_called).or_else(|| find(&gave_token)).unwrap_or(0)
@@ -196,18 +205,12 @@ impl Tenants {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(new()),
-            Err(source) => return Err(StateError::Read { path: path.display().to_string(), source }),
+            Err(reason) => return Err(StateError::Read { path: path.display().to_string(), reason }),
         };
         let form = |reason| StateError::Form { path: path.display().to_string(), reason };
         let mut tenants = Self::load(&text).map_err(form)?;
-        let several = tenants.all.len() > 1;
         for tenant in &mut tenants.all {
-            let mut now = settings.clone();
-            if several {
-                now.directory.clone_from(&tenant.settings().directory);
-                now.login.tenants.clone_from(&tenant.settings().login.tenants);
-            }
-            tenant.set_settings(now);
+            tenant.set_settings(settings.clone().named_as(tenant.settings()));
             tenant.changed = false;
         }
         Ok(tenants)

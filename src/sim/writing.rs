@@ -214,8 +214,12 @@ fn read_fields<'a>(body: &'a Value, action: &str, known: &[&str]) -> Result<&'a 
             );
             return Err(Problem::plain(400, "BadRequest", message));
         }
-        if !matches!(value, Value::String(_) | Value::Null | Value::Array(_)) {
-            let message = format!("Cannot convert the value of parameter '{name}' to the expected type 'Edm.String'.");
+        let (fits, wanted) = match name.as_str() {
+            "serialNumbers" => (value.is_array(), "Collection(Edm.String)"),
+            _ => (value.is_string() || value.is_null(), "Edm.String"),
+        };
+        if !fits {
+            let message = format!("Cannot convert the value of parameter '{name}' to the expected type '{wanted}'.");
             return Err(Problem::plain(400, "BadRequest", message));
         }
     }

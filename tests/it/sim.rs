@@ -3,7 +3,7 @@
 //! on purpose, so that no mistake of our Graph client can hide one.
 
 use apgit::clock::{Clock as _, Virtual};
-use apgit::sim::{self, Fault, InProcess, Settings, Tenant};
+use apgit::sim::{self, Fault, InProcess, Settings, Switch, Tenant};
 use apgit::transport::{Response, Transport as _, TransportError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

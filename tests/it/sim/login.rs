@@ -168,3 +168,33 @@ async fn discovery_documents_point_back_at_the_tenant() {
     let next = got.json["tenant_discovery_endpoint"].as_str().unwrap();
     assert_eq!(next, "https://login.example/contoso.com/v2.0/.well-known/openid-configuration");
 }
+
+#[tokio::test]
+async fn a_token_for_something_else_is_nothing_to_graph() {
+    let mut client = Client::calm().await;
+    for (scope, status) in [
+        ("https%3A%2F%2Fvault.azure.net%2F.default", 401),
+        ("https%3A%2F%2Fgraph.microsoft.us%2F.default", 401),
+        ("https%3A%2F%2Fgraph.microsoft.com%2F.default", 200),
+        ("00000003-0000-0000-c000-000000000000%2F.default", 200),
+        ("http%3A%2F%2F127.0.0.1%3A8800%2F.default", 200),
+    ] {
+        let got = client.token_request("contoso.com", &[("scope", scope)]).await;
+        client.token = got.json["access_token"].as_str().expect("a token").to_owned();
+        assert_eq!(client.get(DEVICES).await.status, status, "{scope}");
+    }
+}
+
+#[tokio::test]
+async fn an_app_may_name_itself_in_a_header() {
+    let client = Client::calm().await;
+    let token = async |secret: &str| {
+        let basic = STANDARD.encode(format!("me:{secret}"));
+        let request = http::Request::post("https://login.microsoftonline.com/contoso.com/oauth2/v2.0/token")
+            .header("authorization", format!("Basic {basic}"))
+            .body(Bytes::from("grant_type=client_credentials&scope=https%3A%2F%2Fgraph.microsoft.com%2F.default"));
+        Got::of(client.sim.send(request.unwrap()).await.unwrap())
+    };
+    assert_eq!(token(sim::CLIENT_SECRET).await.status, 200);
+    assert_eq!(token("wrong").await.json["error_codes"], json!([7_000_215]));
+}

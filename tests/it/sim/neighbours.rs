@@ -209,3 +209,21 @@ async fn an_app_without_the_permission_of_a_neighbour_is_refused_there_alone() {
     assert!(managed.reason().ends_with("DeviceManagementManagedDevices.ReadWrite.All"), "{}", managed.reason());
     assert_eq!((client.get(DEVICES).await.status, client.get(CORPORATE).await.status), (200, 200));
 }
+
+#[tokio::test]
+async fn metadata_numbers_members_as_each_version_has_them() {
+    let client = Client::calm().await;
+    let text = async |version: &str| {
+        let got = client.get(&format!("/{version}/$metadata")).await;
+        String::from_utf8_lossy(got.response.body()).into_owned()
+    };
+    let (stable, beta) = (text("v1.0").await, text("beta").await);
+    assert!(beta.contains("<Member Name=\"virtualMachine\" Value=\"4\"/>"));
+    assert!(beta.contains("<Member Name=\"blocked\" Value=\"5\"/>"));
+    for name in ["virtualMachine", "surfaceHub2", "notContacted\" Value=\"4\"/><Member Name=\"blocked"] {
+        assert!(!stable.contains(&format!("\"{name}\"")), "{name} is beta's");
+    }
+    assert!(stable.contains("<Member Name=\"notContacted\" Value=\"4\"/>"));
+    let device_type = beta.split("windowsAutopilotDeviceType\">").nth(1).expect("the enum");
+    assert!(device_type.split("</EnumType>").next().unwrap().contains("unknownFutureValue\" Value=\"99\""));
+}

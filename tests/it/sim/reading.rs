@@ -116,9 +116,14 @@ async fn a_tenant_may_refuse_every_filter() {
 #[tokio::test]
 async fn select_is_a_server_error() {
     let client = Client::calm().await;
+    let works = Client::of(Settings::calm().switched(Switch::SelectWorks)).await;
     let id = client.sim.with(|tenant| tenant.add_device("TEST-1", "Contoso", "Model 1", ""));
-    for path in [DEVICES.to_owned(), format!("{DEVICES}/{id}")] {
+    let beta = DEVICES.replace("v1.0", "beta");
+    for path in [DEVICES.to_owned(), format!("{DEVICES}/{id}"), beta] {
         let got = client.get(&format!("{path}?$select=id")).await;
+        if !path.contains(&id.to_string()) {
+            assert_eq!(works.get(&format!("{path}?$select=id")).await.status, 200, "with the switch");
+        }
         assert_eq!((got.status, got.json["error"]["code"].as_str()), (500, Some("InternalServerError")));
         assert_eq!(got.reason(), "An internal server error has occurred");
     }
@@ -242,6 +247,30 @@ async fn a_device_that_does_not_exist_is_not_found() {
     assert_eq!((got.status, got.json["error"]["code"].as_str()), (404, Some("ResourceNotFound")));
     assert_eq!(got.inner()["_version"], 3);
     assert!(got.json["error"]["message"].as_str().unwrap().contains("\r\n"), "as it comes over the wire");
+}
+
+#[tokio::test]
+async fn a_profile_does_not_follow_a_tag_that_is_gone() {
+    let mut settings = Settings::busy();
+    settings.set(r#"profiles.list=[{"name":"Kiosk","group_tag":"KIOSK"}]"#).unwrap();
+    let client = Client::of(settings).await;
+    let (late, early) = client.sim.with(|tenant| {
+        let late = tenant.register_as_oem("V-1", "Contoso", "Tower 5", "KIOSK");
+        (late, tenant.add_device("TEST-1", "Contoso", "Model 1", "KIOSK"))
+    });
+    client.post(SYNC, json!({})).await;
+    client.wait(seconds(65)).await;
+    client.sim.with(|tenant| {
+        tenant.set_tag_as_portal(late, "OTHER").unwrap();
+        tenant.set_tag_as_portal(early, "OTHER").unwrap();
+    });
+    client.wait(seconds(1800)).await;
+    for id in [late, early] {
+        let got = client.get(&format!("/beta/deviceManagement/windowsAutopilotDeviceIdentities/{id}")).await.json;
+        assert_eq!(got["groupTag"], "OTHER");
+        assert_eq!(got["deploymentProfileAssignmentStatus"], "notAssigned");
+        assert_eq!(got["deploymentProfileAssignedDateTime"], "0001-01-01T00:00:00Z");
+    }
 }
 
 #[tokio::test]

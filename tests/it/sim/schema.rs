@@ -34,7 +34,8 @@ static TABLE: LazyLock<Facts> = LazyLock::new(|| {
     for line in FACTS.lines().filter(|line| !line.starts_with('#')) {
         match line.split('\t').collect::<Vec<_>>()[..] {
             ["enum", name, members] => {
-                facts.enums.insert(name, members.split(',').collect());
+                let bare = |member: &'static str| member.split(['=', '/']).next().unwrap_or(member);
+                facts.enums.insert(name, members.split(',').map(bare).collect());
             }
             [of, name, kind, nullable, versions] => {
                 let fact = Fact { kind, nullable: nullable != "no", in_v1: versions != "beta" };

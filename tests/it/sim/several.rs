@@ -165,3 +165,94 @@ async fn a_script_is_played_at_its_times() {
     assert!(state(&client).is_empty());
     assert_eq!(client.sim.with(|tenant| tenant.counters().deeds_failed), 1, "nobody has that serial");
 }
+
+const CONTROL: &str = "http://127.0.0.1:8800/_sim";
+
+#[tokio::test]
+async fn a_tenant_keeps_its_names_over_a_restart_and_a_profile() {
+    let client = Client::on(named("fabrikam.com", 1)).await;
+    let names = async |client: &Client| client.get(&format!("{CONTROL}/tenants")).await.json[0]["names"].clone();
+    let before = names(&client).await;
+    assert_eq!(before[1], "fabrikam.com");
+    assert_eq!(client.post(&format!("{CONTROL}/settings"), json!({"profile": "busy"})).await.status, 200);
+    assert_eq!(client.get(&format!("{CONTROL}/settings")).await.json["throttle"]["on"], true, "the profile is there");
+    assert_eq!(names(&client).await, before);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tenant.json");
+    client.sim.with_all(|tenants| tenants.save_to(&file)).unwrap();
+    let tenants = Tenants::open(&file, &Settings::calm(), || panic!("the file is there")).unwrap();
+    let sim = InProcess::new(tenants, Virtual::starting_at(sim::EPOCH));
+    assert_eq!(names(&Client { sim, ..client }).await, before);
+}
+
+#[tokio::test]
+async fn a_control_request_for_a_tenant_that_is_not_there_does_nothing() {
+    let [contoso, _] = neighbours().await;
+    let refused = contoso.post(&format!("{CONTROL}/devices?tenant=nobody.com"), json!({"count": 2})).await;
+    assert_eq!(refused.status, 400);
+    let message = refused.json["error"]["message"].as_str().unwrap();
+    assert!(message.contains("`nobody.com`") && message.contains("`fabrikam.com`"), "{message}");
+    let taken = contoso.post(&format!("{CONTROL}/devices?tenant=fabrikam%2Ecom"), json!({"count": 2})).await;
+    assert_eq!(taken.status, 200);
+    let counts = contoso.sim.with_all(|all| all.each().map(|one| one.registrations().len()).collect::<Vec<_>>());
+    assert_eq!(counts, [0, 2]);
+}
+
+#[tokio::test]
+async fn a_deed_that_is_not_understood_is_refused_and_not_half_done() {
+    let client = Client::calm().await;
+    client.sim.with(|tenant| tenant.add_device("TEST-1", "Contoso", "Model 1", "OSL"));
+    let vendor = json!({"serial": "V-1", "manufacturer": "Contoso", "model": "Tower 5"});
+    assert_eq!(client.post(&format!("{CONTROL}/vendor"), vendor.clone()).await.status, 200);
+    let before = client.sim.with(|tenant| tenant.registrations());
+    for (deed, body, reason) in [
+        (
+            "tag",
+            json!({"serial": "TEST-1", "grouptag": "X"}),
+            "`tag` has no `grouptag`; it takes `id`, `serial`, `groupTag`",
+        ),
+        ("tag", json!({"serial": "TEST-1"}), "`tag` needs `groupTag`"),
+        ("vendor", json!({}), "`vendor` needs `serial`, `manufacturer` and `model`, or a `hash`"),
+        ("vendor", vendor, "the hardware is already registered"),
+        ("devices", json!({"count": "3"}), "`count` of `devices` cannot be \"3\""),
+        ("roles", json!({"roles": []}), "`roles` needs `app`"),
+        ("expire", json!({"now": true}), "`expire` has no `now`; it takes nothing"),
+        ("enrol", json!({"serial": "V-1"}), "comes with the next sync; until then it cannot enrol"),
+        ("inject", json!({"mishap": {"html": 99}}), "a page of HTML has a status from 400 to 599, not 99"),
+        ("inject", json!({"mishap": "throttled", "retryAfter": -5}), "`retryAfter` is a number of seconds"),
+        ("settings", json!({"switches": {"no-filter": true}}), "`switches` is a list of names"),
+        ("settings", json!({"update.lost_share": "300%"}), "`300%` is not a share from 0 to 1"),
+        ("settings", json!({"list.page_size": 0}), "`0` is not at least 1"),
+        ("settings", json!({"import.missing_delete_status": 99}), "`99` is not an HTTP status"),
+        ("settings", json!({"sync.gap": "10s..600s"}), "`10s..600s` is not a single span"),
+        ("settings", json!({"visibility.vendor": "99999999999h"}), "is longer than ten years"),
+    ] {
+        let got = client.post(&format!("{CONTROL}/{deed}"), body).await;
+        let message = got.json["error"]["message"].as_str().unwrap_or_default();
+        assert!(got.status == 400 && message.contains(reason), "{deed}: {} {}", got.status, got.json);
+    }
+    assert_eq!(client.sim.with(|tenant| tenant.registrations()), before);
+}
+
+#[tokio::test]
+async fn time_ends_before_it_cannot_be_written() {
+    let client = Client::calm().await;
+    let to = async |to: &str| client.post(&format!("{CONTROL}/advance"), json!({"to": to})).await.status;
+    assert_eq!(to("9999-12-30T21:30:00Z").await, 400);
+    assert_eq!(to("9899-12-31T00:00:00Z").await, 200);
+    assert_eq!(client.token_request("contoso.com", &[]).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_login_meets_only_the_mishaps_that_are_meant_for_it() {
+    let client = Client::calm().await;
+    let inject = async |body: Value| client.post(&format!("{CONTROL}/inject"), body).await.status;
+    assert_eq!(inject(json!({"mishap": "unavailable"})).await, 200);
+    assert_eq!(client.token_request("contoso.com", &[]).await.status, 200);
+    assert_eq!(client.get(DEVICES).await.status, 503);
+    let at_login = json!({"mishap": "unavailable", "method": "post", "route": "{tenant}/oauth2/v2.0/token"});
+    assert_eq!(inject(at_login).await, 200);
+    assert_eq!(client.get(DEVICES).await.status, 200);
+    assert_eq!(client.token_request("contoso.com", &[]).await.status, 503);
+    assert_eq!(client.token_request("contoso.com", &[]).await.status, 200);
+}

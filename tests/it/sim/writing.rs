@@ -236,3 +236,36 @@ async fn delete_devices_takes_every_registration_of_a_serial_where_it_exists() {
     client.wait(seconds(60)).await;
     assert_eq!(client.list("v1.0").await.len(), 1);
 }
+
+#[tokio::test]
+async fn what_somebody_does_in_the_portal_ends_an_update_that_is_under_way() {
+    let client = Client::of(Settings::busy()).await;
+    let id = client.sim.with(|tenant| tenant.add_device("TEST-1", "Contoso", "Model 1", "OLD"));
+    assert_eq!(update(&client, &id.to_string(), json!({"groupTag": "OURS"})).await.status, 204);
+    client.wait(seconds(1)).await;
+    client.sim.with(|tenant| tenant.set_tag_as_portal(id, "THEIRS").unwrap());
+    for _ in 0..30 {
+        assert_eq!(device(&client, &id.to_string()).await["groupTag"], "THEIRS");
+        assert_eq!(client.list("v1.0").await[0]["groupTag"], "THEIRS");
+        client.wait(seconds(30)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_gone_may_be_not_found() {
+    let client = Client::of(Settings::calm().switched(Switch::Gone404)).await;
+    let id = client.sim.with(|tenant| tenant.add_device("TEST-1", "Contoso", "Model 1", ""));
+    assert_eq!(client.delete(&format!("{DEVICES}/{id}")).await.status, 204);
+    client.wait(seconds(120)).await;
+    assert_eq!(client.delete(&format!("{DEVICES}/{id}")).await.status, 404);
+}
+
+#[tokio::test]
+async fn no_user_can_be_assigned_where_that_is_broken() {
+    let client = Client::of(Settings::calm().switched(Switch::BrokenAssign)).await;
+    let id = client.sim.with(|tenant| tenant.add_device("TEST-1", "Contoso", "Model 1", ""));
+    for user in ["anna.keller@contoso.com", "ines.paul@contoso.com", "jo@contoso.com"] {
+        let body = json!({"userPrincipalName": user, "addressableUserName": "A"});
+        assert_eq!(client.post(&format!("{DEVICES}/{id}/assignUserToDevice"), body).await.status, 400, "{user}");
+    }
+}
