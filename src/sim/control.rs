@@ -50,15 +50,16 @@ fn check_fields(deed: &str, body: &Value) -> Result<(), String> {
         return Err(format!("`{deed}` has no `{other}`; it takes {takes}"));
     }
     for (name, value) in given {
-        let fits = match name.as_str() {
-            "count" => value.is_u64(),
-            "code" => value.is_i64(),
-            "userless" => value.is_boolean(),
-            "roles" => value.as_array().is_some_and(|roles| roles.iter().all(Value::is_string)),
-            _ => value.is_string(),
+        let (fits, wanted) = match name.as_str() {
+            "count" => (value.is_u64(), "a number"),
+            "code" => (value.is_i64(), "a number"),
+            "userless" => (value.is_boolean(), "`true` or `false`"),
+            "roles" => (value.as_array().is_some_and(|roles| roles.iter().all(Value::is_string)), "a list of names"),
+            _ => (value.is_string(), "text"),
         };
         if !fits {
-            return Err(format!("`{name}` of `{deed}` cannot be {value}"));
+            // What it was may be a hash.
+            return Err(format!("`{name}` of `{deed}` is not {wanted}"));
         }
     }
     missing(deed, needed, |name| given.contains_key(name))

@@ -25,6 +25,8 @@ pub(super) struct Corporate {
     kind: Kind,
     identifier: CompactString,
     description: CompactString,
+    #[serde(default, skip_serializing_if = "CompactString::is_empty")]
+    platform: CompactString,
     created: Timestamp,
     modified: Timestamp,
 }
@@ -53,23 +55,34 @@ const PROPERTIES: [&str; 9] = [
     "platform",
 ];
 
+const PLATFORMS: [&str; 8] = ["unknown", "ios", "android", "windows", "windowsMobile", "macOS", "visionOS", "tvOS"];
+
 /// A line of a list that was sent.
 struct Line {
     kind: Kind,
     identifier: String,
     description: String,
+    platform: String,
 }
 
 impl Line {
     fn read(value: &Value) -> Option<Self> {
         let text = |name: &str| value[name].as_str().unwrap_or_default().trim().to_owned();
         let kind = serde_json::from_value(value["importedDeviceIdentityType"].clone()).ok()?;
-        let line = Self { kind, identifier: text("importedDeviceIdentifier"), description: text("description") };
+        let line = Self {
+            kind,
+            identifier: text("importedDeviceIdentifier"),
+            description: text("description"),
+            platform: text("platform"),
+        };
         line.is_sound().then_some(line)
     }
 
     /// Comma between the parts of a tuple: what docs and scripts write.
     fn is_sound(&self) -> bool {
+        if !self.platform.is_empty() && !PLATFORMS.contains(&self.platform.as_str()) {
+            return false;
+        }
         match self.kind {
             Kind::Imei => {
                 (14..=16).contains(&self.identifier.len()) && self.identifier.bytes().all(|b| b.is_ascii_digit())
@@ -126,11 +139,13 @@ impl Tenant {
                 kind: line.kind,
                 identifier: line.identifier.as_str().into(),
                 description: CompactString::default(),
+                platform: CompactString::default(),
                 created: now,
                 modified: now,
             });
             if taken {
                 entry.description = line.description.into();
+                entry.platform = line.platform.into();
                 entry.modified = now;
             }
             let mut json = corporate_json(id, entry);
@@ -178,6 +193,11 @@ fn lines(body: &Value) -> Result<Vec<Line>, Problem> {
 }
 
 fn corporate_json(id: Uuid, corporate: &Corporate) -> Value {
+    let platform = match (corporate.platform.as_str(), corporate.kind) {
+        ("", Kind::ManufacturerModelSerial) => "windows",
+        ("", _) => "unknown",
+        (sent, _) => sent,
+    };
     json!({
         "id": id,
         "importedDeviceIdentifier": corporate.identifier,
@@ -187,6 +207,6 @@ fn corporate_json(id: Uuid, corporate: &Corporate) -> Value {
         "lastContactedDateTime": NEVER,
         "description": corporate.description,
         "enrollmentState": "notContacted",
-        "platform": if corporate.kind == Kind::ManufacturerModelSerial { "windows" } else { "unknown" },
+        "platform": platform,
     })
 }

@@ -265,7 +265,8 @@ impl Tenant {
         let queue = self.random.delay("import queue", settings.delay_per_queued)
             * i32::try_from(self.imports.waiting).unwrap_or(i32::MAX);
         let latest = self.now + settings.delay_max.max;
-        let ends = next_tick((self.now + (own + queue)).min(latest), settings.tick.max.as_millis()).min(latest);
+        let due = self.now + (own + queue).min(settings.delay_max.max);
+        let ends = next_tick(due, settings.tick.max.as_millis()).min(latest);
         let wait = ends.duration_since(self.now);
         if self.random.chance("pending", settings.pending_share) {
             self.agenda.enter(self.now + wait / 3, Event::ImportPending { record });

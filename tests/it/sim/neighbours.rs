@@ -227,3 +227,20 @@ async fn metadata_numbers_members_as_each_version_has_them() {
     let device_type = beta.split("windowsAutopilotDeviceType\">").nth(1).expect("the enum");
     assert!(device_type.split("</EnumType>").next().unwrap().contains("unknownFutureValue\" Value=\"99\""));
 }
+
+#[tokio::test]
+async fn a_list_of_corporate_identifiers_is_read_by_its_exact_names() {
+    let client = Client::calm().await;
+    let line = |platform: &str| json!({"importedDeviceIdentityType": "serialNumber", "importedDeviceIdentifier": "A1", "platform": platform});
+    let post = async |body: Value| client.post(&format!("{CORPORATE}/importDeviceIdentityList"), body).await;
+    for body in [
+        json!({"importedDeviceIdentitys": []}),
+        json!({}),
+        json!({"importedDeviceIdentities": [{"importedDeviceIdentityType": "serialNumber", "nonsense": 1}]}),
+        json!({"importedDeviceIdentities": [line("amiga")]}),
+    ] {
+        assert_eq!(post(body.clone()).await.status, 400, "{body}");
+    }
+    let got = post(json!({"importedDeviceIdentities": [line("windows")]})).await;
+    assert_eq!((got.status, &got.json["value"][0]["platform"]), (200, &json!("windows")));
+}

@@ -214,7 +214,7 @@ async fn a_deed_that_is_not_understood_is_refused_and_not_half_done() {
         ("tag", json!({"serial": "TEST-1"}), "`tag` needs `groupTag`"),
         ("vendor", json!({}), "`vendor` needs `serial`, `manufacturer` and `model`, or a `hash`"),
         ("vendor", vendor, "the hardware is already registered"),
-        ("devices", json!({"count": "3"}), "`count` of `devices` cannot be \"3\""),
+        ("devices", json!({"count": "3"}), "`count` of `devices` is not a number"),
         ("roles", json!({"roles": []}), "`roles` needs `app`"),
         ("expire", json!({"now": true}), "`expire` has no `now`; it takes nothing"),
         ("enrol", json!({"serial": "V-1"}), "comes with the next sync; until then it cannot enrol"),
