@@ -44,6 +44,28 @@ async fn a_thousand_requests_in_twenty_seconds_are_the_limit_of_one_app() {
 }
 
 #[tokio::test]
+async fn all_apps_together_have_twice_what_one_has() {
+    let mut client = Client::of(Settings::with_only(Fault::RequestLimits)).await;
+    let id = client.sim.with(|tenant| tenant.add_device("TEST-1", "Contoso", "Model 1", ""));
+    let path = format!("{DEVICES}/{id}/updateDeviceProperties");
+    let (mut writes, mut reads) = (Vec::new(), Vec::new());
+    for app in ["one", "two", "three"] {
+        let got = client.token_request("contoso.com", &[("client_id", app)]).await;
+        client.token = got.json["access_token"].as_str().unwrap().to_owned();
+        for _ in 0..90 {
+            writes.push(client.post(&path, json!({"groupTag": "X"})).await.status == 204);
+        }
+        for _ in 0..800 {
+            reads.push(client.get(SETTINGS).await.status == 200);
+        }
+    }
+    let passed = |all: &[bool]| all.iter().filter(|one| **one).count();
+    assert_eq!(passed(&writes), 200, "no app had its own hundred");
+    assert_eq!(passed(&reads), 2000 - 200, "writes are requests too");
+    assert!(writes.is_sorted_by(|a, b| a >= b) && reads.is_sorted_by(|a, b| a >= b), "the last ones were refused");
+}
+
+#[tokio::test]
 async fn a_lost_answer_has_had_its_effect_and_a_lost_request_has_not() {
     let client = Client::calm().await;
     let row = |serial: &str| json!({"serialNumber": serial, "hardwareIdentifier": hash(serial)}).to_string();

@@ -283,6 +283,7 @@ async fn a_profile_is_pending_and_then_assigned_to_the_tags_it_is_for() {
     let ids = client.import(json!([row("A", "KIOSK"), row("B", "OTHER")])).await;
     let mut seen = Vec::new();
     let mut paths = Vec::new();
+    let (mut registered_at, mut assigned_at) = (None, None);
     for _ in 0..300 {
         client.wait(seconds(5)).await;
         if paths.len() < 2 && client.outcome(&ids[0]).await == "complete" && client.outcome(&ids[1]).await == "complete"
@@ -294,14 +295,20 @@ async fn a_profile_is_pending_and_then_assigned_to_the_tags_it_is_for() {
             }
         }
         if let Some(path) = paths.first() {
+            registered_at.get_or_insert(client.clock.now());
             let got = client.get(path).await;
             let status = got.json["deploymentProfileAssignmentStatus"].as_str().unwrap_or_default().to_owned();
+            if status == "assignedInSync" {
+                assigned_at.get_or_insert(client.clock.now());
+            }
             if !status.is_empty() && seen.last() != Some(&status) {
                 seen.push(status);
             }
         }
     }
     assert_eq!(seen, ["notAssigned", "pending", "assignedInSync"]);
+    let took = assigned_at.unwrap().duration_since(registered_at.unwrap());
+    assert!(took <= seconds(900), "it took {took:#}");
     let got = client.get(&format!("{}?$expand=deploymentProfile,intendedDeploymentProfile", paths[0])).await;
     assert_eq!(got.json["deploymentProfile"]["displayName"], "Kiosk");
     let other = client.get(&paths[1]).await;
