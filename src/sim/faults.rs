@@ -118,7 +118,10 @@ impl Tenant {
 
     /// What was injected for this very route, where no other mishap comes.
     pub(super) fn mishap_injected_at(&mut self, call: &Call<'_>, target: &Target) -> Option<(Mishap, Option<i64>)> {
-        let meant = |injection: &Injection| injection.route.is_some() && injection.is_for(call, target);
+        self.take_injection(|injection| injection.route.is_some() && injection.is_for(call, target))
+    }
+
+    fn take_injection(&mut self, meant: impl Fn(&Injection) -> bool) -> Option<(Mishap, Option<i64>)> {
         let at = self.injections.iter().position(meant)?;
         self.injections.remove(at).map(|injection| (injection.mishap, injection.retry_after_s))
     }
@@ -126,10 +129,8 @@ impl Tenant {
     /// What befalls this request, if anything. A part of a batch can be
     /// refused, but not lose its connection.
     pub(super) fn mishap(&mut self, call: &Call<'_>, target: &Target) -> Option<(Mishap, Option<i64>)> {
-        if let Some(at) = self.injections.iter().position(|injection| injection.is_for(call, target)) {
-            return self.injections.remove(at).map(|injection| (injection.mishap, injection.retry_after_s));
-        }
-        self.mishap_by_chance(call).map(|mishap| (mishap, None))
+        let injected = self.take_injection(|injection| injection.is_for(call, target));
+        injected.or_else(|| self.mishap_by_chance(call).map(|mishap| (mishap, None)))
     }
 
     fn mishap_by_chance(&mut self, call: &Call<'_>) -> Option<Mishap> {

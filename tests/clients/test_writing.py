@@ -57,6 +57,13 @@ async def until(ask: Callable[[], Awaitable[T]], wanted: Callable[[T], bool], wi
     return seen
 
 
+async def imported(imports, device: ImportedWindowsAutopilotDeviceIdentity) -> ImportedWindowsAutopilotDeviceIdentity:
+    """Posts one device to a set of import records, and gives the record back once it has ended."""
+    posted = await imports.post(device)
+    record = imports.by_imported_windows_autopilot_device_identity_id(posted.id)
+    return await until(record.get, lambda one: one.state.device_import_status not in RUNNING)
+
+
 async def absent(ask: Callable[[], Awaitable[object]]) -> bool:
     """Whether the answer is 404; every other error is one."""
     try:
@@ -157,9 +164,7 @@ def test_a_device_that_is_already_here_is_error_806(simulate, monkeypatch):
         imports = sdk.client(tenant).device_management.imported_windows_autopilot_device_identities
         seen = []
         for _ in range(2):
-            posted = await imports.post(row("TEST-BGO-001"))
-            record = imports.by_imported_windows_autopilot_device_identity_id(posted.id)
-            seen.append(await until(record.get, lambda one: one.state.device_import_status not in RUNNING))
+            seen.append(await imported(imports, row("TEST-BGO-001")))
         return seen
 
     first, second = sdk.run(work())
@@ -179,11 +184,7 @@ def test_a_device_of_another_tenant_is_error_808(simulate, monkeypatch):
         for domain in domains:
             login = ClientSecretCredential(domain, CLIENT_ID, CLIENT_SECRET)
             management = sdk.client(both, login=login).device_management
-            posted = await management.imported_windows_autopilot_device_identities.post(row("TEST-BGO-001"))
-            record = management.imported_windows_autopilot_device_identities.by_imported_windows_autopilot_device_identity_id(
-                posted.id
-            )
-            seen.append(await until(record.get, lambda one: one.state.device_import_status not in RUNNING))
+            seen.append(await imported(management.imported_windows_autopilot_device_identities, row("TEST-BGO-001")))
         return seen
 
     first, second = sdk.run(work())
