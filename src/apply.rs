@@ -5,15 +5,14 @@
 
 mod event;
 mod execute;
+mod hashes;
 mod imports;
 mod outcome;
 mod schedule;
-mod stop;
 mod updates;
 
 pub use event::Event;
-pub use execute::{Execution, Halt, Tools, execute};
+pub use execute::{Execution, FRESH_FOR, Halt, Order, Tools, execute};
 pub(crate) use execute::{access, wait};
 pub use outcome::{Outcome, Outcomes, SyncOutcome, Tally};
-pub use schedule::{BATCH, Estimate, GATE, SYNC_GAP_S, Schedule, next_sync, schedule};
-pub use stop::{Stop, Stopper};
+pub use schedule::{BATCH, Estimate, GATE, Schedule, schedule};

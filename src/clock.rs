@@ -1,12 +1,15 @@
 //! The seam to time: real, virtual (in process) and remote (the clock of a
-//! simulated tenant on the other end of a connection).
+//! simulated tenant on the other end of a connection); and the request to
+//! stop, which every wait hears.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::watch;
 
 use crate::transport::{SharedTransport, TransportError};
 
@@ -21,6 +24,106 @@ pub trait Clock: Send + Sync {
 
 /// A clock that several owners share.
 pub type SharedClock = Arc<dyn Clock>;
+
+/// Somebody asked to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("stopped on request")]
+pub struct Stopped;
+
+/// Waits for a time, unless somebody asks to stop.
+///
+/// # Errors
+/// [`Stopped`], as soon as it is asked for.
+pub async fn wait(clock: &dyn Clock, stop: &Stop, until: Timestamp) -> Result<(), Stopped> {
+    if stop.is_asked() {
+        return Err(Stopped);
+    }
+    tokio::select! {
+        () = clock.sleep_until(until) => Ok(()),
+        () = stop.asked() => Err(Stopped),
+    }
+}
+
+/// The time of a service beside that of this machine: comparisons with times
+/// that the service wrote use its own clock, whatever ours says. Learnt from
+/// the `Date` of its answers.
+#[derive(Debug, Default)]
+pub struct ServiceTime(AtomicI64);
+
+/// A `Date` has whole seconds, and an answer is under way for a while: a
+/// difference below this is none.
+const SKEW_MIN_MS: i64 = 2_000;
+
+impl ServiceTime {
+    /// Takes over what the service said, at `now` by our own clock.
+    pub fn learn(&self, date: Timestamp, now: Timestamp) {
+        let known = self.0.load(Ordering::Relaxed);
+        let said = date.as_millisecond().saturating_sub(now.as_millisecond());
+        let skew = if said.abs() < SKEW_MIN_MS { 0 } else { said };
+        if skew == 0 || (skew - known).abs() >= SKEW_MIN_MS {
+            self.0.store(skew, Ordering::Relaxed);
+        }
+    }
+
+    /// The service's time at a moment of ours.
+    #[must_use]
+    pub fn of(&self, ours: Timestamp) -> Timestamp {
+        Self::moved(ours, self.0.load(Ordering::Relaxed))
+    }
+
+    /// Our time at a moment of the service's.
+    #[must_use]
+    pub fn ours(&self, service: Timestamp) -> Timestamp {
+        Self::moved(service, self.0.load(Ordering::Relaxed).saturating_neg())
+    }
+
+    fn moved(at: Timestamp, ms: i64) -> Timestamp {
+        let end = if ms < 0 { Timestamp::MIN } else { Timestamp::MAX };
+        at.checked_add(SignedDuration::from_millis(ms)).unwrap_or(end)
+    }
+}
+
+/// A request to stop: after the requests under way, with a whole journal.
+/// Asked before every request and while waiting.
+#[derive(Debug, Clone)]
+pub struct Stop(watch::Receiver<bool>);
+
+/// The other end: whoever holds it may ask to stop.
+#[derive(Debug)]
+pub struct Stopper(watch::Sender<bool>);
+
+impl Stop {
+    #[must_use]
+    pub fn new() -> (Stopper, Self) {
+        let (sender, receiver) = watch::channel(false);
+        (Stopper(sender), Self(receiver))
+    }
+
+    /// One that is never asked to stop.
+    #[must_use]
+    pub fn never() -> Self {
+        Self::new().1
+    }
+
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Returns when somebody asks to stop; never, if nobody can any more.
+    pub async fn asked(&self) {
+        let mut receiver = self.0.clone();
+        if receiver.wait_for(|asked| *asked).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl Stopper {
+    pub fn stop(&self) {
+        self.0.send_replace(true);
+    }
+}
 
 /// The clock of this machine.
 #[derive(Debug, Default, Clone, Copy)]

@@ -27,7 +27,7 @@ pub use error::{ErrorKind, GraphError};
 pub use http::Http;
 pub use login::{Auth, AuthKind, Credential, Declared, Login, LoginError};
 pub use reader::Graph;
-pub use records::{Fields, ImportRecord, ImportRow, ImportState, Organization, Write};
+pub use records::{Fields, ImportRecord, ImportRow, Organization, Write};
 pub use writer::GraphWriter;
 
 /// What a reader needs to be granted.

@@ -5,6 +5,4 @@ mod file;
 mod journal;
 
 pub use file::FileJournal;
-pub use journal::{
-    Entry, ImportFact, ImportState, Journal, JournalError, JournalStore, Memory, PendingUpdate, UpdateEnd,
-};
+pub use journal::{Entry, ImportFact, Journal, JournalError, JournalStore, Memory, PendingUpdate, Tail, UpdateEnd};

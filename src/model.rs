@@ -3,16 +3,26 @@
 
 pub mod claim;
 pub mod device;
+pub mod effect;
 pub mod field;
 pub mod hash;
 pub mod hash_ref;
 pub mod ids;
+pub mod import;
+pub mod key;
+pub mod target;
 pub mod text;
+pub mod time;
 
 pub use claim::{AdoptionPolicy, Claim, DeletionPolicy, Desired, Limits, Origin, Policy, Scope, Tenant, Want};
 pub use device::{Coverage, Device, EnrollmentState, Observed, SyncState};
+pub use effect::{Action, Effect, Register, Update};
 pub use field::{Field, FieldChange};
 pub use hash::{HardwareHash, HashDigest};
-pub use hash_ref::{HashCheck, HashError, HashLocation, HashRef, HashSource};
+pub use hash_ref::{HashCheck, HashError, HashLocation, HashRef, HashSource, WantedHash};
 pub use ids::{ImportId, ImportRecordId, RegistrationId, TenantId};
+pub use import::ImportState;
+pub use key::DeviceKey;
+pub use target::Target;
 pub use text::{DisplayName, GroupTag, SerialKey, SerialNumber, UserPrincipalName};
+pub use time::later;

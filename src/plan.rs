@@ -2,39 +2,50 @@
 //! hard is decided here and in [`guard`]; below, nothing is optional.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
-pub use crate::ledger::{ImportFact, ImportState, PendingUpdate};
-pub use crate::model::{Field, FieldChange};
+pub use crate::ledger::{ImportFact, PendingUpdate, Tail};
+pub use crate::model::{Action, Effect, Field, FieldChange, ImportState, Register, Update};
 
-use crate::model::{RegistrationId, SerialKey, Tenant};
+use crate::model::{DeviceKey, RegistrationId, Target, Tenant};
 
+mod action;
+mod attempt;
 mod change;
 mod digest;
 mod facts;
 pub mod guard;
 mod held;
+mod upkeep;
 mod verdict;
 
-pub use change::{Action, Change, Note, Register, Update};
+pub use action::ActionKind;
+pub use change::{Change, Note};
 pub use digest::{Digest, ENCODING, fingerprint};
 pub use facts::{Facts, HashFact, ImportError, Needs, UPDATED_WITHIN, VISIBLE_WITHIN, import_id};
-pub use guard::{Approvals, ClearedPlan, LimitReading};
+pub use guard::{Approvals, Approved, ClearedPlan, LimitReading};
 pub use held::{Awaiting, Held, HeldClass, Reason, Unmanaged, Waiting};
+pub use upkeep::{SYNC_GAP_S, SyncReason, Upkeep, next_sync};
 pub use verdict::{needs, plan};
 
 /// What would be done to a tenant, what would not, and why. Every list is
-/// sorted by serial key.
-#[derive(Debug, Clone, PartialEq)]
+/// sorted by device.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Plan {
     pub tenant: Tenant,
+    /// Where the tenant is reached.
+    pub target: Target,
     pub changes: Vec<Change>,
+    /// What the tenant as a whole needs.
+    pub upkeep: Upkeep,
     pub held: Vec<Held>,
     pub awaiting: Vec<Awaiting>,
     pub unmanaged: Vec<Unmanaged>,
     /// Declared devices whose registration is as declared.
-    pub unchanged: Vec<(SerialKey, RegistrationId)>,
+    pub unchanged: Vec<(DeviceKey, RegistrationId)>,
     pub counts: Counts,
-    /// When the tenant was read.
+    /// When the tenant was read, by the service's clock.
     pub observed_at: Timestamp,
     /// False if the reading does not cover the tenant; such a plan says
     /// nothing about unmanaged devices.
@@ -43,7 +54,8 @@ pub struct Plan {
 
 /// How many devices are where. `declared` = changes + held + awaiting +
 /// unchanged.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Counts {
     pub declared: usize,
     /// Registrations that were read.
@@ -54,14 +66,20 @@ pub struct Counts {
 }
 
 impl Plan {
-    /// True if there is nothing to write.
+    /// True if no device would be written.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()
     }
 
-    /// The plan's effects as one digest: same effects, same digest, on any
-    /// machine and commit.
+    /// True if anything at all would be written.
+    #[must_use]
+    pub fn writes(&self) -> bool {
+        !self.changes.is_empty() || !self.upkeep.is_empty()
+    }
+
+    /// The plan's effects as one digest: same effects on the same tenant, same
+    /// digest, on any machine and commit.
     #[must_use]
     pub fn digest(&self) -> Digest {
         Digest::of(self)

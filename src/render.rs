@@ -107,7 +107,7 @@ pub(crate) fn remedy_codes(reason: Reason) -> &'static [&'static str] {
         Reason::Suspended => &["RemoveSuspend"],
         Reason::OutOfScope => &["WidenScope"],
         Reason::AdoptionNotAllowed => &["AllowAdoption"],
-        Reason::NotInFirstPlan => &["PlanAgain"],
+        Reason::NotInFirstPlan | Reason::ChangedMeanwhile => &["PlanAgain"],
         Reason::AmbiguousSerial => &["DeclareRegistrationId"],
         Reason::RegistrationNotFound => &["CorrectRegistrationId"],
         Reason::HashUnusable | Reason::InvalidHardwareHash => &["CollectHashAgain"],

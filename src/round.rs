@@ -1,30 +1,36 @@
 //! One round: observe, plan, clear, schedule; then carry out.
 //!
 //! There is a gap in it: between [`Round::prepare`] and [`Round::carry_out`]
-//! a person, an approval or days may pass. Asking belongs to the caller.
+//! a person, an approval or days may pass. Asking belongs to the caller; what
+//! was prepared is plain data that can be written down.
 
+mod account;
+mod catch_up;
 mod finish;
 mod observe;
+mod run;
+mod sync;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
-use crate::apply::{self, Event, Execution, Halt, Outcome, Outcomes, Schedule, Stop, Tools};
-use crate::clock::Clock;
+use crate::apply::{self, Event, Halt, Outcomes, Schedule, Tools};
+use crate::clock::{Clock, Stop, Stopped};
 use crate::graph::{Graph, GraphError, GraphWriter};
-use crate::ledger::{Journal, JournalError};
-use crate::model::{Desired, Device, HashSource, RegistrationId, SerialKey, SyncState};
-use crate::plan::{Action, Approvals, Change, ClearedPlan, Plan, Waiting, guard};
+use crate::ledger::{Entry, Journal, JournalError};
+use crate::model::{Desired, HashSource, SyncState, Target};
+use crate::plan::{Approvals, Approved, ClearedPlan, Plan, guard};
 
 use observe::Reading;
-
-/// A run repeats its round at most this often: what four rounds do not settle
-/// needs time or a person.
-const ROUNDS: u32 = 4;
+use run::Run;
+pub use sync::{SyncAnswer, ask_for_sync};
 
 /// The fixed parts of a run: what is wanted, and the ways to the outside.
 #[derive(Clone, Copy)]
 pub struct Round<'a> {
     pub desired: &'a Desired,
+    /// Where the tenant is reached; part of what is approved.
+    pub target: &'a Target,
     pub graph: &'a Graph,
     pub clock: &'a dyn Clock,
     pub hashes: &'a dyn HashSource,
@@ -36,7 +42,8 @@ pub struct Round<'a> {
 }
 
 /// What a round would do, judged and ordered, nothing written yet.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Prepared {
     pub cleared: ClearedPlan,
     pub schedule: Schedule,
@@ -44,6 +51,17 @@ pub struct Prepared {
     pub sync: Option<SyncState>,
     /// How many requests it took to know this.
     pub calls: u64,
+}
+
+/// How a plan was consented to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Consent {
+    /// Beforehand, to whatever the plan would be: the readings are as fresh
+    /// as the plan.
+    Unseen,
+    /// To this very plan, by somebody who looked at it: time has passed, so
+    /// every registration is read again right before it is written.
+    Seen,
 }
 
 /// What a run did.
@@ -69,25 +87,51 @@ pub struct Report {
 #[derive(Debug, thiserror::Error)]
 pub enum RoundError {
     #[error(transparent)]
-    Graph(#[from] GraphError),
+    Graph(GraphError),
     #[error(transparent)]
     Journal(#[from] JournalError),
     #[error("stopped on request")]
     Stopped,
 }
 
+impl From<GraphError> for RoundError {
+    fn from(error: GraphError) -> Self {
+        match apply::access(&error) {
+            Some(Halt::Asked) => Self::Stopped,
+            _ => Self::Graph(error),
+        }
+    }
+}
+
+impl From<Stopped> for RoundError {
+    fn from(_: Stopped) -> Self {
+        Self::Stopped
+    }
+}
+
+impl Prepared {
+    /// The same with nothing in it but what was approved earlier.
+    #[must_use]
+    pub fn only(self, approved: &Approved) -> Self {
+        let cleared = self.cleared.only(approved);
+        let schedule = apply::schedule(&cleared, self.sync.as_ref(), cleared.plan().observed_at);
+        Self { cleared, schedule, ..self }
+    }
+}
+
 impl Round<'_> {
-    /// Reads the tenant and says what would be done. Writes nothing.
+    /// Reads the tenant and says what would be done. Writes nothing to the
+    /// tenant; what is seen there for the first time is noted in the journal.
     ///
     /// # Errors
     /// When the tenant cannot be read to the end.
-    pub async fn prepare(&self, journal: &Journal) -> Result<Prepared, RoundError> {
+    pub async fn prepare(&self, journal: &mut Journal) -> Result<Prepared, RoundError> {
         let calls = self.graph.calls();
         let observed = self.graph.list_devices().await?;
         let sync = self.sync_state().await?;
-        let plan = self.plan(self.desired, Reading::whole(observed), journal).await?;
+        let plan = self.plan(self.desired, Reading::whole(observed, sync.clone()), journal).await?;
         let cleared = guard::clear(plan, self.approvals);
-        let schedule = apply::schedule(&cleared, sync.as_ref(), self.clock.now());
+        let schedule = apply::schedule(&cleared, sync.as_ref(), self.graph.service_now());
         Ok(Prepared { cleared, schedule, sync, calls: self.graph.calls() - calls })
     }
 
@@ -97,26 +141,21 @@ impl Round<'_> {
     pub async fn carry_out(
         &self,
         prepared: Prepared,
+        consent: Consent,
         writer: &GraphWriter,
         journal: &mut Journal,
-        on_event: &mut dyn FnMut(Event),
+        on_event: &mut (dyn FnMut(Event) + Send),
     ) -> Report {
         let started = self.clock.now();
         let calls = self.graph.calls();
-        let mut run = Run {
-            round: *self,
-            first: &prepared,
-            tools: Tools { writer, clock: self.clock, journal, hashes: self.hashes, stop: self.stop, on_event },
-            outcomes: Outcomes::default(),
-            readings: Vec::new(),
-            left: None,
-        };
-        let mut halt = run.rounds().await.err();
-        if let Err(error) = run.finish(halt.is_some()).await {
-            halt = halt.or(Some(error));
+        let tools = Tools { writer, clock: self.clock, journal, hashes: self.hashes, stop: self.stop, on_event };
+        let mut run = Run::new(*self, &prepared, tools);
+        let mut halt = run.run(consent).await.err();
+        if halt.is_none() {
+            halt = run.finish().await.err();
         }
-        let Run { outcomes, left, .. } = run;
-        let outcomes = settle_accounts(outcomes, left.as_ref());
+        let (mut outcomes, left) = run.into_parts();
+        outcomes.cancelled = matches!(halt, Some(Halt::Asked));
         let calls = prepared.calls + self.graph.calls() - calls;
         Report { prepared, outcomes, left, calls, started, ended: self.clock.now(), halt }
     }
@@ -135,123 +174,8 @@ impl Round<'_> {
     }
 }
 
-/// One run under way.
-struct Run<'a> {
-    round: Round<'a>,
-    first: &'a Prepared,
-    tools: Tools<'a>,
-    outcomes: Outcomes,
-    /// Registrations as last read by id.
-    readings: Vec<(RegistrationId, Option<Device>)>,
-    left: Option<Plan>,
-}
-
-impl Run<'_> {
-    async fn rounds(&mut self) -> Result<(), Halt> {
-        let first = self.first;
-        let effects = first.cleared.effects();
-        let (mut cleared, mut schedule) = (first.cleared.clone(), first.schedule.clone());
-        for number in 1..=ROUNDS {
-            let changes = &cleared.plan().changes;
-            if changes.is_empty() {
-                return Ok(());
-            }
-            (self.tools.on_event)(Event::Round { number, changes: changes.len() });
-            let Execution { outcomes, readings, halt } = apply::execute(&cleared, &schedule, &mut self.tools).await;
-            let worth_another = worth_another(&outcomes);
-            self.outcomes.absorb(outcomes);
-            self.readings.extend(readings);
-            halt.map_or(Ok(()), Err)?;
-            let plan = self.follow_up().await?;
-            cleared = guard::clear_follow_up(plan, &effects);
-            schedule = apply::schedule(&cleared, None, self.round.clock.now());
-            self.left = Some(cleared.plan().clone());
-            if !worth_another || self.outcomes.gate_closed.is_some() {
-                return Ok(());
-            }
-        }
-        Ok(())
-    }
-
-    /// Plans again, over the devices of the first plan only.
-    async fn follow_up(&mut self) -> Result<Plan, Halt> {
-        let first = self.first.cleared.plan();
-        let desired = only_changed(self.round.desired, &first.changes);
-        let reading = Reading::again(&self.round, first, &self.readings, self.tools.journal).await;
-        let plan = match reading {
-            Ok(reading) => self.round.plan(&desired, reading, self.tools.journal).await,
-            Err(error) => Err(error.into()),
-        };
-        plan.map_err(|error| match error {
-            RoundError::Graph(error) => Halt::Access(error),
-            RoundError::Journal(error) => Halt::Journal(error),
-            RoundError::Stopped => Halt::Asked,
-        })
-    }
-}
-
-/// A round that moved nothing, and met nothing that may pass, is the last.
-fn worth_another(outcomes: &Outcomes) -> bool {
-    outcomes.of.iter().any(|(_, outcome)| match outcome {
-        Outcome::Done { .. } | Outcome::Awaiting { .. } => true,
-        // What 806 means for the device is only known after another look.
-        Outcome::Failed { reason, .. } => reason.may_pass() || *reason == crate::plan::Reason::AlreadyRegistered,
-        Outcome::NotAttempted { .. } => false,
-    })
-}
-
-/// The claims that the first plan changes.
-fn only_changed(desired: &Desired, changes: &[Change]) -> Desired {
-    let changed: std::collections::HashSet<(SerialKey, Option<RegistrationId>)> = changes
-        .iter()
-        .map(|change| match &change.action {
-            Action::Register(_) => (change.serial.key(), None),
-            Action::Update(update) => (change.serial.key(), Some(update.id)),
-        })
-        .collect();
-    let is_changed = |claim: &crate::model::Claim| {
-        let key = claim.serial.key();
-        match claim.registration_id {
-            Some(id) => changed.contains(&(key, Some(id))),
-            None => changed.iter().any(|(of, _)| *of == key),
-        }
-    };
-    let claims = desired.claims().iter().filter(|claim| is_changed(claim)).cloned().collect();
-    Desired::new(desired.tenant.clone(), claims)
-}
-
-/// The last plan has the last word on every device: what it neither changes
-/// nor holds nor waits for is done.
-fn settle_accounts(mut outcomes: Outcomes, left: Option<&Plan>) -> Outcomes {
-    let Some(left) = left else { return outcomes };
-    for (change, outcome) in &mut outcomes.of {
-        let key = change.serial.key();
-        let held = left.held.iter().find(|held| held.serial.key() == key);
-        let awaiting = left.awaiting.iter().find(|awaiting| awaiting.serial.key() == key);
-        let still = left.changes.iter().find(|change| change.serial.key() == key);
-        let not_attempted = matches!(outcome, Outcome::NotAttempted { .. });
-        match (held, awaiting.map(|awaiting| &awaiting.what), still, &*outcome) {
-            // What the service said when we tried tells more than the memory of it.
-            (Some(held), _, _, Outcome::Done { .. } | Outcome::Awaiting { .. }) => {
-                let message = held.details.join("; ");
-                *outcome = Outcome::Failed { reason: held.reason, message };
-            }
-            (_, Some(Waiting::Registration { since } | Waiting::Values { since, .. }), ..) if !not_attempted => {
-                *outcome = Outcome::Awaiting { since: *since };
-            }
-            (None, None, Some(_), Outcome::Done { .. }) => {
-                let reason = crate::plan::Reason::NotVisible;
-                let message = "registered, but not all declared values are there yet".to_owned();
-                *outcome = Outcome::Failed { reason, message };
-            }
-            (None, None, None, Outcome::Failed { .. } | Outcome::Awaiting { .. }) => {
-                let id = left.unchanged.iter().find(|(of, _)| *of == key).map(|(_, id)| *id);
-                if let Some(registration_id) = id {
-                    *outcome = Outcome::Done { registration_id, at: left.observed_at };
-                }
-            }
-            _ => {}
-        }
-    }
-    outcomes
+/// What goes into the journal before the first write.
+fn approval(plan: &Plan) -> Vec<Entry> {
+    let effects = plan.changes.iter().map(|change| Entry::Effect { effect: Box::new(change.effect.clone()) });
+    std::iter::once(Entry::Approved { digest: plan.digest().sha256 }).chain(effects).collect()
 }

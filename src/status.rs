@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use crate::model::{Claim, Desired, Field, Origin, RegistrationId, SerialKey, SerialNumber};
+use crate::model::{Claim, Desired, DeviceKey, Field, Origin, RegistrationId, SerialNumber};
 use crate::plan::{Action, Plan, Reason, Waiting};
 
 /// All devices of a tenant that are declared, by serial key.
@@ -73,24 +73,20 @@ impl Stage {
 /// Sorts every claim into its stage. `plan` must be made of the same claims.
 #[must_use]
 pub fn fold(desired: &Desired, plan: &Plan) -> FleetStatus {
-    let mut special: Vec<(SerialKey, Origin, DeviceStatus)> = Vec::new();
-    let mut add = |serial: &SerialNumber, origin, registration_id, stage| {
-        special.push((serial.key(), origin, DeviceStatus { serial: serial.clone(), origin, registration_id, stage }));
-    };
+    let mut special: HashMap<&DeviceKey, (Option<RegistrationId>, Stage)> = HashMap::new();
     for change in &plan.changes {
-        match &change.action {
-            Action::Register(register) => {
-                let stage = if register.running { Stage::Importing } else { Stage::ToRegister };
-                add(&change.serial, change.origin, None, stage);
-            }
+        let (id, stage) = match change.action() {
+            Action::Register(register) if register.running => (None, Stage::Importing),
+            Action::Register(_) => (None, Stage::ToRegister),
             Action::Update(update) => {
                 let fields = update.fields.iter().map(|change| change.field).collect();
-                add(&change.serial, change.origin, Some(update.id), Stage::ToUpdate { fields });
+                (Some(update.id), Stage::ToUpdate { fields })
             }
-        }
+        };
+        special.insert(&change.effect.device, (id, stage));
     }
     for held in &plan.held {
-        add(&held.serial, held.origin, held.registration_id, Stage::Held { reason: held.reason });
+        special.insert(&held.device, (held.registration_id, Stage::Held { reason: held.reason }));
     }
     for awaiting in &plan.awaiting {
         let stage = match &awaiting.what {
@@ -100,20 +96,18 @@ pub fn fold(desired: &Desired, plan: &Plan) -> FleetStatus {
                 Stage::AwaitingValues { since: *since, fields: fields.iter().map(|change| change.field).collect() }
             }
         };
-        add(&awaiting.serial, awaiting.origin, awaiting.registration_id, stage);
+        special.insert(&awaiting.device, (awaiting.registration_id, stage));
     }
-    special.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
-    let registered: HashMap<&SerialKey, RegistrationId> = plan.unchanged.iter().map(|(key, id)| (key, *id)).collect();
-    let in_sync = |claim: &Claim| DeviceStatus {
-        serial: claim.serial.clone(),
-        origin: claim.origin,
-        registration_id: claim.registration_id.or_else(|| registered.get(&claim.serial.key()).copied()),
-        stage: Stage::InSync,
+    let registered: HashMap<&DeviceKey, RegistrationId> =
+        plan.unchanged.iter().map(|(device, id)| (device, *id)).collect();
+    let device = |claim: &Claim| {
+        let key = claim.key();
+        let (registration_id, stage) = special
+            .get(&key)
+            .cloned()
+            .unwrap_or_else(|| (claim.registration_id.or_else(|| registered.get(&key).copied()), Stage::InSync));
+        DeviceStatus { serial: claim.serial.clone(), origin: claim.origin, registration_id, stage }
     };
-    let find = |claim: &Claim| {
-        let at = special.binary_search_by(|(key, origin, _)| (key, *origin).cmp(&(&claim.serial.key(), claim.origin)));
-        at.ok().map(|at| special[at].2.clone())
-    };
-    let devices = desired.claims().iter().map(|claim| find(claim).unwrap_or_else(|| in_sync(claim))).collect();
+    let devices = desired.claims().iter().map(device).collect();
     FleetStatus { devices, unmanaged: plan.unmanaged.len(), observed_at: plan.observed_at }
 }

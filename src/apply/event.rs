@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use crate::model::SerialNumber;
+use crate::model::DeviceKey;
 
 use super::outcome::Outcome;
 
@@ -23,9 +23,7 @@ pub enum Event {
     /// So many of the updates are visible.
     Updates { visible: usize, of: usize },
     /// One change ended.
-    Ended { serial: SerialNumber, outcome: Outcome },
-    /// The service asked us to slow down.
-    Throttled { until: Timestamp },
+    Ended { device: DeviceKey, outcome: Outcome },
     /// Nothing to do until then: `why` is for people.
     Waiting { until: Timestamp, why: &'static str },
     /// Own import records are being removed.

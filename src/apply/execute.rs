@@ -6,18 +6,20 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::clock::Clock;
+use crate::clock::{self, Clock, Stop};
 use crate::graph::{ErrorKind, GraphError, GraphWriter};
 use crate::ledger::{Entry, Journal, JournalError};
-use crate::model::{Device, HashSource, RegistrationId};
-use crate::plan::{ClearedPlan, Reason};
+use crate::model::{Device, DeviceKey, HashSource, RegistrationId, later};
+use crate::plan::{Change, ClearedPlan, Reason};
 
 use super::event::Event;
 use super::imports::Imports;
-use super::outcome::{Outcome, Outcomes};
+use super::outcome::Outcome;
 use super::schedule::Schedule;
-use super::stop::Stop;
 use super::updates::Updates;
+
+/// What was read longer ago than this is read again before it is written.
+pub const FRESH_FOR: SignedDuration = SignedDuration::from_secs(60);
 
 /// What the loop works with.
 pub struct Tools<'a> {
@@ -26,13 +28,34 @@ pub struct Tools<'a> {
     pub journal: &'a mut Journal,
     pub hashes: &'a dyn HashSource,
     pub stop: &'a Stop,
-    pub on_event: &'a mut dyn FnMut(Event),
+    pub on_event: &'a mut (dyn FnMut(Event) + Send),
 }
 
 impl Tools<'_> {
-    pub(super) fn record(&mut self, entries: Vec<Entry>) -> Result<(), Halt> {
-        self.journal.record(self.clock.now(), entries).map_err(Halt::Journal)
+    /// Makes lines durable, at the service's present time.
+    pub(crate) async fn record(&mut self, entries: Vec<Entry>) -> Result<(), Halt> {
+        let at = self.writer.service_now();
+        self.journal.record(at, entries).await.map_err(Halt::Journal)
     }
+
+    pub(crate) fn tell(&mut self, event: Event) {
+        (self.on_event)(event);
+    }
+
+    /// Tells the listener that one change has ended.
+    pub(super) fn ended(&mut self, device: &DeviceKey, outcome: &Outcome) {
+        (self.on_event)(Event::Ended { device: device.clone(), outcome: outcome.clone() });
+    }
+}
+
+/// What is to be done, and how fresh the readings are that it rests on.
+#[derive(Clone, Copy)]
+pub struct Order<'a> {
+    pub cleared: &'a ClearedPlan,
+    pub schedule: &'a Schedule,
+    /// When the registrations were read, by our own clock; `None` if each has
+    /// to be read again before it is written, because somebody was asked.
+    pub read_at: Option<Timestamp>,
 }
 
 /// Why a run cannot go on at all, whatever the device.
@@ -50,43 +73,79 @@ pub enum Halt {
 
 /// Errors that are about us and not about a device end the run.
 pub(crate) fn access(error: &GraphError) -> Option<Halt> {
-    let ours =
-        [ErrorKind::Auth, ErrorKind::Permission, ErrorKind::TenantMismatch, ErrorKind::Endpoint, ErrorKind::Untrusted];
-    ours.contains(&error.kind).then(|| Halt::Access(error.clone()))
+    match error.kind {
+        ErrorKind::Stopped => Some(Halt::Asked),
+        ErrorKind::Auth
+        | ErrorKind::Permission
+        | ErrorKind::TenantMismatch
+        | ErrorKind::Endpoint
+        | ErrorKind::Untrusted => Some(Halt::Access(error.clone())),
+        ErrorKind::NotFound
+        | ErrorKind::Refused
+        | ErrorKind::RouteMissing
+        | ErrorKind::Throttled
+        | ErrorKind::Conflict
+        | ErrorKind::PreconditionFailed
+        | ErrorKind::Server
+        | ErrorKind::Lost
+        | ErrorKind::Connect
+        | ErrorKind::Protocol => None,
+    }
 }
 
-/// What a loop leaves behind: an outcome per change, and the registrations as
-/// last read by id.
+/// What a loop leaves behind: an outcome per change of its plan, in the plan's
+/// order, and the registrations as last read.
 #[must_use = "an outcome that nobody reads is work lost"]
 pub struct Execution {
-    pub outcomes: Outcomes,
+    pub outcomes: Vec<Outcome>,
     pub readings: Vec<(RegistrationId, Option<Device>)>,
+    pub gate_closed: Option<String>,
     pub halt: Option<Halt>,
 }
 
 /// Carries a cleared plan out, up to the point where every change has ended:
 /// one outcome per change, always, also when the run has to halt.
-pub async fn execute(cleared: &ClearedPlan, schedule: &Schedule, tools: &mut Tools<'_>) -> Execution {
-    let changes = &cleared.plan().changes;
-    let mut work =
-        Work { imports: Imports::new(changes, schedule, tools.clock.now()), updates: Updates::new(changes, schedule) };
+pub async fn execute(order: Order<'_>, tools: &mut Tools<'_>) -> Execution {
+    let changes: &[Change] = &order.cleared.plan().changes;
+    let registered = order.cleared.plan().counts.registered;
+    let now = tools.clock.now();
+    let mut work = Work {
+        imports: Imports::new(changes, order.schedule, registered, now),
+        updates: Updates::new(changes, order, now),
+    };
     let halt = work.run(tools).await.err();
     let (reason, message) = match &halt {
-        Some(Halt::Access(_) | Halt::Journal(_)) => {
-            (Reason::ServiceUnavailable, halt.as_ref().map(ToString::to_string))
-        }
-        Some(Halt::Asked) | None => (Reason::Cancelled, None),
+        Some(halt @ (Halt::Access(_) | Halt::Journal(_))) => (Reason::ServiceUnavailable, halt.to_string()),
+        Some(Halt::Asked) | None => (Reason::Cancelled, String::new()),
     };
-    let message = message.unwrap_or_default();
     let gate_closed = work.imports.gate_closed().map(str::to_owned);
     let mut readings = Vec::new();
-    let mut ends = work.imports.finish(reason, &message, &mut readings);
-    ends.extend(work.updates.finish(reason, &message, &mut readings));
+    let graph = tools.writer;
+    let ending = Ending { reason, message, service: &|at| graph.service_of(at) };
+    let mut ends = work.imports.finish(&ending, &mut readings);
+    ends.extend(work.updates.finish(&ending, &mut readings));
     ends.sort_by_key(|(index, _)| *index);
-    let of = ends.into_iter().map(|(index, outcome)| (changes[index].clone(), outcome)).collect();
-    let cancelled = matches!(halt, Some(Halt::Asked));
-    let outcomes = Outcomes { of, gate_closed, cancelled, ..Outcomes::default() };
-    Execution { outcomes, readings, halt }
+    let outcomes = ends.into_iter().map(|(_, outcome)| outcome).collect();
+    Execution { outcomes, readings, gate_closed, halt }
+}
+
+/// How what has not ended ends.
+pub(super) struct Ending<'a> {
+    /// Why nothing more is sent.
+    pub reason: Reason,
+    pub message: String,
+    /// The service's time at a moment of ours.
+    pub service: &'a (dyn Fn(Timestamp) -> Timestamp + Sync),
+}
+
+impl Ending<'_> {
+    pub(super) fn not_sent(&self) -> Outcome {
+        Outcome::NotAttempted { reason: self.reason, message: self.message.clone() }
+    }
+
+    pub(super) fn awaited(&self, since: Timestamp) -> Outcome {
+        Outcome::Awaiting { since: (self.service)(since) }
+    }
 }
 
 struct Work<'a> {
@@ -111,16 +170,8 @@ impl Work<'_> {
 
 /// The one sleep.
 pub(crate) async fn wait(tools: &mut Tools<'_>, until: Timestamp, why: &'static str) -> Result<(), Halt> {
-    if until > tools.clock.now() + SignedDuration::from_secs(1) {
-        (tools.on_event)(Event::Waiting { until, why });
+    if until > later(tools.clock.now(), SignedDuration::from_secs(1)) {
+        tools.tell(Event::Waiting { until, why });
     }
-    tokio::select! {
-        () = tools.clock.sleep_until(until) => Ok(()),
-        () = tools.stop.asked() => Err(Halt::Asked),
-    }
-}
-
-/// Tells the listener that one change has ended.
-pub(super) fn ended(tools: &mut Tools<'_>, serial: &crate::model::SerialNumber, outcome: &Outcome) {
-    (tools.on_event)(Event::Ended { serial: serial.clone(), outcome: outcome.clone() });
+    clock::wait(tools.clock, tools.stop, until).await.map_err(|_| Halt::Asked)
 }

@@ -1,17 +1,23 @@
 //! The import rows of one run: posted in batches, looked at together, halved
 //! when refused, and done when the registration can be read.
+//!
+//! What is done per device is done a fixed number of times: a run of a hundred
+//! thousand must not cost more per device than one of a thousand.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::graph::{GraphError, ImportRecord, ImportRow, ImportState};
+use crate::graph::{GraphError, ImportRecord, ImportRow};
 use crate::ledger::Entry;
-use crate::model::{Device, HardwareHash, HashError, ImportId, RegistrationId};
-use crate::plan::{Change, Field, ImportError, Reason, Register, VISIBLE_WITHIN};
+use crate::model::{
+    Action, Device, Field, HardwareHash, ImportId, ImportState, Register, RegistrationId, SerialKey, later,
+};
+use crate::plan::{Change, ImportError, Reason, VISIBLE_WITHIN};
 
 use super::event::Event;
-use super::execute::{Halt, Tools, access, ended};
+use super::execute::{Ending, Halt, Tools, access};
+use super::hashes::{Hashes, wanted};
 use super::outcome::Outcome;
 use super::schedule::Schedule;
 
@@ -21,11 +27,24 @@ const LOOK: SignedDuration = SignedDuration::from_secs(20);
 const LOOK_LATER: SignedDuration = SignedDuration::from_secs(30);
 const LATER: SignedDuration = SignedDuration::from_mins(3);
 
-/// A row that the service shows no record of after this was not taken.
+/// A row that the service shows no record of after this was not taken; and a
+/// record that was there and is gone after this was removed by somebody.
 const LOST_AFTER: SignedDuration = SignedDuration::from_secs(60);
 
-/// Reading a fresh registration by id.
+/// Reading fresh registrations.
 const READ_AGAIN: SignedDuration = SignedDuration::from_secs(10);
+
+/// A look costs a page per thousand rows, so a long run looks less often: not
+/// before this share of its time has passed again. It ends so much later at
+/// the most.
+const PATIENCE_SHARE: i32 = 16;
+
+/// More registrations than this are read from the list, if that takes fewer
+/// requests.
+const SINGLES_MAX: usize = 100;
+
+/// What a page of the list holds.
+const PAGE: usize = 1000;
 
 /// Nothing sent and no answer: try again this often before giving up.
 const CONNECT_TRIES: u32 = 5;
@@ -47,9 +66,13 @@ enum State {
         at: Timestamp,
         taken: bool,
     },
-    /// Registered; not readable by id yet.
+    /// Registered, and not readable yet.
     Registered {
         id: RegistrationId,
+        at: Timestamp,
+    },
+    /// Its record was removed while we waited: the registration is looked for.
+    Removed {
         at: Timestamp,
     },
     Readable {
@@ -64,10 +87,21 @@ pub(super) struct Imports<'a> {
     by_import: HashMap<ImportId, usize>,
     /// Batches of rows still to be posted.
     queue: VecDeque<Vec<usize>>,
+    /// Hashes of the next batch, read while the one before was sent.
+    ahead: Option<(Vec<usize>, Hashes)>,
+    /// Rows that wait for the service, and those that wait to be read.
+    posted: BTreeSet<usize>,
+    unread: BTreeSet<usize>,
     /// The first batch of a gated run, which must settle before the rest goes out.
     gate: Option<Vec<usize>>,
     gate_closed: Option<String>,
+    settled: usize,
+    /// Why rows failed, and how many.
+    causes: HashMap<String, usize>,
+    /// Registrations that the tenant had when it was planned.
+    registered: usize,
     connect_tries: u32,
+    started: Timestamp,
     post_at: Timestamp,
     look_at: Timestamp,
     read_at: Timestamp,
@@ -75,11 +109,11 @@ pub(super) struct Imports<'a> {
 }
 
 impl<'a> Imports<'a> {
-    pub fn new(changes: &'a [Change], schedule: &Schedule, now: Timestamp) -> Self {
+    pub fn new(changes: &'a [Change], schedule: &Schedule, registered: usize, now: Timestamp) -> Self {
         let mut rows = Vec::new();
         let mut push = |index: usize, state: State| {
             let change = &changes[index];
-            let crate::plan::Action::Register(register) = &change.action else {
+            let Action::Register(register) = change.action() else {
                 unreachable!("the schedule puts only registrations among the imports")
             };
             rows.push(Row { index, change, register, state });
@@ -87,23 +121,30 @@ impl<'a> Imports<'a> {
         };
         let queue: VecDeque<Vec<usize>> =
             schedule.imports.iter().map(|batch| batch.iter().map(|i| push(*i, State::Planned)).collect()).collect();
-        for index in &schedule.running {
-            // Whether the journal knows the record is not known here: the first
-            // look writes it down, or nobody would ever remove it.
-            push(*index, State::Posted { at: now, taken: false });
-        }
+        // Whether the journal knows the records of what runs already is not
+        // known here: the first look writes it down, or nobody would ever
+        // remove them.
+        let running = |index: &usize| push(*index, State::Posted { at: now, taken: false });
+        let posted = schedule.running.iter().map(running).collect();
         let by_import = rows.iter().enumerate().map(|(row, of)| (of.register.import_id, row)).collect();
         let gate = schedule.gated.then(|| queue[0].clone());
-        // What runs already is looked at once the rhythm allows it.
         Self {
             rows,
             by_import,
             queue,
+            ahead: None,
+            posted,
+            unread: BTreeSet::new(),
             gate,
             gate_closed: None,
+            settled: 0,
+            causes: HashMap::new(),
+            registered,
             connect_tries: 0,
+            started: now,
             post_at: now,
-            look_at: now + LOOK,
+            // What runs already is looked at once the rhythm allows it.
+            look_at: later(now, LOOK),
             read_at: now,
             told: 0,
         }
@@ -121,10 +162,10 @@ impl<'a> Imports<'a> {
             }
             self.post(tools).await?;
         }
-        if self.waits_for_service() && self.look_at <= tools.clock.now() {
+        if !self.posted.is_empty() && self.look_at <= tools.clock.now() {
             self.look(tools).await?;
         }
-        if self.waits_for_reading() && self.read_at <= tools.clock.now() {
+        if !self.unread.is_empty() && self.read_at <= tools.clock.now() {
             self.read(tools).await?;
         }
         Ok(())
@@ -133,25 +174,33 @@ impl<'a> Imports<'a> {
     /// When the next thing is due, and what it is.
     pub fn due(&self) -> Option<(Timestamp, &'static str)> {
         let post = (!self.queue.is_empty() && self.gate_is_open()).then_some((self.post_at, "the next import batch"));
-        let look = self.waits_for_service().then_some((self.look_at, "the service to import"));
-        let read = self.waits_for_reading().then_some((self.read_at, "registrations to become readable"));
+        let look = (!self.posted.is_empty()).then_some((self.look_at, "the service to import"));
+        let read = (!self.unread.is_empty()).then_some((self.read_at, "registrations to become readable"));
         [post, look, read].into_iter().flatten().min()
     }
 
-    fn waits_for_service(&self) -> bool {
-        self.rows.iter().any(|row| matches!(row.state, State::Posted { .. }))
-    }
-
-    fn waits_for_reading(&self) -> bool {
-        self.rows.iter().any(|row| matches!(row.state, State::Registered { .. }))
+    /// The one way in which a row moves on.
+    fn set(&mut self, row: usize, state: State) {
+        let waits_before = matches!(self.rows[row].state, State::Planned | State::Posted { .. });
+        let waits_now = matches!(state, State::Planned | State::Posted { .. });
+        self.settled += usize::from(waits_before && !waits_now);
+        let posted = matches!(state, State::Posted { .. });
+        let unread = matches!(state, State::Registered { .. } | State::Removed { .. });
+        for (rows, belongs) in [(&mut self.posted, posted), (&mut self.unread, unread)] {
+            if belongs {
+                rows.insert(row);
+            } else {
+                rows.remove(&row);
+            }
+        }
+        self.rows[row].state = state;
     }
 
     fn may_post(&mut self, tools: &mut Tools<'_>) -> bool {
         if self.queue.is_empty() || tools.clock.now() < self.post_at || !self.gate_is_open() {
             return false;
         }
-        let first_batch = self.rows.iter().all(|row| matches!(row.state, State::Planned));
-        if !first_batch && let Some(cause) = self.too_many_failed() {
+        if let Some(cause) = self.too_many_failed() {
             self.close_gate(&cause, tools);
             return false;
         }
@@ -169,29 +218,18 @@ impl<'a> Imports<'a> {
 
     /// The shared cause, if more of the settled rows failed than may.
     fn too_many_failed(&self) -> Option<String> {
-        let settled = |row: &&Row| !matches!(row.state, State::Planned | State::Posted { .. });
-        let settled = self.rows.iter().filter(settled).count();
-        let mut causes: HashMap<String, usize> = HashMap::new();
-        for row in &self.rows {
-            if let State::Ended(Outcome::Failed { reason, message }) = &row.state
-                && *reason != Reason::AlreadyRegistered
-            {
-                *causes.entry(format!("{}: {message}", reason.text())).or_default() += 1;
-            }
-        }
-        let failed: usize = causes.values().sum();
+        let (settled, failed) = (self.settled, self.causes.values().sum::<usize>());
         if failed * 100 <= settled * GATE_PERCENT {
             return None;
         }
-        let (cause, times) = causes.into_iter().max_by(|a, b| a.1.cmp(&b.1).then(b.0.cmp(&a.0)))?;
+        let (cause, times) = self.causes.iter().max_by(|a, b| a.1.cmp(b.1).then(b.0.cmp(a.0)))?;
         Some(format!("{failed} of {settled} rows failed, {times} of them: {cause}"))
     }
 
     fn close_gate(&mut self, cause: &str, tools: &mut Tools<'_>) {
-        for row in self.queue.drain(..).flatten() {
+        for row in std::mem::take(&mut self.queue).into_iter().flatten() {
             let outcome = Outcome::NotAttempted { reason: Reason::GateClosed, message: cause.to_owned() };
-            ended(tools, &self.rows[row].change.serial, &outcome);
-            self.rows[row].state = State::Ended(outcome);
+            self.end(row, outcome, tools);
         }
         self.gate = None;
         self.gate_closed = Some(cause.to_owned());
@@ -199,63 +237,68 @@ impl<'a> Imports<'a> {
 
     async fn post(&mut self, tools: &mut Tools<'_>) -> Result<(), Halt> {
         let Some(batch) = self.queue.pop_front() else { return Ok(()) };
-        let (batch, hashes) = self.read_hashes(batch, tools);
-        if batch.is_empty() {
+        let Hashes { good, bad } = match self.ahead.take() {
+            Some((rows, hashes)) if rows == batch => hashes,
+            _ => self.hashes_of(&batch, tools).await,
+        };
+        for (row, reason, message) in bad {
+            self.end(row, Outcome::NotAttempted { reason, message }, tools);
+        }
+        if good.is_empty() {
             return Ok(());
         }
-        let intent = |row: &usize| {
-            let Row { change, register, .. } = &self.rows[*row];
-            let Register { import_id, digest, attempt, .. } = **register;
-            Entry::ImportIntent { import_id, serial: change.serial.clone(), hash: digest, attempt }
-        };
-        tools.record(batch.iter().map(intent).collect())?;
-        let answer = {
-            let rows: Vec<ImportRow> =
-                batch.iter().zip(hashes).map(|(row, hash)| self.import_row(*row, hash)).collect();
-            tools.writer.import(&rows).await
-        };
+        let (batch, hashes): (Vec<usize>, Vec<HardwareHash>) = good.into_iter().unzip();
+        tools.record(batch.iter().map(|row| self.intent(*row)).collect()).await?;
+        let rows: Vec<ImportRow> = batch.iter().zip(hashes).map(|(row, hash)| self.import_row(*row, hash)).collect();
+        let next = self.queue.front().cloned();
+        let (answer, ahead) = tokio::join!(tools.writer.import(&rows), async {
+            match &next {
+                Some(next) => Some(self.hashes_of(next, tools).await),
+                None => None,
+            }
+        });
+        drop(rows);
+        self.ahead = next.zip(ahead);
         let now = tools.clock.now();
         match answer {
-            Ok(records) => self.posted(&batch, &records, tools)?,
+            Ok(records) => self.arrived(&batch, &records, tools).await?,
             Err(error) if error.effect_is_unknown() => self.sent(&batch, now),
-            Err(error) => self.refused(batch, &error, tools)?,
+            Err(error) => self.refused(batch, &error, tools).await?,
         }
-        self.look_at = self.look_at.max(now + LOOK);
+        self.look_at = self.look_at.max(later(now, LOOK));
         Ok(())
     }
 
-    /// Reads the hashes again, as they were planned. What has changed since
-    /// is not sent.
-    fn read_hashes(&mut self, batch: Vec<usize>, tools: &mut Tools<'_>) -> (Vec<usize>, Vec<HardwareHash>) {
-        let mut good = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
-        for row in batch {
-            let Row { change, register, .. } = &self.rows[row];
-            let problem = match tools.hashes.read(&register.reference, &change.serial) {
-                Ok(hash) if hash.digest() == register.digest => {
-                    good.0.push(row);
-                    good.1.push(hash);
-                    continue;
-                }
-                Ok(hash) => (
-                    Reason::HashUnusable,
-                    format!("the hash was {} when planned and is {} now", register.digest, hash.digest()),
-                ),
-                Err(HashError::NotHere(message)) => (Reason::HashNotAvailable, message),
-                Err(HashError::Unusable(message)) => (Reason::HashUnusable, message),
-            };
-            let outcome = Outcome::NotAttempted { reason: problem.0, message: problem.1 };
-            self.end(row, outcome, tools);
+    fn intent(&self, row: usize) -> Entry {
+        let Row { change, register, .. } = &self.rows[row];
+        Entry::ImportIntent {
+            import_id: register.import_id,
+            device: change.effect.device.clone(),
+            hash: register.digest,
+            attempt: register.attempt,
+            tail: register.tail(),
         }
-        good
+    }
+
+    async fn hashes_of(&self, batch: &[usize], tools: &Tools<'_>) -> Hashes {
+        let asked = batch.iter().filter_map(|row| wanted(self.rows[*row].change)).collect();
+        let mut read = tools.hashes.read(asked).await.into_iter();
+        let mut hashes = Hashes::default();
+        for row in batch {
+            let Row { change, register, .. } = &self.rows[*row];
+            let answer = change.hash.is_some().then(|| read.next()).flatten();
+            hashes.add(*row, register, answer);
+        }
+        hashes
     }
 
     fn import_row(&self, row: usize, hash: HardwareHash) -> ImportRow<'a> {
         let Row { change, register, .. } = &self.rows[row];
-        let register: &'a Register = register;
+        let (change, register): (&'a Change, &'a Register) = (change, register);
         let text =
             |field| register.value(field).map(compact_str::CompactString::as_str).filter(|text| !text.is_empty());
         ImportRow {
-            serial: &change.serial,
+            serial: change.serial(),
             hash,
             group_tag: text(Field::GroupTag),
             user: text(Field::UserPrincipalName),
@@ -264,52 +307,50 @@ impl<'a> Imports<'a> {
     }
 
     fn sent(&mut self, batch: &[usize], at: Timestamp) {
-        for row in batch {
-            self.rows[*row].state = State::Posted { at, taken: false };
-        }
+        batch.iter().for_each(|row| self.set(*row, State::Posted { at, taken: false }));
     }
 
     /// Answers are matched by import id, never by position.
-    fn posted(&mut self, batch: &[usize], records: &[ImportRecord], tools: &mut Tools<'_>) -> Result<(), Halt> {
+    async fn arrived(&mut self, batch: &[usize], records: &[ImportRecord], tools: &mut Tools<'_>) -> Result<(), Halt> {
         self.connect_tries = 0;
         self.sent(batch, tools.clock.now());
-        (tools.on_event)(Event::Posted { rows: batch.len(), of: self.rows.len() });
+        tools.tell(Event::Posted { rows: batch.len(), of: self.rows.len() });
         if self.gate.as_ref().is_some_and(|gate| batch.iter().all(|row| gate.contains(row))) {
-            (tools.on_event)(Event::Gate { rows: batch.len() });
+            tools.tell(Event::Gate { rows: batch.len() });
         }
-        self.take(records, tools)
+        self.take(records, tools).await
     }
 
-    fn refused(&mut self, batch: Vec<usize>, error: &GraphError, tools: &mut Tools<'_>) -> Result<(), Halt> {
+    async fn refused(&mut self, batch: Vec<usize>, error: &GraphError, tools: &mut Tools<'_>) -> Result<(), Halt> {
         if let Some(halt) = access(error) {
-            batch.iter().for_each(|row| self.rows[*row].state = State::Planned);
             self.queue.push_front(batch);
             return Err(halt);
         }
         if error.is_transient() {
-            return self.try_later(batch, error, tools);
+            self.try_later(batch, error, tools);
+            return Ok(());
         }
         if let [row] = batch[..] {
             let import_id = self.rows[row].register.import_id;
-            tools.record(vec![Entry::ImportRefused { import_id, message: error.message.clone() }])?;
+            tools.record(vec![Entry::ImportRefused { import_id, message: error.message.clone() }]).await?;
             let outcome = Outcome::Failed { reason: Reason::ImportRefused, message: error.message.clone() };
             self.end(row, outcome, tools);
             return Ok(());
         }
         // One bad row refuses all of them, and the service does not say which.
-        (tools.on_event)(Event::Halved { rows: batch.len(), message: error.message.clone() });
+        tools.tell(Event::Halved { rows: batch.len(), message: error.message.clone() });
         let (left, right) = batch.split_at(batch.len() / 2);
         self.queue.push_front(right.to_vec());
         self.queue.push_front(left.to_vec());
         Ok(())
     }
 
-    fn try_later(&mut self, batch: Vec<usize>, error: &GraphError, tools: &mut Tools<'_>) -> Result<(), Halt> {
+    fn try_later(&mut self, batch: Vec<usize>, error: &GraphError, tools: &mut Tools<'_>) {
         self.connect_tries += 1;
         if self.connect_tries < CONNECT_TRIES {
-            self.post_at = tools.clock.now() + LOOK * (1 << self.connect_tries.min(6));
+            self.post_at = later(tools.clock.now(), LOOK * (1 << self.connect_tries.min(6)));
             self.queue.push_front(batch);
-            return Ok(());
+            return;
         }
         let message = error.to_string();
         for row in batch.into_iter().chain(std::mem::take(&mut self.queue).into_iter().flatten()) {
@@ -317,15 +358,14 @@ impl<'a> Imports<'a> {
             self.end(row, outcome, tools);
         }
         self.gate = None;
-        Ok(())
     }
 
     /// One list for all rows that are under way.
     async fn look(&mut self, tools: &mut Tools<'_>) -> Result<(), Halt> {
         match tools.writer.list_imports().await {
             Ok(records) => {
-                self.take(&records, tools)?;
-                self.give_up_lost(tools);
+                self.take(&records, tools).await?;
+                self.miss(&records, tools).await?;
             }
             Err(error) => {
                 if let Some(halt) = access(&error) {
@@ -336,23 +376,22 @@ impl<'a> Imports<'a> {
         }
         let now = tools.clock.now();
         self.give_up_slow(now, tools);
-        let oldest = self.rows.iter().filter_map(|row| match row.state {
-            State::Posted { at, .. } => Some(at),
-            _ => None,
-        });
-        let slow = oldest.min().is_some_and(|at| now > at + LATER);
-        self.look_at = now + if slow { LOOK_LATER } else { LOOK };
-        let settled =
-            self.rows.iter().filter(|row| !matches!(row.state, State::Planned | State::Posted { .. })).count();
-        if settled > self.told {
-            self.told = settled;
-            (tools.on_event)(Event::Imports { settled, of: self.rows.len() });
+        let slow = now > later(self.started, LATER);
+        self.look_at = later(now, self.rhythm(if slow { LOOK_LATER } else { LOOK }, now));
+        if self.settled > self.told {
+            self.told = self.settled;
+            tools.tell(Event::Imports { settled: self.settled, of: self.rows.len() });
         }
         Ok(())
     }
 
+    /// The longer a run takes, the less often it looks.
+    fn rhythm(&self, usual: SignedDuration, now: Timestamp) -> SignedDuration {
+        usual.max(now.duration_since(self.started) / PATIENCE_SHARE)
+    }
+
     /// Counts in what the records say about rows that are under way.
-    fn take(&mut self, records: &[ImportRecord], tools: &mut Tools<'_>) -> Result<(), Halt> {
+    async fn take(&mut self, records: &[ImportRecord], tools: &mut Tools<'_>) -> Result<(), Halt> {
         let now = tools.clock.now();
         let mut entries = Vec::new();
         let mut ends = Vec::new();
@@ -364,91 +403,149 @@ impl<'a> Imports<'a> {
                 entries.push(Entry::ImportTaken { import_id, record: record.id });
             }
             match &record.state {
-                state if state.is_running() => {}
-                ImportState::Complete { registration_id: Some(id) } => {
-                    entries.push(Entry::ImportComplete { import_id, registration_id: *id });
-                    self.rows[row].state = State::Registered { id: *id, at: now };
+                ImportState::Complete { registration_id } => {
+                    let registration_id = *registration_id;
+                    entries.push(Entry::ImportComplete { import_id, registration_id });
+                    self.set(row, State::Registered { id: registration_id, at: now });
                     self.read_at = now;
                 }
                 ImportState::Error { code, name } => {
-                    let (code, name) = (i64::from(*code), name.to_string());
-                    ends.push((row, import_outcome(code, &name)));
-                    entries.push(Entry::ImportError { import_id, code, name });
+                    ends.push((row, import_outcome(*code, name)));
+                    entries.push(Entry::ImportError { import_id, code: *code, name: name.clone() });
                 }
-                _ => unreachable!("all other states are running ones"),
+                ImportState::Running | ImportState::Unsent | ImportState::Refused { .. } | ImportState::Removed => {}
             }
         }
-        tools.record(entries)?;
+        tools.record(entries).await?;
         ends.into_iter().for_each(|(row, outcome)| self.end(row, outcome, tools));
         Ok(())
     }
 
-    /// Rows that the service shows no trace of, though we may have sent them.
-    fn give_up_lost(&mut self, tools: &mut Tools<'_>) {
+    /// Rows of which a complete list shows no trace, though we have sent them:
+    /// never taken, or removed by somebody since.
+    async fn miss(&mut self, records: &[ImportRecord], tools: &mut Tools<'_>) -> Result<(), Halt> {
         let now = tools.clock.now();
-        for row in 0..self.rows.len() {
-            if let State::Posted { at, taken: false } = self.rows[row].state
-                && now >= at + LOST_AFTER
-            {
+        let listed: HashSet<ImportId> = records.iter().filter_map(|record| record.import_id).collect();
+        let missing = |row: &&usize| {
+            let Row { register, state, .. } = &self.rows[**row];
+            matches!(state, State::Posted { at, .. } if now >= later(*at, LOST_AFTER))
+                && !listed.contains(&register.import_id)
+        };
+        let missing: Vec<usize> = self.posted.iter().filter(missing).copied().collect();
+        let mut entries = Vec::new();
+        for row in missing {
+            let State::Posted { at, taken } = self.rows[row].state else { continue };
+            if taken {
+                entries.push(Entry::ImportRemoved { import_id: self.rows[row].register.import_id });
+                self.set(row, State::Removed { at });
+                self.read_at = now;
+            } else {
                 let message = "the answer to the import was lost, and there is no record of it".to_owned();
                 self.end(row, Outcome::Failed { reason: Reason::OutcomeUnknown, message }, tools);
             }
         }
+        tools.record(entries).await
     }
 
     /// Rows that the service does not finish: the next run waits for them.
     fn give_up_slow(&mut self, now: Timestamp, tools: &mut Tools<'_>) {
-        let patience = VISIBLE_WITHIN * 2 + SignedDuration::from_secs(self.rows.len() as i64 / 2);
-        for row in 0..self.rows.len() {
-            if let State::Posted { at, .. } = self.rows[row].state
-                && now >= at + patience
-            {
-                self.end(row, Outcome::Awaiting { since: at }, tools);
-            }
+        let queued = SignedDuration::from_secs(i64::try_from(self.rows.len() / 2).unwrap_or(i64::MAX));
+        let patience = queued.saturating_add(VISIBLE_WITHIN * 2);
+        let slow = |row: &usize| match self.rows[*row].state {
+            State::Posted { at, .. } if now >= later(at, patience) => Some((*row, at)),
+            _ => None,
+        };
+        let slow: Vec<(usize, Timestamp)> = self.posted.iter().filter_map(slow).collect();
+        for (row, at) in slow {
+            let since = tools.writer.service_of(at);
+            self.end(row, Outcome::Awaiting { since }, tools);
         }
     }
 
+    /// Reads what should be readable by now: few of them one by one, many from
+    /// the list.
     async fn read(&mut self, tools: &mut Tools<'_>) -> Result<(), Halt> {
-        let waiting = |row: &Row| match row.state {
+        let id = |row: &usize| match self.rows[*row].state {
             State::Registered { id, .. } => Some(id),
             _ => None,
         };
-        let ids: Vec<RegistrationId> = self.rows.iter().filter_map(waiting).collect();
-        let readings: HashMap<_, _> = tools.writer.get_devices(&ids).await.into_iter().collect();
+        let ids: Vec<RegistrationId> = self.unread.iter().filter_map(id).collect();
+        let pages = (self.registered + self.rows.len()) / PAGE;
+        let lists = ids.len() < self.unread.len() || (ids.len() > SINGLES_MAX && ids.len() > pages);
+        let found = if lists { self.list(tools).await? } else { Found::singles(&ids, tools).await? };
         let now = tools.clock.now();
-        for row in 0..self.rows.len() {
-            let State::Registered { id, at } = self.rows[row].state else { continue };
-            match readings.get(&id) {
-                Some(Ok(Some(device))) => {
-                    let outcome = Outcome::Done { registration_id: id, at: now };
-                    ended(tools, &self.rows[row].change.serial, &outcome);
-                    self.rows[row].state = State::Readable { device: Box::new(device.clone()), outcome };
+        for row in self.unread.iter().copied().collect::<Vec<_>>() {
+            let (device, at) = match self.rows[row].state {
+                State::Registered { id, at } => (found.by_id.get(&id), at),
+                State::Removed { at } => (found.by_serial.get(&self.rows[row].change.serial().key()), at),
+                _ => continue,
+            };
+            match device {
+                Some(device) => {
+                    let outcome = Outcome::Done { registration_id: device.id, at: tools.writer.service_of(now) };
+                    tools.ended(&self.rows[row].change.effect.device, &outcome);
+                    self.set(row, State::Readable { device: Box::new(device.clone()), outcome });
                 }
-                Some(Err(error)) if access(error).is_some() => return Err(Halt::Access(error.clone())),
-                _ if now >= at + VISIBLE_WITHIN => self.end(row, Outcome::Awaiting { since: at }, tools),
-                _ => {}
+                None if now >= later(at, VISIBLE_WITHIN) => {
+                    let since = tools.writer.service_of(at);
+                    self.end(row, Outcome::Awaiting { since }, tools);
+                }
+                None => {}
             }
         }
-        self.read_at = now + READ_AGAIN;
+        self.read_at = later(now, self.rhythm(READ_AGAIN, now));
         Ok(())
     }
 
-    fn end(&mut self, row: usize, outcome: Outcome, tools: &mut Tools<'_>) {
-        ended(tools, &self.rows[row].change.serial, &outcome);
-        self.rows[row].state = State::Ended(outcome);
+    async fn list(&self, tools: &mut Tools<'_>) -> Result<Found, Halt> {
+        let observed = match tools.writer.list_devices().await {
+            Ok(observed) => observed,
+            Err(error) => match access(&error) {
+                Some(halt) => return Err(halt),
+                None => {
+                    tracing::warn!(%error, "cannot list the registrations; looking again");
+                    return Ok(Found::default());
+                }
+            },
+        };
+        let (mut ids, mut serials) = (HashSet::new(), HashSet::new());
+        for row in &self.unread {
+            match self.rows[*row].state {
+                State::Registered { id, .. } => _ = ids.insert(id),
+                _ => _ = serials.insert(self.rows[*row].change.serial().key()),
+            }
+        }
+        let mut found = Found::default();
+        for device in observed.into_devices() {
+            if serials.contains(&device.key()) {
+                found.by_serial.insert(device.key(), device);
+            } else if ids.contains(&device.id) {
+                found.by_id.insert(device.id, device);
+            }
+        }
+        Ok(found)
     }
 
-    /// An outcome per row; rows that were not sent get `reason`.
+    fn end(&mut self, row: usize, outcome: Outcome, tools: &mut Tools<'_>) {
+        tools.ended(&self.rows[row].change.effect.device, &outcome);
+        if let Outcome::Failed { reason, message } = &outcome
+            && *reason != Reason::AlreadyRegistered
+        {
+            *self.causes.entry(format!("{}: {message}", reason.text())).or_default() += 1;
+        }
+        self.set(row, State::Ended(outcome));
+    }
+
+    /// An outcome per row.
     pub fn finish(
         self,
-        reason: Reason,
-        message: &str,
+        ending: &Ending<'_>,
         readings: &mut Vec<(RegistrationId, Option<Device>)>,
     ) -> Vec<(usize, Outcome)> {
         let end = |row: Row| {
             let outcome = match row.state {
-                State::Planned => Outcome::NotAttempted { reason, message: message.to_owned() },
-                State::Posted { at, .. } | State::Registered { at, .. } => Outcome::Awaiting { since: at },
+                State::Planned => ending.not_sent(),
+                State::Posted { at, .. } | State::Registered { at, .. } | State::Removed { at } => ending.awaited(at),
                 State::Ended(outcome) => outcome,
                 State::Readable { device, outcome } => {
                     readings.push((device.id, Some(*device)));
@@ -458,6 +555,31 @@ impl<'a> Imports<'a> {
             (row.index, outcome)
         };
         self.rows.into_iter().map(end).collect()
+    }
+}
+
+/// Registrations that were looked for and found.
+#[derive(Default)]
+struct Found {
+    by_id: HashMap<RegistrationId, Device>,
+    by_serial: HashMap<SerialKey, Device>,
+}
+
+impl Found {
+    async fn singles(ids: &[RegistrationId], tools: &mut Tools<'_>) -> Result<Self, Halt> {
+        let mut found = Self::default();
+        for (id, reading) in tools.writer.get_devices(ids).await {
+            match reading {
+                Ok(Some(device)) => _ = found.by_id.insert(id, device),
+                Ok(None) => {}
+                Err(error) => {
+                    if let Some(halt) = access(&error) {
+                        return Err(halt);
+                    }
+                }
+            }
+        }
+        Ok(found)
     }
 }
 

@@ -1,12 +1,14 @@
-//! What became of each change: one outcome per change, always.
+//! What became of each change: one outcome per effect, always.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
-use crate::model::{RegistrationId, SerialKey};
+use crate::model::RegistrationId;
 use crate::plan::{Change, Reason};
 
-/// How one change ended.
-#[derive(Debug, Clone, PartialEq)]
+/// How one effect ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Outcome {
     /// The service shows it.
     Done { registration_id: RegistrationId, at: Timestamp },
@@ -18,12 +20,22 @@ pub enum Outcome {
     NotAttempted { reason: Reason, message: String },
 }
 
+impl Outcome {
+    /// True if nothing was sent that a later look could find.
+    #[must_use]
+    pub fn was_not_sent(&self) -> bool {
+        matches!(self, Self::NotAttempted { .. })
+    }
+}
+
 /// The outcomes of one plan, in the plan's order.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[must_use = "an outcome that nobody reads is work lost"]
 pub struct Outcomes {
     pub of: Vec<(Change, Outcome)>,
     pub sync: SyncOutcome,
+    /// Own import records that were removed at the end.
+    pub cleaned: usize,
     /// Set when the gate between import batches closed, with the cause.
     pub gate_closed: Option<String>,
     /// True if the caller asked to stop.
@@ -39,7 +51,7 @@ pub enum SyncOutcome {
     Done {
         at: Timestamp,
     },
-    /// Needed, and not done; the sentence says why.
+    /// Needed, and not done; the sentence says why. It is owed.
     Skipped {
         message: String,
     },
@@ -67,22 +79,5 @@ impl Outcomes {
             }
         }
         tally
-    }
-
-    /// Puts the outcomes of a later round over these: for a device that both
-    /// name, the later word counts.
-    pub fn absorb(&mut self, later: Self) {
-        for (change, outcome) in later.of {
-            let key: SerialKey = change.serial.key();
-            match self.of.iter_mut().find(|(known, _)| known.serial.key() == key) {
-                Some((_, known)) => *known = outcome,
-                None => self.of.push((change, outcome)),
-            }
-        }
-        if later.sync != SyncOutcome::NotNeeded {
-            self.sync = later.sync;
-        }
-        self.gate_closed = later.gate_closed.or(self.gate_closed.take());
-        self.cancelled |= later.cancelled;
     }
 }

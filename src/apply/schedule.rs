@@ -2,9 +2,10 @@
 //! then updates, then one sync. Pure.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
-use crate::model::{Field, SyncState};
-use crate::plan::{Action, Change, ClearedPlan, Plan, Waiting};
+use crate::model::SyncState;
+use crate::plan::{Action, Change, ClearedPlan, next_sync};
 
 /// The most rows of one import request (`import.batch`).
 pub const BATCH: usize = 500;
@@ -13,12 +14,9 @@ pub const BATCH: usize = 500;
 /// it must settle before the rest goes out.
 pub const GATE: usize = 25;
 
-/// Two manual syncs of a tenant are at least this far apart, in seconds
-/// (documented 600; clients in the field wait 610).
-pub const SYNC_GAP_S: i64 = 610;
-
 /// The order of work for one plan.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Schedule {
     /// Indexes into the plan's changes: rows to import, batch by batch.
     pub imports: Vec<Vec<usize>>,
@@ -28,13 +26,15 @@ pub struct Schedule {
     pub updates: Vec<usize>,
     /// True if the first batch must settle before the second goes out.
     pub gated: bool,
-    /// When the tenant sync may run, if the plan will need one.
+    /// When the tenant sync may run, if the plan will need one; by the
+    /// service's clock.
     pub sync_at: Option<Timestamp>,
     pub estimate: Estimate,
 }
 
 /// What carrying the plan out will cost.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Estimate {
     /// Requests that write: import batches, updates, the sync, and the removal
     /// of our own import records. A part of a `$batch` counts as one.
@@ -44,13 +44,14 @@ pub struct Estimate {
     pub seconds_high: u64,
 }
 
-/// Orders the changes of a cleared plan.
+/// Orders the changes of a cleared plan. `sync` and `now` are in the service's
+/// time.
 #[must_use]
 pub fn schedule(cleared: &ClearedPlan, sync: Option<&SyncState>, now: Timestamp) -> Schedule {
     let plan = cleared.plan();
     let (mut rows, mut running, mut updates) = (Vec::new(), Vec::new(), Vec::new());
     for (index, change) in plan.changes.iter().enumerate() {
-        match &change.action {
+        match change.action() {
             Action::Register(register) if register.running => running.push(index),
             Action::Register(_) => rows.push(index),
             Action::Update(_) => updates.push(index),
@@ -58,20 +59,19 @@ pub fn schedule(cleared: &ClearedPlan, sync: Option<&SyncState>, now: Timestamp)
     }
     let gated = rows.len() > BATCH;
     let imports = batches(&rows, gated);
-    let sync_at = sync_at(plan, sync, now);
+    let sync_at = plan.upkeep.sync.map(|_| next_sync(sync, now));
     let later = plan.changes.iter().filter(|change| has_follow_up(change)).count();
-    let estimate = estimate(rows.len() + running.len(), imports.len(), updates.len() + later, sync_at.is_some());
+    let clean_up = plan.upkeep.clean_up.len();
+    let updates_in_all = updates.len() + later + clean_up;
+    let estimate = estimate(rows.len() + running.len(), imports.len(), updates_in_all, sync_at.is_some());
     Schedule { imports, running, updates, gated, sync_at, estimate }
 }
 
-/// An import carries group tag and user only; the other values are an update
-/// of the next round.
+/// An import carries group tag and user only; its tail is an update of the
+/// next round.
 fn has_follow_up(change: &Change) -> bool {
-    let carried = |field| matches!(field, Field::GroupTag | Field::UserPrincipalName);
-    match &change.action {
-        Action::Register(register) => {
-            register.values.iter().any(|(field, value)| !carried(*field) && !value.is_empty())
-        }
+    match change.action() {
+        Action::Register(register) => !register.tail().is_empty(),
         Action::Update(_) => false,
     }
 }
@@ -80,25 +80,6 @@ fn batches(rows: &[usize], gated: bool) -> Vec<Vec<usize>> {
     let (first, rest) = rows.split_at(if gated { GATE } else { 0 });
     let first = (!first.is_empty()).then(|| first.to_vec());
     first.into_iter().chain(rest.chunks(BATCH).map(<[usize]>::to_vec)).collect()
-}
-
-/// A sync brings new registrations to devices, and vendors' registrations to
-/// us; updates need none. For a vendor's sake nobody waits: then it is now or
-/// another time.
-fn sync_at(plan: &Plan, sync: Option<&SyncState>, now: Timestamp) -> Option<Timestamp> {
-    let registers = plan.changes.iter().any(|change| matches!(change.action, Action::Register(_)));
-    let vendor = plan.awaiting.iter().any(|awaiting| awaiting.what == Waiting::Vendor);
-    let allowed = next_sync(sync, now);
-    let wanted = registers || (vendor && allowed <= now);
-    (plan.tenant.sync_when_needed && wanted).then_some(allowed)
-}
-
-/// The first moment at which the tenant takes a sync, whoever asked last.
-#[must_use]
-pub fn next_sync(sync: Option<&SyncState>, now: Timestamp) -> Timestamp {
-    let last = sync.and_then(|sync| sync.last_sync.max(sync.last_manual_trigger));
-    let allowed = last.map(|last| last + jiff::SignedDuration::from_secs(SYNC_GAP_S));
-    allowed.map_or(now, |allowed| allowed.max(now))
 }
 
 fn estimate(imports: usize, posts: usize, updates: usize, sync: bool) -> Estimate {

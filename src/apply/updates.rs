@@ -1,19 +1,23 @@
-//! The updates of one run: sent together, read back until they show, sent a
+//! The updates of one run: each registration read again right before it is
+//! written, sent a few at a time, read back until the values show, sent a
 //! second time once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::graph::{ErrorKind, Fields, GraphError, Write};
 use crate::ledger::{Entry, UpdateEnd};
-use crate::model::{Device, RegistrationId};
-use crate::plan::{Action, Change, Field, FieldChange, Reason, UPDATED_WITHIN, Update};
+use crate::model::{Action, Device, Field, RegistrationId, Update, later};
+use crate::plan::{Change, Reason, UPDATED_WITHIN};
 
 use super::event::Event;
-use super::execute::{Halt, Tools, access, ended};
+use super::execute::{Ending, FRESH_FOR, Halt, Order, Tools, access};
 use super::outcome::Outcome;
-use super::schedule::Schedule;
+
+/// So many are read and written together: at the full budget they go out well
+/// within the time for which a reading is fresh.
+const CHUNK: usize = 40;
 
 /// First look after an update, and the rhythm of looking.
 const LOOK: SignedDuration = SignedDuration::from_secs(10);
@@ -22,12 +26,24 @@ const LOOK: SignedDuration = SignedDuration::from_secs(10);
 /// of them is lost at the service.
 const SECOND_TRY: SignedDuration = SignedDuration::from_secs(150);
 
+/// What the service did not take for a moment is tried again for so long, and
+/// so often; a 429 is no failure and not counted.
+const PATIENCE: SignedDuration = SignedDuration::from_mins(10);
+const TRIES: u32 = 8;
+
+/// The least and the most time between two tries.
+const PAUSE_MIN: SignedDuration = SignedDuration::from_secs(1);
+const PAUSE_MAX: SignedDuration = SignedDuration::from_secs(60);
+
 struct Item<'a> {
     index: usize,
     change: &'a Change,
     update: &'a Update,
     state: State,
     reading: Option<Device>,
+    /// When it was first tried, and how often that failed.
+    first_try: Option<Timestamp>,
+    failures: u32,
 }
 
 enum State {
@@ -38,26 +54,43 @@ enum State {
 
 pub(super) struct Updates<'a> {
     items: Vec<Item<'a>>,
+    planned: VecDeque<usize>,
+    accepted: BTreeSet<usize>,
+    ended: usize,
+    /// When the plan's own readings were taken; `None` once they count no more.
+    read_at: Option<Timestamp>,
+    send_at: Timestamp,
     look_at: Option<Timestamp>,
 }
 
 impl<'a> Updates<'a> {
-    pub fn new(changes: &'a [Change], schedule: &Schedule) -> Self {
+    pub fn new(changes: &'a [Change], order: Order<'_>, now: Timestamp) -> Self {
         let item = |index: &usize| {
             let change = &changes[*index];
-            let Action::Update(update) = &change.action else {
+            let Action::Update(update) = change.action() else {
                 unreachable!("the schedule puts only updates among the updates")
             };
-            Item { index: *index, change, update, state: State::Planned, reading: None }
+            let state = State::Planned;
+            Item { index: *index, change, update, state, reading: None, first_try: None, failures: 0 }
         };
-        Self { items: schedule.updates.iter().map(item).collect(), look_at: None }
+        let items: Vec<Item> = order.schedule.updates.iter().map(item).collect();
+        Self {
+            planned: (0..items.len()).collect(),
+            items,
+            accepted: BTreeSet::new(),
+            ended: 0,
+            read_at: order.read_at,
+            send_at: now,
+            look_at: None,
+        }
     }
 
     /// Does what is due.
     pub async fn step(&mut self, tools: &mut Tools<'_>) -> Result<(), Halt> {
-        let planned = self.indexes(|state| matches!(state, State::Planned));
-        if !planned.is_empty() {
-            self.send(&planned, false, tools).await?;
+        if !self.planned.is_empty() && self.send_at <= tools.clock.now() {
+            let chunk: Vec<usize> = self.planned.drain(..CHUNK.min(self.planned.len())).collect();
+            let (chunk, read_at) = self.check(chunk, tools).await?;
+            self.send(&chunk, read_at, tools).await?;
         }
         if self.look_at.is_some_and(|at| at <= tools.clock.now()) {
             self.look(tools).await?;
@@ -65,27 +98,68 @@ impl<'a> Updates<'a> {
         Ok(())
     }
 
-    /// When the next look is due.
+    /// When the next thing is due.
     pub fn due(&self) -> Option<(Timestamp, &'static str)> {
-        self.look_at.map(|at| (at, "updates to become visible"))
+        let send = (!self.planned.is_empty()).then_some((self.send_at, "the next updates"));
+        let look = self.look_at.map(|at| (at, "updates to become visible"));
+        [send, look].into_iter().flatten().min()
     }
 
-    fn indexes(&self, of: impl Fn(&State) -> bool) -> Vec<usize> {
-        (0..self.items.len()).filter(|item| of(&self.items[*item].state)).collect()
+    /// Reads registrations again whose reading is not fresh any more. What is
+    /// no longer as it was planned on is not written.
+    async fn check(&mut self, chunk: Vec<usize>, tools: &mut Tools<'_>) -> Result<(Vec<usize>, Timestamp), Halt> {
+        let now = tools.clock.now();
+        // Half of its time is kept for the way to the service.
+        let fresh = self.read_at.filter(|at| now < later(*at, FRESH_FOR / 2));
+        let first = chunk.iter().all(|item| self.items[*item].first_try.is_none());
+        if let (Some(at), true) = (fresh, first) {
+            return Ok((chunk, at));
+        }
+        let ids: Vec<RegistrationId> = chunk.iter().map(|item| self.items[*item].update.id).collect();
+        let readings: HashMap<_, _> = tools.writer.get_devices(&ids).await.into_iter().collect();
+        let mut good = Vec::with_capacity(chunk.len());
+        let mut halt = None;
+        for item in chunk {
+            let update = self.items[item].update;
+            match readings.get(&update.id) {
+                Some(Ok(Some(device))) if update.is_done_on(device) => {
+                    let outcome = Outcome::Done { registration_id: update.id, at: tools.writer.service_of(now) };
+                    self.items[item].reading = Some(device.clone());
+                    self.end(item, outcome, tools);
+                }
+                Some(Ok(Some(device))) if update.holds_on(device) => good.push(item),
+                Some(Ok(Some(device))) => {
+                    self.items[item].reading = Some(device.clone());
+                    self.leave(item, Reason::ChangedMeanwhile, moved(update, device), tools);
+                }
+                Some(Ok(None)) => {
+                    self.leave(item, Reason::ChangedMeanwhile, "the registration is gone".to_owned(), tools);
+                }
+                Some(Err(error)) => {
+                    halt = halt.or_else(|| access(error));
+                    self.leave(item, Reason::ServiceUnavailable, error.to_string(), tools);
+                }
+                None => self.leave(item, Reason::ServiceUnavailable, "it could not be read".to_owned(), tools),
+            }
+        }
+        halt.map_or(Ok((good, now)), Err)
     }
 
-    async fn send(&mut self, items: &[usize], again: bool, tools: &mut Tools<'_>) -> Result<(), Halt> {
+    async fn send(&mut self, items: &[usize], read_at: Timestamp, tools: &mut Tools<'_>) -> Result<(), Halt> {
+        if items.is_empty() {
+            return Ok(());
+        }
         let intent = |item: &usize| {
             let Update { id, fields, .. } = self.items[*item].update;
             Entry::UpdateIntent { registration_id: *id, fields: fields.clone() }
         };
-        tools.record(items.iter().map(intent).collect())?;
+        tools.record(items.iter().map(intent).collect()).await?;
         let mut writes = Vec::new();
         for item in items {
             writes.extend(requests(self.items[*item].update).into_iter().map(|write| (*item, write)));
         }
         let parts: Vec<Write> = writes.iter().map(|(_, write)| write.clone()).collect();
-        let answers = tools.writer.write(&parts).await;
+        let answers = tools.writer.write(&parts, Some(later(read_at, FRESH_FOR))).await;
         let mut failures: HashMap<usize, GraphError> = HashMap::new();
         for ((item, _), answer) in writes.iter().zip(answers) {
             if let Err(error) = answer {
@@ -96,30 +170,29 @@ impl<'a> Updates<'a> {
         let now = tools.clock.now();
         let mut entries = Vec::new();
         for item in items {
-            let end = self.sent(*item, failures.remove(item), now, again, tools);
+            let end = self.sent(*item, failures.remove(item), now, tools);
             entries.push(Entry::UpdateEnd { registration_id: self.items[*item].update.id, end });
         }
-        tools.record(entries)?;
-        self.look_at = self.anything_accepted().then_some(now + LOOK);
+        tools.record(entries).await?;
+        self.look_at = (!self.accepted.is_empty()).then(|| self.look_at.unwrap_or(later(now, LOOK)));
         halt.map_or(Ok(()), Err)
     }
 
-    fn sent(
-        &mut self,
-        item: usize,
-        failure: Option<GraphError>,
-        now: Timestamp,
-        again: bool,
-        tools: &mut Tools<'_>,
-    ) -> UpdateEnd {
+    fn sent(&mut self, item: usize, failure: Option<GraphError>, now: Timestamp, tools: &mut Tools<'_>) -> UpdateEnd {
+        let is_again = matches!(self.items[item].state, State::Accepted { .. });
         let Some(error) = failure else {
-            if let State::Planned = self.items[item].state {
-                self.items[item].state = State::Accepted { first: now, again };
+            if !is_again {
+                self.items[item].state = State::Accepted { first: now, again: false };
+                self.accepted.insert(item);
             }
             return UpdateEnd::Accepted;
         };
-        if again && error.is_transient() {
+        if is_again && error.is_transient() {
             // The first attempt was accepted; its deadline decides.
+            return UpdateEnd::Lost;
+        }
+        if error.is_transient() && self.may_try_again(item, &error, now) {
+            self.planned.push_back(item);
             return UpdateEnd::Lost;
         }
         let refused = matches!(error.kind, ErrorKind::Refused | ErrorKind::NotFound);
@@ -127,72 +200,96 @@ impl<'a> Updates<'a> {
         if refused { UpdateEnd::Refused } else { UpdateEnd::Lost }
     }
 
-    fn anything_accepted(&self) -> bool {
-        self.items.iter().any(|item| matches!(item.state, State::Accepted { .. }))
+    /// Counts a failure that may pass, and says whether another try is worth it.
+    fn may_try_again(&mut self, item: usize, error: &GraphError, now: Timestamp) -> bool {
+        let of = &mut self.items[item];
+        let first = *of.first_try.get_or_insert(now);
+        of.failures += u32::from(error.kind != ErrorKind::Throttled);
+        let doubled = SignedDuration::from_secs(1 << of.failures.min(6));
+        let pause = error.retry_after.unwrap_or(doubled).clamp(PAUSE_MIN, PAUSE_MAX.max(doubled));
+        self.send_at = self.send_at.max(later(now, pause));
+        of.failures < TRIES && self.send_at < later(first, PATIENCE)
     }
 
     async fn look(&mut self, tools: &mut Tools<'_>) -> Result<(), Halt> {
-        let accepted = self.indexes(|state| matches!(state, State::Accepted { .. }));
+        let accepted: Vec<usize> = self.accepted.iter().copied().collect();
         let ids: Vec<RegistrationId> = accepted.iter().map(|item| self.items[*item].update.id).collect();
+        let read_at = tools.clock.now();
         let readings: HashMap<_, _> = tools.writer.get_devices(&ids).await.into_iter().collect();
         let now = tools.clock.now();
         let (mut entries, mut again) = (Vec::new(), Vec::new());
         for item in accepted {
-            let Update { id, fields, .. } = self.items[item].update;
+            let update = self.items[item].update;
+            let Update { id, .. } = update;
             let State::Accepted { first, again: sent_again } = self.items[item].state else { continue };
+            let mut may_write = false;
             match readings.get(id) {
-                Some(Ok(Some(device))) if shows(device, fields) => {
+                Some(Ok(Some(device))) if update.is_done_on(device) => {
                     self.items[item].reading = Some(device.clone());
                     entries.push(Entry::UpdateEnd { registration_id: *id, end: UpdateEnd::Visible });
-                    self.end(item, Outcome::Done { registration_id: *id, at: now }, tools);
+                    let at = tools.writer.service_of(now);
+                    self.end(item, Outcome::Done { registration_id: *id, at }, tools);
                     continue;
                 }
                 Some(Ok(None)) => {
                     entries.push(Entry::UpdateEnd { registration_id: *id, end: UpdateEnd::Refused });
                     let message = "the registration is gone".to_owned();
-                    self.end(item, Outcome::Failed { reason: Reason::UpdateRefused, message }, tools);
+                    self.end(item, Outcome::Failed { reason: Reason::ChangedMeanwhile, message }, tools);
                     continue;
                 }
-                Some(Err(error)) if access(error).is_some() => return Err(Halt::Access(error.clone())),
-                Some(Ok(Some(device))) => self.items[item].reading = Some(device.clone()),
-                _ => {}
+                Some(Err(error)) if access(error).is_some() => return access(error).map_or(Ok(()), Err),
+                Some(Ok(Some(device))) => {
+                    may_write = update.holds_on(device);
+                    self.items[item].reading = Some(device.clone());
+                }
+                Some(Err(_)) | None => {}
             }
-            if now >= first + UPDATED_WITHIN {
+            if now >= later(first, UPDATED_WITHIN) {
                 let age = now.duration_since(first).as_mins();
-                let message = format!("sent twice, the first time {age} min ago");
+                let times = if sent_again { "twice, the first time" } else { "once," };
+                let message = format!("sent {times} {age} min ago");
                 self.end(item, Outcome::Failed { reason: Reason::NotVisible, message }, tools);
-            } else if now >= first + SECOND_TRY && !sent_again {
+            } else if now >= later(first, SECOND_TRY) && !sent_again && may_write {
                 self.items[item].state = State::Accepted { first, again: true };
                 again.push(item);
             }
         }
-        tools.record(entries)?;
-        if !again.is_empty() {
-            self.send(&again, true, tools).await?;
+        tools.record(entries).await?;
+        for chunk in again.chunks(CHUNK) {
+            self.send(chunk, read_at, tools).await?;
         }
-        let visible = self.indexes(|state| matches!(state, State::Ended(_))).len();
-        (tools.on_event)(Event::Updates { visible, of: self.items.len() });
-        self.look_at = self.anything_accepted().then_some(tools.clock.now() + LOOK);
+        tools.tell(Event::Updates { visible: self.ended, of: self.items.len() });
+        self.look_at = (!self.accepted.is_empty()).then(|| later(tools.clock.now(), LOOK));
         Ok(())
     }
 
+    /// It was not tried, and will not be in this run.
+    fn leave(&mut self, item: usize, reason: Reason, message: String, tools: &mut Tools<'_>) {
+        // What was sent before, and failed for a moment, was tried.
+        let tried = self.items[item].first_try.is_some();
+        let outcome =
+            if tried { Outcome::Failed { reason, message } } else { Outcome::NotAttempted { reason, message } };
+        self.end(item, outcome, tools);
+    }
+
     fn end(&mut self, item: usize, outcome: Outcome, tools: &mut Tools<'_>) {
-        ended(tools, &self.items[item].change.serial, &outcome);
+        tools.ended(&self.items[item].change.effect.device, &outcome);
+        self.accepted.remove(&item);
+        self.ended += 1;
         self.items[item].state = State::Ended(outcome);
     }
 
-    /// An outcome per update; those that were not sent get `reason`.
+    /// An outcome per update.
     pub fn finish(
         self,
-        reason: Reason,
-        message: &str,
+        ending: &Ending<'_>,
         readings: &mut Vec<(RegistrationId, Option<Device>)>,
     ) -> Vec<(usize, Outcome)> {
         let end = |item: Item| {
             readings.extend(item.reading.map(|device| (device.id, Some(device))));
             let outcome = match item.state {
-                State::Planned => Outcome::NotAttempted { reason, message: message.to_owned() },
-                State::Accepted { first, .. } => Outcome::Awaiting { since: first },
+                State::Planned => ending.not_sent(),
+                State::Accepted { first, .. } => ending.awaited(first),
                 State::Ended(outcome) => outcome,
             };
             (item.index, outcome)
@@ -201,8 +298,20 @@ impl<'a> Updates<'a> {
     }
 }
 
-fn shows(device: &Device, fields: &[FieldChange]) -> bool {
-    fields.iter().all(|change| change.field.same(change.field.of(device), &change.after))
+/// What is not as it was planned on, for people.
+fn moved(update: &Update, device: &Device) -> String {
+    let enrolled = |device: &Device| if device.is_enrolled() { "enrolled" } else { "not enrolled" };
+    let mut words = Vec::new();
+    for field in Field::ALL {
+        let (before, now) = (field.of(&update.before), field.of(device));
+        if !field.same(before, now) {
+            words.push(format!("{} was `{before}` and is `{now}`", field.label()));
+        }
+    }
+    if device.is_enrolled() != update.before.is_enrolled() {
+        words.push(format!("it was {} and is {}", enrolled(&update.before), enrolled(device)));
+    }
+    words.join(", ")
 }
 
 /// The requests of one update. The user travels alone: where the service

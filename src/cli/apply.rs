@@ -3,14 +3,15 @@
 use std::io::{stderr, stdin};
 use std::path::Path;
 
-use crate::apply::{Halt, Outcome, Stop};
+use crate::apply::{Halt, Outcome};
+use crate::clock::Stop;
 use crate::graph::GraphWriter;
 use crate::ledger::{FileJournal, Journal};
 use crate::manifest::Hashes;
 use crate::plan::{Plan, Reason};
 use crate::render::apply::ApplyView;
 use crate::render::{self, FailOn};
-use crate::round::{Prepared, Report, Round};
+use crate::round::{Consent, Prepared, Report, Round};
 
 use super::args::{ApplyArgs, Format};
 use super::connect::{Connection, Purpose, connect};
@@ -36,12 +37,13 @@ async fn tenants(args: &ApplyArgs, settings: &Settings, stop: &Stop, outlets: &m
     let approvals = approvals(&args.approvals);
     let mut exit = Exit::Done;
     for fleet in &declared.fleets {
-        let connection = connect(settings, &args.source.simulated, fleet, Purpose::Write).await?;
+        let connection = connect(settings, &args.source.simulated, fleet, Purpose::Write, stop).await?;
         let clock = connection.clock.clone();
-        let mut journal = Journal::open(Box::new(FileJournal::open(&connection.state)?), clock.now())?;
+        let mut journal = Journal::open(Box::new(FileJournal::open(&connection.state)?), clock.now()).await?;
         let hashes = Hashes::new(fleet.root.clone());
         let round = Round {
             desired: &fleet.desired,
+            target: &connection.target,
             graph: &connection.graph,
             clock: clock.as_ref(),
             hashes: &hashes,
@@ -49,7 +51,7 @@ async fn tenants(args: &ApplyArgs, settings: &Settings, stop: &Stop, outlets: &m
             settle: true,
             stop,
         };
-        let prepared = round.prepare(&journal).await?;
+        let prepared = round.prepare(&mut journal).await?;
         let shown = Shown { declared: &declared, fleet, connection: &connection, prepared: &prepared };
         let failed = fail_on(&args.reports, &prepared);
         show_plan(&shown, failed, settings, outlets.stdout_is_text())?;
@@ -64,10 +66,11 @@ async fn tenants(args: &ApplyArgs, settings: &Settings, stop: &Stop, outlets: &m
             exit = exit.worse(Exit::Blocked);
             continue;
         }
-        approve(args, settings, &connection, &prepared, stop).await?;
+        let consent = approve(args, settings, &connection, &prepared, stop).await?;
         let writer = GraphWriter::new(connection.graph.clone());
         let mut progress = Progress::new(settings.quiet, settings.watched, settings.err_look, clock.clone());
-        let report = round.carry_out(prepared, &writer, &mut journal, &mut |event| progress.event(&event)).await;
+        let report =
+            round.carry_out(prepared, consent, &writer, &mut journal, &mut |event| progress.event(&event)).await;
         progress.end();
         let ended = exit_of_report(&report);
         show_report(&report, ended, outlets, settings, &|origin| source::place(fleet, origin))?;
@@ -100,20 +103,20 @@ async fn approve(
     connection: &Connection,
     prepared: &Prepared,
     stop: &Stop,
-) -> Result<(), CliError> {
+) -> Result<Consent, CliError> {
     let plan = prepared.cleared.plan();
     if let Some(approved) = &args.approve_digest {
         let digest = plan.digest().sha256;
         if *approved == digest {
-            return Ok(());
+            return Ok(Consent::Seen);
         }
         let message = format!("the plan is not the one that was approved: its digest is `{digest}`");
         return Err(
             CliError::new(Exit::Stale, message).hint("run apgit plan --json again and approve its digest.sha256")
         );
     }
-    if args.auto_approve || plan.is_empty() {
-        return Ok(());
+    if args.auto_approve || !plan.writes() {
+        return Ok(Consent::Unseen);
     }
     if !settings.interactive {
         return Err(CliError::new(Exit::Usage, "there is nobody to ask: this is not a terminal, and nothing was sent")
@@ -132,7 +135,7 @@ async fn approve(
         answer = answer => answer.is_ok_and(|answer| answer.is_ok_and(|yes| yes)),
         () = stop.asked() => return Err(CliError::new(Exit::Cancelled, "stopped on request; nothing was written")),
     };
-    if yes { Ok(()) } else { Err(CliError::new(Exit::Blocked, "not approved; nothing was written")) }
+    if yes { Ok(Consent::Seen) } else { Err(CliError::new(Exit::Blocked, "not approved; nothing was written")) }
 }
 
 fn show_report(

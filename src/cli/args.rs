@@ -205,6 +205,9 @@ pub struct ApprovalArgs {
     /// Let exactly so many cleared tags and users through
     #[arg(long, value_name = "N", help_heading = "Approval")]
     pub approve_clears: Option<u32>,
+    /// Let exactly so many registrations of others be changed
+    #[arg(long, value_name = "N", help_heading = "Approval")]
+    pub approve_adopts: Option<u32>,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -4,12 +4,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::clock::{self, SharedClock};
+use crate::clock::{self, SharedClock, Stop};
 
 use crate::graph::login::{Auth, AuthKind, Declared, Login};
 use crate::graph::{Cloud, Endpoints, Graph, Http};
 use crate::manifest::Fleet;
-use crate::model::TenantId;
+use crate::model::{Target, TenantId};
 use crate::resource::{AuthType, AutopilotTenantSpec, Cloud as DeclaredCloud, Identity};
 use crate::transport::SharedTransport;
 
@@ -36,6 +36,8 @@ pub struct Connection {
     /// `Global`, `GccHigh`, `Dod`, `China` or `Custom`.
     pub cloud: &'static str,
     pub simulated: bool,
+    /// What an approval is for.
+    pub target: Target,
 }
 
 /// Prepares the way to a fleet's tenant. Signs in later, with the first request.
@@ -47,6 +49,7 @@ pub async fn connect(
     simulated: &Simulated,
     fleet: &Fleet,
     purpose: Purpose,
+    stop: &Stop,
 ) -> Result<Connection, CliError> {
     let tenant = fleet.desired.tenant.id;
     if simulated.simulate {
@@ -54,17 +57,21 @@ pub async fn connect(
         let transport = simulated::open(simulated, &state, purpose == Purpose::Write)?;
         let clock: SharedClock = Arc::new(transport.clock());
         let way = Way { transport: Arc::new(transport), clock: clock.clone(), endpoints: Cloud::Global.endpoints() };
-        let graph = way.graph(simulated::auth(), tenant, &[], simulated.sim_seed);
-        return Ok(Connection { graph, clock, state, cloud: "Global", simulated: true });
+        let graph = way.graph(simulated::auth(), tenant, &[], simulated.sim_seed).hearing(stop.clone());
+        return Ok(Connection { graph, clock, state, cloud: "Global", simulated: true, target: Target::simulated() });
     }
     let (endpoints, cloud) = endpoints(&fleet.tenant, &settings.allow_endpoints)?;
     let auth = auth(&fleet.tenant, tenant, purpose)?;
     let transport: SharedTransport = Arc::new(Http::new(&settings.allow_endpoints));
     let clock = clock_at(&transport, &endpoints).await;
     let way = Way { transport, clock: clock.clone(), endpoints };
-    let graph = way.graph(auth, tenant, &settings.allow_endpoints, fastrand::u64(..));
+    let graph = way.graph(auth, tenant, &settings.allow_endpoints, fastrand::u64(..)).hearing(stop.clone());
     let state = settings.state_dir.join(tenant.to_string());
-    Ok(Connection { graph, clock, state, cloud, simulated: false })
+    let target = match &fleet.tenant.endpoints {
+        Some(custom) => Target::endpoint(&custom.graph),
+        None => Target::cloud(cloud),
+    };
+    Ok(Connection { graph, clock, state, cloud, simulated: false, target })
 }
 
 struct Way {

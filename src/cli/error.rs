@@ -85,6 +85,7 @@ impl From<RoundError> for CliError {
 pub fn exit_of(kind: ErrorKind) -> Exit {
     match kind {
         ErrorKind::Auth | ErrorKind::Permission => Exit::Denied,
+        ErrorKind::Stopped => Exit::Cancelled,
         ErrorKind::TenantMismatch => Exit::Stale,
         ErrorKind::Endpoint => Exit::Invalid,
         ErrorKind::Throttled

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::apply::Stop;
+use crate::clock::Stop;
 use crate::graph::Graph;
 use crate::ledger::{FileJournal, Journal};
 use crate::manifest::{Fleet, Hashes};
@@ -36,7 +36,7 @@ async fn tenants(args: &PlanArgs, settings: &Settings, stop: &Stop, outlets: &mu
     let approvals = approvals(&args.approvals);
     let mut exit = Exit::Done;
     for fleet in &declared.fleets {
-        let connection = connect(settings, &args.source.simulated, fleet, Purpose::Read).await?;
+        let connection = connect(settings, &args.source.simulated, fleet, Purpose::Read, stop).await?;
         let prepared = prepare(fleet, &connection, &approvals, stop).await?;
         let shown = Shown { declared: &declared, fleet, connection: &connection, prepared: &prepared };
         let failed = fail_on(&args.reports, &prepared);
@@ -72,11 +72,12 @@ pub(super) async fn prepare(
     stop: &Stop,
 ) -> Result<Prepared, CliError> {
     let Connection { graph, clock, state, .. } = connection;
-    let journal = Journal::open(Box::new(FileJournal::read_only(state)), clock.now())?;
+    let mut journal = Journal::open(Box::new(FileJournal::read_only(state)), clock.now()).await?;
     let hashes = Hashes::new(fleet.root.clone());
     let graph: &Graph = graph;
     let round = Round {
         desired: &fleet.desired,
+        target: &connection.target,
         graph,
         clock: clock.as_ref(),
         hashes: &hashes,
@@ -84,12 +85,17 @@ pub(super) async fn prepare(
         settle: false,
         stop,
     };
-    Ok(round.prepare(&journal).await?)
+    Ok(round.prepare(&mut journal).await?)
 }
 
 /// What a person has approved, as the guards take it.
 pub(super) fn approvals(args: &ApprovalArgs) -> Approvals {
-    Approvals { updates: args.approve_updates, retags: args.approve_retags, clears: args.approve_clears }
+    Approvals {
+        updates: args.approve_updates,
+        retags: args.approve_retags,
+        clears: args.approve_clears,
+        adopts: args.approve_adopts,
+    }
 }
 
 /// The first of the `--fail-on` words that the plan fulfils.

@@ -98,7 +98,7 @@ impl Bars {
             _ => {}
         }
         let waits = match event {
-            Event::Waiting { until, .. } | Event::Throttled { until } => Some(*until),
+            Event::Waiting { until, .. } => Some(*until),
             _ => None,
         };
         *self.until.lock().expect("no holder of this lock panics") = waits;

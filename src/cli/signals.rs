@@ -1,7 +1,7 @@
 //! Running something that can be stopped: the first Ctrl-C (or SIGTERM) asks,
 //! the second one ends the process at once.
 
-use crate::apply::{Stop, Stopper};
+use crate::clock::{Stop, Stopper};
 
 use super::error::CliError;
 use super::exit::Exit;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::apply::Stop;
+use crate::clock::Stop;
 use crate::model::SerialKey;
 use crate::plan::Approvals;
 use crate::render::status::{StatusView, json, text};
@@ -30,7 +30,7 @@ pub async fn run(args: &StatusArgs, settings: &Settings, stop: &Stop) -> Result<
             continue;
         }
         found = true;
-        let connection = connect(settings, &args.simulated, fleet, Purpose::Read).await?;
+        let connection = connect(settings, &args.simulated, fleet, Purpose::Read, stop).await?;
         let prepared = prepare(fleet, &connection, &Approvals::default(), stop).await?;
         let mut status = fold(&fleet.desired, prepared.cleared.plan());
         if let Some(key) = &wanted {

@@ -1,12 +1,11 @@
 //! `apgit sync`: the tenant sync, within its limit of one in ten minutes.
 
-use jiff::SignedDuration;
-
-use crate::apply::{Stop, next_sync};
-use crate::graph::{ErrorKind, GraphWriter};
-use crate::ledger::{Entry, FileJournal, Journal};
+use crate::clock::{self, Stop};
+use crate::graph::GraphWriter;
+use crate::ledger::{FileJournal, Journal};
 use crate::manifest::Fleet;
 use crate::render::style::{clean, duration, time_of_day};
+use crate::round::{SyncAnswer, ask_for_sync};
 
 use super::args::SyncArgs;
 use super::connect::{Connection, Purpose, connect};
@@ -15,53 +14,52 @@ use super::exit::Exit;
 use super::settings::{Settings, print, tell};
 use super::source;
 
-/// A sync that runs already is looked at again after this.
-const BUSY: SignedDuration = SignedDuration::from_secs(30);
-
 /// # Errors
 /// When the tenant takes no sync now, or cannot be asked.
 pub async fn run(args: &SyncArgs, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
     let declared = source::load(settings, &args.source.paths)?;
     for fleet in &declared.fleets {
-        let connection = connect(settings, &args.source.simulated, fleet, Purpose::Write).await?;
+        may_sync(fleet)?;
+        let connection = connect(settings, &args.source.simulated, fleet, Purpose::Write, stop).await?;
         sync(args, fleet, &connection, stop).await?;
     }
     Ok(Exit::Done)
+}
+
+/// A sync is a write like any other.
+fn may_sync(fleet: &Fleet) -> Result<(), CliError> {
+    let tenant = &fleet.desired.tenant;
+    if tenant.may_be_written() {
+        return Ok(());
+    }
+    let name = clean(&tenant.name);
+    let (why, hint) = match tenant.suspend {
+        true => ("it is suspended in its declaration".to_owned(), "remove `suspend: true` from the tenant"),
+        false => (format!("its policy is `{}`", tenant.policy.name()), "change `policy` of the tenant"),
+    };
+    Err(CliError::new(Exit::Blocked, format!("{name}: nothing may be written to this tenant: {why}")).hint(hint))
 }
 
 async fn sync(args: &SyncArgs, fleet: &Fleet, connection: &Connection, stop: &Stop) -> Result<(), CliError> {
     let Connection { graph, clock, state, .. } = connection;
     let name = clean(&fleet.desired.tenant.name);
     // The lock of an apply: two of us would spoil each other's turn.
-    let mut journal = Journal::open(Box::new(FileJournal::open(state)?), clock.now())?;
+    let mut journal = Journal::open(Box::new(FileJournal::open(state)?), clock.now()).await?;
     let writer = GraphWriter::new(graph.clone());
     loop {
-        let sync = graph.sync_state().await?;
-        let now = clock.now();
-        let at = if sync.running { now + BUSY } else { next_sync(Some(&sync), now) };
-        if at <= now {
-            journal.record(now, vec![Entry::SyncIntent])?;
-            let answer = writer.sync().await;
-            journal.record(clock.now(), vec![Entry::SyncEnd { accepted: answer.is_ok() }])?;
-            match answer {
-                Ok(()) => return print(&format!("{name}: sync started {}\n", time_of_day(clock.now()))),
-                // Somebody else was faster; the state says when it is our turn.
-                Err(error) if matches!(error.kind, ErrorKind::Conflict | ErrorKind::Throttled) && args.when_allowed => {
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        let at = at.max(now + BUSY);
-        let left = u64::try_from(at.duration_since(now).as_secs()).unwrap_or_default();
-        let why = if sync.running { "a sync is running" } else { "the last sync is less than ten minutes old" };
+        let (at, why) = match ask_for_sync(&writer, clock.as_ref(), &mut journal, None).await? {
+            SyncAnswer::Started { at } => return print(&format!("{name}: sync started {}\n", time_of_day(at))),
+            SyncAnswer::Covered => return Ok(()),
+            SyncAnswer::Refused(error) => return Err(error.into()),
+            SyncAnswer::Later { at, why } => (at, why),
+        };
         if !args.when_allowed {
             let message = format!("{name}: {why}; the next one may start at {}", time_of_day(at));
             return Err(CliError::new(Exit::Later, message).hint("--when-allowed waits for it"));
         }
+        let left = u64::try_from(at.duration_since(clock.now()).as_secs()).unwrap_or_default();
         tell(&format!("{name}: {why}; waiting until {}, {}\n", time_of_day(at), duration(left)));
-        tokio::select! {
-            () = clock.sleep_until(at) => {}
-            () = stop.asked() => return Err(CliError::new(Exit::Cancelled, "stopped on request; no sync was started")),
-        }
+        let stopped = |_| CliError::new(Exit::Cancelled, "stopped on request; no sync was started");
+        clock::wait(clock.as_ref(), stop, at).await.map_err(stopped)?;
     }
 }

@@ -12,6 +12,7 @@ use super::client::{Call, Client, Repeat, json};
 use super::error::{About, ErrorKind, GraphError};
 use super::pace::Class;
 use super::wire;
+use crate::model::later;
 
 /// The most parts of an envelope; Graph refuses more.
 const PARTS_MAX: usize = 20;
@@ -28,8 +29,14 @@ pub(super) struct Part {
 /// The body of a part's success; `Null` where there is none.
 pub(super) type PartResult = Result<serde_json::Value, GraphError>;
 
-/// Sends all parts and gives back their outcomes in the same order.
-pub(super) async fn send(client: &Client, class: Class, parts: &[Part]) -> Vec<PartResult> {
+/// Sends all parts and gives back their outcomes in the same order. After
+/// `send_before` none goes out, a first time or again.
+pub(super) async fn send(
+    client: &Client,
+    class: Class,
+    parts: &[Part],
+    send_before: Option<Timestamp>,
+) -> Vec<PartResult> {
     let mut tries: Vec<Try> = parts.iter().map(|_| Try::default()).collect();
     let mut waiting: Vec<usize> = (0..parts.len()).collect();
     let mut attempt = 0;
@@ -41,8 +48,9 @@ pub(super) async fn send(client: &Client, class: Class, parts: &[Part]) -> Vec<P
             let most = usize::try_from(client.pace(|pace| pace.most(class))).unwrap_or(PARTS_MAX);
             let rest = waiting.split_off(waiting.len().min(most.clamp(1, PARTS_MAX)));
             let envelope = std::mem::replace(&mut waiting, rest);
-            let deadline = client.clock.now() + client.settings.patience;
-            let answers = match send_envelope(client, class, parts, &envelope).await {
+            let patience = later(client.clock.now(), client.settings.patience);
+            let deadline = send_before.map_or(patience, |before| before.min(patience));
+            let answers = match send_envelope(client, class, parts, &envelope, send_before).await {
                 Ok(answers) => answers,
                 Err(error) => {
                     // It was worth all the repeats that a request is worth, so
@@ -54,7 +62,7 @@ pub(super) async fn send(client: &Client, class: Class, parts: &[Part]) -> Vec<P
                     continue;
                 }
             };
-            let until = client.clock.now() + learn(client, class, &answers, attempt);
+            let until = later(client.clock.now(), learn(client, class, &answers, attempt));
             for (index, answer) in envelope.into_iter().zip(answers) {
                 let part = &mut tries[index];
                 let deadline = *part.deadline.get_or_insert(deadline);
@@ -67,8 +75,12 @@ pub(super) async fn send(client: &Client, class: Class, parts: &[Part]) -> Vec<P
                 part.outcome = Some(answer);
             }
         }
-        if !again.is_empty() {
-            client.clock.sleep_until(not_before).await;
+        if let Some(first) = again.first()
+            && let Err(stopped) = client.wait(not_before, parts[*first].about).await
+        {
+            // What they were answered stands; they are not sent again.
+            tracing::debug!(%stopped, parts = again.len(), "not sent again");
+            break;
         }
         waiting = again;
     }
@@ -104,6 +116,7 @@ async fn send_envelope(
     class: Class,
     parts: &[Part],
     envelope: &[usize],
+    send_before: Option<Timestamp>,
 ) -> Result<Vec<PartResult>, GraphError> {
     let requests = envelope.iter().map(|index| part_of(&parts[*index], *index)).collect();
     let body = serde_json::to_vec(&wire::BatchRequest { requests }).expect("text and values become JSON");
@@ -116,6 +129,7 @@ async fn send_envelope(
         class,
         cost: u32::try_from(envelope.len()).expect("at most twenty"),
         repeat: Repeat::Freely,
+        send_before,
     };
     let response: wire::BatchResponse = client.send(&call, json).await?;
     let mut answers: HashMap<_, _> = response.responses.into_iter().map(|answer| (answer.id.clone(), answer)).collect();

@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, header};
@@ -15,8 +16,9 @@ use super::endpoints::Endpoints;
 use super::error::{About, ErrorKind, GraphError};
 use super::login::{Credential, LoginError};
 use super::pace::{Class, Pace};
-use crate::clock::SharedClock;
-use crate::transport::{Request, Response, SharedTransport};
+use crate::clock::{self, ServiceTime, SharedClock, Stop};
+use crate::model::later;
+use crate::transport::{Request, Response, SharedTransport, TransportError};
 
 /// The budget of one app in one tenant, shared by all its clients.
 pub type Budget = Arc<Mutex<Pace>>;
@@ -30,7 +32,13 @@ pub(super) struct Client {
     pub settings: Settings,
     pub random: Mutex<fastrand::Rng>,
     pub calls: AtomicU64,
+    pub stop: Stop,
+    pub service: ServiceTime,
 }
+
+/// How long a request that is under way may still take once somebody asked to
+/// stop; what became of it is looked up by the next run.
+const GRACE: Duration = Duration::from_secs(3);
 
 /// A request to make.
 pub(super) struct Call {
@@ -44,6 +52,8 @@ pub(super) struct Call {
     pub class: Class,
     pub cost: u32,
     pub repeat: Repeat,
+    /// Not to be sent later than this: what it rests on was read before.
+    pub send_before: Option<Timestamp>,
 }
 
 /// When the same request may go out again.
@@ -60,7 +70,7 @@ impl Repeat {
     fn allows(self, error: &GraphError) -> bool {
         match self {
             Self::Freely => error.is_transient(),
-            Self::BeforeEffect => matches!(error.kind, ErrorKind::Connect | ErrorKind::Throttled),
+            Self::BeforeEffect => error.is_transient() && !error.effect_is_unknown(),
             Self::Never => false,
         }
     }
@@ -69,13 +79,18 @@ impl Repeat {
 impl Client {
     /// Sends until there is an answer that `read` understands, or no hope.
     pub async fn send<T>(&self, call: &Call, read: impl Fn(&Response) -> Result<T, String>) -> Result<T, GraphError> {
-        let deadline = self.clock.now() + self.settings.patience;
+        let patience = later(self.clock.now(), self.settings.patience);
+        let deadline = call.send_before.map_or(patience, |before| before.min(patience));
         let mut rebuilt = false;
         let (mut attempt, mut failures) = (0, 0);
         loop {
             attempt += 1;
             self.wait_for_budget(call.class, call.cost, call.about, deadline).await?;
-            let answer = match self.credential.token().await {
+            let token = tokio::select! {
+                token = self.credential.token() => token,
+                () = self.out_of_grace() => return Err(self.stopped(call.about)),
+            };
+            let answer = match token {
                 Ok(token) => self.send_once(call, &token, attempt, &read).await,
                 // The login has tried as often as it is worth; both together
                 // would take a minute to say that there is no network.
@@ -91,7 +106,7 @@ impl Client {
                 self.credential.forget().await;
                 continue;
             }
-            let until = self.clock.now() + self.learn(call.class, &error, attempt);
+            let until = later(self.clock.now(), self.learn(call.class, &error, attempt));
             // A 429 is not a failure: how often it may come is for patience to say.
             failures += u32::from(error.kind != ErrorKind::Throttled);
             let hopeless = failures >= self.attempts(error.kind) || until > deadline;
@@ -100,8 +115,28 @@ impl Client {
             }
             let wait_s = until.duration_since(self.clock.now()).as_secs();
             tracing::info!(operation = call.about.operation, reason = ?error.kind, wait_s, "trying again later");
-            self.clock.sleep_until(until).await;
+            self.wait(until, call.about).await?;
         }
+    }
+
+    /// Waits, unless somebody asks to stop.
+    pub async fn wait(&self, until: Timestamp, about: About) -> Result<(), GraphError> {
+        clock::wait(self.clock.as_ref(), &self.stop, until).await.map_err(|_| self.stopped(about))
+    }
+
+    fn stopped(&self, about: About) -> GraphError {
+        GraphError::new(ErrorKind::Stopped, about, "stopped on request")
+    }
+
+    /// Returns a moment after somebody asked to stop.
+    async fn out_of_grace(&self) {
+        self.stop.asked().await;
+        tokio::time::sleep(GRACE).await;
+    }
+
+    /// The present by the service's own clock.
+    pub fn service_now(&self) -> Timestamp {
+        self.service.of(self.clock.now())
     }
 
     /// Without a network nothing gets better in minutes, and somebody may be
@@ -122,13 +157,16 @@ impl Client {
         deadline: Timestamp,
     ) -> Result<(), GraphError> {
         loop {
+            if self.stop.is_asked() {
+                return Err(self.stopped(about));
+            }
             let now = self.clock.now();
             let Err(until) = self.pace(|pace| pace.ask(class, cost, now)) else { return Ok(()) };
             if until > deadline {
                 let message = format!("our own budget is used up until {until}");
                 return Err(GraphError::new(ErrorKind::Throttled, about, message));
             }
-            self.clock.sleep_until(until).await;
+            self.wait(until, about).await?;
         }
     }
 
@@ -173,8 +211,17 @@ impl Client {
         let id = self.request_id().to_string();
         let sent = self.clock.now();
         self.calls.fetch_add(1, Ordering::Relaxed);
-        let answer = self.transport.send(request(call, token, &id)).await;
+        let answer = tokio::select! {
+            answer = self.transport.send(request(call, token, &id)) => answer,
+            () = self.out_of_grace() => {
+                let host = self.endpoints.graph.clone();
+                Err(TransportError::Lost { host, reason: "given up: stopped on request".to_owned() })
+            }
+        };
         let now = self.clock.now();
+        if let Some(date) = answer.as_ref().ok().and_then(date) {
+            self.service.learn(date, now);
+        }
         let status = answer.as_ref().map_or(0, |response| response.status().as_u16());
         let ms = now.duration_since(sent).as_millis();
         let ms = i64::try_from(ms).unwrap_or(i64::MAX);
@@ -184,6 +231,7 @@ impl Client {
         let response =
             answer.map_err(|error| GraphError::of_transport(&error, call.about).with_client_request_id(&id))?;
         if !response.status().is_success() {
+            let now = self.service.of(now);
             return Err(GraphError::of_response(&response, call.about, now).with_client_request_id(&id));
         }
         read(&response)
@@ -194,6 +242,12 @@ impl Client {
         let bytes = self.random.lock().unwrap_or_else(PoisonError::into_inner).u128(..).to_le_bytes();
         uuid::Builder::from_random_bytes(bytes).into_uuid()
     }
+}
+
+/// When the service says that it wrote an answer.
+fn date(response: &Response) -> Option<Timestamp> {
+    let text = response.headers().get(header::DATE)?.to_str().ok()?;
+    Some(jiff::fmt::rfc2822::parse(text).ok()?.timestamp())
 }
 
 fn of_login(error: &LoginError, about: About) -> GraphError {

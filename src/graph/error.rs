@@ -43,6 +43,8 @@ pub enum ErrorKind {
     Protocol,
     /// A host that may not receive a credential.
     Endpoint,
+    /// Nothing was sent: somebody asked to stop.
+    Stopped,
 }
 
 /// A failed operation. Dereferences to [`Failure`].
@@ -153,7 +155,8 @@ impl GraphError {
             | ErrorKind::RouteMissing
             | ErrorKind::Conflict
             | ErrorKind::Untrusted
-            | ErrorKind::Endpoint => false,
+            | ErrorKind::Endpoint
+            | ErrorKind::Stopped => false,
         }
     }
 
@@ -161,7 +164,24 @@ impl GraphError {
     /// sending an import again.
     #[must_use]
     pub fn effect_is_unknown(&self) -> bool {
-        matches!(self.kind, ErrorKind::Lost | ErrorKind::Server | ErrorKind::Protocol)
+        match self.kind {
+            ErrorKind::Lost | ErrorKind::Server | ErrorKind::Protocol => true,
+            // Only a 429 is a promise that nothing was done; a 500 that speaks
+            // of throttling is a 500.
+            ErrorKind::Throttled => self.status.is_some_and(|status| status >= 500),
+            ErrorKind::Auth
+            | ErrorKind::TenantMismatch
+            | ErrorKind::Permission
+            | ErrorKind::NotFound
+            | ErrorKind::Refused
+            | ErrorKind::RouteMissing
+            | ErrorKind::Conflict
+            | ErrorKind::PreconditionFailed
+            | ErrorKind::Connect
+            | ErrorKind::Untrusted
+            | ErrorKind::Endpoint
+            | ErrorKind::Stopped => false,
+        }
     }
 
     /// True if the answer says that the registration does not exist: 404, or
@@ -256,8 +276,10 @@ impl Said {
     fn with_nested(self, nested: wire::NestedError) -> Self {
         let reason = nested.message.split(" - ").next().unwrap_or_default().trim().to_owned();
         let retry_after = nested.retry_after.and_then(|value| match value {
-            serde_json::Value::Number(seconds) => seconds.as_i64().map(SignedDuration::from_secs),
-            serde_json::Value::String(text) => text.parse().ok().map(SignedDuration::from_secs),
+            serde_json::Value::Number(seconds) => retry_after(&seconds.to_string(), Timestamp::UNIX_EPOCH),
+            serde_json::Value::String(text) => {
+                text.parse::<i64>().ok().and_then(|_| retry_after(&text, Timestamp::UNIX_EPOCH))
+            }
             _ => None,
         });
         Self { message: reason, phrase: nested.custom_api_error_phrase.into(), retry_after, ..self }
@@ -275,15 +297,18 @@ fn page_title(text: &str) -> String {
     between("<title>", "</title>").unwrap_or_default()
 }
 
-/// Reads both forms of `Retry-After`: seconds, and a date (told by our own
-/// clock). Never negative.
+/// No answer keeps anybody waiting for longer than this, whatever it says.
+const RETRY_AFTER_MAX: SignedDuration = SignedDuration::from_hours(1);
+
+/// Reads both forms of `Retry-After`: seconds, and a date (`now` is the
+/// service's time). Never negative, and an hour at most.
 pub(super) fn retry_after(text: &str, now: Timestamp) -> Option<SignedDuration> {
     let text = text.trim();
-    if let Ok(seconds) = text.parse::<i64>() {
-        return Some(SignedDuration::from_secs(seconds.max(0)));
-    }
-    let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-    Some(date.duration_since(now).max(SignedDuration::ZERO))
+    let wait = match text.parse::<i64>() {
+        Ok(seconds) => SignedDuration::from_secs(seconds),
+        Err(_) => jiff::fmt::rfc2822::parse(text).ok()?.timestamp().duration_since(now),
+    };
+    Some(wait.clamp(SignedDuration::ZERO, RETRY_AFTER_MAX))
 }
 
 /// Cuts out whatever could be (a piece of) a hardware hash or a token: the
@@ -339,7 +364,9 @@ impl fmt::Display for GraphError {
             ErrorKind::PreconditionFailed => write!(f, "cannot {operation}: the service asks to try again")?,
             ErrorKind::Server => write!(f, "cannot {operation}: the service has a fault")?,
             ErrorKind::Lost => write!(f, "cannot tell whether we could {operation}")?,
-            ErrorKind::Connect | ErrorKind::Untrusted | ErrorKind::Endpoint => write!(f, "cannot {operation}")?,
+            ErrorKind::Connect | ErrorKind::Untrusted | ErrorKind::Endpoint | ErrorKind::Stopped => {
+                write!(f, "cannot {operation}")?;
+            }
             ErrorKind::Protocol => write!(f, "cannot {operation}: the answer makes no sense")?,
         }
         if !message.is_empty() {

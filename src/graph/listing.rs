@@ -97,6 +97,7 @@ impl<W: DeserializeOwned, T, K: Hash + Eq> Listing<W, T, K> {
             class: Class::Read,
             cost: 1,
             repeat: Repeat::Freely,
+            send_before: None,
         }
     }
 }

@@ -30,7 +30,7 @@ use tokio::sync::Mutex;
 use super::endpoints::{Endpoints, Hosts};
 use super::error::{ErrorKind, redacted};
 use crate::clock::SharedClock;
-use crate::model::TenantId;
+use crate::model::{TenantId, later};
 use crate::transport::SharedTransport;
 
 use adapter::Adapter;
@@ -140,7 +140,7 @@ impl Login {
                 return Err(error);
             }
             tracing::debug!(attempt, wait_s = wait.as_secs(), "no token yet");
-            self.clock.sleep_until(self.clock.now() + wait).await;
+            self.clock.sleep_until(later(self.clock.now(), wait)).await;
         }
     }
 
@@ -157,7 +157,7 @@ impl Login {
         let margin = MARGIN.min(lasts / 4);
         Ok(Held {
             token: SecretString::from(token.token.secret().to_owned()),
-            refresh_at: self.clock.now() + (lasts - margin),
+            refresh_at: later(self.clock.now(), lasts.saturating_sub(margin)),
         })
     }
 

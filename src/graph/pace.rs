@@ -10,6 +10,8 @@ use std::collections::VecDeque;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::model::later;
+
 /// What a request counts as. A batch counts its parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {
@@ -114,7 +116,7 @@ impl Pace {
             Class::Import => self.imports.halve(now),
             Class::Sync => return,
         }
-        let until = now + wait.max(PAUSE_MIN);
+        let until = later(now, wait.max(PAUSE_MIN));
         let paused = &mut self.paused[class as usize];
         *paused = Some(paused.map_or(until, |already| already.max(until)));
     }
@@ -128,7 +130,7 @@ impl Pace {
         if class == Class::Import {
             self.imports.restore(window, now);
             let gap = self.limits.import_gap * 100 / i32::from(self.imports.percent);
-            earliest = self.last_import.map_or(earliest, |last| earliest.max(last + gap));
+            earliest = self.last_import.map_or(earliest, |last| earliest.max(later(last, gap)));
         }
         self.paused[class as usize].map_or(earliest, |until| earliest.max(until))
     }
@@ -155,7 +157,7 @@ impl Window {
     fn earliest(&mut self, cost: u32, window: SignedDuration, now: Timestamp) -> Timestamp {
         self.speed.restore(window, now);
         while let Some(&(at, cost)) = self.sent.front() {
-            if at + window > now {
+            if later(at, window) > now {
                 break;
             }
             self.used -= cost;
@@ -170,7 +172,7 @@ impl Window {
                 break;
             }
             used -= freed;
-            earliest = *at + window;
+            earliest = later(*at, window);
         }
         earliest
     }
@@ -204,9 +206,9 @@ impl Speed {
     }
 
     fn restore(&mut self, window: SignedDuration, now: Timestamp) {
-        while let Some(since) = self.quiet_since.filter(|since| *since + window <= now) {
+        while let Some(since) = self.quiet_since.filter(|since| later(*since, window) <= now) {
             self.percent = (self.percent + 10).min(100);
-            self.quiet_since = (self.percent < 100).then_some(since + window);
+            self.quiet_since = (self.percent < 100).then_some(later(since, window));
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::Method;
+use jiff::Timestamp;
 use reqwest::Url;
 
 use super::batch::{self, Part, PartResult};
@@ -17,7 +18,7 @@ use super::login::Credential;
 use super::pace::{Class, Pace, PaceLimits};
 use super::records::{ImportRecord, Organization};
 use super::{READ_SCOPE, Settings, wire};
-use crate::clock::SharedClock;
+use crate::clock::{ServiceTime, SharedClock, Stop};
 use crate::model::{Coverage, Device, Observed, RegistrationId, SyncState};
 use crate::transport::SharedTransport;
 
@@ -58,7 +59,36 @@ impl Graph {
     ) -> Self {
         let random = Mutex::new(fastrand::Rng::with_seed(seed));
         let calls = AtomicU64::new(0);
-        Self(Arc::new(Client { transport, clock, endpoints, credential, budget, settings, random, calls }))
+        let (stop, service) = (Stop::never(), ServiceTime::default());
+        let client = Client { transport, clock, endpoints, credential, budget, settings, random, calls, stop, service };
+        Self(Arc::new(client))
+    }
+
+    /// The same, hearing a request to stop in every wait. Before it is cloned.
+    #[must_use]
+    pub fn hearing(self, stop: Stop) -> Self {
+        match Arc::try_unwrap(self.0) {
+            Ok(client) => Self(Arc::new(Client { stop, ..client })),
+            Err(shared) => Self(shared),
+        }
+    }
+
+    /// The present by the service's own clock, as far as its answers told it.
+    #[must_use]
+    pub fn service_now(&self) -> Timestamp {
+        self.0.service_now()
+    }
+
+    /// The service's time at a moment of ours.
+    #[must_use]
+    pub fn service_of(&self, ours: Timestamp) -> Timestamp {
+        self.0.service.of(ours)
+    }
+
+    /// Our own time at a moment of the service's.
+    #[must_use]
+    pub fn ours(&self, service: Timestamp) -> Timestamp {
+        self.0.service.ours(service)
     }
 
     /// Lists every registration of the tenant.
@@ -72,8 +102,9 @@ impl Graph {
             item: wire::Registration::into_device,
             key: |device: &Device| device.id,
         };
+        let started = self.0.clock.now();
         let devices = listing.read(&self.0).await?;
-        Ok(Observed::new(Coverage::All, devices, self.0.clock.now()))
+        Ok(Observed::new(Coverage::All, devices, self.0.service.of(started)))
     }
 
     /// Reads single registrations, in `$batch` envelopes; results in the order
@@ -90,7 +121,7 @@ impl Graph {
             body: None,
         };
         let parts: Vec<Part> = ids.iter().map(part).collect();
-        let answers = batch::send(&self.0, Class::Read, &parts).await;
+        let answers = batch::send(&self.0, Class::Read, &parts, None).await;
         ids.iter().zip(answers).map(|(id, answer)| (*id, device_of(*id, answer, about))).collect()
     }
 
@@ -134,21 +165,23 @@ impl Graph {
         }
     }
 
-    /// Whether the directory knows this user; `None` without the permission to
-    /// read users.
+    /// Whether the directory knows these users, in `$batch` envelopes; results
+    /// in their order. `None`: we may not read users, or got no usable answer.
     ///
     /// # Errors
-    /// When the directory gives no usable answer.
-    pub async fn user_exists(&self, user_principal_name: &str) -> Result<Option<bool>, GraphError> {
+    /// Only those that say something about us, such as a token refused.
+    pub async fn users_exist(&self, user_principal_names: &[String]) -> Result<Vec<Option<bool>>, GraphError> {
         let about = About { operation: "look up a user", scope: "User.ReadBasic.All" };
-        let path = format!("/v1.0/users/{}", segment(user_principal_name));
-        let user: Result<serde_json::Value, _> = self.get(about, "/v1.0/users/{upn}", path).await;
-        match user {
+        let part = |name: &String| Part { about, method: "GET", url: format!("/users/{}", segment(name)), body: None };
+        let parts: Vec<Part> = user_principal_names.iter().map(part).collect();
+        let answers = batch::send(&self.0, Class::Read, &parts, None).await;
+        let exists = |answer: PartResult| match answer {
             Ok(_) => Ok(Some(true)),
             Err(error) if error.kind == ErrorKind::NotFound => Ok(Some(false)),
             Err(error) if error.kind == ErrorKind::Permission => Ok(None),
             Err(error) => Err(error),
-        }
+        };
+        answers.into_iter().map(exists).collect()
     }
 
     /// Requests sent to Graph so far, repeats included; a batch is one.
@@ -178,6 +211,7 @@ impl Graph {
             class: Class::Read,
             cost: 1,
             repeat: Repeat::Freely,
+            send_before: None,
         };
         self.0.send(&call, json).await
     }

@@ -3,7 +3,7 @@
 
 use compact_str::CompactString;
 
-use crate::model::{HardwareHash, ImportId, ImportRecordId, RegistrationId, SerialNumber};
+use crate::model::{HardwareHash, ImportId, ImportRecordId, ImportState, RegistrationId, SerialNumber};
 
 /// An import request and how far it has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,37 +14,8 @@ pub struct ImportRecord {
     pub import_id: Option<ImportId>,
     /// As written by whoever posted the import.
     pub serial: CompactString,
+    /// `Running`, `Complete` or `Error`.
     pub state: ImportState,
-}
-
-/// `deviceImportStatus` with what belongs to it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ImportState {
-    Unknown,
-    Pending,
-    Partial,
-    /// The service sometimes says complete one poll before it names the
-    /// registration.
-    Complete {
-        registration_id: Option<RegistrationId>,
-    },
-    /// Code and name as the service writes them; decide by the name first.
-    Error {
-        code: i32,
-        name: CompactString,
-    },
-}
-
-impl ImportState {
-    /// True while a later look can still show something else: not settled, or
-    /// complete without its registration.
-    #[must_use]
-    pub fn is_running(&self) -> bool {
-        match self {
-            Self::Unknown | Self::Pending | Self::Partial | Self::Complete { registration_id: None } => true,
-            Self::Complete { registration_id: Some(_) } | Self::Error { .. } => false,
-        }
-    }
 }
 
 /// One device to register. Owns the hash, so that it is gone with the row.

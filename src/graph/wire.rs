@@ -15,8 +15,8 @@ use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::records::{ImportRecord, ImportState, Organization};
-use crate::model::{Device, EnrollmentState, ImportId, ImportRecordId, RegistrationId, SyncState};
+use super::records::{ImportRecord, Organization};
+use crate::model::{Device, EnrollmentState, ImportId, ImportRecordId, ImportState, RegistrationId, SyncState};
 
 /// One page of a collection.
 #[derive(Debug, Deserialize)]
@@ -121,15 +121,16 @@ impl Imported {
 }
 
 impl ImportedState {
+    /// Names that we do not know are states on the way. The service sometimes
+    /// says complete one poll before it names the registration.
     fn into_state(self) -> ImportState {
-        match self.device_import_status.as_str() {
-            "pending" => ImportState::Pending,
-            "partial" => ImportState::Partial,
-            "complete" => ImportState::Complete { registration_id: self.device_registration_id.map(RegistrationId) },
-            "error" => {
-                ImportState::Error { code: self.device_error_code.unwrap_or_default(), name: self.device_error_name }
-            }
-            _ => ImportState::Unknown,
+        match (self.device_import_status.as_str(), self.device_registration_id) {
+            ("complete", Some(id)) => ImportState::Complete { registration_id: RegistrationId(id) },
+            ("error", _) => ImportState::Error {
+                code: self.device_error_code.unwrap_or_default().into(),
+                name: self.device_error_name.into(),
+            },
+            _ => ImportState::Running,
         }
     }
 }

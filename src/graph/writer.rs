@@ -5,6 +5,7 @@ use std::ops::Deref;
 
 use bytes::Bytes;
 use http::Method;
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::batch::{self, Part, PartResult};
@@ -60,6 +61,7 @@ impl GraphWriter {
             class: Class::Import,
             cost: 1,
             repeat: Repeat::BeforeEffect,
+            send_before: None,
         };
         let page: wire::Page<wire::Imported> = self.0.0.send(&call, json).await?;
         let records: Result<Vec<_>, _> = page.value.into_iter().map(wire::Imported::into_record).collect();
@@ -69,9 +71,12 @@ impl GraphWriter {
     /// Sends writes in `$batch` envelopes; one outcome per write, in the same
     /// order. The writes of one call must not depend on each other: parts of
     /// an envelope run in any order. `Ok` means accepted, not yet visible.
-    pub async fn write(&self, writes: &[Write]) -> Vec<Result<(), GraphError>> {
+    ///
+    /// After `send_before` (by our own clock) nothing is sent, a first time or
+    /// again: what the writes rest on was read too long ago then.
+    pub async fn write(&self, writes: &[Write], send_before: Option<Timestamp>) -> Vec<Result<(), GraphError>> {
         let parts: Vec<Part> = writes.iter().map(part).collect();
-        let answers = batch::send(&self.0.0, Class::Write, &parts).await;
+        let answers = batch::send(&self.0.0, Class::Write, &parts, send_before).await;
         writes.iter().zip(answers).map(|(write, answer)| outcome(write, answer)).collect()
     }
 
@@ -90,6 +95,7 @@ impl GraphWriter {
             class: Class::Sync,
             cost: 1,
             repeat: Repeat::Never,
+            send_before: None,
         };
         self.0.0.send(&call, nothing).await
     }

@@ -5,6 +5,9 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
 
 use super::journal::{JournalError, JournalStore};
 
@@ -13,25 +16,37 @@ use super::journal::{JournalError, JournalStore};
 #[derive(Debug)]
 pub struct FileJournal {
     path: PathBuf,
-    /// The journal, and the lock that is held as long as this lives.
-    file: Option<(File, File)>,
+    /// `None` for a reader.
+    files: Option<Arc<Mutex<Files>>>,
+}
+
+#[derive(Debug)]
+struct Files {
+    journal: File,
+    /// Locked for as long as this lives.
+    _lock: File,
 }
 
 impl FileJournal {
-    /// Opens (or creates) the journal in `folder` and locks it.
+    /// Opens (or creates) the journal in `folder` and locks it. Nobody else
+    /// on this machine can read it; where it was laxer, it is tightened.
     ///
     /// # Errors
     /// [`JournalError::Locked`] if another process applies to this tenant.
     pub fn open(folder: &Path) -> Result<Self, JournalError> {
         let path = folder.join("journal.jsonl");
-        std::fs::create_dir_all(folder).map_err(|source| io("create the folder of", &path, source))?;
-        let mut options = OpenOptions::new();
-        options.read(true).append(true).create(true);
-        let lock = options.open(folder.join("lock")).map_err(|source| io("lock", &path, source))?;
+        let fail = |what| {
+            let path = path.clone();
+            move |source| io(what, &path, source)
+        };
+        private::folder(folder).map_err(fail("create the folder of"))?;
+        let lock = private::file(&folder.join("lock")).map_err(fail("lock"))?;
         match lock.try_lock() {
             Ok(()) => {
-                let file = options.open(&path).map_err(|source| io("open", &path, source))?;
-                Ok(Self { path, file: Some((file, lock)) })
+                let journal = private::file(&path).map_err(fail("open"))?;
+                private::sync(folder).map_err(fail("create"))?;
+                let files = Files { journal, _lock: lock };
+                Ok(Self { path, files: Some(Arc::new(Mutex::new(files))) })
             }
             Err(std::fs::TryLockError::WouldBlock) => Err(JournalError::Locked { path: path.display().to_string() }),
             Err(std::fs::TryLockError::Error(source)) => Err(io("lock", &path, source)),
@@ -41,69 +56,162 @@ impl FileJournal {
     /// Reads the journal in `folder`, which need not exist.
     #[must_use]
     pub fn read_only(folder: &Path) -> Self {
-        Self { path: folder.join("journal.jsonl"), file: None }
+        Self { path: folder.join("journal.jsonl"), files: None }
     }
 
-    fn writable(&mut self) -> Result<&mut File, JournalError> {
-        let refused = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
-        let file = self.file.as_mut().map(|(file, _)| file);
-        file.ok_or_else(|| io("write (it was opened for reading only)", &self.path, refused))
+    /// Works on the files where waiting for a disk keeps nobody else waiting.
+    async fn with<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(Option<&mut Files>, &Path) -> Result<T, JournalError> + Send + 'static,
+    ) -> Result<T, JournalError> {
+        let (files, path) = (self.files.clone(), self.path.clone());
+        let failed = self.path.clone();
+        let run = move || {
+            // A file that somebody panicked over is a file all the same.
+            let mut guard = files.as_ref().map(|files| files.lock().unwrap_or_else(PoisonError::into_inner));
+            work(guard.as_deref_mut(), &path)
+        };
+        let ended = tokio::task::spawn_blocking(run).await;
+        ended.unwrap_or_else(|error| Err(io("use", &failed, std::io::Error::other(error))))
     }
 }
 
+#[async_trait]
 impl JournalStore for FileJournal {
-    fn read(&mut self) -> Result<Vec<String>, JournalError> {
-        let fail = |source| io("read", &self.path, source);
-        let mut text = String::new();
-        match &mut self.file {
-            Some((file, _)) => {
-                file.seek(SeekFrom::Start(0)).map_err(fail)?;
-                file.read_to_string(&mut text).map_err(fail)?;
-            }
-            None => match std::fs::read_to_string(&self.path) {
-                Ok(read) => text = read,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(fail(error)),
-            },
-        }
-        // A crash while writing leaves a line without an end. Its request was
-        // not sent, or its outcome is looked up, so the rest of it is dropped.
-        let whole = text.rfind('\n').map_or(0, |end| end + 1);
-        if whole < text.len() {
-            tracing::warn!(path = %self.path.display(), "the journal ended in the middle of a line; that line is dropped");
-            if let Some((file, _)) = &self.file {
-                file.set_len(whole as u64).map_err(fail)?;
-            }
-        }
-        Ok(text[..whole].lines().map(str::to_owned).collect())
+    async fn read(&mut self) -> Result<Vec<String>, JournalError> {
+        self.with(|files, path| read(files, path)).await
     }
 
-    fn append(&mut self, lines: &[String]) -> Result<(), JournalError> {
-        let path = self.path.clone();
-        let file = self.writable()?;
+    async fn append(&mut self, lines: &[String]) -> Result<(), JournalError> {
         let mut text = lines.join("\n");
         text.push('\n');
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_data()).map_err(|source| io("write", &path, source))
+        self.with(move |files, path| {
+            let Files { journal, .. } = files.ok_or_else(|| refused(path))?;
+            let written = journal.write_all(text.as_bytes()).and_then(|()| journal.sync_data());
+            written.map_err(|source| io("write", path, source))
+        })
+        .await
     }
 
-    fn replace(&mut self, lines: &[String]) -> Result<(), JournalError> {
-        // A plan reads only; what is too old stays until somebody applies.
-        let Some((file, _)) = &mut self.file else { return Ok(()) };
-        let path = &self.path;
-        let fail = |source| io("shorten", path, source);
+    async fn replace(&mut self, lines: &[String]) -> Result<(), JournalError> {
         let mut text = lines.join("\n");
         if !text.is_empty() {
             text.push('\n');
         }
-        let folder = path.parent().expect("the journal is in a folder");
-        let mut copy = tempfile::NamedTempFile::new_in(folder).map_err(fail)?;
-        copy.write_all(text.as_bytes()).and_then(|()| copy.as_file().sync_all()).map_err(fail)?;
-        copy.persist(path).map_err(|error| fail(error.error))?;
-        *file = OpenOptions::new().read(true).append(true).open(path).map_err(fail)?;
-        Ok(())
+        self.with(move |files, path| replace(files, path, &text)).await
     }
+
+    fn is_read_only(&self) -> bool {
+        self.files.is_none()
+    }
+}
+
+fn read(files: Option<&mut Files>, path: &Path) -> Result<Vec<String>, JournalError> {
+    let fail = |source| io("read", path, source);
+    let mut bytes = Vec::new();
+    let journal = match files {
+        Some(Files { journal, .. }) => {
+            journal.seek(SeekFrom::Start(0)).map_err(fail)?;
+            journal.read_to_end(&mut bytes).map_err(fail)?;
+            Some(journal)
+        }
+        None => {
+            match std::fs::read(path) {
+                Ok(read) => bytes = read,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(fail(error)),
+            }
+            None
+        }
+    };
+    // A crash while writing leaves a line without an end, of whatever bytes.
+    // Its request was not sent, or its outcome is looked up, so the rest of it
+    // is dropped.
+    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    if whole < bytes.len() {
+        tracing::warn!(path = %path.display(), "the journal ended in the middle of a line; that line is dropped");
+        if let Some(journal) = journal {
+            journal.set_len(whole as u64).and_then(|()| journal.sync_data()).map_err(fail)?;
+        }
+        bytes.truncate(whole);
+    }
+    let text = |(number, line): (usize, &[u8])| match std::str::from_utf8(line) {
+        Ok(text) => Ok(text.to_owned()),
+        Err(_) => Err(JournalError::Format { line: number + 1, reason: "it is not UTF-8".to_owned() }),
+    };
+    bytes[..whole.saturating_sub(1)].split(|byte| *byte == b'\n').enumerate().map(text).filter(not_empty).collect()
+}
+
+/// A journal without lines splits into one that is empty.
+fn not_empty(line: &Result<String, JournalError>) -> bool {
+    line.as_ref().is_ok_and(|line| !line.is_empty()) || line.is_err()
+}
+
+fn replace(files: Option<&mut Files>, path: &Path, text: &str) -> Result<(), JournalError> {
+    // A plan reads only; what is too old stays until somebody applies.
+    let Some(Files { journal, .. }) = files else { return Ok(()) };
+    let fail = |source| io("shorten", path, source);
+    let folder = path.parent().expect("the journal is in a folder");
+    let mut copy = tempfile::NamedTempFile::new_in(folder).map_err(fail)?;
+    copy.write_all(text.as_bytes()).and_then(|()| copy.as_file().sync_all()).map_err(fail)?;
+    copy.persist(path).map_err(|error| fail(error.error))?;
+    private::sync(folder).map_err(fail)?;
+    *journal = private::file(path).map_err(fail)?;
+    Ok(())
+}
+
+fn refused(path: &Path) -> JournalError {
+    io("write (it was opened for reading only)", path, std::io::Error::from(std::io::ErrorKind::PermissionDenied))
 }
 
 fn io(what: &'static str, path: &Path, source: std::io::Error) -> JournalError {
     JournalError::Io { what, path: path.display().to_string(), source }
+}
+
+/// Folders and files that are nobody else's business, also when an older
+/// version or a hand made them laxer.
+mod private {
+    use super::{File, OpenOptions, Path};
+
+    /// Creates a folder that only its owner can open, and those above it.
+    #[cfg(unix)]
+    pub(super) fn folder(path: &Path) -> std::io::Result<()> {
+        use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        let lax = std::fs::metadata(path)?.permissions().mode() & 0o077 != 0;
+        if lax { std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)) } else { Ok(()) }
+    }
+
+    /// Opens a file that only its owner can read, for reading and appending.
+    #[cfg(unix)]
+    pub(super) fn file(path: &Path) -> std::io::Result<File> {
+        use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+        let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+        if file.metadata()?.permissions().mode() & 0o077 != 0 {
+            file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+        }
+        Ok(file)
+    }
+
+    /// Makes the names in a folder durable.
+    #[cfg(unix)]
+    pub(super) fn sync(folder: &Path) -> std::io::Result<()> {
+        File::open(folder)?.sync_all()
+    }
+
+    #[cfg(not(unix))]
+    pub(super) fn folder(path: &Path) -> std::io::Result<()> {
+        // The state folder lies in the user's own profile.
+        std::fs::create_dir_all(path)
+    }
+
+    #[cfg(not(unix))]
+    pub(super) fn file(path: &Path) -> std::io::Result<File> {
+        OpenOptions::new().read(true).append(true).create(true).open(path)
+    }
+
+    #[cfg(not(unix))]
+    pub(super) fn sync(_: &Path) -> std::io::Result<()> {
+        Ok(())
+    }
 }

@@ -1,40 +1,56 @@
 //! The journal: a line before every write (the intent) and a line after it
-//! (the outcome). Folded, it says what became of our own imports and updates.
+//! (the outcome). Folded, it says what was approved, what became of our own
+//! imports and updates, and what is still owed.
 //!
-//! Format `apgit.journal/v1`: one JSON object per line. No hardware hash is in
-//! it, only SHA-256 digests.
+//! Format `apgit.journal/v1`: one JSON object per line, its time by the
+//! service's clock. No hardware hash is in it, only SHA-256 digests.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
+use async_trait::async_trait;
+use compact_str::CompactString;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{FieldChange, HashDigest, ImportId, ImportRecordId, RegistrationId, SerialNumber};
+use crate::model::{
+    DeviceKey, Effect, Field, FieldChange, HashDigest, ImportId, ImportRecordId, ImportState, RegistrationId, later,
+};
 
 const VERSION: &str = "apgit.journal/v1";
 
-/// Lines older than this are of no use to any plan.
+/// Lines older than this are of no use to any plan, but for what is owed.
 const KEPT: SignedDuration = SignedDuration::from_hours(24 * 30);
 
+/// So many approvals are remembered: whoever repeats a command repeats one of
+/// the last.
+const APPROVALS: usize = 4;
+
 /// Where journal lines are kept. Appending returns after the lines are safe.
-pub trait JournalStore: Send {
+#[async_trait]
+pub trait JournalStore: Send + Sync {
     /// All whole lines, oldest first.
     ///
     /// # Errors
     /// When the store cannot be read.
-    fn read(&mut self) -> Result<Vec<String>, JournalError>;
+    async fn read(&mut self) -> Result<Vec<String>, JournalError>;
 
     /// Adds lines and makes them durable.
     ///
     /// # Errors
     /// When the store cannot be written; then none or some were added.
-    fn append(&mut self, lines: &[String]) -> Result<(), JournalError>;
+    async fn append(&mut self, lines: &[String]) -> Result<(), JournalError>;
 
     /// Puts `lines` in the place of all that is there, as one step.
     ///
     /// # Errors
     /// When the store cannot be written; then all is as it was.
-    fn replace(&mut self, lines: &[String]) -> Result<(), JournalError>;
+    async fn replace(&mut self, lines: &[String]) -> Result<(), JournalError>;
+
+    /// True for a store that was opened for looking only: what is recorded is
+    /// counted in, and kept nowhere.
+    fn is_read_only(&self) -> bool {
+        false
+    }
 }
 
 /// Says what is wrong with the journal.
@@ -49,17 +65,29 @@ pub enum JournalError {
 }
 
 /// One thing that is about to happen, or has.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Entry {
+    /// A plan was consented to; its effects follow.
+    Approved {
+        digest: String,
+    },
+    /// An effect of the approval before.
+    Effect {
+        effect: Box<Effect>,
+    },
     /// This row is about to be posted.
     ImportIntent {
         import_id: ImportId,
-        serial: SerialNumber,
+        #[serde(flatten)]
+        device: DeviceKey,
         hash: HashDigest,
         attempt: u32,
+        /// What the import cannot carry, owed once it is complete.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        tail: Vec<(Field, CompactString)>,
     },
-    /// The service has made a record of it.
+    /// The service has a record of it.
     ImportTaken {
         import_id: ImportId,
         record: ImportRecordId,
@@ -78,6 +106,14 @@ pub enum Entry {
         import_id: ImportId,
         message: String,
     },
+    /// Its record is gone, and nobody had read how it ended.
+    ImportRemoved {
+        import_id: ImportId,
+    },
+    /// It was meant to be sent, and no record of it ever came.
+    ImportLost {
+        import_id: ImportId,
+    },
     /// The record of an ended import was removed, or was found to be gone.
     ImportCleaned {
         record: ImportRecordId,
@@ -90,6 +126,11 @@ pub enum Entry {
     UpdateEnd {
         registration_id: RegistrationId,
         end: UpdateEnd,
+    },
+    /// We made or changed this registration once; the lines that told so are
+    /// no longer kept.
+    Owned {
+        registration_id: RegistrationId,
     },
     SyncIntent,
     SyncEnd {
@@ -116,55 +157,58 @@ struct Line {
 }
 
 /// One import of ours: its state, and when we learnt of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ImportFact {
     pub state: ImportState,
     pub at: Timestamp,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ImportState {
-    /// The service has the record and has not finished it.
-    Running,
-    Complete {
-        registration_id: RegistrationId,
-    },
-    Error {
-        code: i64,
-        name: String,
-    },
-    /// The row was refused before it became a record.
-    Refused {
-        message: String,
-    },
-    /// We meant to send it, and the service has no record of it.
-    Unsent,
-}
-
 /// An update that the service took and that was not visible yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct PendingUpdate {
     pub since: Timestamp,
     pub fields: Vec<FieldChange>,
 }
 
+/// What an import could not carry, and its registration still lacks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Tail {
+    pub import_id: ImportId,
+    pub values: Vec<(Field, CompactString)>,
+}
+
 /// The journal of one tenant: its store, and what its lines say together.
 pub struct Journal {
     store: Box<dyn JournalStore>,
+    folded: Folded,
+}
+
+/// What the lines say together.
+#[derive(Default)]
+struct Folded {
     imports: HashMap<ImportId, ImportFact>,
+    /// By import, as long as they are owed.
+    tails: HashMap<ImportId, Vec<(Field, CompactString)>>,
+    made: HashMap<RegistrationId, ImportId>,
+    owned: HashSet<RegistrationId>,
     intents: HashMap<RegistrationId, Vec<FieldChange>>,
     pending: HashMap<RegistrationId, PendingUpdate>,
     records: HashMap<ImportRecordId, ImportId>,
+    record_of: HashMap<ImportId, ImportRecordId>,
     unsynced: Option<Timestamp>,
+    approvals: Vec<(String, Vec<Effect>)>,
 }
 
 impl Journal {
-    /// Reads and folds what is there.
+    /// Reads and folds what is there. `now` says what is too old to keep.
     ///
     /// # Errors
     /// When the store cannot be read, or holds a line of another format.
-    pub fn open(mut store: Box<dyn JournalStore>, now: Timestamp) -> Result<Self, JournalError> {
-        let texts = store.read()?;
+    pub async fn open(mut store: Box<dyn JournalStore>, now: Timestamp) -> Result<Self, JournalError> {
+        let texts = store.read().await?;
         let mut lines = Vec::with_capacity(texts.len());
         for (index, text) in texts.iter().enumerate() {
             let bad = |reason: String| JournalError::Format { line: index + 1, reason };
@@ -174,23 +218,22 @@ impl Journal {
             }
             lines.push(line);
         }
-        let young = |line: &Line| now < line.at + KEPT;
-        if lines.iter().filter(|line| !young(line)).count() > lines.len() / 2 {
-            let kept = texts.iter().zip(&lines).filter(|(_, line)| young(line)).map(|(text, _)| text.clone());
-            store.replace(&kept.collect::<Vec<_>>())?;
+        let is_old = |line: &Line| later(line.at, KEPT) <= now;
+        let old: Vec<bool> = lines.iter().map(is_old).collect();
+        let mut folded = Folded::default();
+        let of_import: Vec<Option<ImportId>> = lines.iter().map(|line| line.entry.import()).collect();
+        for line in lines {
+            folded.fold(line.at, line.entry);
         }
-        let mut journal = Self {
-            store,
-            imports: HashMap::new(),
-            intents: HashMap::new(),
-            pending: HashMap::new(),
-            records: HashMap::new(),
-            unsynced: None,
-        };
-        for line in lines.into_iter().filter(young) {
-            journal.fold(line.at, line.entry);
+        let owed = folded.owed_imports();
+        folded.imports.retain(|id, fact| now < later(fact.at, KEPT) || owed.contains(id));
+        if old.iter().filter(|old| **old).count() > old.len() / 2 {
+            let matters = |index: &usize| !old[*index] || of_import[*index].is_some_and(|id| owed.contains(&id));
+            let kept = (0..texts.len()).filter(matters).map(|index| texts[index].clone());
+            let owned = folded.owned.iter().map(|id| line_of(now, Entry::Owned { registration_id: *id }));
+            store.replace(&owned.chain(kept).collect::<Vec<_>>()).await?;
         }
-        Ok(journal)
+        Ok(Self { store, folded })
     }
 
     /// Makes `entries` durable, then counts them in.
@@ -198,82 +241,199 @@ impl Journal {
     /// # Errors
     /// When the store cannot be written. A caller about to send a request
     /// must not send it then.
-    pub fn record(&mut self, at: Timestamp, entries: Vec<Entry>) -> Result<(), JournalError> {
+    pub async fn record(&mut self, at: Timestamp, entries: Vec<Entry>) -> Result<(), JournalError> {
         if entries.is_empty() {
             return Ok(());
         }
-        let line = |entry: &Entry| {
-            let line = Line { v: VERSION.to_owned(), at, entry: entry.clone() };
-            serde_json::to_string(&line).expect("a journal line is plain data")
-        };
-        self.store.append(&entries.iter().map(line).collect::<Vec<_>>())?;
-        entries.into_iter().for_each(|entry| self.fold(at, entry));
+        if !self.store.is_read_only() {
+            let lines: Vec<String> = entries.iter().map(|entry| line_of(at, entry.clone())).collect();
+            self.store.append(&lines).await?;
+        }
+        entries.into_iter().for_each(|entry| self.folded.fold(at, entry));
         Ok(())
     }
 
     /// What became of our imports, by import id.
     #[must_use]
     pub fn imports(&self) -> &HashMap<ImportId, ImportFact> {
-        &self.imports
+        &self.folded.imports
     }
 
     /// Updates that the service took and that were not seen since.
     #[must_use]
     pub fn pending(&self) -> &HashMap<RegistrationId, PendingUpdate> {
-        &self.pending
+        &self.folded.pending
+    }
+
+    /// What our own imports could not carry, by the registration that still
+    /// lacks it.
+    #[must_use]
+    pub fn tails(&self) -> HashMap<RegistrationId, Tail> {
+        let Folded { made, tails, .. } = &self.folded;
+        let owed = |(id, import_id): (&RegistrationId, &ImportId)| {
+            let values = tails.get(import_id)?.clone();
+            Some((*id, Tail { import_id: *import_id, values }))
+        };
+        made.iter().filter_map(owed).collect()
+    }
+
+    /// Registrations that we made or changed.
+    #[must_use]
+    pub fn owned(&self) -> &HashSet<RegistrationId> {
+        &self.folded.owned
     }
 
     /// Our own import records that have ended and were not removed yet.
     #[must_use]
     pub fn ended_records(&self) -> Vec<ImportRecordId> {
         let ended = |id: &ImportId| {
-            let state = self.imports.get(id).map(|fact| &fact.state);
+            let state = self.folded.imports.get(id).map(|fact| &fact.state);
             matches!(state, Some(ImportState::Complete { .. } | ImportState::Error { .. }))
         };
-        let mut records: Vec<_> = self.records.iter().filter(|(_, id)| ended(id)).map(|(record, _)| *record).collect();
+        let records = self.folded.records.iter().filter(|(_, id)| ended(id));
+        let mut records: Vec<_> = records.map(|(record, _)| *record).collect();
         records.sort_unstable();
         records
     }
 
     /// Imports of ours whose end nobody has read: a run ended early.
-    pub fn open_imports(&self) -> impl Iterator<Item = (&ImportId, &ImportState)> {
+    pub fn open_imports(&self) -> impl Iterator<Item = (&ImportId, &ImportFact)> {
         let is_open = |state: &ImportState| matches!(state, ImportState::Running | ImportState::Unsent);
-        self.imports.iter().map(|(id, fact)| (id, &fact.state)).filter(move |(_, state)| is_open(state))
+        self.folded.imports.iter().filter(move |(_, fact)| is_open(&fact.state))
     }
 
     /// When the last import was complete, if no sync was asked for since.
     #[must_use]
     pub fn unsynced(&self) -> Option<Timestamp> {
-        self.unsynced
+        self.folded.unsynced
+    }
+
+    /// The effects that were approved under a digest, if that is remembered.
+    #[must_use]
+    pub fn approved(&self, digest: &str) -> Option<&[Effect]> {
+        let found = self.folded.approvals.iter().rev().find(|(known, _)| known == digest);
+        found.map(|(_, effects)| effects.as_slice())
+    }
+}
+
+fn line_of(at: Timestamp, entry: Entry) -> String {
+    let line = Line { v: VERSION.to_owned(), at, entry };
+    serde_json::to_string(&line).expect("a journal line is plain data")
+}
+
+impl Entry {
+    /// The import that a line is about.
+    fn import(&self) -> Option<ImportId> {
+        match self {
+            Self::ImportIntent { import_id, .. }
+            | Self::ImportTaken { import_id, .. }
+            | Self::ImportComplete { import_id, .. }
+            | Self::ImportError { import_id, .. }
+            | Self::ImportRefused { import_id, .. }
+            | Self::ImportRemoved { import_id }
+            | Self::ImportLost { import_id } => Some(*import_id),
+            Self::Approved { .. }
+            | Self::Effect { .. }
+            | Self::ImportCleaned { .. }
+            | Self::UpdateIntent { .. }
+            | Self::UpdateEnd { .. }
+            | Self::Owned { .. }
+            | Self::SyncIntent
+            | Self::SyncEnd { .. } => None,
+        }
+    }
+}
+
+impl Folded {
+    /// Imports of which something is still to be done.
+    fn owed_imports(&self) -> HashSet<ImportId> {
+        let with_record = self.records.values().copied();
+        let with_tail = self.made.values().copied().filter(|id| self.tails.contains_key(id));
+        let unsynced = self.unsynced.map(|at| self.imports.iter().filter(move |(_, fact)| fact.at == at));
+        with_record.chain(with_tail).chain(unsynced.into_iter().flatten().map(|(id, _)| *id)).collect()
     }
 
     fn fold(&mut self, at: Timestamp, entry: Entry) {
-        match &entry {
-            Entry::ImportTaken { import_id, record } => _ = self.records.insert(*record, *import_id),
-            Entry::ImportComplete { .. } => self.unsynced = Some(at),
-            Entry::SyncEnd { accepted: true } => self.unsynced = None,
-            _ => {}
-        }
         let mut import = |id: ImportId, state: ImportState| self.imports.insert(id, ImportFact { state, at });
         match entry {
-            Entry::ImportIntent { import_id, .. } => _ = import(import_id, ImportState::Unsent),
-            Entry::ImportTaken { import_id, .. } => _ = import(import_id, ImportState::Running),
-            Entry::ImportCleaned { record } => _ = self.records.remove(&record),
+            Entry::Approved { digest } => {
+                let surplus = (self.approvals.len() + 1).saturating_sub(APPROVALS);
+                self.approvals.drain(..surplus);
+                self.approvals.push((digest, Vec::new()));
+            }
+            Entry::Effect { effect } => {
+                if let Some((_, effects)) = self.approvals.last_mut() {
+                    effects.push(*effect);
+                }
+            }
+            Entry::ImportIntent { import_id, tail, .. } => {
+                import(import_id, ImportState::Unsent);
+                if !tail.is_empty() {
+                    self.tails.insert(import_id, tail);
+                }
+            }
+            Entry::ImportTaken { import_id, record } => {
+                import(import_id, ImportState::Running);
+                self.records.insert(record, import_id);
+                self.record_of.insert(import_id, record);
+            }
             Entry::ImportComplete { import_id, registration_id } => {
                 import(import_id, ImportState::Complete { registration_id });
+                self.made.insert(registration_id, import_id);
+                self.owned.insert(registration_id);
+                self.unsynced = Some(at);
             }
             Entry::ImportError { import_id, code, name } => _ = import(import_id, ImportState::Error { code, name }),
             Entry::ImportRefused { import_id, message } => _ = import(import_id, ImportState::Refused { message }),
-            Entry::UpdateIntent { registration_id, fields } => _ = self.intents.insert(registration_id, fields),
-            Entry::UpdateEnd { registration_id, end } => match (end, self.intents.remove(&registration_id)) {
-                (UpdateEnd::Accepted, Some(fields)) => {
-                    self.pending.insert(registration_id, PendingUpdate { since: at, fields });
+            Entry::ImportRemoved { import_id } => {
+                import(import_id, ImportState::Removed);
+                if let Some(record) = self.record_of.remove(&import_id) {
+                    self.records.remove(&record);
                 }
-                // A second attempt was accepted: the first one's values are the same.
-                (UpdateEnd::Accepted | UpdateEnd::Lost, _) => {}
-                (UpdateEnd::Visible | UpdateEnd::Refused, _) => _ = self.pending.remove(&registration_id),
-            },
-            Entry::SyncIntent | Entry::SyncEnd { .. } => {}
+            }
+            Entry::ImportLost { import_id } => {
+                self.imports.remove(&import_id);
+                self.tails.remove(&import_id);
+            }
+            Entry::ImportCleaned { record } => _ = self.records.remove(&record),
+            Entry::UpdateIntent { registration_id, fields } => _ = self.intents.insert(registration_id, fields),
+            Entry::UpdateEnd { registration_id, end } => self.fold_update(at, registration_id, end),
+            Entry::Owned { registration_id } => _ = self.owned.insert(registration_id),
+            Entry::SyncEnd { accepted: true } => self.unsynced = None,
+            Entry::SyncIntent | Entry::SyncEnd { accepted: false } => {}
+        }
+    }
+
+    fn fold_update(&mut self, at: Timestamp, id: RegistrationId, end: UpdateEnd) {
+        let intent = self.intents.remove(&id);
+        match end {
+            UpdateEnd::Accepted => {
+                self.owned.insert(id);
+                // A second attempt has the values of the first, and its age.
+                let is_new =
+                    |fields: &Vec<FieldChange>| self.pending.get(&id).is_none_or(|known| known.fields != *fields);
+                if let Some(fields) = intent.filter(is_new) {
+                    self.pending.insert(id, PendingUpdate { since: at, fields });
+                }
+            }
+            UpdateEnd::Visible => {
+                let written = self.pending.remove(&id).map(|pending| pending.fields).or(intent);
+                self.owned.insert(id);
+                self.show(id, written.as_deref());
+            }
+            UpdateEnd::Refused => _ = self.pending.remove(&id),
+            UpdateEnd::Lost => {}
+        }
+    }
+
+    /// What a registration shows is owed to it no longer. `None`: it shows all
+    /// that is declared.
+    fn show(&mut self, id: RegistrationId, written: Option<&[FieldChange]>) {
+        let Some(import_id) = self.made.get(&id) else { return };
+        let Some(tail) = self.tails.get_mut(import_id) else { return };
+        tail.retain(|(field, _)| written.is_some_and(|fields| !fields.iter().any(|f| f.field == *field)));
+        if tail.is_empty() {
+            self.tails.remove(import_id);
         }
     }
 }
@@ -283,17 +443,18 @@ impl Journal {
 #[derive(Debug, Default)]
 pub struct Memory(Vec<String>);
 
+#[async_trait]
 impl JournalStore for Memory {
-    fn read(&mut self) -> Result<Vec<String>, JournalError> {
+    async fn read(&mut self) -> Result<Vec<String>, JournalError> {
         Ok(self.0.clone())
     }
 
-    fn append(&mut self, lines: &[String]) -> Result<(), JournalError> {
+    async fn append(&mut self, lines: &[String]) -> Result<(), JournalError> {
         self.0.extend_from_slice(lines);
         Ok(())
     }
 
-    fn replace(&mut self, lines: &[String]) -> Result<(), JournalError> {
+    async fn replace(&mut self, lines: &[String]) -> Result<(), JournalError> {
         self.0 = lines.to_vec();
         Ok(())
     }

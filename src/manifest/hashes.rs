@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use async_trait::async_trait;
 use rayon::prelude::*;
 
 use super::fleet::spots;
@@ -18,7 +19,9 @@ use super::problem::{Problem, Severity, show};
 use super::{Fleet, sort};
 use crate::capture::{self, CsvEntry, CsvIndex, Encoding};
 use crate::model::hash::identity::{IdentityKey, KeyKind, Verdict, agreement, identity_keys};
-use crate::model::{Claim, HardwareHash, HashError, HashLocation, HashRef, HashSource, SerialKey, SerialNumber};
+use crate::model::{
+    Claim, HardwareHash, HashError, HashLocation, HashRef, HashSource, SerialKey, SerialNumber, WantedHash,
+};
 use crate::resource::is_encrypted;
 
 /// A file with one hash is 4 KB; nobody's is larger than this.
@@ -27,10 +30,11 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 const MAX_CSV_BYTES: u64 = capture::csv::MAX_BYTES as u64;
 
 /// Hashes of one repository. Cheap to make; CSV files are indexed when first
-/// asked for.
+/// asked for. Clones share what was indexed.
+#[derive(Clone)]
 pub struct Hashes {
     root: PathBuf,
-    tables: Mutex<HashMap<PathBuf, Arc<Slot>>>,
+    tables: Arc<Mutex<HashMap<PathBuf, Arc<Slot>>>>,
     /// Where `age` and `sops` are, if not on the path.
     tools: Option<PathBuf>,
 }
@@ -57,8 +61,25 @@ struct Table {
     text: Option<String>,
 }
 
+#[async_trait]
 impl HashSource for Hashes {
-    fn read(&self, reference: &HashRef, serial: &SerialNumber) -> Result<HardwareHash, HashError> {
+    /// Files are read and decoded on threads of their own.
+    async fn read(&self, wanted: Vec<WantedHash>) -> Vec<Result<HardwareHash, HashError>> {
+        let (hashes, count) = (self.clone(), wanted.len());
+        let read = move || wanted.par_iter().map(|one| hashes.read_now(&one.reference, &one.serial)).collect();
+        tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| {
+            let failed = || Err(HashError::Unusable(format!("the reader of hashes failed: {error}")));
+            std::iter::repeat_with(failed).take(count).collect()
+        })
+    }
+}
+
+impl Hashes {
+    /// The same for one device, on the caller's own thread.
+    ///
+    /// # Errors
+    /// A sentence for people: what is wrong, where, what to do.
+    pub fn read_now(&self, reference: &HashRef, serial: &SerialNumber) -> Result<HardwareHash, HashError> {
         let (hash, place) = match &reference.location {
             HashLocation::File(path) => (self.file(path)?, path.display().to_string()),
             HashLocation::Csv(path) => (self.row(path, serial)?, path.display().to_string()),
@@ -76,14 +97,12 @@ impl HashSource for Hashes {
             Err(other) => Err(other),
         }
     }
-}
 
-impl Hashes {
     /// `root` is the repository's root, where paths of references start
     /// ([`Fleet::root`]).
     #[must_use]
     pub fn new(root: PathBuf) -> Self {
-        Self { root, tables: Mutex::default(), tools: None }
+        Self { root, tables: Arc::default(), tools: None }
     }
 
     /// Takes the commands `age` and `sops` from this folder.
@@ -283,7 +302,7 @@ fn identity(claim: &Claim, hashes: &Hashes) -> Result<Keys, (Severity, String)> 
         HashLocation::File(path) | HashLocation::Csv(path) if is_encrypted(path) => return Ok(Vec::new()),
         _ => {}
     }
-    match hashes.read(reference, &claim.serial) {
+    match hashes.read_now(reference, &claim.serial) {
         // A hash that is to be trusted may not be known to our decoder.
         Ok(hash) => Ok(hash.decode().map_or_else(
             |_| Vec::new(),

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use compact_str::CompactString;
+use serde::{Deserialize, Serialize};
 
-use super::{DisplayName, GroupTag, HashRef, RegistrationId, SerialNumber, TenantId, UserPrincipalName};
+use super::{DeviceKey, DisplayName, GroupTag, HashRef, RegistrationId, SerialNumber, TenantId, UserPrincipalName};
 
 /// A three-valued field: absent, empty and a value are three wishes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -29,9 +30,17 @@ impl<T: AsRef<str>> Want<T> {
     }
 }
 
+impl Claim {
+    /// Which device this is.
+    #[must_use]
+    pub fn key(&self) -> DeviceKey {
+        DeviceKey { serial: self.serial.clone(), registration: self.registration_id }
+    }
+}
+
 /// Where a claim comes from: an index into the caller's own table of places.
 /// Meaningless to the planner, carried through to the report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Origin(pub u32);
 
 /// One declared device. `registration_id` is for telling registrations with
@@ -63,7 +72,7 @@ pub enum DeletionPolicy {
 
 /// Whether a registration that we did not make may become ours. Ordered from
 /// narrow to wide, so that the narrower of two is the smaller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub enum AdoptionPolicy {
     Never,
     #[default]
@@ -72,7 +81,7 @@ pub enum AdoptionPolicy {
 }
 
 /// What may be written at all. There is no default.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Policy {
     Observe,
     CreateOnly,
@@ -80,8 +89,22 @@ pub enum Policy {
     Sync,
 }
 
+impl Policy {
+    /// The name in manifests.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Observe => "Observe",
+            Self::CreateOnly => "CreateOnly",
+            Self::UpsertOnly => "UpsertOnly",
+            Self::Sync => "Sync",
+        }
+    }
+}
+
 /// Bounds every write by the observed group tag. Empty: the whole tenant.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(try_from = "Vec<String>", into = "Vec<String>")]
 pub struct Scope {
     patterns: Vec<String>,
     set: Option<globset::GlobSet>,
@@ -90,6 +113,20 @@ pub struct Scope {
 impl PartialEq for Scope {
     fn eq(&self, other: &Self) -> bool {
         self.patterns == other.patterns
+    }
+}
+
+impl TryFrom<Vec<String>> for Scope {
+    type Error = String;
+
+    fn try_from(patterns: Vec<String>) -> Result<Self, String> {
+        Self::new(patterns)
+    }
+}
+
+impl From<Scope> for Vec<String> {
+    fn from(scope: Scope) -> Self {
+        scope.patterns
     }
 }
 
@@ -123,7 +160,7 @@ impl Scope {
 
 /// How much one run may change, per class. Percentages are of the managed
 /// devices, whole numbers 0 to 100.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     pub max_deletes: u32,
     pub max_delete_percent: u32,
@@ -150,7 +187,7 @@ impl Default for Limits {
 
 /// The tenant as declared: who it is and what may happen to it. How to sign
 /// in is not the planner's business and not here.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Tenant {
     pub name: String,
     pub id: TenantId,
@@ -161,6 +198,14 @@ pub struct Tenant {
     pub adoption: AdoptionPolicy,
     pub sync_when_needed: bool,
     pub suspend: bool,
+}
+
+impl Tenant {
+    /// False where nothing at all may be written, tenant-wide deeds included.
+    #[must_use]
+    pub fn may_be_written(&self) -> bool {
+        self.policy != Policy::Observe && !self.suspend
+    }
 }
 
 /// All claims of one tenant, sorted by serial key.

@@ -3,12 +3,14 @@
 
 use compact_str::CompactString;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{RegistrationId, SerialKey};
 
 /// One registration as the tenant shows it. Absent text is empty.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Device {
     pub id: RegistrationId,
     /// As the tenant writes it; compare through [`Device::key`].
@@ -39,7 +41,8 @@ impl Device {
 }
 
 /// `enrollmentState`; names that we do not know are `Unknown`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum EnrollmentState {
     Unknown,
     Enrolled,
@@ -84,6 +87,11 @@ impl Observed {
         &self.devices
     }
 
+    #[must_use]
+    pub fn into_devices(self) -> Vec<Device> {
+        self.devices
+    }
+
     /// Puts a fresher reading of single registrations over this one. `None`
     /// says that the registration is gone (a GET by id answered 404).
     pub fn overlay(&mut self, readings: Vec<(RegistrationId, Option<Device>)>) {
@@ -96,7 +104,8 @@ impl Observed {
 
 /// `windowsAutopilotSettings`: when the tenant last synced, and whether it
 /// does now.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct SyncState {
     pub last_sync: Option<Timestamp>,
     pub last_manual_trigger: Option<Timestamp>,

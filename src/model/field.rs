@@ -62,6 +62,15 @@ impl Field {
         }
     }
 
+    /// True for what the service takes along with an import.
+    #[must_use]
+    pub fn travels_with_import(self) -> bool {
+        match self {
+            Self::GroupTag | Self::UserPrincipalName => true,
+            Self::AddressableUserName | Self::DisplayName => false,
+        }
+    }
+
     /// Users compare without case, as the directory does; all else exactly.
     #[must_use]
     pub fn same(self, a: &str, b: &str) -> bool {

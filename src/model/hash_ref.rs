@@ -2,11 +2,16 @@
 //! itself is read only when it is needed, and never kept.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use super::{HardwareHash, HashDigest, SerialNumber};
 
 /// A reference to a hardware hash, resolved against the repository root.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct HashRef {
     pub location: HashLocation,
     /// The SHA-256 that the hash must have (`sha256:` in the manifest).
@@ -15,7 +20,8 @@ pub struct HashRef {
 }
 
 /// Exactly one of the places of `hardwareHashRef`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum HashLocation {
     /// Base64 text or an OA3.xml.
     File(PathBuf),
@@ -30,7 +36,8 @@ pub enum HashLocation {
 }
 
 /// Whether our decoder must understand the hash before it is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum HashCheck {
     #[default]
     Decode,
@@ -49,12 +56,19 @@ pub enum HashError {
     Unusable(String),
 }
 
-/// Reads the hash of one device, at planning and again at import.
+/// The hash of one device, to be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedHash {
+    pub reference: Arc<HashRef>,
+    pub serial: SerialNumber,
+}
+
+/// Where hashes are read, at planning and again at import.
+#[async_trait]
 pub trait HashSource: Send + Sync {
     /// Reads, decodes and checks: container, checksum, serial in the hash
-    /// equal to `serial`, pin.
+    /// equal to the device's, pin. One answer per wanted hash, in order.
     ///
-    /// # Errors
-    /// A sentence for people: what is wrong, where, what to do.
-    fn read(&self, reference: &HashRef, serial: &SerialNumber) -> Result<HardwareHash, HashError>;
+    /// An error is a sentence for people: what is wrong, where, what to do.
+    async fn read(&self, wanted: Vec<WantedHash>) -> Vec<Result<HardwareHash, HashError>>;
 }

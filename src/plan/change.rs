@@ -1,74 +1,33 @@
-//! What a plan would write: one change per device, with the values before
-//! and after. Nothing here knows how a change is sent.
+//! What a plan would do: an effect, where it was declared, and what a reader
+//! should know about it. Nothing here knows how a change is sent.
 
 use std::sync::Arc;
 
-use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Device, Field, FieldChange, HashDigest, HashRef, ImportId, Origin, RegistrationId, SerialNumber};
+use crate::model::{Action, Effect, HashRef, Origin, SerialNumber};
 
 /// A device that the plan would write, and how.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Change {
-    pub serial: SerialNumber,
+    pub effect: Effect,
     pub origin: Origin,
-    pub action: Action,
+    /// Where the hash is read again at import; only where one is needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<Arc<HashRef>>,
     pub notes: Vec<Note>,
 }
 
-/// The one thing that happens to a device in a round.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Action {
-    /// Import the hash. The service takes group tag and user along; the other
-    /// values are written by the next round, once the registration is there.
-    Register(Register),
-    /// Write fields of a registration.
-    Update(Update),
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct Register {
-    pub reference: Arc<HashRef>,
-    /// SHA-256 of the hash, read now or pinned in the manifest.
-    pub digest: HashDigest,
-    pub import_id: ImportId,
-    /// 1 for the first import of this hash; counted up when one has failed
-    /// for a reason that may pass.
-    pub attempt: u32,
-    /// Every declared value, also those that an import cannot carry.
-    pub values: Vec<(Field, CompactString)>,
-    /// True if an import with this id is already under way: wait, do not post.
-    pub running: bool,
-}
-
-impl Register {
+impl Change {
     #[must_use]
-    pub fn value(&self, field: Field) -> Option<&CompactString> {
-        self.values.iter().find(|(of, _)| *of == field).map(|(_, value)| value)
-    }
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct Update {
-    pub id: RegistrationId,
-    /// The registration as observed.
-    pub before: Box<Device>,
-    pub fields: Vec<FieldChange>,
-}
-
-impl Update {
-    /// True if a working PC moves to other policies by this change.
-    #[must_use]
-    pub fn retags_enrolled(&self) -> bool {
-        self.before.is_enrolled() && self.fields.iter().any(|change| change.field == Field::GroupTag)
+    pub fn serial(&self) -> &SerialNumber {
+        &self.effect.device.serial
     }
 
-    /// True if a tag or a user is taken away.
     #[must_use]
-    pub fn clears(&self) -> bool {
-        let counted = |field| matches!(field, Field::GroupTag | Field::UserPrincipalName);
-        self.fields.iter().any(|change| change.after.is_empty() && counted(change.field))
+    pub fn action(&self) -> &Action {
+        &self.effect.action
     }
 }
 
@@ -87,6 +46,10 @@ pub enum Note {
     ImportRunning,
     /// An earlier import failed for a reason that may pass.
     NewAttempt,
+    /// Nobody here made or changed this registration before.
+    Adopts,
+    /// What our own import could not carry.
+    CompletesImport,
 }
 
 impl Note {
@@ -99,6 +62,8 @@ impl Note {
             Self::HashNotReadHere => "hash is pinned and not read here",
             Self::ImportRunning => "an import of this device is under way; it is waited for",
             Self::NewAttempt => "an earlier import failed; this is a new attempt",
+            Self::Adopts => "registered by somebody else; taken over by this change",
+            Self::CompletesImport => "completes the device's registration: an import cannot carry this",
         }
     }
 }

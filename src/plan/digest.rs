@@ -1,21 +1,21 @@
 //! The digest of a plan: what a person or a pipeline approves. It is made of
-//! typed effects, not of text, so the same effects have the same digest on
-//! any machine, in any order, on any commit.
+//! typed effects and of the tenant they are for, not of text, so the same
+//! effects have the same digest on any machine, in any order, on any commit.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::model::{Device, Field};
+use crate::model::{Action, Device, Effect, Field};
 
 use super::Plan;
-use super::change::{Action, Change};
+use super::guard::Class;
 
 /// The name of this encoding. A new encoding gets a new name; digests of
 /// different encodings never compare equal.
-pub const ENCODING: &str = "apgit/effect/v1";
+pub const ENCODING: &str = "apgit/effect/v2";
 
-/// SHA-256 over the canonical JSON (RFC 8785) of a plan's effects.
+/// SHA-256 over the canonical JSON (RFC 8785) of a plan's target and effects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Digest {
     pub sha256: String,
@@ -23,19 +23,19 @@ pub struct Digest {
 
 impl Digest {
     pub(super) fn of(plan: &Plan) -> Self {
-        let mut effects: Vec<Value> = plan.changes.iter().map(effect).collect();
+        let mut effects: Vec<Value> = plan.changes.iter().map(|change| effect(&change.effect)).collect();
         effects.sort_by_cached_key(Value::to_string);
         // serde_json writes objects with sorted keys, and escapes as RFC 8785
         // asks; there are no numbers in here, where the two would differ.
         let document = json!({
             "encoding": ENCODING,
+            "target": plan.target.as_str(),
             "tenantId": plan.tenant.id.to_string(),
             "ownerId": plan.tenant.owner,
-            "policy": format!("{:?}", plan.tenant.policy),
+            "policy": plan.tenant.policy.name(),
             "effects": effects,
         });
-        let digest = ring::digest::digest(&ring::digest::SHA256, document.to_string().as_bytes());
-        Self { sha256: digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect() }
+        Self { sha256: sha256(&document.to_string()) }
     }
 
     /// `plan-` and 12 hex digits: for people, never for consent.
@@ -45,39 +45,51 @@ impl Digest {
     }
 }
 
-fn effect(change: &Change) -> Value {
-    let serial = change.serial.key().as_str().to_owned();
-    match &change.action {
+/// The canonical form of an effect: everything that would be written, to what,
+/// and what must be true before.
+fn effect(effect: &Effect) -> Value {
+    let device = &effect.device;
+    let classes: Vec<&str> = Class::of(effect).map(Class::name).collect();
+    let mut value = match &effect.action {
         Action::Register(register) => {
             let set: BTreeMap<&str, &str> = register.values.iter().map(|(f, v)| (f.name(), v.as_str())).collect();
             json!({
-                "action": "register",
-                "serialNumber": serial,
                 "hardwareHash": register.digest.hex(),
+                "importId": register.import_id.to_string(),
                 "set": set,
                 "precondition": "absent",
             })
         }
         Action::Update(update) => {
-            let set: BTreeMap<&str, &str> = update.fields.iter().map(|f| (f.field.name(), f.after.as_str())).collect();
+            let of = |text: &dyn Fn(&crate::model::FieldChange) -> String| -> BTreeMap<&str, String> {
+                update.fields.iter().map(|f| (f.field.name(), text(f))).collect()
+            };
             json!({
-                "action": "update",
-                "serialNumber": serial,
                 "registrationId": update.id.to_string(),
-                "set": set,
+                "from": of(&|f| f.before.to_string()),
+                "set": of(&|f| f.after.to_string()),
+                "tailOf": update.tail_of.map(|id| id.to_string()),
                 "precondition": fingerprint(&update.before),
             })
         }
-    }
+    };
+    value["action"] = effect.action.kind().name().into();
+    value["serialNumber"] = device.serial.key().as_str().into();
+    value["declaredRegistrationId"] = device.registration.map(|id| id.to_string()).into();
+    value["classes"] = classes.into();
+    value
 }
 
-/// A change detector over the fields that we may write: 16 hex digits. Not a
-/// security boundary.
+/// A change detector over a registration: its id, the fields that we may
+/// write, and whether it is enrolled. 16 hex digits; not a security boundary.
 #[must_use]
 pub fn fingerprint(device: &Device) -> String {
     let fields: BTreeMap<&str, &str> = Field::ALL.iter().map(|f| (f.name(), f.of(device).as_str())).collect();
-    let text = json!(fields).to_string();
+    let text = json!({"id": device.id.to_string(), "fields": fields, "enrolled": device.is_enrolled()}).to_string();
+    format!("sha256:{}", &sha256(&text)[..16])
+}
+
+fn sha256(text: &str) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
-    let hex: String = digest.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }

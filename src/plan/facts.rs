@@ -1,14 +1,16 @@
 //! What the planner is told beside claims and registrations: hashes, our own
 //! imports and updates, users. Gathered by `round`, judged by `verdict`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use crate::ledger::{ImportFact, PendingUpdate};
+use crate::ledger::{ImportFact, PendingUpdate, Tail};
 use crate::model::hash::IdentityKey;
-use crate::model::{HashDigest, ImportId, RegistrationId, SerialKey, SerialNumber, TenantId};
+use crate::model::{
+    DeviceKey, HashDigest, ImportId, ImportRecordId, RegistrationId, SerialNumber, SyncState, Target, TenantId,
+};
 
 /// How long a completed import may take to become readable (minutes in the
 /// field, 15 documented for large files).
@@ -20,20 +22,35 @@ pub const UPDATED_WITHIN: SignedDuration = SignedDuration::from_mins(10);
 /// A refusal by fact (other tenant, bad hash) is looked at again after this.
 pub const REFUSED_FOR: SignedDuration = SignedDuration::from_hours(24);
 
-/// Everything a plan depends on beside the claims and the reading.
+/// Everything a plan depends on beside the claims and the reading. Times are
+/// the service's, and none of them is later than `now`.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
     pub now: Timestamp,
+    /// Where the tenant is reached.
+    pub target: Target,
     /// Per device to register: its hash, or why there is none.
-    pub hashes: HashMap<SerialKey, HashFact>,
+    pub hashes: HashMap<DeviceKey, HashFact>,
     /// What became of our own imports: the service's records, else the journal.
     pub imports: HashMap<ImportId, ImportFact>,
+    /// What our own imports could not carry, by the registration that lacks it.
+    pub tails: HashMap<RegistrationId, Tail>,
+    /// Registrations that we made or changed before.
+    pub owned: HashSet<RegistrationId>,
     /// Updates that the service took and did not show when last read.
     pub pending: HashMap<RegistrationId, PendingUpdate>,
     /// Verified domains of the tenant, lower case; `None` if we may not read them.
     pub domains: Option<Vec<String>>,
     /// Users that were looked up, lower case: do they exist. Missing: not known.
     pub users: HashMap<String, bool>,
+    /// When the tenant last synced, if it told us.
+    pub sync: Option<SyncState>,
+    /// When our last import was complete, if we asked for no sync since.
+    pub unsynced: Option<Timestamp>,
+    /// Own import records that have ended.
+    pub ended_records: Vec<ImportRecordId>,
+    /// True in a repeated round: what our own imports lack goes first, alone.
+    pub tails_first: bool,
 }
 
 /// What is known about the hash of one device.

@@ -1,11 +1,15 @@
-//! The guards: how much one run may change, per class. A class over its limit
-//! is held whole; no subset is chosen.
+//! The guards: how much one run may change, per class, and whether a change
+//! is one that was approved. A class over its limit is held whole; no subset
+//! is chosen.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
-use crate::model::{Field, Limits, SerialKey};
+use serde::{Deserialize, Serialize};
 
-use super::change::{Action, Change, Update};
+use crate::model::{Action, DeviceKey, Effect, Limits, Register, Tenant, Update};
+
+use super::change::Change;
+use super::facts::import_id;
 use super::held::{Held, Reason};
 use super::{Counts, Plan};
 
@@ -16,10 +20,12 @@ pub struct Approvals {
     pub updates: Option<u32>,
     pub retags: Option<u32>,
     pub clears: Option<u32>,
+    pub adopts: Option<u32>,
 }
 
 /// A class of changes that has a limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Class {
     /// Any change of a registration.
     Update,
@@ -27,10 +33,18 @@ pub enum Class {
     Retag,
     /// A group tag or a user taken away.
     Clear,
+    /// A registration that somebody else made, changed for the first time.
+    Adopt,
 }
 
 impl Class {
-    const ALL: [Self; 3] = [Self::Update, Self::Retag, Self::Clear];
+    pub const ALL: [Self; 4] = [Self::Update, Self::Retag, Self::Clear, Self::Adopt];
+
+    /// The classes that an effect belongs to. What completes our own import
+    /// was counted with it, and belongs to none.
+    pub fn of(effect: &Effect) -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(move |class| class.has(effect))
+    }
 
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -38,6 +52,7 @@ impl Class {
             Self::Update => "update",
             Self::Retag => "retag of enrolled devices",
             Self::Clear => "clear",
+            Self::Adopt => "adopt with change",
         }
     }
 
@@ -48,14 +63,21 @@ impl Class {
             Self::Update => "--approve-updates",
             Self::Retag => "--approve-retags",
             Self::Clear => "--approve-clears",
+            Self::Adopt => "--approve-adopts",
         }
     }
 
-    fn has(self, update: &Update) -> bool {
+    fn has(self, effect: &Effect) -> bool {
+        let update = match &effect.action {
+            Action::Register(_) => return false,
+            Action::Update(Update { tail_of: Some(_), .. }) => return false,
+            Action::Update(update) => update,
+        };
         match self {
             Self::Update => true,
             Self::Retag => update.retags_enrolled(),
             Self::Clear => update.clears(),
+            Self::Adopt => update.adopts,
         }
     }
 
@@ -64,6 +86,7 @@ impl Class {
             Self::Update => approvals.updates,
             Self::Retag => approvals.retags,
             Self::Clear => approvals.clears,
+            Self::Adopt => approvals.adopts,
         }
     }
 
@@ -77,14 +100,16 @@ impl Class {
                 .min(percent(limits.max_update_percent).max(5))
                 .max(5.min(limits.max_updates as usize)),
             Self::Retag => limits.max_retags as usize,
-            // Clearing counts like deleting: what is taken away is not known afterwards.
-            Self::Clear => (limits.max_deletes as usize).min(percent(limits.max_delete_percent).max(1)),
+            // What is taken away is not known afterwards, and what others
+            // registered may be theirs: both count like deleting.
+            Self::Clear | Self::Adopt => (limits.max_deletes as usize).min(percent(limits.max_delete_percent).max(1)),
         }
     }
 }
 
 /// One limit, as evaluated: reported with every plan.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct LimitReading {
     pub class: Class,
     pub count: usize,
@@ -101,7 +126,8 @@ impl LimitReading {
 }
 
 /// A plan that the guards let through: what they did not is held in it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ClearedPlan {
     plan: Plan,
     limits: Vec<LimitReading>,
@@ -118,10 +144,16 @@ impl ClearedPlan {
         &self.limits
     }
 
-    /// The effects of this plan, as the bound of the rounds that follow.
+    /// What this plan allows, for the rounds that follow.
     #[must_use]
-    pub fn effects(&self) -> Effects {
-        Effects::of(&self.plan.changes)
+    pub fn approved(&self) -> Approved {
+        Approved::of(self.plan.changes.iter().map(|change| &change.effect))
+    }
+
+    /// The same plan with nothing in it but what was approved before.
+    #[must_use]
+    pub fn only(self, approved: &Approved) -> Self {
+        Self { plan: approved.bound(self.plan), ..self }
     }
 }
 
@@ -130,44 +162,35 @@ impl ClearedPlan {
 pub fn clear(mut plan: Plan, approvals: &Approvals) -> ClearedPlan {
     let limits = read_limits(&plan.changes, &plan.counts, &plan.tenant.limits, approvals);
     let over: Vec<&LimitReading> = limits.iter().filter(|reading| !reading.ok()).collect();
-    let (held, changes) = plan.changes.into_iter().partition(|change| over.iter().any(|r| of_class(change, r.class)));
+    let exceeds = |change: &Change| over.iter().any(|reading| reading.class.has(&change.effect));
+    let (held, changes) = plan.changes.into_iter().partition(exceeds);
     plan.changes = changes;
     let hold = |change: Change| {
-        let details = over.iter().filter(|r| of_class(&change, r.class)).flat_map(|r| explain(r)).collect();
+        let about = over.iter().filter(|reading| reading.class.has(&change.effect));
+        let details = about.flat_map(|reading| explain(reading)).collect();
         hold(change, Reason::LimitExceeded, details)
     };
     plan.held.extend(Vec::into_iter(held).map(hold));
-    plan.held.sort_by_cached_key(|held| held.serial.key());
+    plan.held.sort_by(|a, b| a.device.cmp(&b.device));
     ClearedPlan { plan, limits }
 }
 
-/// Judges the plan of a repeated round: only effects of the first cleared
-/// plan go on; what came up meanwhile waits for a plan of its own.
+/// Judges the plan of a repeated round: only what was approved goes on. It was
+/// counted then, so the limits are not asked again.
 #[must_use]
-pub fn clear_follow_up(mut plan: Plan, allowed: &Effects) -> ClearedPlan {
-    let (changes, held) = plan.changes.into_iter().partition(|change| allowed.contain(change));
-    plan.changes = changes;
-    plan.held.extend(Vec::into_iter(held).map(|change| hold(change, Reason::NotInFirstPlan, Vec::new())));
-    plan.held.sort_by_cached_key(|held| held.serial.key());
-    ClearedPlan { plan, limits: Vec::new() }
+pub fn clear_follow_up(plan: Plan, approved: &Approved) -> ClearedPlan {
+    ClearedPlan { plan: approved.bound(plan), limits: Vec::new() }
 }
 
 fn read_limits(changes: &[Change], counts: &Counts, limits: &Limits, approvals: &Approvals) -> Vec<LimitReading> {
     let read = |class: Class| LimitReading {
         class,
-        count: changes.iter().filter(|change| of_class(change, class)).count(),
+        count: changes.iter().filter(|change| class.has(&change.effect)).count(),
         limit: class.limit(limits, counts.managed),
         managed: counts.managed,
         approved: class.approved(approvals),
     };
     Class::ALL.map(read).to_vec()
-}
-
-fn of_class(change: &Change, class: Class) -> bool {
-    match &change.action {
-        Action::Register(_) => false,
-        Action::Update(update) => class.has(update),
-    }
 }
 
 /// The evidence, and the command that approves: a line each, to be pasted.
@@ -181,15 +204,17 @@ fn explain(reading: &LimitReading) -> [String; 2] {
 
 /// Turns a change into a held one.
 pub(super) fn hold(change: Change, reason: Reason, details: Vec<String>) -> Held {
-    let (action, registration_id, fields) = match change.action {
-        Action::Register(_) => ("register", None, Vec::new()),
-        Action::Update(update) => ("update", Some(update.id), update.fields),
+    let Effect { device, action } = change.effect;
+    let kind = action.kind();
+    let (registration_id, fields) = match action {
+        Action::Register(_) => (None, Vec::new()),
+        Action::Update(update) => (Some(update.id), update.fields),
     };
     Held {
-        serial: change.serial,
+        device,
         registration_id,
         origin: change.origin,
-        action,
+        action: kind,
         reason,
         details,
         fields,
@@ -198,41 +223,75 @@ pub(super) fn hold(change: Change, reason: Reason, details: Vec<String>) -> Held
     }
 }
 
-/// The effects of a cleared plan: device, field, value; and who may be
-/// registered. The bound for every later round of one run.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Effects {
-    registers: HashSet<SerialKey>,
-    values: HashSet<(SerialKey, Field, compact_str::CompactString)>,
+/// The effects that were approved: the bound of a run, whatever comes up
+/// meanwhile.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Approved(HashMap<DeviceKey, Effect>);
+
+/// So many attempts of one import may follow each other within an approval.
+const ATTEMPTS: u32 = 12;
+
+impl Approved {
+    pub fn of<'e>(effects: impl IntoIterator<Item = &'e Effect>) -> Self {
+        Self(effects.into_iter().map(|effect| (effect.device.clone(), effect.clone())).collect())
+    }
+
+    /// The device's approved effect.
+    #[must_use]
+    pub fn get(&self, device: &DeviceKey) -> Option<&Effect> {
+        self.0.get(device)
+    }
+
+    /// The plan with nothing in it but what was approved; the rest is held.
+    fn bound(&self, mut plan: Plan) -> Plan {
+        let tenant = plan.tenant.clone();
+        let mut changes = Vec::with_capacity(plan.changes.len());
+        for change in plan.changes {
+            match self.refuses(&change.effect, &tenant) {
+                None => changes.push(change),
+                Some(reason) => plan.held.push(hold(change, reason, Vec::new())),
+            }
+        }
+        plan.held.sort_by(|a, b| a.device.cmp(&b.device));
+        let registers = changes.iter().any(|change| matches!(change.action(), Action::Register(_)));
+        plan.upkeep = if registers { plan.upkeep } else { plan.upkeep.without_registers() };
+        plan.changes = changes;
+        plan
+    }
+
+    /// Why an effect is not covered. Less than approved is covered, more never.
+    #[must_use]
+    pub fn refuses(&self, effect: &Effect, tenant: &Tenant) -> Option<Reason> {
+        let Some(approved) = self.get(&effect.device) else { return Some(Reason::NotInFirstPlan) };
+        match (&approved.action, &effect.action) {
+            (Action::Register(approved), Action::Register(now)) => {
+                let same = now.digest == approved.digest && now.values == approved.values;
+                (!same || now.attempt < approved.attempt).then_some(Reason::ChangedMeanwhile)
+            }
+            // What our own import made may be completed; what another made is
+            // a registration like any other, and the next plan offers it.
+            (Action::Register(approved), Action::Update(now)) => {
+                let ours = now.tail_of.is_some_and(|id| imports(approved, effect, tenant).any(|known| known == id));
+                let tail = approved.tail();
+                let covered =
+                    now.fields.iter().all(|f| tail.iter().any(|(field, to)| (*field, to) == (f.field, &f.after)));
+                (!ours || !covered).then_some(Reason::AlreadyRegistered)
+            }
+            (Action::Update(approved), Action::Update(now)) => {
+                let written = |f: &crate::model::FieldChange| {
+                    approved.fields.iter().any(|known| known.field == f.field && known.after == f.after)
+                };
+                let covered = now.fields.iter().all(written) && now.tail_of == approved.tail_of;
+                (!covered || !approved.holds_on(&now.before)).then_some(Reason::ChangedMeanwhile)
+            }
+            // Its registration is gone.
+            (Action::Update(_), Action::Register(_)) => Some(Reason::ChangedMeanwhile),
+        }
+    }
 }
 
-impl Effects {
-    fn of(changes: &[Change]) -> Self {
-        let mut effects = Self::default();
-        for change in changes {
-            let key = change.serial.key();
-            match &change.action {
-                Action::Register(register) => {
-                    let values = register.values.iter();
-                    effects.values.extend(values.map(|(field, value)| (key.clone(), *field, value.clone())));
-                    effects.registers.insert(key);
-                }
-                Action::Update(update) => {
-                    let fields = update.fields.iter();
-                    effects.values.extend(fields.map(|f| (key.clone(), f.field, f.after.clone())));
-                }
-            }
-        }
-        effects
-    }
-
-    fn contain(&self, change: &Change) -> bool {
-        let key = change.serial.key();
-        match &change.action {
-            Action::Register(_) => self.registers.contains(&key),
-            Action::Update(update) => {
-                update.fields.iter().all(|f| self.values.contains(&(key.clone(), f.field, f.after.clone())))
-            }
-        }
-    }
+/// The ids under which an approved registration may have been imported.
+fn imports(approved: &Register, effect: &Effect, tenant: &Tenant) -> impl Iterator<Item = crate::model::ImportId> {
+    let attempts = approved.attempt..approved.attempt.saturating_add(ATTEMPTS);
+    attempts.map(move |attempt| import_id(tenant.id, &tenant.owner, &effect.device.serial, approved.digest, attempt))
 }

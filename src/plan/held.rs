@@ -4,16 +4,19 @@ use compact_str::CompactString;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Device, FieldChange, Origin, RegistrationId, SerialNumber};
+use crate::model::{Device, DeviceKey, FieldChange, Origin, RegistrationId, SerialNumber};
+
+use super::action::ActionKind;
 
 /// A change that will not be made, with the reason.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Held {
-    pub serial: SerialNumber,
+    pub device: DeviceKey,
     pub registration_id: Option<RegistrationId>,
     pub origin: Origin,
-    /// `register` or `update`: what would have been done.
-    pub action: &'static str,
+    /// What would have been done.
+    pub action: ActionKind,
     pub reason: Reason,
     /// Evidence for people: one line each.
     pub details: Vec<String>,
@@ -23,6 +26,13 @@ pub struct Held {
     pub since: Option<Timestamp>,
     /// When it is tried again by itself.
     pub retry_at: Option<Timestamp>,
+}
+
+impl Held {
+    #[must_use]
+    pub fn serial(&self) -> &SerialNumber {
+        &self.device.serial
+    }
 }
 
 /// Who has to move: a rule of ours, or a fact outside.
@@ -45,6 +55,7 @@ pub enum Reason {
     OutOfScope,
     AdoptionNotAllowed,
     NotInFirstPlan,
+    ChangedMeanwhile,
     AmbiguousSerial,
     RegistrationNotFound,
     HashUnusable,
@@ -77,6 +88,7 @@ impl Reason {
             | Self::OutOfScope
             | Self::AdoptionNotAllowed
             | Self::NotInFirstPlan
+            | Self::ChangedMeanwhile
             | Self::GateClosed
             | Self::Cancelled => HeldClass::Blocked,
             _ => HeldClass::Conflict,
@@ -88,18 +100,21 @@ impl Reason {
     pub fn text(self) -> &'static str {
         match self {
             Self::LimitExceeded => "more changes of this class than the tenant's limits allow",
-            Self::UpdateNotAllowed => "the tenant's policy `CreateOnly` allows no update",
+            Self::UpdateNotAllowed => {
+                "the tenant's policy `CreateOnly` writes what its own imports could not carry, and nothing else"
+            }
             Self::ObserveOnly => "the tenant's policy `Observe` allows no write",
             Self::Suspended => "suspended in its declaration",
             Self::OutOfScope => "its group tag is outside the tenant's scope",
             Self::AdoptionNotAllowed => "registered by somebody else, and `adoptionPolicy: Never`",
-            Self::NotInFirstPlan => "came up while applying and was not in the plan that was approved",
+            Self::NotInFirstPlan => "was not in the plan that was approved",
+            Self::ChangedMeanwhile => "is not as it was when the plan was made",
             Self::AmbiguousSerial => "several registrations have this serial",
             Self::RegistrationNotFound => "no registration has the declared `registrationId`",
             Self::HashUnusable => "the hardware hash does not pass its checks",
             Self::HashNotAvailable => "the hardware hash cannot be read here",
             Self::DuplicateHardware => "two declarations name the same hardware",
-            Self::AlreadyRegistered => "the hardware is registered in this tenant under another serial",
+            Self::AlreadyRegistered => "registered in this tenant, and not by this import",
             Self::AssignedToOtherTenant => "registered in another tenant",
             Self::InvalidHardwareHash => "the service refused the hardware hash",
             Self::ImportFailed => "the service could not import the device",
@@ -125,15 +140,16 @@ impl Reason {
             Self::Suspended => &["remove `suspend: true` from the declaration"],
             Self::OutOfScope => &["widen `scope.groupTags` of the tenant, or change the tag by hand"],
             Self::AdoptionNotAllowed => &["set `adoptionPolicy: IfUnowned` to take it over"],
-            Self::NotInFirstPlan => &["run apgit plan, then apgit apply again"],
+            Self::NotInFirstPlan | Self::ChangedMeanwhile => &["run apgit plan, then apgit apply again"],
             Self::AmbiguousSerial => &["add `registrationId` to the declaration, with one of the ids above"],
             Self::RegistrationNotFound => &["correct or remove `registrationId`"],
             Self::HashUnusable | Self::InvalidHardwareHash => &["collect the hash again on the device"],
             Self::HashNotAvailable => &["run where the hash can be read, or point `hardwareHashRef` elsewhere"],
             Self::DuplicateHardware => &["delete one of the two entries"],
-            Self::AlreadyRegistered => {
-                &["look the device up in the admin center under its other serial, and declare it with that one"]
-            }
+            Self::AlreadyRegistered => &[
+                "run apgit plan: where it finds the registration, it offers it under the ordinary limits",
+                "where it finds none, look in the admin center for the hardware under another serial, and declare that one",
+            ],
             Self::AssignedToOtherTenant => &[
                 "ask the vendor or the former owner: \"please deregister this device from Windows Autopilot in your tenant\"",
                 "or open a case with Microsoft support, with proof of purchase",
@@ -169,15 +185,24 @@ impl std::fmt::Display for Reason {
 
 /// A declared device on which nothing is to be written now, but which is not
 /// in its declared state yet.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Awaiting {
-    pub serial: SerialNumber,
+    pub device: DeviceKey,
     pub registration_id: Option<RegistrationId>,
     pub origin: Origin,
     pub what: Waiting,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+impl Awaiting {
+    #[must_use]
+    pub fn serial(&self) -> &SerialNumber {
+        &self.device.serial
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Waiting {
     /// No hash is declared: the vendor registers the device.
     Vendor,
@@ -188,7 +213,8 @@ pub enum Waiting {
 }
 
 /// Registered in scope, and declared nowhere. Only ever reported.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Unmanaged {
     pub device: Device,
 }

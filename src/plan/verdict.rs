@@ -3,24 +3,23 @@
 use std::collections::{HashMap, HashSet};
 
 use compact_str::CompactString;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-use crate::ledger::{ImportFact, ImportState, PendingUpdate};
+use crate::ledger::{ImportFact, PendingUpdate, Tail};
 use crate::model::hash::{IdentityKey, KeyKind};
 use crate::model::{
-    AdoptionPolicy, Claim, Coverage, Desired, Device, Field, FieldChange, HashDigest, Observed, Policy, RegistrationId,
-    SerialKey, Tenant,
+    Action, AdoptionPolicy, Claim, Coverage, Desired, Device, DeviceKey, Effect, Field, FieldChange, HashDigest,
+    ImportId, ImportState, Observed, Policy, Register, RegistrationId, Tenant, Update, Want, later,
 };
 
-use super::change::{Action, Change, Note, Register, Update};
-use super::facts::{Facts, HashFact, ImportError, Needs, REFUSED_FOR, UPDATED_WITHIN, VISIBLE_WITHIN, import_id};
+use super::action::ActionKind;
+use super::attempt::{Attempts, Step};
+use super::change::{Change, Note};
+use super::facts::{Facts, HashFact, Needs, REFUSED_FOR, UPDATED_WITHIN, import_id};
 use super::guard::hold;
 use super::held::{Awaiting, Held, Reason, Unmanaged, Waiting};
+use super::upkeep::Upkeep;
 use super::{Counts, Plan};
-
-/// How often an import that fails for a reason that may pass is tried within
-/// a day, before a person is asked.
-const PASSING_ATTEMPTS: u32 = 6;
 
 /// Compares all claims of a tenant with a reading of it. Touches nothing.
 #[must_use]
@@ -36,16 +35,20 @@ pub fn plan(desired: &Desired, observed: &Observed, facts: &Facts) -> Plan {
                 Verdict::Change(change) => maker.changes.push(change),
                 Verdict::Held(held) => maker.held.push(held),
                 Verdict::Awaiting(awaiting) => maker.awaiting.push(awaiting),
-                Verdict::Unchanged => {
-                    maker.unchanged.extend(matches.iter().map(|device| (claim.serial.key(), device.id)))
-                }
+                Verdict::Unchanged => maker.unchanged.extend(matches.iter().map(|device| (claim.key(), device.id))),
             }
         }
         Met::Unclaimed(device) => maker.leave_alone(device),
     });
     counts.unchanged = maker.unchanged.len();
+    let upkeep = match observed.coverage() {
+        Coverage::All => Upkeep::of(&desired.tenant, &maker.changes, &maker.awaiting, facts),
+        Coverage::Only(_) => Upkeep::default(),
+    };
     Plan {
         tenant: desired.tenant.clone(),
+        target: facts.target.clone(),
+        upkeep,
         changes: maker.changes,
         held: maker.held,
         awaiting: maker.awaiting,
@@ -58,11 +61,14 @@ pub fn plan(desired: &Desired, observed: &Observed, facts: &Facts) -> Plan {
 }
 
 /// What must be looked up before [`plan`] can judge: the hashes of devices to
-/// register, registrations whose listing may be stale, users to assign.
+/// register, registrations that would be written (a list lags, and blanks), and
+/// users to assign.
 #[must_use]
-pub fn needs(desired: &Desired, observed: &Observed, facts: &Facts) -> Needs {
+pub fn needs(desired: &Desired, observed: &Observed) -> Needs {
     let mut needs = Needs::default();
     let mut users = HashSet::new();
+    // A list in which no device has a user shows none (a service of 2023 did).
+    let shows_users = observed.devices().iter().any(|device| !device.user.is_empty());
     walk(desired, observed, |met| {
         let Met::Claim { index, claim, matches } = met else { return };
         let user = claim.user.text().filter(|user| !user.is_empty()).map(str::to_lowercase);
@@ -73,8 +79,8 @@ pub fn needs(desired: &Desired, observed: &Observed, facts: &Facts) -> Needs {
             }
             [device] => {
                 let fields = differences(claim, device);
-                let blank = fields.iter().any(|f| f.before.is_empty() && !f.after.is_empty());
-                if blank || (!fields.is_empty() && facts.pending.contains_key(&device.id)) {
+                let user_is_hidden = claim.user == Want::Clear && !shows_users;
+                if !fields.is_empty() || user_is_hidden {
                     needs.read.push(device.id);
                 }
                 if fields.iter().any(|f| f.field == Field::UserPrincipalName) {
@@ -144,15 +150,15 @@ struct Maker<'a> {
     tenant: &'a Tenant,
     covers_all: bool,
     facts: &'a Facts,
-    /// Registrations that our own imports made, and when.
-    made: HashMap<RegistrationId, Timestamp>,
-    /// Devices to register whose hash names hardware that another one names.
-    twins: HashMap<SerialKey, String>,
+    /// Registrations that our own imports made.
+    made: HashSet<RegistrationId>,
+    /// Devices whose hash is another declared device's, with its serial.
+    twins: HashMap<DeviceKey, String>,
     changes: Vec<Change>,
     held: Vec<Held>,
     awaiting: Vec<Awaiting>,
     unmanaged: Vec<Unmanaged>,
-    unchanged: Vec<(SerialKey, RegistrationId)>,
+    unchanged: Vec<(DeviceKey, RegistrationId)>,
 }
 
 impl<'a> Maker<'a> {
@@ -174,7 +180,7 @@ impl<'a> Maker<'a> {
     /// Importing one machine under two serials would register it under
     /// whichever comes first, so neither is sent.
     fn find_twins(&mut self, desired: &Desired) {
-        let mut owner: HashMap<&IdentityKey, &SerialKey> = HashMap::new();
+        let mut owner: HashMap<&IdentityKey, &DeviceKey> = HashMap::new();
         let mut hashes: Vec<_> = self.facts.hashes.iter().collect();
         hashes.sort_unstable_by_key(|(key, _)| *key);
         for (key, fact) in hashes {
@@ -189,7 +195,7 @@ impl<'a> Maker<'a> {
             }
         }
         if !self.twins.is_empty() {
-            let declared: HashSet<SerialKey> = desired.claims().iter().map(|claim| claim.serial.key()).collect();
+            let declared: HashSet<DeviceKey> = desired.claims().iter().map(Claim::key).collect();
             self.twins.retain(|key, _| declared.contains(key));
         }
     }
@@ -208,7 +214,7 @@ impl<'a> Maker<'a> {
     }
 
     fn judge_present(&self, claim: &Claim, device: &Device) -> Verdict {
-        let fields = differences(claim, device);
+        let mut fields = differences(claim, device);
         if fields.is_empty() {
             return Verdict::Unchanged;
         }
@@ -216,34 +222,38 @@ impl<'a> Maker<'a> {
             let what = Waiting::Values { since, fields };
             return self.wait(claim, Some(device.id), what);
         }
+        // What our own import could not carry completes it, and is no change.
+        let owed = self.owed(device.id, &fields);
+        let alone = self.facts.tails_first || self.tenant.policy == Policy::CreateOnly;
+        if let (Some((_, owed)), true) = (&owed, alone) {
+            fields.clone_from(owed);
+        }
+        let tail_of = owed.filter(|(_, owed)| owed.len() == fields.len()).map(|(import_id, _)| import_id);
         let user = fields.iter().find(|f| f.field == Field::UserPrincipalName).map(|f| f.after.clone());
         let verified = user.map_or(Ok(true), |user| self.judge_user(&user));
-        let update = Update { id: device.id, before: Box::new(device.clone()), fields };
-        let refused = match self.tenant.policy {
-            Policy::Observe => Some(Reason::ObserveOnly),
-            // What an import cannot carry belongs to creating the device.
-            Policy::CreateOnly if self.made_since(device.id, REFUSED_FOR) => None,
-            Policy::CreateOnly => Some(Reason::UpdateNotAllowed),
-            Policy::UpsertOnly | Policy::Sync => None,
+        let adopts = !self.is_ours(device.id);
+        let update = Update { id: device.id, before: Box::new(device.clone()), fields, adopts, tail_of };
+        let refused = match (self.tenant.policy, tail_of) {
+            (Policy::Observe, _) => Some(Reason::ObserveOnly),
+            (Policy::CreateOnly, None) => Some(Reason::UpdateNotAllowed),
+            (Policy::CreateOnly, Some(_)) | (Policy::UpsertOnly | Policy::Sync, _) => None,
         };
         let refused = refused
             .or((self.tenant.suspend || claim.suspend).then_some(Reason::Suspended))
             .or((!self.tenant.scope.contains(&device.group_tag)).then_some(Reason::OutOfScope))
-            .or((!self.may_adopt(claim, device.id)).then_some(Reason::AdoptionNotAllowed))
+            .or((adopts && !self.may_adopt(claim)).then_some(Reason::AdoptionNotAllowed))
             .or(verified.err());
-        let mut notes = Vec::new();
         let changes = |field| update.fields.iter().any(|f| f.field == field);
-        if changes(Field::GroupTag) {
-            notes.push(Note::GroupsFollowLater);
-        }
-        if device.is_enrolled() {
-            notes.push(Note::EffectiveAtNextSetup);
-        }
-        if verified == Ok(false) {
-            notes.push(Note::UserUnverified);
-        }
-        let change =
-            Change { serial: claim.serial.clone(), origin: claim.origin, action: Action::Update(update), notes };
+        let notes = [
+            changes(Field::GroupTag).then_some(Note::GroupsFollowLater),
+            device.is_enrolled().then_some(Note::EffectiveAtNextSetup),
+            (verified == Ok(false)).then_some(Note::UserUnverified),
+            adopts.then_some(Note::Adopts),
+            tail_of.is_some().then_some(Note::CompletesImport),
+        ];
+        let notes = notes.into_iter().flatten().collect();
+        let effect = Effect { device: claim.key(), action: Action::Update(update) };
+        let change = Change { effect, origin: claim.origin, hash: None, notes };
         match refused {
             Some(reason) => Verdict::Held(hold(change, reason, self.scope_line(reason, &device.group_tag))),
             None => Verdict::Change(change),
@@ -251,9 +261,9 @@ impl<'a> Maker<'a> {
     }
 
     fn judge_absent(&self, claim: &Claim) -> Verdict {
-        let Some(reference) = &claim.hash else {
+        if claim.hash.is_none() {
             return self.wait(claim, None, Waiting::Vendor);
-        };
+        }
         let tag = claim.group_tag.text().unwrap_or_default();
         let refused = (self.tenant.policy == Policy::Observe)
             .then_some(Reason::ObserveOnly)
@@ -263,7 +273,7 @@ impl<'a> Maker<'a> {
             return self.hold(claim, None, reason, self.scope_line(reason, tag));
         }
         let mut notes = Vec::new();
-        let digest = match self.facts.hashes.get(&claim.serial.key()) {
+        let digest = match self.facts.hashes.get(&claim.key()) {
             Some(HashFact::Read { digest, .. }) => *digest,
             Some(HashFact::Pinned { digest }) => {
                 notes.push(Note::HashNotReadHere);
@@ -278,7 +288,7 @@ impl<'a> Maker<'a> {
             // A reading that covers only some devices cannot say that this one is absent.
             None => return self.wait(claim, None, Waiting::Registration { since: self.facts.now }),
         };
-        if let Some(twin) = self.twins.get(&claim.serial.key()) {
+        if let Some(twin) = self.twins.get(&claim.key()) {
             return self.hold(claim, None, Reason::DuplicateHardware, vec![format!("same hardware as `{twin}`")]);
         }
         match claim.user.text().filter(|user| !user.is_empty()).map_or(Ok(true), |user| self.judge_user(user)) {
@@ -286,82 +296,37 @@ impl<'a> Maker<'a> {
             Ok(false) => notes.push(Note::UserUnverified),
             Ok(true) => {}
         }
-        self.judge_attempt(claim, reference, digest, notes)
+        self.judge_attempts(claim, digest, notes)
     }
 
-    /// Which attempt comes next, by what became of the ones before. One import
-    /// never registers a device twice, so each look-up is by import id.
-    fn judge_attempt(
-        &self,
-        claim: &Claim,
-        reference: &std::sync::Arc<crate::model::HashRef>,
-        digest: HashDigest,
-        mut notes: Vec<Note>,
-    ) -> Verdict {
-        let now = self.facts.now;
-        let (mut passing, mut here) = (0, 0);
+    /// Which attempt comes next, by what became of the ones before.
+    fn judge_attempts(&self, claim: &Claim, digest: HashDigest, mut notes: Vec<Note>) -> Verdict {
+        let Facts { now, imports, .. } = self.facts;
+        let mut attempts = Attempts::default();
         let mut attempt = 1;
-        loop {
-            let import_id = import_id(self.tenant.id, &self.tenant.owner, &claim.serial, digest, attempt);
-            let fact = self.facts.imports.get(&import_id);
-            let fresh = |within| fact.is_some_and(|fact| now < fact.at + within);
-            let running = match fact.map(|fact| &fact.state) {
-                None if !self.covers_all && attempt == 1 => {
-                    return self.wait(claim, None, Waiting::Registration { since: now });
-                }
-                None | Some(ImportState::Unsent) => false,
-                Some(ImportState::Running) => true,
-                Some(ImportState::Complete { .. }) if fresh(VISIBLE_WITHIN) => {
-                    return self.wait_since(claim, fact.map(|fact| fact.at));
-                }
-                Some(ImportState::Complete { .. }) => {
-                    attempt += 1;
-                    continue;
-                }
-                Some(ImportState::Refused { message }) if fresh(REFUSED_FOR) => {
-                    return self.refused(claim, Reason::ImportRefused, message.clone(), fact.map(|fact| fact.at));
-                }
-                Some(ImportState::Refused { .. }) => {
-                    attempt += 1;
-                    continue;
-                }
-                Some(ImportState::Error { code, name }) => {
-                    let words = format!("the service says: {code} {name}");
-                    let at = fact.map(|fact| fact.at);
-                    let reason = match ImportError::of(*code, name) {
-                        ImportError::Passing => {
-                            passing += u32::from(fresh(REFUSED_FOR));
-                            (passing >= PASSING_ATTEMPTS).then_some(Reason::ImportFailed)
-                        }
-                        ImportError::Here => {
-                            here += u32::from(fresh(REFUSED_FOR));
-                            if here == 1 && fresh(VISIBLE_WITHIN) {
-                                return self.wait_since(claim, at);
-                            }
-                            (here > 1).then_some(Reason::AlreadyRegistered)
-                        }
-                        ImportError::OtherTenant => fresh(REFUSED_FOR).then_some(Reason::AssignedToOtherTenant),
-                        ImportError::BadHash => fresh(REFUSED_FOR).then_some(Reason::InvalidHardwareHash),
-                        ImportError::Duplicate => fresh(REFUSED_FOR).then_some(Reason::DuplicateHardware),
-                        ImportError::Unknown => fresh(REFUSED_FOR).then_some(Reason::ImportFailed),
-                    };
-                    if let Some(reason) = reason {
-                        return self.refused(claim, reason, words, at);
-                    }
-                    attempt += 1;
-                    continue;
-                }
-            };
-            if running {
-                notes.push(Note::ImportRunning);
-            } else if attempt > 1 {
-                notes.push(Note::NewAttempt);
+        let (import_id, running) = loop {
+            let id = import_id(self.tenant.id, &self.tenant.owner, &claim.serial, digest, attempt);
+            let fact = imports.get(&id);
+            // A reading of some devices cannot tell that this one is absent.
+            if fact.is_none() && attempt == 1 && !self.covers_all {
+                return self.wait(claim, None, Waiting::Registration { since: *now });
             }
-            let values = wanted(claim);
-            let register = Register { reference: reference.clone(), digest, import_id, attempt, values, running };
-            let action = Action::Register(register);
-            return Verdict::Change(Change { serial: claim.serial.clone(), origin: claim.origin, action, notes });
+            match attempts.judge(fact, *now) {
+                Step::Again => attempt += 1,
+                Step::Try => break (id, false),
+                Step::Follow => break (id, true),
+                Step::Look { since } => return self.wait(claim, None, Waiting::Registration { since }),
+                Step::Refuse { reason, words, since } => return self.refused(claim, reason, words, since),
+            }
+        };
+        if running {
+            notes.push(Note::ImportRunning);
+        } else if attempt > 1 {
+            notes.push(Note::NewAttempt);
         }
+        let register = Register { digest, import_id, attempt, values: wanted(claim), running };
+        let effect = Effect { device: claim.key(), action: Action::Register(register) };
+        Verdict::Change(Change { effect, origin: claim.origin, hash: claim.hash.clone(), notes })
     }
 
     /// `Ok(false)`: nobody could say whether the user exists.
@@ -385,18 +350,27 @@ impl<'a> Maker<'a> {
     fn pending(&self, id: RegistrationId, fields: &[FieldChange]) -> Option<Timestamp> {
         let PendingUpdate { since, fields: written } = self.facts.pending.get(&id)?;
         let ours = |f: &FieldChange| written.iter().any(|w| w.field == f.field && w.field.same(&w.after, &f.after));
-        (self.facts.now < *since + UPDATED_WITHIN && fields.iter().all(ours)).then_some(*since)
+        (self.facts.now < later(*since, UPDATED_WITHIN) && fields.iter().all(ours)).then_some(*since)
     }
 
-    /// The narrower of what tenant and device allow; what we registered
-    /// ourselves needs no adoption.
-    fn may_adopt(&self, claim: &Claim, id: RegistrationId) -> bool {
-        self.made.contains_key(&id) || self.tenant.adoption.min(claim.adoption) != AdoptionPolicy::Never
+    /// Those of the differing fields that our own import still owes.
+    fn owed(&self, id: RegistrationId, fields: &[FieldChange]) -> Option<(ImportId, Vec<FieldChange>)> {
+        let Tail { import_id, values } = self.facts.tails.get(&id)?;
+        let is_owed = |f: &&FieldChange| {
+            f.before.is_empty() && values.iter().any(|(field, value)| *field == f.field && *value == f.after)
+        };
+        let owed: Vec<FieldChange> = fields.iter().filter(is_owed).cloned().collect();
+        (!owed.is_empty()).then_some((*import_id, owed))
     }
 
-    /// True if an import of ours made this registration within `span`.
-    fn made_since(&self, id: RegistrationId, span: SignedDuration) -> bool {
-        self.made.get(&id).is_some_and(|at| self.facts.now < *at + span)
+    /// True for what we made or changed before.
+    fn is_ours(&self, id: RegistrationId) -> bool {
+        self.made.contains(&id) || self.facts.owned.contains(&id)
+    }
+
+    /// The narrower of what tenant and device allow.
+    fn may_adopt(&self, claim: &Claim) -> bool {
+        self.tenant.adoption.min(claim.adoption) != AdoptionPolicy::Never
     }
 
     fn scope_line(&self, reason: Reason, tag: &str) -> Vec<String> {
@@ -413,38 +387,36 @@ impl<'a> Maker<'a> {
     }
 
     fn wait(&self, claim: &Claim, registration_id: Option<RegistrationId>, what: Waiting) -> Verdict {
-        Verdict::Awaiting(Awaiting { serial: claim.serial.clone(), registration_id, origin: claim.origin, what })
+        Verdict::Awaiting(Awaiting { device: claim.key(), registration_id, origin: claim.origin, what })
     }
 
-    fn wait_since(&self, claim: &Claim, since: Option<Timestamp>) -> Verdict {
-        self.wait(claim, None, Waiting::Registration { since: since.unwrap_or(self.facts.now) })
-    }
-
-    fn refused(&self, claim: &Claim, reason: Reason, words: String, at: Option<Timestamp>) -> Verdict {
-        let Verdict::Held(mut held) = self.hold(claim, None, reason, vec![words]) else { unreachable!("hold holds") };
-        held.since = at;
-        held.retry_at = at.map(|at| at + REFUSED_FOR);
-        Verdict::Held(held)
+    fn refused(&self, claim: &Claim, reason: Reason, words: String, since: Timestamp) -> Verdict {
+        let retry_at = Some(later(since, REFUSED_FOR));
+        Verdict::Held(Held { since: Some(since), retry_at, ..held(claim, None, reason, vec![words]) })
     }
 
     fn hold(&self, claim: &Claim, id: Option<RegistrationId>, reason: Reason, details: Vec<String>) -> Verdict {
-        Verdict::Held(Held {
-            serial: claim.serial.clone(),
-            registration_id: id,
-            origin: claim.origin,
-            action: if claim.hash.is_some() { "register" } else { "update" },
-            reason,
-            details,
-            fields: Vec::new(),
-            since: None,
-            retry_at: None,
-        })
+        Verdict::Held(held(claim, id, reason, details))
     }
 }
 
-fn made(fact: &ImportFact) -> Option<(RegistrationId, Timestamp)> {
+fn held(claim: &Claim, registration_id: Option<RegistrationId>, reason: Reason, details: Vec<String>) -> Held {
+    Held {
+        device: claim.key(),
+        registration_id,
+        origin: claim.origin,
+        action: if claim.hash.is_some() { ActionKind::Register } else { ActionKind::Update },
+        reason,
+        details,
+        fields: Vec::new(),
+        since: None,
+        retry_at: None,
+    }
+}
+
+fn made(fact: &ImportFact) -> Option<RegistrationId> {
     match fact.state {
-        ImportState::Complete { registration_id } => Some((registration_id, fact.at)),
+        ImportState::Complete { registration_id } => Some(registration_id),
         _ => None,
     }
 }

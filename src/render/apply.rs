@@ -94,17 +94,17 @@ fn not_done(out: &mut String, view: &ApplyView, look: &Look) {
     let open: Vec<(Place, &Change, &Outcome)> = {
         let open = view.outcomes.of.iter().filter(|(_, outcome)| !matches!(outcome, Outcome::Done { .. }));
         let mut open: Vec<_> = open.map(|(change, outcome)| ((view.places)(change.origin), change, outcome)).collect();
-        open.sort_by(|a, b| (&a.0, a.1.serial.as_str()).cmp(&(&b.0, b.1.serial.as_str())));
+        open.sort_by(|a, b| (&a.0, a.1.serial().as_str()).cmp(&(&b.0, b.1.serial().as_str())));
         open
     };
-    let serial = open.iter().map(|(_, change, _)| columns(change.serial.as_str())).max().unwrap_or(0).clamp(12, 24);
+    let serial = open.iter().map(|(_, change, _)| columns(change.serial().as_str())).max().unwrap_or(0).clamp(12, 24);
     let column = place_column(look, open.iter().map(|(place, ..)| place));
     for (place, change, outcome) in &open {
         let action = action_name(change);
         let words = 4 + serial + 2;
         let start = |symbol: Symbol| {
             let line = Line::new(look).plain("  ").painted(symbol.role(), symbol.sign()).plain(" ");
-            line.plain(&look.show(change.serial.as_str())).to(words).plain(action).to(words + 10)
+            line.plain(&look.show(change.serial().as_str())).to(words).plain(action).to(words + 10)
         };
         match outcome {
             Outcome::Done { .. } => {}
@@ -132,9 +132,9 @@ fn not_done(out: &mut String, view: &ApplyView, look: &Look) {
 /// Held changes that were not held in the plan that was approved: they came
 /// up while applying, so the plan above does not explain them.
 fn new_held(out: &mut String, view: &ApplyView, look: &Look) {
-    let of_plan = view.first.held.iter().map(|held| (held.serial.key(), held.reason));
+    let of_plan = view.first.held.iter().map(|held| (held.serial().key(), held.reason));
     let of_outcomes = view.outcomes.of.iter().filter_map(|(change, outcome)| match outcome {
-        Outcome::Failed { reason, .. } => Some((change.serial.key(), *reason)),
+        Outcome::Failed { reason, .. } => Some((change.serial().key(), *reason)),
         _ => None,
     });
     let known: HashSet<(SerialKey, Reason)> = of_plan.chain(of_outcomes).collect();
@@ -142,11 +142,16 @@ fn new_held(out: &mut String, view: &ApplyView, look: &Look) {
         .left
         .into_iter()
         .flat_map(|left| &left.held)
-        .filter(|held| !known.contains(&(held.serial.key(), held.reason)))
+        .filter(|held| !known.contains(&(held.serial().key(), held.reason)))
     {
         let symbol = held_symbol(held);
         let line = Line::new(look).plain("  ").painted(symbol.role(), symbol.sign()).plain(" ");
-        line.plain(&look.show(held.serial.as_str())).to(18).plain(held.action).to(28).plain("now held").end(out);
+        line.plain(&look.show(held.serial().as_str()))
+            .to(18)
+            .plain(held.action.name())
+            .to(28)
+            .plain("now held")
+            .end(out);
         let mut say = |text: &str| Line::new(look).to(18).plain(&look.show(text)).end(out);
         say(&format!("{} ({})", held.reason.text(), held.reason));
         held.details.iter().for_each(|detail| say(detail));
@@ -159,7 +164,7 @@ fn bullet(look: &Look) -> &'static str {
 }
 
 fn action_name(change: &Change) -> &'static str {
-    match change.action {
+    match change.action() {
         Action::Register(_) => "register",
         Action::Update(_) => "update",
     }
@@ -182,11 +187,10 @@ pub fn event_line(event: &Event, look: &Look) -> Option<String> {
         }
         Event::Imports { settled, of } => format!("imports ended: {} of {}", thousands(*settled), thousands(*of)),
         Event::Updates { visible, of } => format!("updates visible: {} of {}", thousands(*visible), thousands(*of)),
-        Event::Ended { serial, outcome: Outcome::Failed { reason, .. } } => {
-            format!("{} failed: {} ({reason})", look.show(serial.as_str()), reason.text())
+        Event::Ended { device, outcome: Outcome::Failed { reason, .. } } => {
+            format!("{} failed: {} ({reason})", look.show(device.serial.as_str()), reason.text())
         }
         Event::Ended { .. } => return None,
-        Event::Throttled { until } => format!("the service asks to slow down until {}", time_of_day(*until)),
         Event::Waiting { until, why } => format!("waiting until {}: {why}", time_of_day(*until)),
         Event::CleanUp { records } => {
             format!("removing {}", counted(*records, "import record of ours", "import records of ours"))
@@ -245,7 +249,7 @@ fn sync(outcome: &SyncOutcome) -> SyncDocument {
 fn outcome_document(view: &ApplyView, change: &Change, outcome: &Outcome) -> OutcomeDocument {
     let place = (view.places)(change.origin);
     let mut document = OutcomeDocument {
-        serial_number: change.serial.to_string(),
+        serial_number: change.serial().to_string(),
         action: action_name(change),
         result: "done",
         registration_id: None,

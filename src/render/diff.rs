@@ -22,11 +22,11 @@ const CONTEXT: usize = 8;
 pub fn plan(view: &PlanView, look: &Look) -> String {
     let mut changes: Vec<(Place, &Change)> =
         view.plan().changes.iter().map(|change| (view.place(change.origin), change)).collect();
-    changes.sort_by(|a, b| (&a.0, a.1.serial.as_str()).cmp(&(&b.0, b.1.serial.as_str())));
+    changes.sort_by(|a, b| (&a.0, a.1.serial().as_str()).cmp(&(&b.0, b.1.serial().as_str())));
     let mut out = String::new();
     for (place, change) in changes {
         let (tenant, declared) = sides(change);
-        device(&mut out, change.serial.as_str(), &place, &tenant, &declared, look);
+        device(&mut out, change.serial().as_str(), &place, &tenant, &declared, look);
     }
     out
 }
@@ -34,7 +34,7 @@ pub fn plan(view: &PlanView, look: &Look) -> String {
 /// What is there and what shall be, as YAML. A registration that is not there
 /// is an empty text.
 fn sides(change: &Change) -> (String, String) {
-    match &change.action {
+    match change.action() {
         Action::Register(register) => {
             let mut declared = head(change);
             let _ = writeln!(declared, "hardwareHash: {}", register.digest.short());
@@ -55,7 +55,7 @@ fn sides(change: &Change) -> (String, String) {
 
 fn head(change: &Change) -> String {
     let mut text = String::new();
-    line(&mut text, "serialNumber", change.serial.as_str());
+    line(&mut text, "serialNumber", change.serial().as_str());
     text
 }
 

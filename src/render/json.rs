@@ -27,7 +27,7 @@ pub fn plan(view: &PlanView) -> String {
 pub fn document(view: &PlanView) -> PlanDocument {
     let plan = view.plan();
     let digest = plan.digest();
-    let tally = |wanted: fn(&Action) -> bool| plan.changes.iter().filter(|change| wanted(&change.action)).count();
+    let tally = |wanted: fn(&Action) -> bool| plan.changes.iter().filter(|change| wanted(change.action())).count();
     let held = |class: &str| plan.held.iter().filter(|held| class_name(held) == class).count();
     PlanDocument {
         format_version: FORMAT_VERSION,
@@ -134,6 +134,7 @@ fn limit(reading: &LimitReading) -> LimitDocument {
             Class::Update => "maxUpdates",
             Class::Retag => "maxRetags",
             Class::Clear => "maxClears",
+            Class::Adopt => "maxAdopts",
         },
         limit: reading.limit,
         value: reading.count,
@@ -146,7 +147,7 @@ fn limit(reading: &LimitReading) -> LimitDocument {
 /// Registrations first, then updates, each by serial.
 fn actions(view: &PlanView) -> Vec<ActionDocument> {
     let mut changes: Vec<&Change> = view.plan().changes.iter().collect();
-    changes.sort_by_cached_key(|change| (matches!(change.action, Action::Update(_)), change.serial.key()));
+    changes.sort_by_cached_key(|change| (matches!(change.action(), Action::Update(_)), change.serial().key()));
     let number = |(index, change): (usize, &Change)| action(view, format!("a{}", index + 1), change);
     changes.into_iter().enumerate().map(number).collect()
 }
@@ -154,7 +155,7 @@ fn actions(view: &PlanView) -> Vec<ActionDocument> {
 fn action(view: &PlanView, id: String, change: &Change) -> ActionDocument {
     let notes = change.notes.iter().map(|note| format!("{note:?}")).collect();
     let source = source(view, change.origin);
-    match &change.action {
+    match change.action() {
         Action::Register(register) => {
             let set = |(field, value): &(Field, compact_str::CompactString)| ChangeDocument {
                 path: field.name(),
@@ -174,7 +175,7 @@ fn action(view: &PlanView, id: String, change: &Change) -> ActionDocument {
             ActionDocument {
                 id,
                 actions: vec!["register"],
-                object: Object { serial_number: change.serial.to_string(), registration_id: None },
+                object: Object { serial_number: change.serial().to_string(), registration_id: None },
                 reason: "DeclaredNotRegistered",
                 cause: "declared",
                 source,
@@ -188,7 +189,7 @@ fn action(view: &PlanView, id: String, change: &Change) -> ActionDocument {
         Action::Update(update) => ActionDocument {
             id,
             actions: vec!["update"],
-            object: object(change.serial.as_str(), Some(update.id)),
+            object: object(change.serial().as_str(), Some(update.id)),
             reason: "FieldDiffers",
             cause: "declared",
             source,
@@ -217,8 +218,8 @@ fn writes(update: &Update) -> Vec<&'static str> {
 fn held_document(view: &PlanView, held: &Held) -> HeldDocument {
     HeldDocument {
         class: class_name(held),
-        action: held.action,
-        object: object(held.serial.as_str(), held.registration_id),
+        action: held.action.name(),
+        object: object(held.serial().as_str(), held.registration_id),
         reason: held.reason.to_string(),
         source: source(view, held.origin),
         changes: held.fields.iter().map(field_change).collect(),
@@ -237,7 +238,7 @@ fn awaiting_document(view: &PlanView, awaiting: &Awaiting) -> AwaitingDocument {
     };
     AwaitingDocument {
         reason: what,
-        object: object(awaiting.serial.as_str(), awaiting.registration_id),
+        object: object(awaiting.serial().as_str(), awaiting.registration_id),
         source: source(view, awaiting.origin),
         since: since.map(ToString::to_string),
         changes,
@@ -259,7 +260,7 @@ fn diagnostics(view: &PlanView) -> Vec<Diagnostic> {
         Diagnostic {
             severity: "warning",
             code: held.reason.to_string(),
-            object: Some(held.serial.to_string()),
+            object: Some(held.serial().to_string()),
             file: Some(place.file),
             line: Some(place.line),
         }

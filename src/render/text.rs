@@ -51,16 +51,16 @@ pub(super) fn held_symbol(held: &Held) -> Symbol {
 }
 
 pub(super) fn change_symbol(change: &Change) -> Symbol {
-    match change.action {
+    match change.action() {
         Action::Register(_) => Symbol::Register,
         Action::Update(_) => Symbol::Update,
     }
 }
 
 fn serial_width(plan: &Plan) -> usize {
-    let changes = plan.changes.iter().map(|change| change.serial.as_str());
-    let held = plan.held.iter().map(|held| held.serial.as_str());
-    let awaiting = plan.awaiting.iter().map(|awaiting| awaiting.serial.as_str());
+    let changes = plan.changes.iter().map(|change| change.serial().as_str());
+    let held = plan.held.iter().map(|held| held.serial().as_str());
+    let awaiting = plan.awaiting.iter().map(|awaiting| awaiting.serial().as_str());
     let unmanaged = plan.unmanaged.iter().take(UNMANAGED_SHOWN).map(|u| u.serial().as_str());
     let widest = changes.chain(held).chain(awaiting).chain(unmanaged).map(columns).max();
     widest.unwrap_or(0).clamp(12, 24)
@@ -127,7 +127,7 @@ impl<'p> Page<'p> {
     fn changes(&self, out: &mut String) {
         let mut changes: Vec<(Place, &Change)> =
             self.plan.changes.iter().map(|change| (self.view.place(change.origin), change)).collect();
-        changes.sort_by(|a, b| (&a.0, a.1.serial.as_str()).cmp(&(&b.0, b.1.serial.as_str())));
+        changes.sort_by(|a, b| (&a.0, a.1.serial().as_str()).cmp(&(&b.0, b.1.serial().as_str())));
         for group in changes.chunk_by(|a, b| a.0.file == b.0.file) {
             let _ = writeln!(out, "{}", self.look.paint(Role::Heading, &self.look.show(&group[0].0.file)));
             for (place, change) in group {
@@ -140,8 +140,8 @@ impl<'p> Page<'p> {
     fn change(&self, out: &mut String, place: &Place, change: &Change) {
         let symbol = change_symbol(change);
         let mut rows =
-            Rows { page: self, symbol, serial: change.serial.as_str(), at: format!(":{}", place.line), first: true };
-        match &change.action {
+            Rows { page: self, symbol, serial: change.serial().as_str(), at: format!(":{}", place.line), first: true };
+        match change.action() {
             Action::Register(register) => {
                 for (field, value) in register.values.iter().filter(|(_, value)| !value.is_empty()) {
                     rows.row(out, field.label(), |line| line.painted(Role::New, &self.look.value(value)));
@@ -166,11 +166,11 @@ impl<'p> Page<'p> {
         }
         let mut waiting: Vec<(Place, &Awaiting)> =
             self.plan.awaiting.iter().map(|awaiting| (self.view.place(awaiting.origin), awaiting)).collect();
-        waiting.sort_by(|a, b| (&a.0, a.1.serial.as_str()).cmp(&(&b.0, b.1.serial.as_str())));
+        waiting.sort_by(|a, b| (&a.0, a.1.serial().as_str()).cmp(&(&b.0, b.1.serial().as_str())));
         self.title(out, "Waiting", waiting.len());
         let column = place_column(self.look, waiting.iter().map(|(place, _)| place));
         for (place, awaiting) in waiting {
-            let line = self.start(Symbol::Awaiting, awaiting.serial.as_str()).plain(&waiting_text(&awaiting.what));
+            let line = self.start(Symbol::Awaiting, awaiting.serial().as_str()).plain(&waiting_text(&awaiting.what));
             line.to(column).painted(Role::Dim, &self.at(&place)).end(out);
         }
         out.push('\n');
@@ -200,7 +200,7 @@ impl<'p> Page<'p> {
         }
         let mut held: Vec<(Place, &Held)> =
             self.plan.held.iter().map(|held| (self.view.place(held.origin), held)).collect();
-        held.sort_by(|a, b| (&a.0, a.1.serial.as_str()).cmp(&(&b.0, b.1.serial.as_str())));
+        held.sort_by(|a, b| (&a.0, a.1.serial().as_str()).cmp(&(&b.0, b.1.serial().as_str())));
         self.title(out, "Held, will not be done", held.len());
         for group in group_by_cause(held) {
             for (place, held) in &group {
@@ -212,7 +212,7 @@ impl<'p> Page<'p> {
     }
 
     fn held_row(&self, out: &mut String, place: &Place, held: &Held) {
-        let line = self.start(held_symbol(held), held.serial.as_str()).plain(held.action);
+        let line = self.start(held_symbol(held), held.serial().as_str()).plain(held.action.name());
         let mut line = line.to(self.words() + LABEL).plain(&self.at(place));
         if let Some(since) = held.since {
             line = line
@@ -249,7 +249,7 @@ impl<'p> Page<'p> {
         } else {
             let id = self.plan.digest().plan_id();
             let _ = writeln!(out, "{}", self.look.paint(Role::Heading, &format!("Plan {id}")));
-            let registers = changes.iter().filter(|c| matches!(c.action, Action::Register(_))).count();
+            let registers = changes.iter().filter(|c| matches!(c.action(), Action::Register(_))).count();
             let todo =
                 format!("  {} to register, {} to update", thousands(registers), thousands(changes.len() - registers));
             Line::new(self.look).plain(&todo).to(HEAD).plain(&self.effort()).end(out);
@@ -269,7 +269,7 @@ impl<'p> Page<'p> {
             let _ = writeln!(out, "  limits: {}", limits.join("   "));
         }
         if let (Some(at), false) = (self.view.schedule.sync_at, changes.is_empty()) {
-            let registers = changes.iter().any(|change| matches!(change.action, Action::Register(_)));
+            let registers = changes.iter().any(|change| matches!(change.action(), Action::Register(_)));
             let when = if registers { "once the imports are complete, not before " } else { "at the end, after " };
             let _ = writeln!(out, "  tenant sync: {when}{}", time_of_day(at));
         }

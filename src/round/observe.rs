@@ -5,13 +5,17 @@ use std::collections::{HashMap, HashSet};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::apply;
-use crate::graph::{Graph, GraphError, ImportRecord, ImportState as RecordState};
-use crate::ledger::{ImportFact, ImportState, Journal};
+use crate::clock;
+use crate::graph::{Graph, GraphError, ImportRecord};
+use crate::ledger::{ImportFact, Journal};
 use crate::model::hash::identity_keys;
-use crate::model::{Coverage, Desired, Device, HashError, ImportId, Observed, RegistrationId};
-use crate::plan::{self, Action, Facts, HashFact, ImportError, Needs, Plan, Waiting, import_id};
+use crate::model::{
+    Action, Claim, Coverage, Desired, Device, DeviceKey, HashError, ImportId, ImportState, Observed, RegistrationId,
+    SyncState, WantedHash, later,
+};
+use crate::plan::{self, Change, Facts, HashFact, ImportError, Needs, Plan, Waiting, import_id};
 
-use super::{Round, RoundError};
+use super::{Round, RoundError, catch_up};
 
 /// The rhythm of looking at what we wrote, the rhythm after the usual time has
 /// passed, and the longest time that a plan is put off for it.
@@ -23,17 +27,27 @@ const PATIENCE: SignedDuration = SignedDuration::from_mins(20);
 /// A row that was sent this lately may have no record yet.
 const RECORD_WITHIN: SignedDuration = SignedDuration::from_secs(30);
 
+/// So many hashes are read at a time; none is kept.
+const HASHES: usize = 500;
+
 /// What was read of the tenant, and how to read it again.
 pub(super) struct Reading {
     observed: Observed,
     /// Read again only these, not the listing.
     ids: Option<Vec<RegistrationId>>,
+    /// Registrations that were read singly: the list tells nothing more.
+    singles: HashSet<RegistrationId>,
+    /// Hashes that were read for this plan.
+    hashes: HashMap<DeviceKey, HashFact>,
+    sync: Option<SyncState>,
+    /// True in a repeated round.
+    is_follow_up: bool,
 }
 
 impl Reading {
     /// A complete listing.
-    pub fn whole(observed: Observed) -> Self {
-        Self { observed, ids: None }
+    pub fn whole(observed: Observed, sync: Option<SyncState>) -> Self {
+        Self { observed, ids: None, singles: HashSet::new(), hashes: HashMap::new(), sync, is_follow_up: false }
     }
 
     /// After a round: the registrations of its devices, by id, as far as they
@@ -41,50 +55,54 @@ impl Reading {
     /// device is registered (806) and does not say which registration it is.
     pub async fn again(
         round: &Round<'_>,
-        first: &Plan,
+        changes: impl Iterator<Item = &Change>,
         fresh: &[(RegistrationId, Option<Device>)],
         journal: &Journal,
     ) -> Result<Self, GraphError> {
-        let somewhere = |change: &plan::Change| {
-            let Action::Register(register) = &change.action else { return false };
-            let tenant = &first.tenant;
-            let fact = |attempt| {
-                let id = import_id(tenant.id, &tenant.owner, &change.serial, register.digest, attempt);
-                journal.imports().get(&id)
-            };
-            let last = (register.attempt..).map_while(fact).last();
-            let here = |state: &ImportState| matches!(state, ImportState::Error { code, name } if ImportError::of(*code, name) == ImportError::Here);
-            last.is_some_and(|fact| here(&fact.state))
-        };
+        let changes: Vec<&Change> = changes.collect();
         let mut known: HashMap<RegistrationId, Option<Device>> = fresh.iter().cloned().collect();
-        let updated = first.changes.iter().filter_map(|change| match &change.action {
+        let updated = changes.iter().filter_map(|change| match change.action() {
             Action::Update(update) => Some(update.id),
             Action::Register(_) => None,
         });
         let missing: Vec<_> = updated.filter(|id| !known.contains_key(id)).collect();
         known.extend(read(round.graph, &missing).await?);
-        let now = round.clock.now();
-        if first.changes.iter().any(somewhere) {
+        let follow_up = |observed: Observed, ids| Self { ids, is_follow_up: true, ..Self::whole(observed, None) };
+        if changes.iter().any(|change| is_somewhere(round.desired, change, journal)) {
             let mut observed = round.graph.list_devices().await?;
             observed.overlay(known.into_iter().collect());
-            return Ok(Self { observed, ids: None });
+            return Ok(follow_up(observed, None));
         }
         let ids: Vec<_> = known.keys().copied().collect();
         let devices = known.into_values().flatten().collect();
-        Ok(Self { observed: Observed::new(Coverage::Only(ids.clone()), devices, now), ids: Some(ids) })
+        let observed = Observed::new(Coverage::Only(ids.clone()), devices, round.graph.service_now());
+        Ok(follow_up(observed, Some(ids)))
     }
 
-    async fn refresh(&mut self, graph: &Graph, now: Timestamp, awaiting: &[RegistrationId]) -> Result<(), GraphError> {
+    async fn refresh(&mut self, graph: &Graph, awaiting: &[RegistrationId]) -> Result<(), GraphError> {
         match &self.ids {
-            None if awaiting.is_empty() => self.observed = graph.list_devices().await?,
-            // What we wait for is known by id: no need to list the tenant.
-            _ => {
-                self.observed.overlay(read(graph, awaiting).await?);
-                self.observed.at = now;
+            None if awaiting.is_empty() => {
+                self.observed = graph.list_devices().await?;
+                self.singles.clear();
             }
+            // What we wait for is known by id: no need to list the tenant.
+            _ => self.observed.overlay(read(graph, awaiting).await?),
         }
         Ok(())
     }
+}
+
+/// True where the last word on a device is that it is registered already.
+fn is_somewhere(desired: &Desired, change: &Change, journal: &Journal) -> bool {
+    let Action::Register(register) = change.action() else { return false };
+    let tenant = &desired.tenant;
+    let fact = |attempt| {
+        let id = import_id(tenant.id, &tenant.owner, change.serial(), register.digest, attempt);
+        journal.imports().get(&id)
+    };
+    let last = (register.attempt..).map_while(fact).last();
+    let here = |state: &ImportState| matches!(state, ImportState::Error { code, name } if ImportError::of(*code, name) == ImportError::Here);
+    last.is_some_and(|fact| here(&fact.state))
 }
 
 /// Reads registrations by id; what cannot be read now is left out.
@@ -110,145 +128,177 @@ impl Round<'_> {
         &self,
         desired: &Desired,
         mut reading: Reading,
-        journal: &Journal,
+        journal: &mut Journal,
     ) -> Result<Plan, RoundError> {
         let start = self.clock.now();
         loop {
-            if self.stop.is_asked() {
-                return Err(RoundError::Stopped);
-            }
-            let plan = self.judge(desired, &mut reading.observed, journal).await?;
+            let plan = self.judge(desired, &mut reading, journal).await?;
             let ours = |waiting: &Waiting| *waiting != Waiting::Vendor;
             let awaiting: Vec<_> = plan.awaiting.iter().filter(|awaiting| ours(&awaiting.what)).collect();
-            if !self.settle || awaiting.is_empty() || self.clock.now() >= start + PATIENCE {
+            if !self.settle || awaiting.is_empty() || self.clock.now() >= later(start, PATIENCE) {
                 return Ok(plan);
             }
-            let rhythm = if self.clock.now() < start + USUAL { LOOK } else { LOOK_LATER };
+            let rhythm = if self.clock.now() < later(start, USUAL) { LOOK } else { LOOK_LATER };
             let ids: Vec<_> = awaiting.iter().filter_map(|awaiting| awaiting.registration_id).collect();
             let all_known = ids.len() == awaiting.len();
-            tokio::select! {
-                () = self.clock.sleep_until(self.clock.now() + rhythm) => {}
-                () = self.stop.asked() => return Err(RoundError::Stopped),
-            }
+            clock::wait(self.clock, self.stop, later(self.clock.now(), rhythm)).await?;
             let ids = if all_known { ids } else { Vec::new() };
-            reading.refresh(self.graph, self.clock.now(), &ids).await?;
+            reading.refresh(self.graph, &ids).await?;
         }
     }
 
     /// Gathers what the planner needs beside the reading, and plans.
-    async fn judge(&self, desired: &Desired, observed: &mut Observed, journal: &Journal) -> Result<Plan, GraphError> {
-        let mut facts = Facts {
-            now: self.clock.now(),
-            imports: journal.imports().clone(),
-            pending: journal.pending().clone(),
-            ..Facts::default()
-        };
-        let needs = plan::needs(desired, observed, &facts);
-        let mut singles = needs.read.clone();
+    async fn judge(&self, desired: &Desired, reading: &mut Reading, journal: &mut Journal) -> Result<Plan, RoundError> {
+        let needs = plan::needs(desired, &reading.observed);
         if !needs.register.is_empty() {
-            self.read_hashes(desired, &needs, &mut facts);
+            self.read_hashes(desired, &needs, reading).await;
+        }
+        if !needs.register.is_empty() || journal.open_imports().next().is_some() {
             let records = self.own_records(journal).await?;
-            facts.now = self.clock.now();
-            merge(&mut facts, &records);
-            singles.extend(self.completed(desired, &needs, &facts));
+            let ours = ours(desired, &needs, reading, journal, &records);
+            let now = self.graph.service_now();
+            journal.record(now, catch_up::entries(journal, &records, ours, now)).await?;
         }
+        let pending = journal.pending();
+        let lags = |id: &RegistrationId| pending.contains_key(id) || !reading.singles.contains(id);
+        let mut singles: Vec<RegistrationId> = needs.read.iter().copied().filter(lags).collect();
+        singles.extend(completed(desired, &needs, reading, journal));
         if !singles.is_empty() {
-            observed.overlay(read(self.graph, &singles).await?);
+            reading.singles.extend(&singles);
+            reading.observed.overlay(read(self.graph, &singles).await?);
         }
-        let users = if singles.is_empty() { needs.users } else { plan::needs(desired, observed, &facts).users };
-        self.look_up_users(&users, &mut facts).await?;
-        facts.now = self.clock.now();
-        Ok(plan::plan(desired, observed, &facts))
+        let users = if singles.is_empty() { needs.users } else { plan::needs(desired, &reading.observed).users };
+        let (domains, users) = self.look_up_users(users).await?;
+        let facts = self.facts(reading, journal, domains, users);
+        Ok(plan::plan(desired, &reading.observed, &facts))
+    }
+
+    fn facts(
+        &self,
+        reading: &Reading,
+        journal: &Journal,
+        domains: Option<Vec<String>>,
+        users: HashMap<String, bool>,
+    ) -> Facts {
+        let now = self.graph.service_now();
+        // Whatever a file says: nothing was learnt in the future.
+        let of_past = |(id, fact): (&ImportId, &ImportFact)| (*id, ImportFact { at: fact.at.min(now), ..fact.clone() });
+        let mut pending = journal.pending().clone();
+        pending.values_mut().for_each(|pending| pending.since = pending.since.min(now));
+        Facts {
+            now,
+            target: self.target.clone(),
+            hashes: reading.hashes.clone(),
+            imports: journal.imports().iter().map(of_past).collect(),
+            tails: journal.tails(),
+            owned: journal.owned().clone(),
+            pending,
+            domains,
+            users,
+            sync: reading.sync.clone(),
+            unsynced: journal.unsynced().map(|at| at.min(now)),
+            ended_records: journal.ended_records(),
+            tails_first: reading.is_follow_up,
+        }
     }
 
     /// A pinned hash is not read: a plan needs no key.
-    fn read_hashes(&self, desired: &Desired, needs: &Needs, facts: &mut Facts) {
-        for index in &needs.register {
-            let claim = &desired.claims()[*index];
+    async fn read_hashes(&self, desired: &Desired, needs: &Needs, reading: &mut Reading) {
+        let claims = needs.register.iter().map(|index| &desired.claims()[*index]);
+        let mut unread: Vec<(&Claim, WantedHash)> = Vec::new();
+        for claim in claims {
             let Some(reference) = &claim.hash else { continue };
-            let fact = match reference.pin {
-                Some(digest) => HashFact::Pinned { digest },
-                None => match self.hashes.read(reference, &claim.serial) {
+            if reading.hashes.contains_key(&claim.key()) {
+                continue;
+            }
+            match reference.pin {
+                Some(digest) => _ = reading.hashes.insert(claim.key(), HashFact::Pinned { digest }),
+                None => {
+                    unread.push((claim, WantedHash { reference: reference.clone(), serial: claim.serial.clone() }));
+                }
+            }
+        }
+        for chunk in unread.chunks(HASHES) {
+            let wanted = chunk.iter().map(|(_, wanted)| wanted.clone()).collect();
+            for ((claim, _), read) in chunk.iter().zip(self.hashes.read(wanted).await) {
+                let fact = match read {
                     Ok(hash) => {
                         let hardware = hash.decode().map(|decoded| identity_keys(&decoded)).unwrap_or_default();
                         HashFact::Read { digest: hash.digest(), hardware }
                     }
                     Err(HashError::Unusable(message)) => HashFact::Unusable { message },
                     Err(HashError::NotHere(message)) => HashFact::NotAvailable { message },
-                },
-            };
-            facts.hashes.insert(claim.serial.key(), fact);
+                };
+                reading.hashes.insert(claim.key(), fact);
+            }
         }
     }
 
     /// The import records, listed once. What was sent moments ago may not
     /// have its record yet, and must not be taken for lost.
-    async fn own_records(&self, journal: &Journal) -> Result<Vec<ImportRecord>, GraphError> {
-        let unsent = |fact: &&ImportFact| fact.state == ImportState::Unsent;
-        let youngest = journal.imports().values().filter(unsent).map(|fact| fact.at).max();
+    async fn own_records(&self, journal: &Journal) -> Result<Vec<ImportRecord>, RoundError> {
+        let now = self.graph.service_now();
+        let unsent = journal.open_imports().filter(|(_, fact)| fact.state == ImportState::Unsent);
+        let youngest: Option<Timestamp> = unsent.map(|(_, fact)| fact.at.min(now)).max();
         if let Some(at) = youngest {
-            self.clock.sleep_until(at + RECORD_WITHIN).await;
+            clock::wait(self.clock, self.stop, self.graph.ours(later(at, RECORD_WITHIN))).await?;
         }
-        self.graph.list_imports().await
-    }
-
-    /// Registrations that our imports made, and that the reading lacks.
-    fn completed(&self, desired: &Desired, needs: &Needs, facts: &Facts) -> Vec<RegistrationId> {
-        let tenant = &desired.tenant;
-        let mut completed = Vec::new();
-        for index in &needs.register {
-            let claim = &desired.claims()[*index];
-            let digest = match facts.hashes.get(&claim.serial.key()) {
-                Some(HashFact::Read { digest, .. } | HashFact::Pinned { digest }) => *digest,
-                _ => continue,
-            };
-            let fact =
-                |attempt| facts.imports.get(&import_id(tenant.id, &tenant.owner, &claim.serial, digest, attempt));
-            completed.extend((1..).map_while(fact).filter_map(|fact| match fact.state {
-                ImportState::Complete { registration_id } => Some(registration_id),
-                _ => None,
-            }));
-        }
-        completed
+        Ok(self.graph.list_imports().await?)
     }
 
     /// Microsoft checks only the domain of a user, and a wrong user locks the
     /// device; so each user to be assigned is looked up, as far as we may.
-    async fn look_up_users(&self, users: &[String], facts: &mut Facts) -> Result<(), GraphError> {
+    async fn look_up_users(
+        &self,
+        users: Vec<String>,
+    ) -> Result<(Option<Vec<String>>, HashMap<String, bool>), GraphError> {
         if users.is_empty() {
-            return Ok(());
+            return Ok((None, HashMap::new()));
         }
         let organization = self.graph.organization().await?;
         let domains = organization.map(|organization| organization.verified_domains);
-        facts.domains = domains.map(|domains| domains.iter().map(|domain| domain.as_str().to_lowercase()).collect());
-        for user in users {
-            let Some(exists) = self.graph.user_exists(user).await? else { break };
-            facts.users.insert(user.clone(), exists);
-        }
-        Ok(())
+        let domains = domains.map(|domains| domains.iter().map(|domain| domain.as_str().to_lowercase()).collect());
+        let exist = self.graph.users_exist(&users).await?;
+        let users = users.into_iter().zip(exist).filter_map(|(user, exists)| Some((user, exists?))).collect();
+        Ok((domains, users))
     }
 }
 
-/// Puts the service's records over the journal's memory. A record that is gone
-/// while the journal thinks it runs was removed by somebody: nothing is known.
-fn merge(facts: &mut Facts, records: &[ImportRecord]) {
+/// The import ids under which a device may have been sent, in their order.
+fn attempts<'d>(desired: &'d Desired, claim: &'d Claim, reading: &Reading) -> impl Iterator<Item = ImportId> + 'd {
+    let digest = match reading.hashes.get(&claim.key()) {
+        Some(HashFact::Read { digest, .. } | HashFact::Pinned { digest }) => Some(*digest),
+        Some(HashFact::Unusable { .. } | HashFact::NotAvailable { .. }) | None => None,
+    };
+    let tenant = &desired.tenant;
+    let id = move |attempt| Some(import_id(tenant.id, &tenant.owner, &claim.serial, digest?, attempt));
+    (1..).map_while(id)
+}
+
+/// The import ids of devices to register that have been used: by this journal,
+/// or by one that is lost.
+fn ours(
+    desired: &Desired,
+    needs: &Needs,
+    reading: &Reading,
+    journal: &Journal,
+    records: &[ImportRecord],
+) -> Vec<ImportId> {
     let listed: HashSet<ImportId> = records.iter().filter_map(|record| record.import_id).collect();
-    for (id, fact) in &mut facts.imports {
-        if fact.state == ImportState::Running && !listed.contains(id) {
-            fact.state = ImportState::Unsent;
-        }
+    let used = |id: &ImportId| listed.contains(id) || journal.imports().contains_key(id);
+    let claims = needs.register.iter().map(|index| &desired.claims()[*index]);
+    claims.flat_map(|claim| attempts(desired, claim, reading).take_while(used)).collect()
+}
+
+/// Registrations that our imports made, and that the reading lacks.
+fn completed(desired: &Desired, needs: &Needs, reading: &Reading, journal: &Journal) -> Vec<RegistrationId> {
+    let mut completed = Vec::new();
+    for index in &needs.register {
+        let facts = attempts(desired, &desired.claims()[*index], reading).map_while(|id| journal.imports().get(&id));
+        completed.extend(facts.filter_map(|fact| match fact.state {
+            ImportState::Complete { registration_id } => Some(registration_id),
+            _ => None,
+        }));
     }
-    for record in records {
-        let Some(id) = record.import_id else { continue };
-        let state = match &record.state {
-            RecordState::Complete { registration_id: Some(id) } => ImportState::Complete { registration_id: *id },
-            RecordState::Error { code, name } => ImportState::Error { code: i64::from(*code), name: name.to_string() },
-            _ => ImportState::Running,
-        };
-        let fact = facts.imports.entry(id).or_insert(ImportFact { state: ImportState::Unsent, at: facts.now });
-        // The journal knows since when; a record has no date of its own.
-        if fact.state != state {
-            *fact = ImportFact { state, at: facts.now };
-        }
-    }
+    completed
 }

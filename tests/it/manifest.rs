@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use apgit::cli::{crds, schema, validate};
 use apgit::manifest::{self, Hashes, Loaded, Severity, check_hashes, load};
 use apgit::model::hash::generate::{Machine, Vendor};
-use apgit::model::{HashError, HashLocation, HashSource as _, SerialNumber, Want};
+use apgit::model::{HashError, HashLocation, SerialNumber, Want};
 use apgit::render::problems;
 use apgit::resource::{self, AutopilotDeviceSetSpec, AutopilotDeviceSpec, AutopilotTenantSpec, Kind};
 use serde::Deserialize;
@@ -528,7 +528,7 @@ fn rows_of_a_csv_are_read_in_both_encodings() {
         let hashes = Hashes::new(fleet.root.clone());
         for claim in fleet.desired.claims() {
             let machine = machines.iter().find(|machine| machine.serial() == Some(&claim.serial)).unwrap();
-            let hash = hashes.read(claim.hash.as_ref().unwrap(), &claim.serial).unwrap();
+            let hash = hashes.read_now(claim.hash.as_ref().unwrap(), &claim.serial).unwrap();
             assert_eq!(hash.digest(), machine.hash().digest(), "{name}");
         }
         assert_eq!(check_hashes(fleet, &hashes), [], "{name}");
@@ -657,7 +657,7 @@ fn encrypted_files_are_read_through_age_and_sops() {
     let fleet = &loaded.fleets[0];
     let hashes = Hashes::new(fleet.root.clone()).with_tools_in(tools.path().to_owned());
     for claim in fleet.desired.claims() {
-        let hash = hashes.read(claim.hash.as_ref().unwrap(), &claim.serial).unwrap();
+        let hash = hashes.read_now(claim.hash.as_ref().unwrap(), &claim.serial).unwrap();
         assert_eq!(Some(hash.digest()), claim.hash.as_ref().unwrap().pin);
     }
     let without = Hashes::new(fleet.root.clone()).with_tools_in(repo.path().to_owned());

@@ -1,0 +1,115 @@
+//! The one currency of plan, approval, execution, journal and outcome: what
+//! exactly would be written, to which registration, and what must be true of
+//! it right before. Plain data; what is allowed is for `plan` to say.
+
+use compact_str::CompactString;
+use serde::{Deserialize, Serialize};
+
+use super::{Device, DeviceKey, Field, FieldChange, HashDigest, ImportId, RegistrationId};
+
+/// One thing that would be done to one device.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Effect {
+    pub device: DeviceKey,
+    pub action: Action,
+}
+
+/// The kinds of effects on a device.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Action {
+    /// Import the hash of a device that is not registered. The service takes
+    /// group tag and user along; what else is declared, the *tail*, is written
+    /// once the registration is there.
+    Register(Register),
+    /// Write fields of a registration.
+    Update(Update),
+}
+
+/// Registers a device. Its precondition, that it is absent, is checked by the
+/// service itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Register {
+    /// SHA-256 of the hash, read now or pinned in the manifest.
+    pub digest: HashDigest,
+    pub import_id: ImportId,
+    /// 1 for the first import of this hash; counted up when one has failed
+    /// for a reason that may pass.
+    pub attempt: u32,
+    /// Every declared value, also those that an import cannot carry.
+    pub values: Vec<(Field, CompactString)>,
+    /// True if an import with this id is already under way: wait, do not post.
+    #[serde(default)]
+    pub running: bool,
+}
+
+impl Register {
+    /// The declared value of a field, if there is one.
+    #[must_use]
+    pub fn value(&self, field: Field) -> Option<&CompactString> {
+        self.values.iter().find(|(of, _)| *of == field).map(|(_, value)| value)
+    }
+
+    /// What an import cannot carry: written once the registration is there.
+    #[must_use]
+    pub fn tail(&self) -> Vec<(Field, CompactString)> {
+        self.values.iter().filter(|(field, value)| !field.travels_with_import() && !value.is_empty()).cloned().collect()
+    }
+}
+
+/// Writes fields of a registration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Update {
+    pub id: RegistrationId,
+    /// The registration as it was read: the precondition.
+    pub before: Box<Device>,
+    pub fields: Vec<FieldChange>,
+    /// True if the registration is not known to be ours: nobody here made or
+    /// changed it before.
+    #[serde(default)]
+    pub adopts: bool,
+    /// Set if these fields are the tail of an import of ours: then this is no
+    /// change of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tail_of: Option<ImportId>,
+}
+
+impl Update {
+    /// True if a working PC moves to other policies by this change.
+    #[must_use]
+    pub fn retags_enrolled(&self) -> bool {
+        self.before.is_enrolled() && self.fields.iter().any(|change| change.field == Field::GroupTag)
+    }
+
+    /// True if a tag or a user is taken away.
+    #[must_use]
+    pub fn clears(&self) -> bool {
+        let counted = |field| matches!(field, Field::GroupTag | Field::UserPrincipalName);
+        self.fields.iter().any(|change| change.after.is_empty() && counted(change.field))
+    }
+
+    /// True if a fresh reading is still what was planned on: the same
+    /// registration, enrolled or not as before, and every field as it was, or
+    /// already as this effect leaves it.
+    #[must_use]
+    pub fn holds_on(&self, device: &Device) -> bool {
+        let written = |field| self.fields.iter().find(|change| change.field == field);
+        let as_planned = |field: Field| {
+            let now = field.of(device);
+            field.same(now, field.of(&self.before))
+                || written(field).is_some_and(|change| field.same(now, &change.after))
+        };
+        device.id == self.id
+            && device.is_enrolled() == self.before.is_enrolled()
+            && Field::ALL.into_iter().all(as_planned)
+    }
+
+    /// True if a reading shows all that this effect writes.
+    #[must_use]
+    pub fn is_done_on(&self, device: &Device) -> bool {
+        self.fields.iter().all(|change| change.field.same(change.field.of(device), &change.after))
+    }
+}

@@ -1,0 +1,33 @@
+//! How far an import of a device has come, as the service's records and our
+//! own journal tell it.
+
+use serde::{Deserialize, Serialize};
+
+use super::RegistrationId;
+
+/// The state of one import. The service's records are `Running`, `Complete`
+/// or `Error`; only the journal knows the others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum ImportState {
+    /// We meant to send it, and no record of it is known.
+    Unsent,
+    /// A later look can still show something else: not settled, or complete
+    /// without the name of its registration.
+    Running,
+    Complete {
+        registration_id: RegistrationId,
+    },
+    /// Code and name as the service writes them; decide by the name first.
+    Error {
+        code: i64,
+        name: String,
+    },
+    /// The row was refused before it became a record.
+    Refused {
+        message: String,
+    },
+    /// There was a record, and somebody removed it before it had ended for
+    /// us: the registration may come all the same.
+    Removed,
+}

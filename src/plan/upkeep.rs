@@ -1,0 +1,85 @@
+//! What a run writes beside the devices: the tenant's sync, and the removal of
+//! our own import records. Effects like any other: shown, consented to, and
+//! none of them under `Observe` or `suspend`.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Action, ImportRecordId, SyncState, Tenant, later};
+
+use super::change::Change;
+use super::facts::Facts;
+use super::held::{Awaiting, Waiting};
+
+/// Two manual syncs of a tenant are at least this far apart, in seconds
+/// (documented 600; clients in the field wait 610).
+pub const SYNC_GAP_S: i64 = 610;
+
+/// What would be done to the tenant as a whole.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Upkeep {
+    pub sync: Option<SyncReason>,
+    /// Own import records that have ended already; those of this plan's
+    /// imports come on top.
+    pub clean_up: Vec<ImportRecordId>,
+}
+
+/// Why the tenant would sync.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum SyncReason {
+    /// Devices are registered by this plan.
+    Registers,
+    /// Devices were registered then, and no sync has come since.
+    Owed { since: Timestamp },
+    /// A vendor's registration is waited for, and the tenant takes a sync now.
+    Vendor,
+}
+
+impl Upkeep {
+    pub(super) fn of(tenant: &Tenant, changes: &[Change], awaiting: &[Awaiting], facts: &Facts) -> Self {
+        if !tenant.may_be_written() {
+            return Self::default();
+        }
+        let clean_up = facts.ended_records.clone();
+        if !tenant.sync_when_needed {
+            return Self { sync: None, clean_up };
+        }
+        let registers = changes.iter().any(|change| matches!(change.action(), Action::Register(_)));
+        let vendor = awaiting.iter().any(|awaiting| awaiting.what == Waiting::Vendor);
+        let sync = match owed(facts) {
+            _ if registers => Some(SyncReason::Registers),
+            Some(since) => Some(SyncReason::Owed { since }),
+            // For a vendor's sake nobody waits: it is now or another time.
+            None if vendor && next_sync(facts.sync.as_ref(), facts.now) <= facts.now => Some(SyncReason::Vendor),
+            None => None,
+        };
+        Self { sync, clean_up }
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sync.is_none() && self.clean_up.is_empty()
+    }
+
+    /// Without the sync for registrations that are not made after all.
+    pub(super) fn without_registers(self) -> Self {
+        Self { sync: self.sync.filter(|reason| *reason != SyncReason::Registers), ..self }
+    }
+}
+
+/// Since when a sync is owed: devices were registered, and none came after.
+fn owed(facts: &Facts) -> Option<Timestamp> {
+    let last = facts.sync.as_ref().and_then(|sync| sync.last_sync);
+    facts.unsynced.filter(|since| last.is_none_or(|last| last <= *since))
+}
+
+/// The first moment at which the tenant takes a sync, whoever asked last. All
+/// times are the service's.
+#[must_use]
+pub fn next_sync(sync: Option<&SyncState>, now: Timestamp) -> Timestamp {
+    let last = sync.and_then(|sync| sync.last_sync.max(sync.last_manual_trigger));
+    let allowed = last.map(|last| later(last, SignedDuration::from_secs(SYNC_GAP_S)));
+    allowed.map_or(now, |allowed| allowed.max(now))
+}

@@ -1,0 +1,119 @@
+//! The account of a run: one outcome per effect of the approved plan, put
+//! together from its rounds. The last plan has the last word.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+
+use crate::apply::Outcome;
+use crate::model::{Action, DeviceKey, RegistrationId};
+use crate::plan::{Awaiting, Change, Held, Plan, Reason, Waiting};
+
+/// Outcomes by the approved plan's devices.
+pub(super) struct Account<'a> {
+    changes: &'a [Change],
+    place: HashMap<&'a DeviceKey, usize>,
+    outcomes: Vec<Option<Outcome>>,
+}
+
+impl<'a> Account<'a> {
+    pub fn new(changes: &'a [Change]) -> Self {
+        let place = changes.iter().enumerate().map(|(at, change)| (&change.effect.device, at)).collect();
+        Self { changes, place, outcomes: vec![None; changes.len()] }
+    }
+
+    /// Takes in the outcomes of a round; of two, the later word counts.
+    pub fn take(&mut self, changes: &[Change], outcomes: Vec<Outcome>) {
+        for (change, outcome) in changes.iter().zip(outcomes) {
+            if let Some(at) = self.place.get(&change.effect.device) {
+                self.outcomes[*at] = Some(outcome);
+            }
+        }
+    }
+
+    /// The devices of which another look can tell more.
+    pub fn sent(&self) -> impl Iterator<Item = &'a Change> {
+        let sent = |outcome: &Option<Outcome>| outcome.as_ref().is_some_and(|outcome| !outcome.was_not_sent());
+        self.changes.iter().zip(&self.outcomes).filter(move |(_, outcome)| sent(outcome)).map(|(change, _)| change)
+    }
+
+    /// True if a device is registered by this run, as far as it knows.
+    pub fn registered(&self) -> Option<Timestamp> {
+        let done = |(change, outcome): (&Change, &Option<Outcome>)| match (change.action(), outcome) {
+            (Action::Register(_), Some(Outcome::Done { at, .. })) => Some(*at),
+            _ => None,
+        };
+        self.changes.iter().zip(&self.outcomes).filter_map(done).max()
+    }
+
+    /// Closes the account over the last plan: what that neither changes nor
+    /// holds nor waits for is done.
+    pub fn settle(&mut self, left: &Plan, now: Timestamp) {
+        let held: HashMap<&DeviceKey, &Held> = left.held.iter().map(|held| (&held.device, held)).collect();
+        let awaiting: HashMap<&DeviceKey, &Awaiting> =
+            left.awaiting.iter().map(|awaiting| (&awaiting.device, awaiting)).collect();
+        let still: HashMap<&DeviceKey, &Change> =
+            left.changes.iter().map(|change| (&change.effect.device, change)).collect();
+        let unchanged: HashMap<&DeviceKey, RegistrationId> =
+            left.unchanged.iter().map(|(device, id)| (device, *id)).collect();
+        for (change, outcome) in self.changes.iter().zip(&mut self.outcomes) {
+            let device = &change.effect.device;
+            let Some(known) = outcome.as_ref().filter(|outcome| !outcome.was_not_sent()) else { continue };
+            let settled = if let Some(held) = held.get(device) {
+                held_now(known, held)
+            } else if let Some(awaiting) = awaiting.get(device) {
+                match awaiting.what {
+                    Waiting::Registration { since } | Waiting::Values { since, .. } => {
+                        Some(Outcome::Awaiting { since })
+                    }
+                    Waiting::Vendor => None,
+                }
+            } else if still.contains_key(device) {
+                still_to_do(known)
+            } else {
+                unchanged.get(device).and_then(|id| as_declared(known, *id, now))
+            };
+            if let Some(settled) = settled {
+                *outcome = Some(settled);
+            }
+        }
+    }
+
+    /// One outcome per effect, always.
+    pub fn close(self) -> Vec<(Change, Outcome)> {
+        let never = || Outcome::NotAttempted { reason: Reason::Cancelled, message: String::new() };
+        let ends = self.outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(never));
+        self.changes.iter().cloned().zip(ends).collect()
+    }
+}
+
+/// A change that is held now. What the service said when we tried tells more
+/// than the memory of it; and what came up beside a finished effect is not the
+/// effect's failure.
+fn held_now(known: &Outcome, held: &Held) -> Option<Outcome> {
+    let beside = matches!(held.reason, Reason::NotInFirstPlan | Reason::ChangedMeanwhile);
+    match known {
+        Outcome::Done { .. } if beside => None,
+        Outcome::Done { .. } | Outcome::Awaiting { .. } => {
+            Some(Outcome::Failed { reason: held.reason, message: held.details.join("; ") })
+        }
+        Outcome::Failed { .. } | Outcome::NotAttempted { .. } => None,
+    }
+}
+
+fn still_to_do(known: &Outcome) -> Option<Outcome> {
+    match known {
+        Outcome::Done { .. } => Some(Outcome::Failed {
+            reason: Reason::NotVisible,
+            message: "registered, but not all declared values are there yet".to_owned(),
+        }),
+        Outcome::Awaiting { .. } | Outcome::Failed { .. } | Outcome::NotAttempted { .. } => None,
+    }
+}
+
+fn as_declared(known: &Outcome, registration_id: RegistrationId, at: Timestamp) -> Option<Outcome> {
+    match known {
+        Outcome::Failed { .. } | Outcome::Awaiting { .. } => Some(Outcome::Done { registration_id, at }),
+        Outcome::Done { .. } | Outcome::NotAttempted { .. } => None,
+    }
+}

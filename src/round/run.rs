@@ -1,0 +1,140 @@
+//! A run: the approved plan carried out in repeated rounds, until nothing is
+//! left, or a round moved nothing.
+
+use std::collections::HashSet;
+
+use crate::apply::{self, Event, Execution, FRESH_FOR, Halt, Order, Outcome, Outcomes, SyncOutcome, Tools};
+use crate::ledger::{Entry, UpdateEnd};
+use crate::model::{Claim, Desired, Device, DeviceKey, RegistrationId, later};
+use crate::plan::{Plan, Reason, guard};
+
+use super::account::Account;
+use super::observe::Reading;
+use super::{Consent, Prepared, Round, RoundError, approval};
+
+/// A run repeats its round at most this often: what four rounds do not settle
+/// needs time or a person.
+const ROUNDS: u32 = 4;
+
+/// One run under way.
+pub(super) struct Run<'a> {
+    pub(super) round: Round<'a>,
+    pub(super) first: &'a Prepared,
+    pub(super) tools: Tools<'a>,
+    pub(super) account: Account<'a>,
+    pub(super) sync: SyncOutcome,
+    pub(super) cleaned: usize,
+    gate_closed: Option<String>,
+    /// Registrations as last read.
+    readings: Vec<(RegistrationId, Option<Device>)>,
+    left: Option<Plan>,
+}
+
+impl<'a> Run<'a> {
+    pub fn new(round: Round<'a>, first: &'a Prepared, tools: Tools<'a>) -> Self {
+        Self {
+            round,
+            first,
+            tools,
+            account: Account::new(&first.cleared.plan().changes),
+            sync: SyncOutcome::NotNeeded,
+            cleaned: 0,
+            gate_closed: None,
+            readings: Vec::new(),
+            left: None,
+        }
+    }
+
+    pub fn into_parts(self) -> (Outcomes, Option<Plan>) {
+        let Self { account, sync, cleaned, gate_closed, left, .. } = self;
+        (Outcomes { of: account.close(), sync, cleaned, gate_closed, cancelled: false }, left)
+    }
+
+    /// Carries the changes out and closes their account, also where the run
+    /// has to halt.
+    pub async fn run(&mut self, consent: Consent) -> Result<(), Halt> {
+        let ended = self.rounds(consent).await;
+        if let Some(left) = &self.left {
+            self.account.settle(left, self.tools.writer.service_now());
+        }
+        ended?;
+        self.close_tails().await
+    }
+
+    async fn rounds(&mut self, consent: Consent) -> Result<(), Halt> {
+        let first = self.first;
+        let plan = first.cleared.plan();
+        if plan.is_empty() {
+            return Ok(());
+        }
+        let approved = first.cleared.approved();
+        self.tools.record(approval(plan)).await?;
+        let observed_at = self.round.graph.ours(plan.observed_at);
+        let is_fresh = consent == Consent::Unseen && self.tools.clock.now() < later(observed_at, FRESH_FOR);
+        let mut read_at = is_fresh.then_some(observed_at);
+        let (mut cleared, mut schedule) = (first.cleared.clone(), first.schedule.clone());
+        for number in 1..=ROUNDS {
+            let changes = &cleared.plan().changes;
+            if changes.is_empty() {
+                return Ok(());
+            }
+            self.tools.tell(Event::Round { number, changes: changes.len() });
+            let order = Order { cleared: &cleared, schedule: &schedule, read_at };
+            let Execution { outcomes, readings, gate_closed, halt } = apply::execute(order, &mut self.tools).await;
+            let worth_another = outcomes.iter().any(worth_another);
+            self.account.take(changes, outcomes);
+            self.readings.extend(readings);
+            self.gate_closed = gate_closed.or(self.gate_closed.take());
+            halt.map_or(Ok(()), Err)?;
+            let plan = self.follow_up().await?;
+            cleared = guard::clear_follow_up(plan, &approved);
+            schedule = apply::schedule(&cleared, None, self.round.graph.service_now());
+            self.left = Some(cleared.plan().clone());
+            read_at = None;
+            if !worth_another || self.gate_closed.is_some() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Plans again, over the devices that something was sent for.
+    async fn follow_up(&mut self) -> Result<Plan, Halt> {
+        let sent: HashSet<DeviceKey> = self.account.sent().map(|change| change.effect.device.clone()).collect();
+        let claims = self.round.desired.claims().iter();
+        let claims: Vec<Claim> = claims.filter(|claim| sent.contains(&claim.key())).cloned().collect();
+        let desired = Desired::new(self.round.desired.tenant.clone(), claims);
+        let reading = Reading::again(&self.round, self.account.sent(), &self.readings, self.tools.journal).await;
+        let plan = match reading {
+            Ok(reading) => self.round.plan(&desired, reading, self.tools.journal).await,
+            Err(error) => Err(error.into()),
+        };
+        plan.map_err(|error| match error {
+            RoundError::Graph(error) => Halt::Access(error),
+            RoundError::Journal(error) => Halt::Journal(error),
+            RoundError::Stopped => Halt::Asked,
+        })
+    }
+
+    /// Registrations that show all that is declared are owed nothing more,
+    /// whoever wrote it.
+    async fn close_tails(&mut self) -> Result<(), Halt> {
+        let Some(left) = &self.left else { return Ok(()) };
+        let owed = self.tools.journal.tails();
+        let shown = left.unchanged.iter().filter(|(_, id)| owed.contains_key(id));
+        let end =
+            |(_, id): &(DeviceKey, RegistrationId)| Entry::UpdateEnd { registration_id: *id, end: UpdateEnd::Visible };
+        let entries = shown.map(end).collect();
+        self.tools.record(entries).await
+    }
+}
+
+/// A round that moved nothing, and met nothing that may pass, is the last.
+fn worth_another(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Done { .. } | Outcome::Awaiting { .. } => true,
+        // What 806 means for the device is only known after another look.
+        Outcome::Failed { reason, .. } => reason.may_pass() || *reason == Reason::AlreadyRegistered,
+        Outcome::NotAttempted { .. } => false,
+    }
+}

@@ -1,0 +1,69 @@
+//! The tenant's sync: one per ten minutes, whoever asked for it.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::clock::Clock;
+use crate::graph::{ErrorKind, GraphError, GraphWriter};
+use crate::ledger::{Entry, Journal};
+use crate::model::later;
+use crate::plan::{SYNC_GAP_S, next_sync};
+
+use super::RoundError;
+
+/// A sync that runs already is looked at again after this.
+const BUSY: SignedDuration = SignedDuration::from_secs(30);
+
+/// How the tenant takes a request to sync.
+#[derive(Debug)]
+pub enum SyncAnswer {
+    /// It has begun, at the service's time.
+    Started { at: Timestamp },
+    /// Somebody's sync came after the moment from which one is needed.
+    Covered,
+    /// Not yet: ask again then, by our own clock.
+    Later { at: Timestamp, why: String },
+    /// It will not, and waiting does not help.
+    Refused(GraphError),
+}
+
+/// Asks the tenant to sync, if it may now. With `needed_since` (the service's
+/// time), a sync that somebody else started after it is as good.
+///
+/// # Errors
+/// When the journal cannot be written: then nothing was asked for.
+pub async fn ask_for_sync(
+    writer: &GraphWriter,
+    clock: &dyn Clock,
+    journal: &mut Journal,
+    needed_since: Option<Timestamp>,
+) -> Result<SyncAnswer, RoundError> {
+    let state = match writer.sync_state().await {
+        Ok(state) => state,
+        Err(error) => return Ok(SyncAnswer::Refused(error)),
+    };
+    let now = writer.service_now();
+    if needed_since.is_some() && state.last_sync > needed_since {
+        journal.record(now, vec![Entry::SyncEnd { accepted: true }]).await?;
+        return Ok(SyncAnswer::Covered);
+    }
+    if state.running {
+        let at = later(clock.now(), BUSY);
+        return Ok(SyncAnswer::Later { at, why: "a sync is running".to_owned() });
+    }
+    let at = next_sync(Some(&state), now);
+    if at > now {
+        let why = "the last sync is less than ten minutes old".to_owned();
+        return Ok(SyncAnswer::Later { at: writer.ours(at), why });
+    }
+    journal.record(now, vec![Entry::SyncIntent]).await?;
+    let answer = writer.sync().await;
+    let now = writer.service_now();
+    journal.record(now, vec![Entry::SyncEnd { accepted: answer.is_ok() }]).await?;
+    let Err(error) = answer else { return Ok(SyncAnswer::Started { at: now }) };
+    let pause = match error.kind {
+        ErrorKind::Throttled => SignedDuration::from_secs(SYNC_GAP_S),
+        _ if error.kind == ErrorKind::Conflict || error.is_transient() => BUSY,
+        _ => return Ok(SyncAnswer::Refused(error)),
+    };
+    Ok(SyncAnswer::Later { at: later(clock.now(), pause), why: error.to_string() })
+}
