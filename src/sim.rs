@@ -20,7 +20,7 @@ mod state;
 pub use door::{CertificateError, Certificates, InProcess, MICROSOFT_HOSTS, Reply, Server, ServerError, Shared, Speed};
 pub use stage::settings;
 pub use stage::{
-    Counters, Delay, Fault, ImportRecordView, LogEntry, Mishap, RegistrationView, ScenarioError, Script, ScriptError,
+    Counters, Delay, ImportRecordView, LogEntry, Mishap, RegistrationView, ScenarioError, Script, ScriptError,
     Settings, Switch,
 };
 pub use state::{CLIENT_SECRET, Origin, StateError, Tenant, Tenants};

@@ -1,5 +1,5 @@
 //! What a test or a person does to the tenant without Graph: settings and
-//! profiles, switches, faults, the deeds of others and their scripts. And
+//! profiles, switches, mishaps, the deeds of others and their scripts. And
 //! what it has counted.
 
 mod control;
@@ -14,7 +14,7 @@ pub use counters::{Counters, LogEntry};
 pub use faults::Mishap;
 pub use scenario::{ImportRecordView, RegistrationView, ScenarioError};
 pub use script::{Script, ScriptError};
-pub use settings::{Delay, Fault, Settings};
+pub use settings::{Delay, Settings};
 pub use switches::Switch;
 
 pub(super) use control::{Advance, latest};

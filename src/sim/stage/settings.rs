@@ -1,8 +1,7 @@
-//! Every number of the simulated tenant as a setting, the named profiles,
-//! and the faults that can be switched one by one.
+//! Every number of the simulated tenant as a setting, and the named profiles.
 //!
 //! Defaults are those of the specification ("a faithful simulator"), but for
-//! what goes wrong by chance, which has its number in the faults; where the
+//! what goes wrong by chance, which has its number in the switches; where the
 //! public record is silent they are guesses, and `docs/simulator.md` says
 //! which. What the numbers do lives in the files of their concern.
 
@@ -11,6 +10,8 @@ use std::str::FromStr;
 
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
+
+use super::switches::Switch;
 
 /// No span is longer, so that a time and a few spans make a time again.
 pub(super) const SPAN_MAX: SignedDuration = SignedDuration::from_hours(24 * 3652);
@@ -376,123 +377,6 @@ group! {
     }
 }
 
-/// One way to misbehave, for tests that want each alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Fault {
-    SlowImports,
-    ImportThrottle,
-    RequestLimits,
-    LateVisibility,
-    LateUpdates,
-    SlowDeletes,
-    BlankContacts,
-    BlankUsers,
-    RefusedFilters,
-    PartialStates,
-    EmptyRegistrationIds,
-    StorageErrors,
-    EchoedGuids,
-    LostUpdates,
-    UpdateConflicts,
-    BrokenAssign,
-    ShuffledBatches,
-    LongSyncs,
-    FailedSyncs,
-    SyncsAfterImport,
-    ShortTokens,
-    LoginErrors,
-    ServerErrors,
-    QueryBroker,
-    Unavailable,
-    GatewayTimeouts,
-    HtmlErrors,
-    LostAnswers,
-    LostRequests,
-}
-
-impl Fault {
-    /// All of them; `hostile` is `busy` with all of them.
-    pub const ALL: [Self; 29] = [
-        Self::SlowImports,
-        Self::ImportThrottle,
-        Self::RequestLimits,
-        Self::LateVisibility,
-        Self::LateUpdates,
-        Self::SlowDeletes,
-        Self::BlankContacts,
-        Self::BlankUsers,
-        Self::RefusedFilters,
-        Self::PartialStates,
-        Self::EmptyRegistrationIds,
-        Self::StorageErrors,
-        Self::EchoedGuids,
-        Self::LostUpdates,
-        Self::UpdateConflicts,
-        Self::BrokenAssign,
-        Self::ShuffledBatches,
-        Self::LongSyncs,
-        Self::FailedSyncs,
-        Self::SyncsAfterImport,
-        Self::ShortTokens,
-        Self::LoginErrors,
-        Self::ServerErrors,
-        Self::QueryBroker,
-        Self::Unavailable,
-        Self::GatewayTimeouts,
-        Self::HtmlErrors,
-        Self::LostAnswers,
-        Self::LostRequests,
-    ];
-
-    fn switch_on(self, settings: &mut Settings) {
-        let busy = Settings::default();
-        match self {
-            Self::SlowImports => {
-                let import = &mut settings.import;
-                import.delay = busy.import.delay;
-                import.delay_per_queued = busy.import.delay_per_queued;
-                import.tick = busy.import.tick;
-                import.pending_share = busy.import.pending_share;
-            }
-            Self::ImportThrottle => settings.import.throttled = true,
-            Self::RequestLimits => settings.throttle.on = true,
-            Self::LateVisibility => settings.visibility = busy.visibility,
-            Self::LateUpdates => {
-                settings.update.by_id = busy.update.by_id;
-                settings.update.in_list = busy.update.in_list;
-            }
-            Self::SlowDeletes => {
-                settings.delete.visible = busy.delete.visible;
-                settings.delete.settling = busy.delete.settling;
-            }
-            Self::BlankContacts => settings.list.blanks_contact = true,
-            Self::BlankUsers => settings.list.blanks_user = true,
-            Self::RefusedFilters => settings.list.contains = false,
-            Self::PartialStates => settings.import.partial_share = 0.2,
-            Self::EmptyRegistrationIds => settings.import.empty_id_share = 0.02,
-            Self::StorageErrors => settings.import.storage_error_share = 0.005,
-            Self::EchoedGuids => settings.import.echo_guid = true,
-            Self::LostUpdates => settings.update.lost_share = 0.01,
-            Self::UpdateConflicts => settings.update.conflict_share = 0.01,
-            Self::BrokenAssign => settings.update.assign_broken_share = busy.update.assign_broken_share,
-            Self::ShuffledBatches => settings.batch.shuffled = true,
-            Self::LongSyncs => settings.sync.runs = busy.sync.runs,
-            Self::FailedSyncs => settings.sync.fail_share = 0.1,
-            Self::SyncsAfterImport => settings.sync.after_import = true,
-            Self::ShortTokens => settings.login.token_life = Delay::secs(90, 300),
-            Self::LoginErrors => settings.login.error_share = 0.05,
-            Self::ServerErrors => settings.faults.server_error = 0.01,
-            Self::QueryBroker => settings.faults.query_broker = 0.01,
-            Self::Unavailable => settings.faults.unavailable = 0.01,
-            Self::GatewayTimeouts => settings.faults.gateway_timeout = 0.01,
-            Self::HtmlErrors => settings.faults.html = 0.005,
-            Self::LostAnswers => settings.faults.lost_answer = 0.01,
-            Self::LostRequests => settings.faults.lost_request = 0.005,
-        }
-    }
-}
-
 impl Settings {
     /// No faults, no limits, short delays: for a first try and for tests of
     /// something else.
@@ -532,24 +416,7 @@ impl Settings {
     /// `busy` and every fault.
     #[must_use]
     pub fn hostile() -> Self {
-        let mut hostile = Self::default();
-        for fault in Fault::ALL {
-            fault.switch_on(&mut hostile);
-        }
-        hostile
-    }
-
-    /// `calm` and one fault.
-    #[must_use]
-    pub fn with_only(fault: Fault) -> Self {
-        Self::calm().with(fault)
-    }
-
-    /// These settings and one fault more.
-    #[must_use]
-    pub fn with(mut self, fault: Fault) -> Self {
-        fault.switch_on(&mut self);
-        self
+        Self::busy().switched(Switch::Faults)
     }
 
     /// These settings for the tenant that `own` are for: its names stay.
@@ -562,7 +429,7 @@ impl Settings {
     }
 
     /// The profile of that name: `calm`, `busy` or `hostile`.
-    /// [`Switch`](crate::sim::Switch)es come on top.
+    /// [`Switch`]es come on top.
     ///
     /// # Errors
     /// When there is no such profile.
@@ -676,10 +543,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_changes_the_calm_profile() {
-        for fault in Fault::ALL {
-            assert_ne!(Settings::with_only(fault), Settings::calm(), "{fault:?}");
-        }
+    fn a_profile_has_a_name() {
         assert_eq!(Settings::named("hostile").unwrap(), Settings::hostile());
         assert!(Settings::named("wild").is_err());
     }

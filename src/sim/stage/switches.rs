@@ -1,20 +1,22 @@
-//! Named switches: the ways in which real tenants differ, each by itself, on
-//! top of any profile. And settings as a YAML text.
+//! Named switches: the ways in which tenants differ, each by itself, on top of
+//! any profile. And settings as a YAML text.
 //!
-//! What a number means lives in `settings.rs`, what it does in the file of
-//! its concern.
+//! One table says of each its name, what it does and what it sets; the command
+//! line, the control API, the profile `hostile`, the page for strangers and
+//! the tests read it. What a number means lives in `settings.rs`, what it does
+//! in the file of its concern.
 
 use std::str::FromStr;
 
 use serde_json::Value;
 
-use super::settings::{Fault, SettingError, Settings};
+use super::settings::{Delay, SettingError, Settings};
 
 macro_rules! switches {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal: $what:literal, |$settings:ident| $set:expr;)*) => {
+    ($($kind:ident $variant:ident = $name:literal: $what:literal, |$settings:ident| $set:expr;)*) => {
         /// One way in which tenants differ.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Switch { $($(#[$doc])* #[doc = $what] $variant,)* }
+        pub enum Switch { $(#[doc = $what] $variant,)* }
 
         impl Switch {
             /// All of them.
@@ -32,44 +34,126 @@ macro_rules! switches {
                 match self { $(Self::$variant => $what,)* }
             }
 
+            /// Whether it is a fault: what a client has to live with, and a
+            /// part of the profile `hostile`. The others are a matter of the
+            /// tenant's kind or age.
+            #[must_use]
+            pub fn is_fault(self) -> bool {
+                match self { $(Self::$variant => switches!(@is_fault $kind),)* }
+            }
+
             fn apply(self, settings: &mut Settings) {
                 match self { $(Self::$variant => { let $settings = settings; $set; })* }
             }
         }
     };
+    (@is_fault fault) => { true };
+    (@is_fault kind) => { false };
 }
 
 switches! {
-    NoFilter = "no-filter": "every filter on registrations is refused with 400",
+    fault NoFilter = "no-filter": "every filter on registrations is refused with 400",
         |s| s.list.contains = false;
-    SelectWorks = "select-works": "`$select` on registrations is no server error but ignored",
+    kind SelectWorks = "select-works": "`$select` on registrations is no server error but ignored",
         |s| s.list.select_fails = false;
-    Autosync = "autosync": "a finished import starts a sync, and it counts for the ten minutes",
+    fault Autosync = "autosync": "a finished import starts a sync, and it counts for the ten minutes",
         |s| s.sync.after_import = true;
-    BrokenAssign = "broken-assign": "`assignUserToDevice` is refused with 400 for every user",
+    kind BrokenAssign = "broken-assign": "`assignUserToDevice` is refused with 400 for every user",
         |s| s.update.assign_broken_share = 1.0;
-    Documented = "documented": "the documented action `deleteDevices` exists",
+    kind Documented = "documented": "the documented action `deleteDevices` exists",
         |s| s.delete.by_serial = true;
-    EchoGuid = "echo-guid": "an empty `importId` and `productKey` come back filled with the record's id",
+    fault EchoGuid = "echo-guid": "an empty `importId` and `productKey` come back filled with the record's id",
         |s| s.import.echo_guid = true;
-    Year2020 = "2020": "as seen in 2020: deleting an import record that does not exist is a success",
+    kind Year2020 = "2020": "as seen in 2020: deleting an import record that does not exist is a success",
         |s| s.import.missing_delete_status = 200;
-    Year2023 = "2023": "as seen in 2023: lists show no user",
+    fault Year2023 = "2023": "as seen in 2023: lists show no user",
         |s| s.list.blanks_user = true;
-    Update200 = "update-200": "`updateDeviceProperties` answers 200 instead of 204",
+    kind Update200 = "update-200": "`updateDeviceProperties` answers 200 instead of 204",
         |s| s.update.status = 200;
-    Gone404 = "gone-404": "deleting what is already deleted is a 404 instead of a 400 with a phrase",
+    kind Gone404 = "gone-404": "deleting what is already deleted is a 404 instead of a 400 with a phrase",
         |s| s.delete.gone_status = 404;
-    Partial = "partial": "import records pass through `partial`",
+    kind Partial = "partial": "import records pass through `partial`",
         |s| s.import.partial_share = 1.0;
-    LinkedEarly = "linked-early": "a registration shows its Entra device before it is enrolled",
+    kind LinkedEarly = "linked-early": "a registration shows its Entra device before it is enrolled",
         |s| s.directory.linked_early = true;
-    AnyHash = "any-hash": "any bytes pass for a hardware hash",
+    kind AnyHash = "any-hash": "any bytes pass for a hardware hash",
         |s| s.import.accepts_any_hash = true;
-    NoLimits = "no-limits": "no request limits and no limit on import POSTs",
+    kind NoLimits = "no-limits": "no request limits and no limit on import POSTs",
         |s| { s.throttle.on = false; s.import.throttled = false };
-    Faults = "faults": "every fault, as in the profile `hostile`",
-        |s| *s = Fault::ALL.iter().fold(s.clone(), |all, fault| all.with(*fault));
+    kind Faults = "faults": "every fault, as in the profile `hostile`",
+        |s| Switch::faults().for_each(|fault| fault.apply(s));
+    fault SlowImports = "slow-imports": "an import ends after 45 to 100 s, later behind a queue, in groups",
+        |s| {
+            let busy = Settings::busy().import;
+            s.import.delay = busy.delay;
+            s.import.delay_per_queued = busy.delay_per_queued;
+            s.import.tick = busy.tick;
+            s.import.pending_share = busy.pending_share;
+        };
+    fault ImportThrottle = "import-throttle": "60 import POSTs pass at once, then one per second",
+        |s| s.import.throttled = true;
+    fault RequestLimits = "request-limits": "an app has 100 writes and 1000 requests in 20 s, all have twice that",
+        |s| s.throttle.on = true;
+    fault LateVisibility = "late-visibility": "a registration is listed within 2 minutes, one in twenty within 15",
+        |s| s.visibility = Settings::busy().visibility;
+    fault LateUpdates = "late-updates": "a change shows by id after 2 to 60 s, in the list after 10 to 300 s",
+        |s| {
+            let busy = Settings::busy().update;
+            s.update.by_id = busy.by_id;
+            s.update.in_list = busy.in_list;
+        };
+    fault SlowDeletes = "slow-deletes": "a deletion takes 10 s to 30 min, and none is taken right after the import",
+        |s| {
+            let busy = Settings::busy().delete;
+            s.delete.visible = busy.visible;
+            s.delete.settling = busy.settling;
+        };
+    fault BlankContacts = "blank-contacts": "the beta list shows the year 1 as last contact",
+        |s| s.list.blanks_contact = true;
+    fault PartialStates = "partial-states": "one import record in five passes through `partial`",
+        |s| s.import.partial_share = 0.2;
+    fault EmptyRegistrationIds = "empty-registration-ids":
+        "one complete record in fifty hides its registration id from its first reader",
+        |s| s.import.empty_id_share = 0.02;
+    fault StorageErrors = "storage-errors": "one good row in two hundred ends in 640 StorageError",
+        |s| s.import.storage_error_share = 0.005;
+    fault LostUpdates = "lost-updates": "one accepted change in a hundred never takes effect",
+        |s| s.update.lost_share = 0.01;
+    fault UpdateConflicts = "update-conflicts": "one change in a hundred is refused with 412",
+        |s| s.update.conflict_share = 0.01;
+    fault RefusedUsers = "refused-users": "`assignUserToDevice` is refused with 400 for one user in five",
+        |s| s.update.assign_broken_share = 0.2;
+    fault ShuffledBatches = "shuffled-batches": "the answers of a `$batch` come in any order",
+        |s| s.batch.shuffled = true;
+    fault LongSyncs = "long-syncs": "a sync runs for up to a minute",
+        |s| s.sync.runs = Settings::busy().sync.runs;
+    fault FailedSyncs = "failed-syncs": "one sync in ten fails",
+        |s| s.sync.fail_share = 0.1;
+    fault ShortTokens = "short-tokens": "a token lives for 90 to 300 s",
+        |s| s.login.token_life = Delay::secs(90, 300);
+    fault LoginErrors = "login-errors": "one token request in twenty is answered with 503",
+        |s| s.login.error_share = 0.05;
+    fault ServerErrors = "server-errors": "one request in a hundred is answered with 500",
+        |s| s.faults.server_error = 0.01;
+    fault QueryBroker = "query-broker": "one read in a hundred is answered with the query broker's 500",
+        |s| s.faults.query_broker = 0.01;
+    fault Unavailable = "unavailable": "one request in a hundred is answered with 503",
+        |s| s.faults.unavailable = 0.01;
+    fault GatewayTimeouts = "gateway-timeouts": "one request in a hundred is done, and answered with 504",
+        |s| s.faults.gateway_timeout = 0.01;
+    fault HtmlErrors = "html-errors": "one request in two hundred is answered with a page of HTML",
+        |s| s.faults.html = 0.005;
+    fault LostAnswers = "lost-answers": "one request in a hundred is done, and its connection drops",
+        |s| s.faults.lost_answer = 0.01;
+    fault LostRequests = "lost-requests": "one request in two hundred is not done, and its connection drops",
+        |s| s.faults.lost_request = 0.005;
+}
+
+impl Switch {
+    /// Those that are faults.
+    pub fn faults() -> impl Iterator<Item = Self> {
+        Self::ALL.iter().copied().filter(|switch| switch.is_fault())
+    }
 }
 
 impl FromStr for Switch {
@@ -157,7 +241,10 @@ mod tests {
     #[test]
     fn every_switch_changes_a_profile_and_is_found_by_its_name() {
         for switch in Switch::ALL {
-            assert_ne!(Settings::busy().switched(*switch), Settings::busy(), "{switch:?}");
+            let changes = |profile: Settings| profile.clone().switched(*switch) != profile;
+            assert!(changes(Settings::calm()) || changes(Settings::busy()), "{switch:?}");
+            assert!(!switch.is_fault() || changes(Settings::calm()), "{switch:?} is nothing new on a calm tenant");
+            assert!(!switch.is_fault() || !changes(Settings::hostile()), "{switch:?} is not a part of `hostile`");
             assert_eq!(switch.name().parse::<Switch>().unwrap(), *switch);
         }
         let error = "no-such".parse::<Switch>().unwrap_err().to_string();
