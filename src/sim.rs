@@ -5,63 +5,25 @@
 //! wire or domain type with the Graph client and knows nothing of plans, so
 //! that a mistake cannot hide by being made on both sides.
 //!
+//! Three rooms: `state` is the machine, `door` how requests come in, `stage`
+//! what a test or a person does to it otherwise.
+//!
 //! [`Tenant`] is the machine: one request in, one reply out, no tasks, no
 //! network. [`InProcess`] makes it a `Transport`; [`Server`] puts it on a
 //! loopback port, over TLS and as a proxy where asked to. [`Tenants`] are
 //! several on one clock. [`Settings`] holds every number and the profiles.
 
-mod agenda;
-mod answer;
-mod batch;
-mod call;
-mod certificates;
-mod control;
-mod corporate;
-mod counters;
-mod devices;
-mod directory;
-mod errors;
-mod faults;
-mod hash;
-mod imports;
-mod in_process;
-mod login;
-mod metadata;
-mod profiles;
-mod query;
-mod random;
-mod reading;
-mod registrations;
-mod routes;
-mod scenario;
-mod server;
-mod script;
-pub mod settings;
-mod switches;
-mod sync;
-mod tenant;
-mod tenants;
-mod throttle;
-mod token;
-mod waiting_room;
-mod wire;
-mod writing;
+mod door;
+mod stage;
+mod state;
 
-pub use answer::Reply;
-pub use certificates::{CertificateError, Certificates, MICROSOFT_HOSTS};
-pub use counters::{Counters, LogEntry};
-pub use faults::Mishap;
-pub use in_process::InProcess;
-pub use login::CLIENT_SECRET;
-pub use registrations::Origin;
-pub use scenario::{ImportRecordView, RegistrationView, ScenarioError};
-pub use script::{Script, ScriptError};
-pub use server::{Server, ServerError, Shared};
-pub use settings::{Delay, Fault, Settings};
-pub use switches::Switch;
-pub use tenant::{StateError, Tenant};
-pub use tenants::Tenants;
-pub use waiting_room::Speed;
+pub use door::{CertificateError, Certificates, InProcess, MICROSOFT_HOSTS, Reply, Server, ServerError, Shared, Speed};
+pub use stage::settings;
+pub use stage::{
+    Counters, Delay, ImportRecordView, LogEntry, Mishap, RegistrationView, ScenarioError, Script, ScriptError,
+    Settings, Switch,
+};
+pub use state::{CLIENT_SECRET, Origin, StateError, Tenant, Tenants};
 
 /// Where the virtual time of a new tenant begins unless told otherwise:
 /// 2026-01-05T08:00:00Z, a Monday morning.

@@ -3,7 +3,7 @@
 //! on purpose, so that no mistake of our Graph client can hide one.
 
 use apgit::clock::{Clock as _, Virtual};
-use apgit::sim::{self, Fault, InProcess, Settings, Switch, Tenant};
+use apgit::sim::{self, InProcess, Settings, Switch, Tenant};
 use apgit::transport::{Response, Transport as _, TransportError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -274,7 +274,7 @@ async fn a_device_is_imported_and_can_then_be_read_and_listed() {
 
 #[tokio::test]
 async fn a_tenant_that_was_saved_has_the_same_future() {
-    let client = Client::of(Settings::hostile().with(Fault::LostUpdates)).await;
+    let client = Client::of(Settings::hostile().switched(Switch::LostUpdates)).await;
     let rows: Vec<Value> = (0..40)
         .map(|n| {
             let serial = format!("TEST-{n}");

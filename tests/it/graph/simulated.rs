@@ -9,7 +9,7 @@ use apgit::graph::{
     Auth, Endpoints, ErrorKind, Fields, Graph, GraphError, GraphWriter, ImportRow, ImportState, Login, Write,
 };
 use apgit::model::{HardwareHash, ImportId, RegistrationId, SerialNumber};
-use apgit::sim::{self, Fault, InProcess, Settings, Tenant};
+use apgit::sim::{self, InProcess, Settings, Switch, Tenant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -164,8 +164,8 @@ async fn a_device_goes_the_whole_road_in_a_hostile_tenant() {
 
 #[tokio::test]
 async fn each_fault_alone_leaves_every_listing_whole() {
-    for fault in Fault::ALL {
-        let mut settings = Settings::with_only(fault);
+    for fault in Switch::faults() {
+        let mut settings = Settings::calm().switched(fault);
         settings.set("list.page_size=100").unwrap();
         let (world, ids) = World::with_devices(settings, 7, 2500);
         let observed = world.graph.list_devices().await.unwrap_or_else(|error| panic!("{fault:?}: {error}"));

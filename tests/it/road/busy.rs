@@ -7,7 +7,7 @@ use apgit::apply::{Event, Outcome, SyncOutcome};
 use apgit::clock::{Remote, SharedClock};
 use apgit::graph::Http;
 use apgit::round::Report;
-use apgit::sim::{Fault, LogEntry, Settings};
+use apgit::sim::{LogEntry, Settings, Switch};
 
 use super::world::{Declared, Repository, Served, World, assert_nothing_twice, graph};
 
@@ -124,7 +124,7 @@ async fn a_thousand_devices_on_a_busy_tenant_cost_what_was_promised() {
 
 #[tokio::test]
 async fn rows_that_fail_for_a_moment_cost_one_post_per_wave() {
-    let waves = registers_a_thousand(Settings::busy().with(Fault::StorageErrors), 3).await;
+    let waves = registers_a_thousand(Settings::busy().switched(Switch::StorageErrors), 3).await;
     assert!(waves > 0, "this seed has errors to try again");
 }
 

@@ -6,7 +6,7 @@ const BATCH: &str = "/v1.0/$batch";
 
 #[tokio::test]
 async fn a_hundred_writes_in_twenty_seconds_pass_and_the_next_is_refused() {
-    let client = Client::of(Settings::with_only(Fault::RequestLimits)).await;
+    let client = Client::of(Settings::calm().switched(Switch::RequestLimits)).await;
     let id = client.sim.with(|tenant| tenant.add_device("TEST-1", "Contoso", "Model 1", ""));
     let path = format!("{DEVICES}/{id}/updateDeviceProperties");
     let write = async || client.post(&path, json!({"groupTag": "X"})).await;
@@ -32,7 +32,7 @@ async fn a_hundred_writes_in_twenty_seconds_pass_and_the_next_is_refused() {
 
 #[tokio::test]
 async fn a_thousand_requests_in_twenty_seconds_are_the_limit_of_one_app() {
-    let client = Client::of(Settings::with_only(Fault::RequestLimits)).await;
+    let client = Client::of(Settings::calm().switched(Switch::RequestLimits)).await;
     for n in 0..1000 {
         assert_eq!(client.get(SETTINGS).await.status, 200, "request {n}");
     }
@@ -45,7 +45,7 @@ async fn a_thousand_requests_in_twenty_seconds_are_the_limit_of_one_app() {
 
 #[tokio::test]
 async fn all_apps_together_have_twice_what_one_has() {
-    let mut client = Client::of(Settings::with_only(Fault::RequestLimits)).await;
+    let mut client = Client::of(Settings::calm().switched(Switch::RequestLimits)).await;
     let id = client.sim.with(|tenant| tenant.add_device("TEST-1", "Contoso", "Model 1", ""));
     let path = format!("{DEVICES}/{id}/updateDeviceProperties");
     let (mut writes, mut reads) = (Vec::new(), Vec::new());
@@ -124,15 +124,15 @@ async fn a_mishap_can_wait_for_its_route() {
 #[tokio::test]
 async fn every_kind_of_fault_comes_by_chance_when_it_is_switched_on() {
     for (fault, expected) in [
-        (Fault::ServerErrors, vec![500]),
-        (Fault::QueryBroker, vec![500]),
-        (Fault::Unavailable, vec![503]),
-        (Fault::GatewayTimeouts, vec![504]),
-        (Fault::HtmlErrors, vec![400, 403, 502]),
-        (Fault::LostAnswers, vec![0]),
-        (Fault::LostRequests, vec![0]),
+        (Switch::ServerErrors, vec![500]),
+        (Switch::QueryBroker, vec![500]),
+        (Switch::Unavailable, vec![503]),
+        (Switch::GatewayTimeouts, vec![504]),
+        (Switch::HtmlErrors, vec![400, 403, 502]),
+        (Switch::LostAnswers, vec![0]),
+        (Switch::LostRequests, vec![0]),
     ] {
-        let client = Client::of(Settings::with_only(fault)).await;
+        let client = Client::of(Settings::calm().switched(fault)).await;
         let mut seen = std::collections::BTreeMap::new();
         for _ in 0..2000 {
             let status = client.try_send(Method::GET, SETTINGS, "").await.map_or(0, |got| got.status);
@@ -146,7 +146,7 @@ async fn every_kind_of_fault_comes_by_chance_when_it_is_switched_on() {
 
 #[tokio::test]
 async fn a_batch_gives_each_part_an_outcome_of_its_own_in_any_order() {
-    let client = Client::of(Settings::with_only(Fault::ShuffledBatches)).await;
+    let client = Client::of(Settings::calm().switched(Switch::ShuffledBatches)).await;
     let id = client.sim.with(|tenant| tenant.add_device("TEST-1", "Contoso", "Model 1", ""));
     let devices = "/deviceManagement/windowsAutopilotDeviceIdentities";
     let mut requests = vec![
@@ -191,7 +191,7 @@ async fn a_batch_of_more_than_twenty_or_with_one_id_twice_is_refused() {
 
 #[tokio::test]
 async fn the_parts_of_a_batch_are_throttled_one_by_one() {
-    let client = Client::of(Settings::with_only(Fault::RequestLimits)).await;
+    let client = Client::of(Settings::calm().switched(Switch::RequestLimits)).await;
     let id = client.sim.with(|tenant| tenant.add_device("TEST-1", "Contoso", "Model 1", ""));
     let url = format!("/deviceManagement/windowsAutopilotDeviceIdentities/{id}/updateDeviceProperties");
     let mut statuses = Vec::new();

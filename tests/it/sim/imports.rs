@@ -38,7 +38,7 @@ async fn an_import_begins_as_unknown_whatever_the_client_says_and_never_returns_
 
 #[tokio::test]
 async fn a_tenant_may_fill_empty_fields_with_the_record_s_own_id() {
-    let client = Client::of(Settings::with_only(Fault::EchoedGuids)).await;
+    let client = Client::of(Settings::calm().switched(Switch::EchoGuid)).await;
     let got = client.post(IMPORTS, json!({"serialNumber": "TEST-1", "hardwareIdentifier": hash("TEST-1")})).await;
     assert_eq!(got.json["importId"], got.json["id"]);
     assert_eq!(got.json["productKey"], got.json["id"]);
@@ -130,7 +130,7 @@ async fn a_queue_makes_imports_slower_but_never_slower_than_fifteen_minutes() {
 
 #[tokio::test]
 async fn a_record_may_be_partial_before_it_ends() {
-    let client = Client::of(Settings::with_only(Fault::PartialStates).with(Fault::SlowImports)).await;
+    let client = Client::of(Settings::calm().switched(Switch::PartialStates).switched(Switch::SlowImports)).await;
     let ids = client.import(rows(60)).await;
     let mut seen: Vec<Vec<String>> = vec![Vec::new(); ids.len()];
     for _ in 0..60 {
@@ -224,7 +224,7 @@ async fn every_documented_error_has_its_code_and_name() {
 
 #[tokio::test]
 async fn storage_errors_hit_about_one_row_in_two_hundred_and_a_second_try_goes_through() {
-    let client = Client::of(Settings::with_only(Fault::StorageErrors)).await;
+    let client = Client::of(Settings::calm().switched(Switch::StorageErrors)).await;
     let ids = client.import(rows(500)).await;
     client.wait(seconds(1000)).await;
     let mut failed = Vec::new();
@@ -344,7 +344,7 @@ async fn deleting_a_running_record_does_not_stop_the_import() {
 
 #[tokio::test]
 async fn sixty_import_posts_pass_at_once_and_then_one_per_second() {
-    let client = Client::of(Settings::with_only(Fault::ImportThrottle)).await;
+    let client = Client::of(Settings::calm().switched(Switch::ImportThrottle)).await;
     let post = async |n: usize| {
         let serial = format!("TEST-{n}");
         client.post(IMPORTS, json!({"serialNumber": serial, "hardwareIdentifier": hash(&serial)})).await.status

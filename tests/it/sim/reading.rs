@@ -131,7 +131,7 @@ async fn select_is_a_server_error() {
 
 #[tokio::test]
 async fn the_beta_list_blanks_what_a_reader_by_id_sees() {
-    let client = Client::of(Settings::with_only(Fault::BlankContacts).with(Fault::BlankUsers)).await;
+    let client = Client::of(Settings::calm().switched(Switch::BlankContacts).switched(Switch::Year2023)).await;
     let id = client.sim.with(|tenant| {
         let id = tenant.add_device_for("TEST-1", "Contoso", "Model 1", "", "anna.keller@contoso.com");
         tenant.enrol(id).unwrap();
@@ -149,7 +149,7 @@ async fn the_beta_list_blanks_what_a_reader_by_id_sees() {
 async fn a_registration_is_readable_at_once_and_listed_within_minutes() {
     let (mut late, mut tails) = (0, 0);
     for seed in 0..60 {
-        let client = Client::with_seed(Settings::with_only(Fault::LateVisibility), seed).await;
+        let client = Client::with_seed(Settings::calm().switched(Switch::LateVisibility), seed).await;
         let ids = client.import(json!([{"serialNumber": "T", "hardwareIdentifier": hash("T")}])).await;
         while client.outcome(&ids[0]).await == "unknown" {
             client.wait(seconds(1)).await;

@@ -1,8 +1,11 @@
 //! The page for strangers says of each of the 39 rules how sure we are and
-//! which test shows it; this holds the page to the tests.
+//! which test shows it, and of each switch what it does; this holds the page to
+//! the tests and to the table of switches.
 
 use std::collections::BTreeMap;
 use std::path::Path;
+
+use apgit::sim::Switch;
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
@@ -30,4 +33,16 @@ fn each_of_the_39_rules_has_a_test_that_exists() {
     }
     let expected: Vec<u32> = (1..=39).collect();
     assert_eq!(rules.keys().copied().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn the_page_says_of_every_switch_what_it_does() {
+    let page = read("docs/simulator.md");
+    let section = page.split("\n## ").find(|section| section.starts_with("Switches\n")).unwrap();
+    let rows: Vec<&str> =
+        section.lines().filter(|line| line.starts_with("| `") && !line.contains("--switch")).collect();
+    let row = |switch: &Switch| {
+        format!("| `{}` | {} | {} |", switch.name(), switch.what(), if switch.is_fault() { "yes" } else { "" })
+    };
+    assert_eq!(rows, Switch::ALL.iter().map(row).collect::<Vec<_>>());
 }

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use super::*;
 
-const FACTS: &str = include_str!("../../../src/sim/metadata.tsv");
+const FACTS: &str = include_str!("../../../src/sim/door/metadata.tsv");
 
 /// Types of which every property is answered, not only those in use.
 const WHOLE: [&str; 6] = [

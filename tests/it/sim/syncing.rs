@@ -48,7 +48,7 @@ async fn a_sync_may_fail_and_still_counts_as_triggered() {
 
 #[tokio::test]
 async fn an_import_may_start_a_sync_that_counts() {
-    let client = Client::of(Settings::with_only(Fault::SyncsAfterImport)).await;
+    let client = Client::of(Settings::calm().switched(Switch::Autosync)).await;
     let before = client.get(SETTINGS).await.json["lastSyncDateTime"].clone();
     client.import(json!([{"serialNumber": "T", "hardwareIdentifier": hash("T")}])).await;
     client.wait(seconds(60)).await;

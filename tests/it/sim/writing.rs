@@ -60,7 +60,7 @@ async fn an_update_that_cannot_be_is_refused() {
 #[tokio::test]
 async fn a_new_value_shows_by_id_within_a_minute_and_in_the_list_within_five() {
     for seed in 0..20 {
-        let client = Client::with_seed(Settings::with_only(Fault::LateUpdates), seed).await;
+        let client = Client::with_seed(Settings::calm().switched(Switch::LateUpdates), seed).await;
         let id = client.registered("TEST-1").await;
         update(&client, &id, json!({"groupTag": "NEW"})).await;
         assert_eq!(device(&client, &id).await["groupTag"], "", "seed {seed}: not at once");
@@ -74,7 +74,7 @@ async fn a_new_value_shows_by_id_within_a_minute_and_in_the_list_within_five() {
 #[tokio::test]
 async fn of_two_updates_the_later_one_stays_whatever_the_delays() {
     for seed in 0..30 {
-        let client = Client::with_seed(Settings::with_only(Fault::LateUpdates), seed).await;
+        let client = Client::with_seed(Settings::calm().switched(Switch::LateUpdates), seed).await;
         let id = client.registered("TEST-1").await;
         update(&client, &id, json!({"groupTag": "FIRST", "displayName": "KEPT"})).await;
         client.wait(seconds(1)).await;
@@ -138,7 +138,7 @@ async fn a_user_is_assigned_and_removed_but_some_users_cannot_be_assigned() {
     assert_eq!((seen["userPrincipalName"].as_str(), seen["addressableUserName"].as_str()), (Some(""), Some("")));
     assert_eq!(assign("nobody@fabrikam.com").await, 400);
 
-    client.sim.with(|tenant| tenant.set_settings(Settings::with_only(Fault::BrokenAssign)));
+    client.sim.with(|tenant| tenant.set_settings(Settings::calm().switched(Switch::RefusedUsers)));
     let mut broken = 0;
     for n in 0..200 {
         let user = format!("user{n}@contoso.com");
@@ -151,7 +151,7 @@ async fn a_user_is_assigned_and_removed_but_some_users_cannot_be_assigned() {
 
 #[tokio::test]
 async fn a_deletion_is_a_request_and_its_end_comes_later() {
-    let client = Client::of(Settings::with_only(Fault::SlowDeletes)).await;
+    let client = Client::of(Settings::calm().switched(Switch::SlowDeletes)).await;
     let id = client.registered("TEST-1").await;
     let path = format!("{DEVICES}/{id}");
     assert_eq!(client.delete(&path).await.status, 204);

@@ -1,0 +1,111 @@
+//! Simulated tenants without a network: a `Transport` that answers any
+//! host, on a virtual clock that only moves when somebody waits.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use jiff::Timestamp;
+
+use super::answer::Reply;
+use crate::clock::{self, Clock as _};
+use crate::sim::stage::{Advance, latest};
+use crate::sim::state::{Tenant, Tenants};
+use crate::transport::{Request, Response, Transport, TransportError};
+
+/// Tenants in this process. Clones share them and the clock.
+#[derive(Clone)]
+pub struct InProcess {
+    tenants: Arc<Mutex<Tenants>>,
+    clock: clock::Virtual,
+    file: Option<Arc<PathBuf>>,
+}
+
+impl InProcess {
+    /// The clock moves on to the tenant's time if it is behind.
+    #[must_use]
+    pub fn new(tenants: impl Into<Tenants>, clock: clock::Virtual) -> Self {
+        let tenants = tenants.into();
+        clock.advance_to(tenants.now());
+        Self { tenants: Arc::new(Mutex::new(tenants)), clock, file: None }
+    }
+
+    /// Saves the tenant to `path` after every request that changed it, before
+    /// the client gets its answer: a client that is killed afterwards finds
+    /// the tenant as it left it.
+    #[must_use]
+    pub fn saving_to(mut self, path: impl Into<PathBuf>) -> Self {
+        self.file = Some(Arc::new(path.into()));
+        self
+    }
+
+    /// Looks at or changes the (first) tenant, at the clock's present time.
+    pub fn with<T>(&self, look: impl FnOnce(&mut Tenant) -> T) -> T {
+        self.with_all(|tenants| look(tenants.first()))
+    }
+
+    /// Looks at or changes all tenants, at the clock's present time.
+    pub fn with_all<T>(&self, look: impl FnOnce(&mut Tenants) -> T) -> T {
+        let mut tenants = self.tenants.lock().expect("no holder of this lock panics");
+        tenants.advance(self.clock.now());
+        look(&mut tenants)
+    }
+
+    /// The clock that the tenant lives on.
+    #[must_use]
+    pub fn clock(&self) -> clock::Virtual {
+        self.clock.clone()
+    }
+
+    /// `POST /_sim/clock`, where time is wherever it is awaited, and
+    /// `POST /_sim/advance`.
+    fn serve_clock(&self, request: &Request) -> Response {
+        let body: serde_json::Value = serde_json::from_slice(request.body()).unwrap_or_default();
+        let until = body["until"].as_str().and_then(|text| text.parse::<Timestamp>().ok());
+        let until = until.or_else(|| Advance::read(request.body())?.target(self.clock.now()));
+        match until.filter(|until| *until <= latest()) {
+            Some(until) => self.clock.advance_to(until),
+            // To ask for the time is no mistake.
+            None if request.uri().path() == "/_sim/clock" && body["until"].is_null() => {}
+            None => {
+                let mut refused = Response::new(Bytes::from_static(b"there is no such time here"));
+                *refused.status_mut() = http::StatusCode::BAD_REQUEST;
+                return refused;
+            }
+        }
+        let answer = serde_json::json!({"now": self.clock.now(), "speed": 0.0});
+        let mut response = Response::new(Bytes::from(answer.to_string()));
+        response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+        response
+    }
+}
+
+#[async_trait]
+impl Transport for InProcess {
+    async fn send(&self, request: Request) -> Result<Response, TransportError> {
+        if ["/_sim/clock", "/_sim/advance"].contains(&request.uri().path()) {
+            return Ok(self.serve_clock(&request));
+        }
+        let host = request.uri().host().unwrap_or_default().to_owned();
+        let lost = |reason: String| TransportError::Lost { host, reason };
+        let mut tenants = self.tenants.lock().expect("no holder of this lock panics");
+        let reply = tenants.handle(&request, self.clock.now());
+        let latency = tenants.latency();
+        // A state that was loaded may be ahead of the clock.
+        self.clock.advance_to(tenants.now() + latency);
+        if let Some(path) = &self.file
+            && tenants.take_changed()
+        {
+            tenants.save_to(path).map_err(|error| lost(error.to_string()))?;
+        }
+        match reply {
+            Reply::Response(response) => Ok(response),
+            Reply::Lost => Err(TransportError::Lost {
+                host: request.uri().host().unwrap_or_default().to_owned(),
+                reason: "the simulated connection dropped".to_owned(),
+            }),
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! What a test or a person does to the tenant without Graph: settings and
+//! profiles, switches, mishaps, the deeds of others and their scripts. And
+//! what it has counted.
+
+mod control;
+mod counters;
+mod faults;
+mod scenario;
+mod script;
+pub mod settings;
+mod switches;
+
+pub use counters::{Counters, LogEntry};
+pub use faults::Mishap;
+pub use scenario::{ImportRecordView, RegistrationView, ScenarioError};
+pub use script::{Script, ScriptError};
+pub use settings::{Delay, Settings};
+pub use switches::Switch;
+
+pub(super) use control::{Advance, latest};
+pub(super) use faults::Injection;
+pub(super) use settings::{List, ProfileSetting};

@@ -1,0 +1,414 @@
+//! What happens to a tenant without Graph: vendors, other tenants, people in
+//! the portal, devices that enrol. And what a test may look at.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::counters::{Counters, LogEntry};
+use crate::sim::state::{
+    Enrolment, Event, Object, Origin, ProfileState, Refusal, Registration, Status, Tenant, Userless, Values, device_id,
+    hash::{self, Device, Hardware, Strictness},
+};
+
+/// A registration as it will be seen once everything has settled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RegistrationView {
+    pub id: Uuid,
+    pub serial: String,
+    pub manufacturer: String,
+    pub model: String,
+    pub group_tag: String,
+    pub user: String,
+    pub addressable_user_name: String,
+    pub display_name: String,
+    pub purchase_order: String,
+    pub origin: Origin,
+    pub enrolled: bool,
+    /// Whether a reader by id finds it now.
+    pub readable: bool,
+    /// Whether the list has it now.
+    pub listed: bool,
+    /// Whether its deletion is under way.
+    pub deleting: bool,
+    /// A name of the hardware: 32 hex digits.
+    pub hardware: String,
+}
+
+/// An import record as its client sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImportRecordView {
+    pub id: Uuid,
+    pub serial: String,
+    pub import_id: String,
+    pub posted_at: Timestamp,
+    /// `unknown`, `pending`, `partial`, `complete` or `error`.
+    pub status: &'static str,
+    pub registration: Option<Uuid>,
+    pub error_code: i32,
+    pub error_name: String,
+}
+
+/// Says why a scenario cannot be set up.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ScenarioError {
+    #[error("the text is not a hardware hash")]
+    NotAHash,
+    #[error("the hardware is already registered")]
+    AlreadyRegistered,
+    #[error("there is no registration `{0}`")]
+    NoSuchRegistration(Uuid),
+    #[error("`{0}` comes with the next sync; until then it cannot enrol")]
+    AwaitsSync(Uuid),
+    #[error("the Entra object of `{0}` was deleted, so the device cannot enrol; remove the registration")]
+    NoObject(Uuid),
+}
+
+impl Tenant {
+    /// Adds `count` made-up registrations that have been here for long.
+    pub fn add_devices(&mut self, count: usize) {
+        const MAKES: [(&str, &str); 4] = [
+            ("Contoso", "Notebook 14"),
+            ("Contoso", "Tower 5"),
+            ("Fabrikam", "Slate 2"),
+            ("Northwind", "Workstation 9"),
+        ];
+        const TAGS: [&str; 4] = ["", "OSL-STD", "BGO-STD", "KIOSK-LOBBY"];
+        let first = self.registrations.iter().count() + self.registrations.deleted.len();
+        for number in first..first + count {
+            let (manufacturer, model) = MAKES[self.random.below("stock make", MAKES.len())];
+            let tag = TAGS[self.random.below("stock tag", TAGS.len())];
+            self.add_device(&format!("SIM{number:07}"), manufacturer, model, tag);
+        }
+    }
+
+    /// Adds one registration that has been here for long: everybody sees it.
+    pub fn add_device(&mut self, serial: &str, manufacturer: &str, model: &str, group_tag: &str) -> Uuid {
+        self.add_device_for(serial, manufacturer, model, group_tag, "")
+    }
+
+    /// The same with a user.
+    pub fn add_device_for(
+        &mut self,
+        serial: &str,
+        manufacturer: &str,
+        model: &str,
+        group_tag: &str,
+        user: &str,
+    ) -> Uuid {
+        let hardware = Hardware::of_tuple(manufacturer, model, serial);
+        let mut registration = self.known_device(Origin::Stock, hardware, serial, manufacturer, model);
+        registration.settled = Values { group_tag: group_tag.into(), user: user.into(), ..Values::default() };
+        self.add_settled(registration)
+    }
+
+    /// Adds one registration that has been here for long, of the device whose
+    /// hash this is.
+    ///
+    /// # Errors
+    /// When the text is no hash, or the device is registered.
+    pub fn add_device_of_hash(&mut self, hash: &str, group_tag: &str) -> Result<Uuid, ScenarioError> {
+        let device = self.new_device(hash)?;
+        let mut registration = self.device_of_hash(Origin::Stock, device);
+        registration.settled.group_tag = group_tag.into();
+        Ok(self.add_settled(registration))
+    }
+
+    fn add_settled(&mut self, mut registration: Registration) -> Uuid {
+        registration.readable = true;
+        registration.listed = true;
+        registration.object = Object::There;
+        registration.object_tag = registration.settled.group_tag.clone();
+        if self.settings.profiles.targets(&registration.settled.group_tag) {
+            registration.profile = ProfileState::Assigned;
+            registration.profile_since = Some(self.now);
+        }
+        let id = self.random.uuid("registration id");
+        self.registrations.insert(id, registration);
+        self.changed = true;
+        id
+    }
+
+    /// An OEM or a partner registers a device by manufacturer, model and
+    /// serial. It shows after the next sync of the tenant.
+    pub fn register_as_oem(&mut self, serial: &str, manufacturer: &str, model: &str, group_tag: &str) -> Uuid {
+        let hardware = Hardware::of_tuple(manufacturer, model, serial);
+        let mut registration = self.known_device(Origin::Vendor, hardware, serial, manufacturer, model);
+        registration.settled.group_tag = group_tag.into();
+        self.await_sync(registration)
+    }
+
+    /// An OEM or a partner registers the device whose hash this is. It shows
+    /// after the next sync of the tenant.
+    ///
+    /// # Errors
+    /// When the text is no hash, or the device is registered.
+    pub fn register_as_oem_from_hash(&mut self, hash: &str, purchase_order: &str) -> Result<Uuid, ScenarioError> {
+        let device = self.new_device(hash)?;
+        let mut registration = self.device_of_hash(Origin::Vendor, device);
+        registration.purchase_order = purchase_order.into();
+        Ok(self.await_sync(registration))
+    }
+
+    fn await_sync(&mut self, mut registration: Registration) -> Uuid {
+        registration.awaits_sync = true;
+        let id = self.random.uuid("registration id");
+        self.registrations.insert(id, registration);
+        let wait = self.random.delay("vendor", self.settings.visibility.vendor);
+        self.agenda.enter(self.now + wait, Event::VendorArrives { id });
+        self.changed = true;
+        id
+    }
+
+    fn known_device(
+        &self,
+        origin: Origin,
+        hardware: Hardware,
+        serial: &str,
+        manufacturer: &str,
+        model: &str,
+    ) -> Registration {
+        let mut registration = Registration::new(origin, hardware, serial, self.now);
+        registration.manufacturer = manufacturer.into();
+        registration.model = model.into();
+        registration
+    }
+
+    fn device_of_hash(&self, origin: Origin, device: Device) -> Registration {
+        let mut registration =
+            self.known_device(origin, device.hardware, &device.serial, &device.manufacturer, &device.model);
+        registration.sku = device.sku.into();
+        registration.family = device.family.into();
+        registration
+    }
+
+    fn new_device(&self, hash: &str) -> Result<Device, ScenarioError> {
+        let device = self.device_in(hash)?;
+        match self.registrations.of_hardware(&device.hardware) {
+            Some(_) => Err(ScenarioError::AlreadyRegistered),
+            None => Ok(device),
+        }
+    }
+
+    fn device_in(&self, hash: &str) -> Result<Device, ScenarioError> {
+        let strictness =
+            Strictness { digest: self.settings.import.checks_digest, any: self.settings.import.accepts_any_hash };
+        let bytes = STANDARD.decode(hash.trim()).map_err(|_| ScenarioError::NotAHash)?;
+        hash::read(&bytes, strictness).ok_or(ScenarioError::NotAHash)
+    }
+
+    /// Another tenant owns this device: an import ends with 808.
+    ///
+    /// # Errors
+    /// When the text is no hash.
+    pub fn make_foreign(&mut self, hash: &str) -> Result<(), ScenarioError> {
+        let hardware = self.device_in(hash)?.hardware;
+        self.foreign.push(hardware);
+        self.changed = true;
+        Ok(())
+    }
+
+    /// The other tenant lets the device go.
+    ///
+    /// # Errors
+    /// When the text is no hash.
+    pub fn release_foreign(&mut self, hash: &str) -> Result<(), ScenarioError> {
+        let hardware = self.device_in(hash)?.hardware;
+        self.foreign.retain(|other| !other.is(&hardware));
+        self.changed = true;
+        Ok(())
+    }
+
+    /// The service will not have this device: an import ends with this error.
+    ///
+    /// # Errors
+    /// When the text is no hash.
+    pub fn refuse_hardware(&mut self, hash: &str, code: i32, name: &str) -> Result<(), ScenarioError> {
+        let hardware = self.device_in(hash)?.hardware;
+        self.refused.push(Refusal { hardware, code, name: name.into() });
+        self.changed = true;
+        Ok(())
+    }
+
+    /// Somebody changes the tag in the portal; everybody sees it at once.
+    ///
+    /// # Errors
+    /// When there is no such registration.
+    pub fn set_tag_as_portal(&mut self, id: Uuid, group_tag: &str) -> Result<(), ScenarioError> {
+        self.change_as_portal(id, |values| values.group_tag = group_tag.into())?;
+        self.plan_profile(self.now, id);
+        self.plan_object_tag(self.now, id);
+        Ok(())
+    }
+
+    /// Somebody assigns a user in the portal; `""` removes the user.
+    ///
+    /// # Errors
+    /// When there is no such registration.
+    pub fn set_user_as_portal(&mut self, id: Uuid, user: &str) -> Result<(), ScenarioError> {
+        self.change_as_portal(id, |values| values.user = user.into())
+    }
+
+    fn change_as_portal(&mut self, id: Uuid, change: impl FnOnce(&mut Values)) -> Result<(), ScenarioError> {
+        let registration = self.registration_mut(id)?;
+        change(&mut registration.settled);
+        registration.by_id = None;
+        registration.in_list = None;
+        // An update that was under way is part of what everybody sees now.
+        self.agenda.forget_views_of(id);
+        Ok(())
+    }
+
+    /// The device enrols in Intune: from now on it cannot be deleted.
+    ///
+    /// # Errors
+    /// When there is no such registration.
+    pub fn enrol(&mut self, id: Uuid) -> Result<(), ScenarioError> {
+        let enrolment = Enrolment {
+            managed_device: self.random.uuid("managed device"),
+            directory_device: device_id(id),
+            contacted: self.now,
+        };
+        let registration = self.registration_mut(id)?;
+        if registration.awaits_sync {
+            return Err(ScenarioError::AwaitsSync(id));
+        }
+        if registration.object == Object::Deleted {
+            return Err(ScenarioError::NoObject(id));
+        }
+        registration.object = Object::There;
+        match &mut registration.enrolment {
+            Some(enrolled) => enrolled.contacted = enrolment.contacted,
+            none => *none = Some(enrolment),
+        }
+        Ok(())
+    }
+
+    /// The device enrols in self-deploying mode, which it may do only once:
+    /// until somebody allows the next enrolment.
+    ///
+    /// # Errors
+    /// When there is no such registration.
+    pub fn enrol_userless(&mut self, id: Uuid) -> Result<(), ScenarioError> {
+        self.enrol(id)?;
+        self.registration_mut(id)?.userless = Userless::Blocked;
+        Ok(())
+    }
+
+    /// The device gets another main board: from now on it is other hardware
+    /// than its registration says, and its next capture does not match.
+    ///
+    /// # Errors
+    /// When there is no such registration.
+    pub fn swap_board(&mut self, id: Uuid) -> Result<(), ScenarioError> {
+        let now = self.now;
+        self.registration_mut(id)?.board_swapped = Some(now);
+        Ok(())
+    }
+
+    /// The device is wiped and leaves Intune.
+    ///
+    /// # Errors
+    /// When there is no such registration.
+    pub fn unenrol(&mut self, id: Uuid) -> Result<(), ScenarioError> {
+        self.registration_mut(id)?.enrolment = None;
+        Ok(())
+    }
+
+    /// Somebody removes the registration in the portal, at once.
+    ///
+    /// # Errors
+    /// When there is no such registration.
+    pub fn remove_as_portal(&mut self, id: Uuid) -> Result<(), ScenarioError> {
+        self.changed = true;
+        self.registrations.remove(id).map(|_| ()).ok_or(ScenarioError::NoSuchRegistration(id))
+    }
+
+    fn registration_mut(&mut self, id: Uuid) -> Result<&mut Registration, ScenarioError> {
+        self.changed = true;
+        self.registrations.get_mut(id).ok_or(ScenarioError::NoSuchRegistration(id))
+    }
+
+    /// Lets `span` of virtual time pass.
+    pub fn pass(&mut self, span: SignedDuration) {
+        self.advance(self.now + span);
+    }
+
+    /// All registrations, visible or not, as they will be in the end.
+    #[must_use]
+    pub fn registrations(&self) -> Vec<RegistrationView> {
+        let view = |(id, registration): (Uuid, &Registration)| RegistrationView {
+            id,
+            serial: registration.serial.to_string(),
+            manufacturer: registration.manufacturer.to_string(),
+            model: registration.model.to_string(),
+            group_tag: registration.settled.group_tag.to_string(),
+            user: registration.settled.user.to_string(),
+            addressable_user_name: registration.settled.addressable_user_name.to_string(),
+            display_name: registration.settled.display_name.to_string(),
+            purchase_order: registration.purchase_order.to_string(),
+            origin: registration.origin,
+            enrolled: registration.enrolment.is_some(),
+            readable: registration.readable,
+            listed: registration.listed,
+            deleting: registration.deleting,
+            hardware: registration.hardware.name(),
+        };
+        self.registrations.iter().map(view).collect()
+    }
+
+    /// The registrations of one serial, compared as people do.
+    #[must_use]
+    pub fn registrations_of(&self, serial: &str) -> Vec<RegistrationView> {
+        let mut found = self.registrations();
+        found.retain(|registration| registration.serial.trim().eq_ignore_ascii_case(serial.trim()));
+        found
+    }
+
+    /// All import records that a client can still see.
+    #[must_use]
+    pub fn import_records(&self) -> Vec<ImportRecordView> {
+        let mut views = Vec::new();
+        for (id, record) in self.imports.visible() {
+            let (status, registration, error_code, error_name) = match &record.status {
+                Status::Unknown => ("unknown", None, 0, ""),
+                Status::Pending => ("pending", None, 0, ""),
+                Status::Partial => ("partial", None, 0, ""),
+                Status::Complete { registration } => ("complete", Some(*registration), 0, ""),
+                Status::Error { code, name } => ("error", None, *code, name.as_str()),
+            };
+            views.push(ImportRecordView {
+                id,
+                serial: record.serial.to_string(),
+                import_id: record.import_id.to_string(),
+                posted_at: record.posted_at(),
+                status,
+                registration,
+                error_code,
+                error_name: error_name.to_owned(),
+            });
+        }
+        views
+    }
+
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Starts counting anew; the log goes too.
+    pub fn reset_counters(&mut self) {
+        self.counters = Counters::default();
+        self.changed = true;
+    }
+
+    /// The last requests, oldest first; not part of a saved tenant.
+    #[must_use]
+    pub fn request_log(&self) -> Vec<LogEntry> {
+        self.counters.log.iter().cloned().collect()
+    }
+}

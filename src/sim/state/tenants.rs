@@ -1,0 +1,225 @@
+//! Several tenants in one process: which of them a request is for, and what
+//! they know of each other's hardware.
+//!
+//! A tenant alone answers whatever its clients call it. With others beside
+//! it, each goes by its id and its domains, a token leads back to the tenant
+//! that gave it out, and hardware that one has registered is refused by the
+//! others with 808. What happens inside a tenant lives with the tenant.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::hash::Hardware;
+use super::tenant::{StateError, Tenant, write_whole};
+use crate::sim::door::{Answer, Call, Problem, Reply};
+use crate::sim::stage::Settings;
+use crate::transport::{Request, Response};
+
+/// One tenant or more on one clock.
+#[derive(Debug)]
+pub struct Tenants {
+    /// Never empty; the first is the one that tests look at.
+    all: Vec<Tenant>,
+}
+
+impl From<Tenant> for Tenants {
+    fn from(tenant: Tenant) -> Self {
+        Self { all: vec![tenant] }
+    }
+}
+
+/// The tenants beside one that something happens to.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Others<'a> {
+    before: &'a [Tenant],
+    after: &'a [Tenant],
+}
+
+impl Others<'_> {
+    /// Whether another tenant has registered this hardware.
+    pub(super) fn have(&self, hardware: &Hardware) -> bool {
+        let mut others = self.before.iter().chain(self.after);
+        others.any(|other| other.registrations.of_hardware(hardware).is_some())
+    }
+}
+
+impl Tenants {
+    /// Adds a tenant. From now on none of them takes logins for names that
+    /// are not its own: its id, and the setting `directory.domains`.
+    #[must_use]
+    pub fn and(mut self, tenant: Tenant) -> Self {
+        self.all.push(tenant);
+        for tenant in &mut self.all {
+            let mut settings = tenant.settings().clone();
+            if settings.login.tenants.is_empty() {
+                settings.login.tenants = tenant.names();
+                tenant.set_settings(settings);
+            }
+        }
+        self
+    }
+
+    /// The tenant that was there first.
+    pub fn first(&mut self) -> &mut Tenant {
+        &mut self.all[0]
+    }
+
+    /// The tenant of this id or domain.
+    pub fn named(&mut self, name: &str) -> Option<&mut Tenant> {
+        self.all.iter_mut().find(|tenant| tenant.is_called(name))
+    }
+
+    /// Every tenant, in the order in which they were added.
+    pub fn each(&mut self) -> impl Iterator<Item = &mut Tenant> {
+        self.all.iter_mut()
+    }
+
+    /// The virtual time of the last request to any of them.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.all.iter().map(Tenant::now).max().unwrap_or_default()
+    }
+
+    /// Lets everything happen that is due at `now`, in all tenants, in the
+    /// order of time: of two that register one device, the earlier has it.
+    pub fn advance(&mut self, now: Timestamp) {
+        let due = |(number, tenant): (usize, &Tenant)| Some((tenant.next_event_at().filter(|at| *at <= now)?, number));
+        while self.all.len() > 1
+            && let Some((at, number)) = self.all.iter().enumerate().filter_map(due).min()
+        {
+            let (before, rest) = self.all.split_at_mut(number);
+            if let [tenant, after @ ..] = rest {
+                tenant.advance_among(at, &Others { before, after });
+            }
+        }
+        self.all.iter_mut().for_each(|tenant| tenant.advance(now));
+    }
+
+    /// Answers one request at virtual time `now`, by the tenant it is for.
+    pub fn handle(&mut self, request: &Request, now: Timestamp) -> Reply {
+        self.advance(now);
+        let path = request.uri().path().to_owned();
+        let Some(rest) = path.strip_prefix("/_sim/") else {
+            let number = self.number_for(request);
+            return self.all[number].handle(request, now);
+        };
+        if let Some(response) = self.control(request, rest) {
+            return Reply::Response(response);
+        }
+        match self.meant(request) {
+            Ok(number) => self.all[number].handle(request, now),
+            Err(refusal) => Reply::Response(*refusal),
+        }
+    }
+
+    /// The tenant that a control request names, or the first.
+    fn meant(&self, request: &Request) -> Result<usize, Box<Response>> {
+        let call = Call::read(request, Uuid::nil(), self.now());
+        let Some(name) = call.option("tenant") else { return Ok(0) };
+        self.all.iter().position(|tenant| tenant.is_called(name)).ok_or_else(|| {
+            let names: Vec<String> = self.all.iter().flat_map(Tenant::names).collect();
+            let message = format!("there is no tenant `{name}`; take one of `{}`", names.join("`, `"));
+            Box::new(Answer::refused(&call, &Problem::plain(400, "BadRequest", message)).into_response(&call))
+        })
+    }
+
+    fn number_for(&self, request: &Request) -> usize {
+        if self.all.len() == 1 {
+            return 0;
+        }
+        let path = request.uri().path();
+        let first_segment = path.split('/').find(|segment| !segment.is_empty()).unwrap_or_default();
+        let is_called = |tenant: &Tenant| tenant.is_called(first_segment);
+        let gave_token = |tenant: &Tenant| tenant.gave_token_of(request.headers());
+        let find = |fits: &dyn Fn(&Tenant) -> bool| self.all.iter().position(fits);
+        find(&is_called).or_else(|| find(&gave_token)).unwrap_or(0)
+    }
+
+    /// What is about all tenants: their names, and the state of all of them.
+    fn control(&mut self, request: &Request, rest: &str) -> Option<Response> {
+        let call = Call::read(request, Uuid::nil(), self.now());
+        let answer = match (request.method().as_str(), rest) {
+            ("GET", "tenants") => {
+                let tenant = |tenant: &Tenant| json!({"id": tenant.id(), "names": tenant.names(), "now": tenant.now()});
+                Answer::json(200, &self.all.iter().map(tenant).collect::<Vec<_>>())
+            }
+            ("GET", "state") => Answer::text("application/json", self.save()),
+            ("POST", "state") => match Self::load(&String::from_utf8_lossy(request.body())) {
+                Ok(mut loaded) => {
+                    // The clock of those that were here never goes back.
+                    loaded.advance(self.now());
+                    loaded.all.iter_mut().for_each(|tenant| tenant.changed = true);
+                    *self = loaded;
+                    Answer::json(200, &json!({"now": self.now()}))
+                }
+                Err(reason) => Answer::refused(&call, &Problem::plain(400, "BadRequest", reason)),
+            },
+            _ => return None,
+        };
+        Some(answer.into_response(&call))
+    }
+
+    /// How far the request just handled moves a clock that stands still.
+    pub(in crate::sim) fn latency(&mut self) -> jiff::SignedDuration {
+        self.first().latency()
+    }
+
+    /// Whether anything worth saving happened since this was last asked.
+    pub fn take_changed(&mut self) -> bool {
+        self.all.iter_mut().fold(false, |changed, tenant| tenant.take_changed() | changed)
+    }
+
+    /// The whole state as JSON; one tenant alone as it saves itself.
+    #[must_use]
+    pub fn save(&self) -> String {
+        match self.all.as_slice() {
+            [alone] => alone.save(),
+            all => format!("{{\"tenants\":[{}]}}", all.iter().map(Tenant::save).collect::<Vec<_>>().join(",")),
+        }
+    }
+
+    /// The tenants that were saved.
+    ///
+    /// # Errors
+    /// When the text is not that of saved tenants.
+    pub fn load(text: &str) -> Result<Self, String> {
+        let several: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let Some(several) = several["tenants"].as_array() else {
+            return Ok(Self::from(Tenant::load(text)?));
+        };
+        let all: Vec<Tenant> = several.iter().map(|one| Tenant::load(&one.to_string())).collect::<Result<_, _>>()?;
+        if all.is_empty() { Err("it holds no tenant".to_owned()) } else { Ok(Self { all }) }
+    }
+
+    /// The tenants saved at `path`, under the given settings but with the
+    /// names that they had; where there is no file, new ones.
+    ///
+    /// # Errors
+    /// When the file is there but cannot be read or understood.
+    pub fn open(path: &Path, settings: &Settings, new: impl FnOnce() -> Self) -> Result<Self, StateError> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(new()),
+            Err(reason) => return Err(StateError::Read { path: path.display().to_string(), reason }),
+        };
+        let form = |reason| StateError::Form { path: path.display().to_string(), reason };
+        let mut tenants = Self::load(&text).map_err(form)?;
+        for tenant in &mut tenants.all {
+            tenant.set_settings(settings.clone().named_as(tenant.settings()));
+            tenant.changed = false;
+        }
+        Ok(tenants)
+    }
+
+    /// Writes the state so that a reader finds the old file or the new one,
+    /// never half of either.
+    ///
+    /// # Errors
+    /// When the file or its folder cannot be written.
+    pub fn save_to(&self, path: &Path) -> Result<(), StateError> {
+        write_whole(path, self.save().as_bytes())
+    }
+}
