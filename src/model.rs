@@ -4,7 +4,7 @@
 pub mod claim;
 pub mod device;
 pub mod field;
-pub mod hash;
+pub mod hardware_hash;
 pub mod hash_ref;
 pub mod ids;
 pub mod text;
@@ -12,7 +12,7 @@ pub mod text;
 pub use claim::{AdoptionPolicy, Claim, DeletionPolicy, Desired, Limits, Origin, Policy, Scope, Tenant, Want};
 pub use device::{Coverage, Device, EnrollmentState, Observed, SyncState};
 pub use field::{Field, FieldChange};
-pub use hash::{HardwareHash, HashDigest};
+pub use hardware_hash::{HardwareHash, HashDigest};
 pub use hash_ref::{HashCheck, HashError, HashLocation, HashRef, HashSource};
 pub use ids::{ImportId, ImportRecordId, RegistrationId, TenantId};
 pub use text::{DisplayName, GroupTag, SerialKey, SerialNumber, UserPrincipalName};

@@ -17,7 +17,7 @@ use super::fleet::spots;
 use super::problem::{Problem, Severity, show};
 use super::{Fleet, sort};
 use crate::capture::{self, CsvEntry, CsvIndex, Encoding};
-use crate::model::hash::identity::{IdentityKey, KeyKind, Verdict, agreement, identity_keys};
+use crate::hash::identity::{IdentityKey, KeyKind, Verdict, agreement, identity_keys};
 use crate::model::{Claim, HardwareHash, HashError, HashLocation, HashRef, HashSource, SerialKey, SerialNumber};
 use crate::resource::is_encrypted;
 

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::tree::Span;
-use crate::model::hash::looks_like_hash;
+use crate::hash::looks_like_hash;
 
 /// Stands where a hash or another long secret was.
 pub const HIDDEN: &str = "‹hidden›";

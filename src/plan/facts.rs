@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
+use crate::hash::IdentityKey;
 use crate::ledger::{ImportFact, PendingUpdate};
-use crate::model::hash::IdentityKey;
 use crate::model::{HashDigest, ImportId, RegistrationId, SerialKey, SerialNumber, TenantId};
 
 /// How long a completed import may take to become readable (minutes in the

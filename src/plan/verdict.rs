@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use compact_str::CompactString;
 use jiff::{SignedDuration, Timestamp};
 
+use crate::hash::{IdentityKey, KeyKind};
 use crate::ledger::{ImportFact, ImportState, PendingUpdate};
-use crate::model::hash::{IdentityKey, KeyKind};
 use crate::model::{
     AdoptionPolicy, Claim, Coverage, Desired, Device, Field, FieldChange, HashDigest, Observed, Policy, RegistrationId,
     SerialKey, Tenant,

@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::apply;
 use crate::graph::{Graph, GraphError, ImportRecord, ImportState as RecordState};
+use crate::hash::identity_keys;
 use crate::ledger::{ImportFact, ImportState, Journal};
-use crate::model::hash::identity_keys;
 use crate::model::{Coverage, Desired, Device, HashError, ImportId, Observed, RegistrationId};
 use crate::plan::{self, Action, Facts, HashFact, ImportError, Needs, Plan, Waiting, import_id};
 

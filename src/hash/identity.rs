@@ -10,8 +10,9 @@ use uuid::Uuid;
 
 use super::container::Decoded;
 use super::record::{OfflineId, TextField};
-use super::{HashDigest, hex, sha256};
+use crate::model::HashDigest;
 use crate::model::SerialKey;
+use crate::model::hardware_hash::{hex, sha256};
 
 /// What kind of key; ordered from the strongest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
