@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::tree::Span;
+pub use crate::desired::Severity;
 use crate::hash::looks_like_hash;
 
 /// Stands where a hash or another long secret was.
@@ -15,12 +16,6 @@ pub const HIDDEN: &str = "‹hidden›";
 
 /// Lines longer than this are cut around the place: one line may be a file.
 const EXCERPT_MAX: usize = 400;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Severity {
-    Error,
-    Warning,
-}
 
 /// A place in a file. Line and column count from 1, columns in characters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -8,13 +8,14 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Who may import whom, besides itself. ARCHITECTURE.md gives the reasons.
-const MAY_IMPORT: [(&str, &[&str]); 16] = [
+const MAY_IMPORT: [(&str, &[&str]); 17] = [
     ("model", &[]),
     ("hash", &["model"]),
     ("resource", &["model"]),
     ("capture", &["model", "hash"]),
+    ("desired", &["model", "resource"]),
     // `manifest` reads hashes through `capture`.
-    ("manifest", &["model", "hash", "resource", "capture"]),
+    ("manifest", &["model", "hash", "resource", "capture", "desired"]),
     ("ledger", &["model"]),
     ("plan", &["model", "hash", "ledger"]),
     // `graph` and `clock` for `execute` and what it is made of.
@@ -33,6 +34,7 @@ const MAY_IMPORT: [(&str, &[&str]); 16] = [
             "hash",
             "resource",
             "capture",
+            "desired",
             "manifest",
             "ledger",
             "plan",
