@@ -6,7 +6,7 @@
 
 use jiff::Timestamp;
 
-use crate::model::hash::{Finding, Severity, checks};
+use crate::hash::{Finding, Severity, checks};
 use crate::model::{HardwareHash, HashCheck, HashDigest, HashError, SerialNumber};
 
 pub mod csv;
@@ -16,7 +16,7 @@ pub mod text;
 pub use self::csv::{CsvEntry, CsvIndex, CsvTable, Found, HashCell, csv};
 pub use self::file::{HashFile, file};
 pub use self::text::{Encoding, text};
-pub use crate::model::hash::looks_like_hash;
+pub use crate::hash::looks_like_hash;
 
 /// Why there is no hash in a capture. Never repeats content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,7 +26,7 @@ pub enum CaptureError {
     #[error("the file has {bytes} bytes, more than the {limit} that are read here")]
     TooLarge { bytes: usize, limit: usize },
     #[error(transparent)]
-    Text(#[from] crate::model::hash::TextError),
+    Text(#[from] crate::hash::TextError),
     #[error("this is a CSV with columns, not a single hash; name it with `csv:` so that a row is chosen by serial")]
     IsCsv,
     #[error("this is an oa3tool report, which shows a hash taken apart; use the OA3.xml that holds the hash itself")]
@@ -42,7 +42,7 @@ pub enum CaptureError {
     #[error("line {line}: the quotation marks do not come in pairs; correct or remove them")]
     OpenQuote { line: u64 },
     #[error("line {line}: {error}")]
-    Row { line: u64, error: crate::model::hash::TextError },
+    Row { line: u64, error: crate::hash::TextError },
     #[error("line {line}: the row has no hardware hash")]
     RowWithoutHash { line: u64 },
     #[error("line {line}: the file changed while it was read; run again")]

@@ -30,7 +30,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
 use jiff::Timestamp;
 
-use crate::model::hash::looks_like_hash;
+use crate::hash::looks_like_hash;
 use crate::render::Look;
 use crate::render::style::Role;
 

@@ -2,10 +2,11 @@
 //! says.
 //!
 //! The road, in reading order: [`resource`] and [`manifest`] turn files into
-//! claims ([`model`]); [`graph`] reads the tenant; [`plan`] compares the two
-//! and decides; [`apply`] carries the decisions out and [`ledger`] remembers
-//! them; [`round`] is all of that once; [`render`] and [`cli`] show it to
-//! people. [`sim`] is a tenant to try it on.
+//! claims ([`model`]), [`desired`] holds the claims against each other, and
+//! [`hash`] says which machine a claim's hardware hash is of; [`graph`] reads
+//! the tenant; [`plan`] compares the two and decides; [`apply`] carries the
+//! decisions out and [`ledger`] remembers them; [`round`] is all of that once;
+//! [`render`] and [`cli`] show it to people. [`sim`] is a tenant to try it on.
 //!
 //! The modules marked below are pure: they are told the time, given their
 //! randomness, and touch nothing outside. Clippy holds them to it.
@@ -15,9 +16,13 @@
 #[deny(clippy::disallowed_methods)]
 pub mod model;
 #[deny(clippy::disallowed_methods)]
+pub mod hash;
+#[deny(clippy::disallowed_methods)]
 pub mod resource;
 #[deny(clippy::disallowed_methods)]
 pub mod capture;
+#[deny(clippy::disallowed_methods)]
+pub mod desired;
 pub mod manifest;
 pub mod ledger;
 #[deny(clippy::disallowed_methods)]

@@ -2,9 +2,9 @@
 //!
 //! [`load`] is the road: folders are walked, each file becomes trees, each
 //! tree is checked against the schema of its kind and turned into the resource
-//! type, whose own checks make claims; then all files are held against each
-//! other. Every problem of every file comes out of one run. Graph and clusters
-//! are not known here.
+//! type, whose own checks make claims; then `desired` holds all of them against
+//! each other. Every problem of every file comes out of one run. Graph and
+//! clusters are not known here.
 
 mod check;
 mod document;
@@ -71,16 +71,17 @@ pub struct Fleet {
     pub root: PathBuf,
 }
 
-/// Where claims stand, by their origin. Twelve bytes each.
+/// Where claims stand, by their origin. Twelve bytes each, shared by the fleets
+/// of one load.
 #[derive(Debug, Clone)]
 pub struct Places {
     files: Arc<[files::File]>,
-    places: Vec<fleet::RawPlace>,
+    places: Arc<[fleet::RawPlace]>,
 }
 
 impl Places {
     /// The place of a claim's serial number. `None` for an origin that is not
-    /// of this fleet.
+    /// of this load.
     #[must_use]
     pub fn get(&self, origin: Origin) -> Option<Place> {
         let raw = self.places.get(origin.0 as usize)?;

@@ -5,7 +5,7 @@ pub mod claim;
 pub mod device;
 pub mod effect;
 pub mod field;
-pub mod hash;
+pub mod hardware_hash;
 pub mod hash_ref;
 pub mod ids;
 pub mod import;
@@ -18,7 +18,7 @@ pub use claim::{AdoptionPolicy, Claim, DeletionPolicy, Desired, Limits, Origin, 
 pub use device::{Coverage, Device, EnrollmentState, Observed, SyncState};
 pub use effect::{Action, Effect, Register, Update};
 pub use field::{Field, FieldChange};
-pub use hash::{HardwareHash, HashDigest};
+pub use hardware_hash::{HardwareHash, HashDigest};
 pub use hash_ref::{HashCheck, HashError, HashLocation, HashRef, HashSource, WantedHash};
 pub use ids::{ImportId, ImportRecordId, RegistrationId, TenantId};
 pub use import::ImportState;

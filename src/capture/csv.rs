@@ -14,8 +14,8 @@ use jiff::Timestamp;
 
 use super::CaptureError;
 use super::text::{Encoding, text};
-use crate::model::hash::identity::Verdict;
-use crate::model::hash::{DecodeError, Decoded, Repair, compare};
+use crate::hash::identity::Verdict;
+use crate::hash::{DecodeError, Decoded, Repair, compare};
 use crate::model::{HardwareHash, HashDigest, SerialKey, SerialNumber};
 
 /// Some ten thousand rows in any encoding.
@@ -427,7 +427,7 @@ fn hash_cell(line: u64, start: usize, text: &str, content: &str) -> Result<HashC
     let mut places = text[start..].match_indices(&content[..content.len().min(24)]).map(|(at, _)| start + at);
     let at = places.find(|at| text[*at..].starts_with(content)).ok_or(CaptureError::OpenQuote { line })?;
     let decoded = hash.decode();
-    let taken = decoded.as_ref().ok().and_then(Decoded::capture).map(crate::model::hash::record::Capture::time);
+    let taken = decoded.as_ref().ok().and_then(Decoded::capture).map(crate::hash::record::Capture::time);
     Ok(HashCell {
         span: at..at + content.len(),
         digest: hash.digest(),

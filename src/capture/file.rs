@@ -2,8 +2,8 @@
 
 use super::CaptureError;
 use super::text::{Encoding, text};
+use crate::hash::Repair;
 use crate::model::HardwareHash;
-use crate::model::hash::Repair;
 
 /// A single hash is 4 KB of text; this leaves room for any encoding and XML.
 pub const MAX_BYTES: usize = 1 << 20;

@@ -9,9 +9,9 @@ use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 
 use crate::capture::{self, CaptureError, CsvEntry, CsvTable};
-use crate::model::hash::generate::{Machine, Vendor};
-use crate::model::hash::identity::Verdict;
-use crate::model::hash::{Decoded, Finding, Repair, checks, compare, identity_keys};
+use crate::hash::generate::{Machine, Vendor};
+use crate::hash::identity::Verdict;
+use crate::hash::{Decoded, Finding, Repair, checks, compare, identity_keys};
 use crate::model::{HardwareHash, SerialNumber};
 use crate::render::hash::{self as render, HashReport, Identifiers};
 

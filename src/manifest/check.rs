@@ -7,6 +7,7 @@ use super::problem::{Problem, Source, show};
 use super::scalar::{Plain, resolve};
 use super::shape::{Shape, TextShape};
 use super::tree::{Data, Entry, Node, Span};
+use crate::desired::near;
 
 /// What a walk found.
 #[derive(Default)]
@@ -138,18 +139,6 @@ fn unknown(
     let message = format!("`{name}` has no field `{}`", show(key));
     let problem = Problem::error("unknown-field", message, source.spot(at)).hint(suggestion(key, &names));
     (problem, near(key, &names).map(str::to_owned))
-}
-
-/// The word that was perhaps meant.
-pub(super) fn near<'n>(key: &str, names: &[&'n str]) -> Option<&'n str> {
-    let lower = key.to_ascii_lowercase();
-    let same = names.iter().find(|name| name.to_ascii_lowercase() == lower).copied();
-    let starts = || {
-        let longer = |name: &&&str| lower.len() >= 4 && name.to_ascii_lowercase().starts_with(&lower);
-        names.iter().find(longer).copied()
-    };
-    let close = || similar::get_close_matches(key, names, 1, 0.7).first().copied();
-    same.or_else(starts).or_else(close)
 }
 
 /// The field that was perhaps meant, else the fields there are.

@@ -6,12 +6,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::check::{Findings, head, near, suggestion, walk};
+use super::check::{Findings, head, suggestion, walk};
 use super::files::{File, Resolver, Root, read};
 use super::problem::{Problem, Source, is_raw_hash, show};
 use super::shape;
 use super::tree::{self, Data, Mistake, Node, Span};
 use super::value;
+use crate::desired::{DeviceObject, TenantObject, TenantRef, near};
 use crate::model::{Claim, HashLocation, Origin, Tenant};
 use crate::resource::{self, API_VERSION, FieldPath, GROUP, Kind, Problems, Segment};
 use crate::resource::{AutopilotDeviceSpec, AutopilotTenantSpec, SetDefaults, SetDevice};
@@ -19,10 +20,10 @@ use crate::resource::{AutopilotDeviceSpec, AutopilotTenantSpec, SetDefaults, Set
 /// What a file declares.
 #[derive(Default)]
 pub(super) struct FileContent {
-    pub tenants: Vec<TenantDocument>,
-    pub groups: Vec<Group>,
-    pub claims: Vec<Claim>,
-    /// Line and column of each claim's serial number.
+    pub tenants: Vec<TenantObject>,
+    pub objects: Vec<DeviceObject>,
+    /// Line and column of each mark of this file: serial numbers, names and
+    /// references.
     pub places: Vec<(u32, u32)>,
     pub problems: Vec<Problem>,
     pub documents: usize,
@@ -34,38 +35,10 @@ pub(super) struct FileContent {
 }
 
 /// A name that an object has, and where.
-#[derive(Debug, Clone)]
-pub(super) struct Named {
-    pub namespace: String,
-    pub name: String,
-    pub span: Span,
-}
-
-pub(super) struct TenantDocument {
-    pub named: Named,
-    /// Missing when it had problems: its devices are still looked at.
-    pub tenant: Option<(Tenant, Box<AutopilotTenantSpec>)>,
-}
-
-/// The claims of one document.
-pub(super) struct Group {
-    pub kind: Kind,
-    pub named: Option<Named>,
-    pub namespace: String,
-    pub tenant_ref: TenantRef,
-    /// Where to point at for the document as a whole.
-    pub span: Span,
-    /// Its claims among those of the file.
-    pub claims: Range<usize>,
-}
-
-/// Which tenant a document is about.
-pub(super) enum TenantRef {
-    Named(String, Span),
-    /// It says nothing: the only tenant there is.
-    Only,
-    /// It says something that was reported.
-    Broken,
+struct Named {
+    namespace: String,
+    name: String,
+    span: Span,
 }
 
 /// Reads one file. `index` is the file's place in the table of files.
@@ -82,6 +55,7 @@ fn parse(file: &File, index: u32, root: &Root, text: &str) -> FileContent {
         source: Source::new(file.name.clone(), text),
         resolver: Resolver::new(root, &file.path),
         content: FileContent { path, index, ..FileContent::default() },
+        claims: Vec::new(),
         hashes: Vec::new(),
         ours: false,
         // A file that never names us holds other people's documents, broken
@@ -96,6 +70,8 @@ struct FileReader<'s> {
     source: Source<'s>,
     resolver: Resolver<'s>,
     content: FileContent,
+    /// The claims of the document at hand.
+    claims: Vec<Claim>,
     /// Where hashes stood in scalars, already reported.
     hashes: Vec<Span>,
     /// Whether any document of the file was ours.
@@ -204,7 +180,6 @@ impl FileReader<'_> {
         match kind {
             Kind::Tenant => self.tenant(named, &root, whole, &mut out),
             Kind::Device | Kind::DeviceSet => {
-                let at = self.content.claims.len();
                 if let Some(spec) = root.get("spec") {
                     match kind {
                         Kind::DeviceSet => self.set(spec, &mut out),
@@ -214,28 +189,44 @@ impl FileReader<'_> {
                 }
                 let reference = root.get("spec").and_then(|spec| spec.get("tenantRef")).and_then(|r| r.get("name"));
                 let tenant_ref = match reference.and_then(|node| Some((node.text()?.to_owned(), node.span))) {
-                    Some((name, span)) => TenantRef::Named(name, span),
+                    Some((name, span)) => TenantRef::Named(name, self.mark(span)),
                     None if has_reference => TenantRef::Broken,
                     None => TenantRef::Only,
                 };
-                self.content.groups.push(Group {
+                let origin = self.mark(named.as_ref().map_or(span, |named| named.span));
+                let (namespace, name) = named.map(|named| (named.namespace, named.name)).unzip();
+                self.content.objects.push(DeviceObject {
                     kind,
-                    namespace: named.as_ref().map(|named| named.namespace.clone()).unwrap_or_default(),
-                    span: named.as_ref().map_or(span, |named| named.span),
-                    named,
+                    namespace: namespace.unwrap_or_default(),
+                    name,
+                    origin,
                     tenant_ref,
-                    claims: at..self.content.claims.len(),
+                    home: self.content.index,
+                    claims: std::mem::take(&mut self.claims),
                 });
             }
         }
         self.content.problems.extend(out.soft.into_iter().map(|(_, problem)| problem));
     }
 
+    /// Keeps a place, to be found again by its mark.
+    fn mark(&mut self, span: Span) -> Origin {
+        let origin = Origin(u32::try_from(self.content.places.len()).unwrap_or(u32::MAX));
+        self.content.places.push((span.line, span.column));
+        origin
+    }
+
     /// A document whose spec is gone still takes its name.
     fn broken(&mut self, kind: Kind, named: Option<Named>) {
         if let (Kind::Tenant, Some(named)) = (kind, named) {
-            self.content.tenants.push(TenantDocument { named, tenant: None });
+            self.declared(named, None);
         }
+    }
+
+    fn declared(&mut self, named: Named, tenant: Option<(Tenant, Box<AutopilotTenantSpec>)>) {
+        let origin = self.mark(named.span);
+        let Named { namespace, name, .. } = named;
+        self.content.tenants.push(TenantObject { namespace, name, origin, tenant });
     }
 
     /// Everything beside `spec`: the same fields that a cluster allows.
@@ -344,7 +335,7 @@ impl FileReader<'_> {
         };
         if let Some(named) = named {
             let tenant = tenant.filter(|_| out.soft.is_empty() && out.incomplete.is_empty());
-            self.content.tenants.push(TenantDocument { named, tenant });
+            self.declared(named, tenant);
         }
     }
 
@@ -352,6 +343,7 @@ impl FileReader<'_> {
         let Some(typed) = self.typed::<AutopilotDeviceSpec>(spec) else { return };
         let mut problems = Problems::default();
         let claim = resource::check_device(&typed, &mut problems);
+        self.claims.reserve_exact(1);
         self.claim(claim, spec, problems, out);
     }
 
@@ -368,7 +360,7 @@ impl FileReader<'_> {
             }
         }
         let Some(Data::List(devices)) = spec.get("devices").map(|node| &node.data) else { return };
-        self.content.claims.reserve(devices.len());
+        self.claims.reserve_exact(devices.len());
         self.content.places.reserve(devices.len());
         for node in devices.iter().filter(|node| !matches!(node.data, Data::Broken)) {
             let Some(typed) = self.typed::<SetDevice>(node) else { continue };
@@ -380,9 +372,9 @@ impl FileReader<'_> {
                 _ => false,
             });
             let hash = if shared { claim.as_mut().and_then(|claim| claim.hash.take()) } else { None };
-            let at = self.content.claims.len();
+            let at = self.claims.len();
             self.claim(claim, node, problems, out);
-            if let (Some(hash), Some(claim)) = (hash, self.content.claims.get_mut(at)) {
+            if let (Some(hash), Some(claim)) = (hash, self.claims.get_mut(at)) {
                 claim.hash = Some(hash);
             }
         }
@@ -396,10 +388,8 @@ impl FileReader<'_> {
         if let Some(hash) = claim.hash.take() {
             claim.hash = self.resolved(hash, node);
         }
-        claim.origin = Origin(u32::try_from(self.content.claims.len()).unwrap_or(u32::MAX));
-        let span = node.get("serialNumber").map_or_else(|| head(node), |serial| serial.span);
-        self.content.places.push((span.line, span.column));
-        self.content.claims.push(claim);
+        claim.origin = self.mark(node.get("serialNumber").map_or_else(|| head(node), |serial| serial.span));
+        self.claims.push(claim);
     }
 
     /// The reference with its path from the repository's root.

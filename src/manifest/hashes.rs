@@ -14,11 +14,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use async_trait::async_trait;
 use rayon::prelude::*;
 
-use super::fleet::spots;
+use super::fleet::{problem, spots};
 use super::problem::{Problem, Severity, show};
 use super::{Fleet, sort};
 use crate::capture::{self, CsvEntry, CsvIndex, Encoding};
-use crate::model::hash::identity::{IdentityKey, KeyKind, Verdict, agreement, identity_keys};
+use crate::desired::Conflict;
+use crate::hash::identity::{IdentityKey, KeyKind, Verdict, agreement, identity_keys, sharing};
 use crate::model::{
     Claim, HardwareHash, HashError, HashLocation, HashRef, HashSource, SerialKey, SerialNumber, WantedHash,
 };
@@ -264,27 +265,22 @@ pub fn check_hashes(fleet: &Fleet, hashes: &Hashes) -> Vec<Problem> {
     let claims = fleet.desired.claims();
     let read: Vec<Result<Keys, (Severity, String)>> = claims.par_iter().map(|claim| identity(claim, hashes)).collect();
     let mut problems = Vec::new();
-    let mut seen: HashMap<&IdentityKey, usize> = HashMap::new();
-    for (at, result) in read.iter().enumerate() {
-        match result {
-            Err((severity, reason)) => {
-                let places = spots(fleet, [claims[at].origin]);
-                let message = format!("the hash of `{}` cannot be used: {reason}", claims[at].serial);
-                problems.push(Problem { severity: *severity, code: "hash", message, places, hint: None });
-            }
-            Ok(keys) => {
-                let strong = keys.iter().filter(|(kind, _)| matches!(kind, KeyKind::Ek | KeyKind::Uuid));
-                let mut other = None;
-                for (_, key) in strong {
-                    other = other.or(seen.get(key).copied());
-                    seen.entry(key).or_insert(at);
-                }
-                let Some(Ok(others)) = other.map(|other| &read[other]) else { continue };
-                let agreement = agreement(keys, others);
-                let pair = [other.map(|other| &claims[other]), Some(&claims[at])];
-                problems.extend(same_hardware(fleet, pair.into_iter().flatten(), agreement.verdict));
-            }
+    for (claim, result) in claims.iter().zip(&read) {
+        if let Err((severity, reason)) = result {
+            let places = spots(&fleet.places, [claim.origin]);
+            let message = format!("the hash of `{}` cannot be used: {reason}", claim.serial);
+            problems.push(Problem { severity: *severity, code: "hash", message, places, hint: None });
         }
+    }
+    let keys = |at: usize| read[at].as_deref().unwrap_or_default();
+    let strong = |at| keys(at).iter().filter(|(kind, _)| matches!(kind, KeyKind::Ek | KeyKind::Uuid));
+    let mut pairs = sharing((0..claims.len()).map(|at| strong(at).map(|(_, key)| key)));
+    // One sentence per claim: about the first that shares its strongest key.
+    pairs.dedup_by_key(|(_, later)| *later);
+    for (first, later) in pairs {
+        let pair = [&claims[first], &claims[later]];
+        let conflict = same_hardware(pair, agreement(keys(later), keys(first)).verdict);
+        problems.extend(conflict.map(|conflict| problem(&conflict, &fleet.places)));
     }
     sort(&mut problems);
     problems
@@ -313,18 +309,12 @@ fn identity(claim: &Claim, hashes: &Hashes) -> Result<Keys, (Severity, String)> 
     }
 }
 
-fn same_hardware<'c>(fleet: &Fleet, pair: impl Iterator<Item = &'c Claim>, verdict: Verdict) -> Option<Problem> {
-    let pair: Vec<&Claim> = pair.collect();
-    let (severity, code, words) = match verdict {
-        Verdict::SameDevice => (Severity::Error, "same-hardware", "are of one and the same device"),
-        Verdict::Conflict => (Severity::Warning, "mixed-hardware", "share a part of their hardware"),
-        Verdict::DifferentDevice | Verdict::Undecided => return None,
-    };
-    let message = format!("the hashes of `{}` and `{}` {words}", pair[0].serial, pair[1].serial);
-    let hint = match severity {
-        Severity::Error => "one device is claimed twice: delete one entry, or correct its hash reference",
-        Severity::Warning => "a replaced main board, a cloned virtual machine, or two captures mixed up",
-    };
-    let places = spots(fleet, pair.iter().map(|claim| claim.origin));
-    Some(Problem { severity, code, message, places, hint: Some(hint.into()) })
+fn same_hardware(pair: [&Claim; 2], verdict: Verdict) -> Option<Conflict> {
+    let serials = pair.map(|claim| claim.serial.clone());
+    let origins = pair.map(|claim| claim.origin);
+    match verdict {
+        Verdict::SameDevice => Some(Conflict::SameHardware { serials, origins }),
+        Verdict::Conflict => Some(Conflict::MixedHardware { serials, origins }),
+        Verdict::DifferentDevice | Verdict::Undecided => None,
+    }
 }

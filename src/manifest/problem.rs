@@ -8,19 +8,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::tree::Span;
-use crate::model::hash::looks_like_hash;
+pub use crate::desired::Severity;
+use crate::hash::looks_like_hash;
 
 /// Stands where a hash or another long secret was.
 pub const HIDDEN: &str = "‹hidden›";
 
 /// Lines longer than this are cut around the place: one line may be a file.
 const EXCERPT_MAX: usize = 400;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Severity {
-    Error,
-    Warning,
-}
 
 /// A place in a file. Line and column count from 1, columns in characters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

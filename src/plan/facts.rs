@@ -6,8 +6,8 @@ use std::collections::{HashMap, HashSet};
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
+use crate::hash::IdentityKey;
 use crate::ledger::{ImportFact, PendingUpdate, Tail};
-use crate::model::hash::IdentityKey;
 use crate::model::{
     DeviceKey, HashDigest, ImportId, ImportRecordId, RegistrationId, SerialNumber, SyncState, Target, TenantId,
 };

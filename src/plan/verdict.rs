@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use compact_str::CompactString;
 use jiff::Timestamp;
 
+use crate::hash::identity::{IdentityKey, KeyKind, sharing};
 use crate::ledger::{ImportFact, PendingUpdate, Tail};
-use crate::model::hash::{IdentityKey, KeyKind};
 use crate::model::{
     Action, AdoptionPolicy, Claim, Coverage, Desired, Device, DeviceKey, Effect, Field, FieldChange, HashDigest,
     ImportId, ImportState, Observed, Policy, Register, RegistrationId, Tenant, Update, Want, later,
@@ -180,19 +180,18 @@ impl<'a> Maker<'a> {
     /// Importing one machine under two serials would register it under
     /// whichever comes first, so neither is sent.
     fn find_twins(&mut self, desired: &Desired) {
-        let mut owner: HashMap<&IdentityKey, &DeviceKey> = HashMap::new();
-        let mut hashes: Vec<_> = self.facts.hashes.iter().collect();
-        hashes.sort_unstable_by_key(|(key, _)| *key);
-        for (key, fact) in hashes {
-            let HashFact::Read { hardware, .. } = fact else { continue };
-            // A product key id supports, but proves nothing alone.
-            for id in hardware.iter().filter(|id| id.kind() != KeyKind::Pkid) {
-                let first = *owner.entry(id).or_insert(key);
-                if first != key {
-                    self.twins.insert(key.clone(), first.to_string());
-                    self.twins.entry(first.clone()).or_insert_with(|| key.to_string());
-                }
-            }
+        let mut machines: Vec<(&DeviceKey, &[IdentityKey])> = Vec::new();
+        machines.extend(self.facts.hashes.iter().filter_map(|(key, fact)| match fact {
+            HashFact::Read { hardware, .. } => Some((key, hardware.as_slice())),
+            _ => None,
+        }));
+        machines.sort_unstable_by_key(|(key, _)| *key);
+        // A product key id supports, but proves nothing alone.
+        let keys = |hardware: &'a [IdentityKey]| hardware.iter().filter(|id| id.kind() != KeyKind::Pkid);
+        for (first, later) in sharing(machines.iter().map(|(_, hardware)| keys(hardware))) {
+            let (first, later) = (machines[first].0, machines[later].0);
+            self.twins.insert(later.clone(), first.to_string());
+            self.twins.entry(first.clone()).or_insert_with(|| later.to_string());
         }
         if !self.twins.is_empty() {
             let declared: HashSet<DeviceKey> = desired.claims().iter().map(Claim::key).collect();

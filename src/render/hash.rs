@@ -10,9 +10,9 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use crate::hash::identity::{Later, Verdict, fingerprints};
+use crate::hash::{Comparison, Decoded, Finding, Repair, Severity, identity_keys};
 use crate::model::HashDigest;
-use crate::model::hash::identity::{Later, Verdict, fingerprints};
-use crate::model::hash::{Comparison, Decoded, Finding, Repair, Severity, identity_keys};
 
 mod facts;
 
@@ -131,7 +131,7 @@ fn severity_name(severity: Severity) -> &'static str {
 }
 
 fn row(report: &HashReport, identifiers: &Identifiers) -> [String; 5] {
-    use crate::model::hash::TextField::{Manufacturer, Product};
+    use crate::hash::TextField::{Manufacturer, Product};
     let decoded = report.decoded.as_ref();
     let serial = decoded.and_then(Decoded::serial).map_or("-".into(), |serial| hidden(serial.as_str(), identifiers));
     let device = decoded.map(|decoded| {
@@ -180,7 +180,7 @@ fn judgement(report: &HashReport) -> String {
 /// Whether two hashes are of one device, and why we think so.
 #[must_use]
 pub fn comparison(first: &HashReport, second: &HashReport, comparison: &Comparison) -> String {
-    let kinds = |kinds: &[crate::model::hash::identity::KeyKind]| {
+    let kinds = |kinds: &[crate::hash::identity::KeyKind]| {
         if kinds.is_empty() {
             "none".into()
         } else {
@@ -204,7 +204,7 @@ pub fn comparison(first: &HashReport, second: &HashReport, comparison: &Comparis
 }
 
 fn meaning(comparison: &Comparison) -> &'static str {
-    use crate::model::hash::identity::KeyKind::{Ek, Smbios};
+    use crate::hash::identity::KeyKind::{Ek, Smbios};
     let disagree = &comparison.agreement.disagree;
     match comparison.verdict() {
         Verdict::SameDevice => "the same device",

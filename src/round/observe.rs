@@ -7,8 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use crate::apply;
 use crate::clock;
 use crate::graph::{Graph, GraphError, ImportRecord};
+use crate::hash::identity_keys;
 use crate::ledger::{ImportFact, Journal};
-use crate::model::hash::identity_keys;
 use crate::model::{
     Action, Claim, Coverage, Desired, Device, DeviceKey, HashError, ImportId, ImportState, Observed, RegistrationId,
     SyncState, WantedHash, later,

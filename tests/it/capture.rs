@@ -2,8 +2,8 @@
 //! what is checked before a hash is sent.
 
 use apgit::capture::{self, CaptureError, CsvTable, Encoding, file::Form};
-use apgit::model::hash::generate::{Machine, Vendor};
-use apgit::model::hash::{Repair, TextError};
+use apgit::hash::generate::{Machine, Vendor};
+use apgit::hash::{Repair, TextError};
 use apgit::model::{HardwareHash, HashCheck, HashDigest, HashError, SerialNumber};
 use proptest::prelude::*;
 

@@ -1,10 +1,10 @@
 //! The format of hardware hashes: bytes and records, text, identity, checks,
 //! generated devices.
 
-use apgit::model::hash::generate::{Generation, Machine, Vendor};
-use apgit::model::hash::identity::{KeyKind, Later, Verdict};
-use apgit::model::hash::record::{Adapter, Build, Capture, Enclosure, Memory, OfflineId, Processor, Text, TextField};
-use apgit::model::hash::{
+use apgit::hash::generate::{Generation, Machine, Vendor};
+use apgit::hash::identity::{KeyKind, Later, Verdict};
+use apgit::hash::record::{Adapter, Build, Capture, Enclosure, Memory, OfflineId, Processor, Text, TextField};
+use apgit::hash::{
     DecodeError, Decoded, Record, Repair, Severity, TextError, checks, compare, identity_keys, looks_like_hash,
 };
 use apgit::model::{HardwareHash, SerialNumber};
@@ -506,7 +506,7 @@ fn devices_without_a_strong_key_in_common_are_undecided() {
 #[test]
 fn a_placeholder_identifies_nothing() {
     let kinds = |machine: &Machine| {
-        identity_keys(&machine.capture()).iter().map(apgit::model::hash::IdentityKey::kind).collect::<Vec<_>>()
+        identity_keys(&machine.capture()).iter().map(apgit::hash::IdentityKey::kind).collect::<Vec<_>>()
     };
     let machine = Machine::new(Vendor::Dell, 4);
     assert_eq!(kinds(&machine), [KeyKind::Ek, KeyKind::Uuid, KeyKind::Smbios, KeyKind::Pkid]);
@@ -518,7 +518,7 @@ fn a_placeholder_identifies_nothing() {
 
 #[test]
 fn fingerprints_agree_as_the_keys_do_and_only_under_one_secret() {
-    use apgit::model::hash::identity::{agreement, fingerprints};
+    use apgit::hash::identity::{agreement, fingerprints};
     let machine = Machine::new(Vendor::Hp, 9);
     let (first, second) = (machine.capture(), machine.swap_board().capture());
     let by_print = agreement(&fingerprints(&first, b"one"), &fingerprints(&second, b"one"));

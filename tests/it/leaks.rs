@@ -8,8 +8,8 @@ use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
+use apgit::hash::generate::{Machine, Vendor};
 use apgit::model::SerialNumber;
-use apgit::model::hash::generate::{Machine, Vendor};
 use apgit::sim::{self, Tenant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

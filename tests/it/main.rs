@@ -4,6 +4,7 @@
 
 mod capture;
 mod cli;
+mod desired;
 mod graph;
 mod hash;
 mod leaks;

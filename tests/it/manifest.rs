@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use apgit::cli::{crds, schema, validate};
+use apgit::hash::generate::{Machine, Vendor};
 use apgit::manifest::{self, Hashes, Loaded, Severity, check_hashes, load};
-use apgit::model::hash::generate::{Machine, Vendor};
 use apgit::model::{HashError, HashLocation, SerialNumber, Want};
 use apgit::render::problems;
 use apgit::resource::{self, AutopilotDeviceSetSpec, AutopilotDeviceSpec, AutopilotTenantSpec, Kind};

@@ -294,8 +294,8 @@ fn users_outside_the_tenant_are_held_and_unverified_ones_are_noted() {
 
 #[test]
 fn two_claims_of_one_machine_are_both_held() {
-    let generated = apgit::model::hash::generate::Machine::new(apgit::model::hash::generate::Vendor::ALL[0], 1);
-    let keys = apgit::model::hash::identity_keys(&generated.capture());
+    let generated = apgit::hash::generate::Machine::new(apgit::hash::generate::Vendor::ALL[0], 1);
+    let keys = apgit::hash::identity_keys(&generated.capture());
     let mut case = case("A1\nA2\nA3", "");
     for serial in ["A1", "A2"] {
         let fact = HashFact::Read { digest: digest(serial), hardware: keys.clone() };

@@ -10,8 +10,9 @@ use std::borrow::Cow;
 use uuid::Uuid;
 
 use super::record::{Adapter, Capture, DiskName, NO_SMBIOS_STRING, OfflineId, Processor, Record, TextField};
-use super::{HardwareHash, sha256};
+use crate::model::HardwareHash;
 use crate::model::SerialNumber;
+use crate::model::hardware_hash::sha256;
 
 /// The usual size in bytes; its base64 has 4,000 characters.
 pub const USUAL_BYTES: usize = 3000;

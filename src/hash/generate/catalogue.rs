@@ -2,7 +2,7 @@
 //! says of itself. Shapes as in the field, names of ordinary products.
 
 use super::Vendor;
-use crate::model::hash::record::{Enclosure, NO_SMBIOS_STRING};
+use crate::hash::record::{Enclosure, NO_SMBIOS_STRING};
 
 /// What is the same in all machines of one model.
 pub(super) struct Model {

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::container::{Decoded, USUAL_BYTES};
 use super::record::{Capture, Display, OfflineId, Record, TextField};
-use super::sha256;
+use crate::model::hardware_hash::sha256;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "lowercase")]

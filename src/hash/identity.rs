@@ -5,13 +5,16 @@
 //! differ), so hashes are compared by these keys only. The
 //! service matches the same way: a new disk still fits, a new board does not.
 
+use std::collections::HashMap;
+
 use ring::hmac;
 use uuid::Uuid;
 
 use super::container::Decoded;
 use super::record::{OfflineId, TextField};
-use super::{HashDigest, hex, sha256};
+use crate::model::HashDigest;
 use crate::model::SerialKey;
+use crate::model::hardware_hash::{hex, sha256};
 
 /// What kind of key; ordered from the strongest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -203,6 +206,27 @@ pub fn agreement<T: PartialEq>(first: &[(KeyKind, T)], second: &[(KeyKind, T)]) 
         _ => Verdict::Undecided,
     };
     Agreement { verdict, agree, disagree }
+}
+
+/// The machines that share a key with an earlier one: the first that has the
+/// key, and the later one. Machines are counted in the order in which they
+/// come; a pair stands once for each key that they share.
+#[must_use]
+pub fn sharing<'k, Keys>(machines: impl IntoIterator<Item = Keys>) -> Vec<(usize, usize)>
+where
+    Keys: IntoIterator<Item = &'k IdentityKey>,
+{
+    let mut first: HashMap<&IdentityKey, usize> = HashMap::new();
+    let mut pairs = Vec::new();
+    for (at, keys) in machines.into_iter().enumerate() {
+        for key in keys {
+            let owner = *first.entry(key).or_insert(at);
+            if owner != at {
+                pairs.push((owner, at));
+            }
+        }
+    }
+    pairs
 }
 
 /// Which of two captures was taken later, by the devices' own clocks.

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-use super::HardwareHash;
+use crate::model::HardwareHash;
 
 /// No whole hash is longer: the container counts in 16 bits, and this leaves
 /// room for padding.

@@ -1,22 +1,5 @@
-//! The hardware hash: bytes that register a device, and so a secret.
-//!
-//! `Debug` never shows them. The format lives in the files below this one:
-//! [`text`] (text to bytes), [`container`] (bytes to records), [`record`]
-//! (what each record holds), [`mod@checks`], [`identity`], [`generate`]. What other
-//! programs write around a hash (CSV, XML) belongs to `capture`.
-
-pub mod checks;
-pub mod container;
-pub mod generate;
-pub mod identity;
-pub mod record;
-pub mod text;
-
-pub use checks::{Finding, Severity, checks};
-pub use container::{DecodeError, Decoded};
-pub use identity::{Comparison, Fingerprint, IdentityKey, KeyKind, compare, identity_keys};
-pub use record::{Record, TextField};
-pub use text::{Repair, TextError, looks_like_hash};
+//! The hardware hash as a value, and its digest: what a claim refers to and an
+//! import carries. What stands in the bytes is `hash`'s business.
 
 use base64::Engine as _;
 use serde::{Deserialize, Serialize};
@@ -38,23 +21,6 @@ impl HardwareHash {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
-    }
-
-    /// Reads base64 text, and says what had to be repaired in it. Blanks and
-    /// line ends around the text are no part of it.
-    ///
-    /// # Errors
-    /// Says which rule the text breaks and where; never repeats the text.
-    pub fn from_base64(text: &str) -> Result<(Self, Vec<Repair>), TextError> {
-        text::read(text)
-    }
-
-    /// Takes the container apart.
-    ///
-    /// # Errors
-    /// See [`Decoded::from_bytes`].
-    pub fn decode(&self) -> Result<Decoded, DecodeError> {
-        Decoded::from_bytes(&self.0)
     }
 
     /// The text that `hardwareIdentifier` wants.
@@ -138,7 +104,9 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
-fn sha256(bytes: &[u8]) -> [u8; 32] {
+/// SHA-256 of some bytes.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
     digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
 }

@@ -10,14 +10,14 @@
 
 use jiff::Timestamp;
 
-use super::HardwareHash;
 use super::container::Decoded;
 use super::record::{
     Adapter, Build, Capture, Components, CoreClass, Disk, DiskName, Display, DisplaySize, GraphicsMemory, Locale,
     Memory, NO_SMBIOS_STRING, OfflineId, Processor, Record, Text, TextField,
 };
-use super::sha256;
+use crate::model::HardwareHash;
 use crate::model::SerialNumber;
+use crate::model::hardware_hash::sha256;
 
 mod catalogue;
 

@@ -1,0 +1,221 @@
+//! A contradiction between declared things, as data. What is said about it
+//! follows from it; where it stands is for whoever made the marks.
+
+use super::{Home, near};
+use crate::model::{Origin, RegistrationId, SerialNumber, TenantId};
+use crate::resource::Kind;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    Error,
+    Warning,
+}
+
+/// What contradicts what. Origins stand in the order in which they are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Conflict {
+    /// Several objects of one kind have one name.
+    DuplicateName { kind: Kind, name: String, origins: Vec<Origin> },
+    /// Several objects declare one tenant for one owner.
+    DuplicateTenant { id: TenantId, owner: String, origins: Vec<Origin> },
+    /// Objects name a tenant that is not there. `elsewhere` is the namespace
+    /// of another one of that name, `known` are the names that are there.
+    UnknownTenant {
+        name: String,
+        namespace: String,
+        elsewhere: Option<String>,
+        known: Vec<String>,
+        origins: Vec<Origin>,
+    },
+    /// Objects name no tenant, and there is not exactly one.
+    NoTenant { known: Vec<String>, origins: Vec<Origin> },
+    /// Several claims on one serial, not told apart by their registrations.
+    DuplicateSerial { serial: SerialNumber, tenant: String, origins: Vec<Origin> },
+    /// Several serials claim one registration.
+    DuplicateRegistration { id: RegistrationId, origins: Vec<Origin> },
+    /// A tag is used where the tenant's `tagPolicy` does not allow it.
+    /// `allowed` says where it does; `origin` is the first of the devices.
+    TagNotAllowed { tag: String, home: Home, allowed: Vec<String>, devices: usize, origin: Origin },
+    /// A hash is in a vault that must not be sent this tenant's token.
+    VaultNotAllowed { why: String, origin: Origin },
+    /// Hashes stand unencrypted in Git; `origin` is the first of the devices.
+    PlainHash { devices: usize, origin: Origin },
+    /// The hashes of two claims are of one machine.
+    SameHardware { serials: [SerialNumber; 2], origins: [Origin; 2] },
+    /// The hashes of two claims have a part of their machines in common.
+    MixedHardware { serials: [SerialNumber; 2], origins: [Origin; 2] },
+}
+
+impl Conflict {
+    /// How many origins are told of one conflict; of more, it says how many.
+    pub const SHOWN: usize = 5;
+
+    /// Where it stands, one origin or more.
+    #[must_use]
+    pub fn origins(&self) -> &[Origin] {
+        match self {
+            Self::DuplicateName { origins, .. }
+            | Self::DuplicateTenant { origins, .. }
+            | Self::UnknownTenant { origins, .. }
+            | Self::NoTenant { origins, .. }
+            | Self::DuplicateSerial { origins, .. }
+            | Self::DuplicateRegistration { origins, .. } => origins,
+            Self::TagNotAllowed { origin, .. }
+            | Self::VaultNotAllowed { origin, .. }
+            | Self::PlainHash { origin, .. } => std::slice::from_ref(origin),
+            Self::SameHardware { origins, .. } | Self::MixedHardware { origins, .. } => origins,
+        }
+    }
+
+    #[must_use]
+    pub fn severity(&self) -> Severity {
+        match self {
+            Self::DuplicateName { .. }
+            | Self::DuplicateTenant { .. }
+            | Self::UnknownTenant { .. }
+            | Self::NoTenant { .. }
+            | Self::DuplicateSerial { .. }
+            | Self::DuplicateRegistration { .. }
+            | Self::TagNotAllowed { .. }
+            | Self::VaultNotAllowed { .. }
+            | Self::SameHardware { .. } => Severity::Error,
+            Self::PlainHash { .. } | Self::MixedHardware { .. } => Severity::Warning,
+        }
+    }
+
+    /// A stable short name.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::DuplicateName { .. } => "duplicate-name",
+            Self::DuplicateTenant { .. } => "duplicate-tenant",
+            Self::UnknownTenant { .. } => "unknown-tenant",
+            Self::NoTenant { .. } => "no-tenant",
+            Self::DuplicateSerial { .. } => "duplicate-serial",
+            Self::DuplicateRegistration { .. } => "duplicate-registration",
+            Self::TagNotAllowed { .. } => "tag-not-allowed-here",
+            Self::VaultNotAllowed { .. } => "vault-not-allowed",
+            Self::PlainHash { .. } => "plain-hash",
+            Self::SameHardware { .. } => "same-hardware",
+            Self::MixedHardware { .. } => "mixed-hardware",
+        }
+    }
+
+    /// What is wrong, in one sentence.
+    #[must_use]
+    pub fn message(&self) -> String {
+        match self {
+            Self::DuplicateName { kind, name, origins } => {
+                format!("{} documents are the {} `{name}`{}", origins.len(), kind.name(), more(origins))
+            }
+            Self::DuplicateTenant { id, owner, origins } => {
+                format!("tenant `{id}` is declared {} times for owner `{owner}`", origins.len())
+            }
+            Self::UnknownTenant { name, origins, .. } => {
+                format!("there is no AutopilotTenant `{name}`{}", more(origins))
+            }
+            Self::NoTenant { known, origins } => {
+                let documents = match origins.len() {
+                    1 => "this document names".to_owned(),
+                    count => format!("{count} documents name"),
+                };
+                match known.len() {
+                    0 => format!("{documents} no tenant, and there is no AutopilotTenant in these files"),
+                    count => format!("{documents} no tenant, and there are {count}"),
+                }
+            }
+            Self::DuplicateSerial { serial, tenant, origins } => {
+                let times = match origins.len() {
+                    2 => "twice".to_owned(),
+                    count => format!("{count} times"),
+                };
+                format!("serial `{serial}` is claimed {times} in tenant `{tenant}`{}", more(origins))
+            }
+            Self::DuplicateRegistration { id, origins } => {
+                format!("registration `{id}` is claimed by {} devices", origins.len())
+            }
+            Self::TagNotAllowed { tag, home, devices, .. } => {
+                let devices = if *devices == 1 { String::new() } else { format!(" ({devices} devices)") };
+                format!("group tag `{tag}` may not be used in this {}{devices}", home.noun())
+            }
+            Self::VaultNotAllowed { why, .. } => format!("this vault may not be asked: {why}"),
+            Self::PlainHash { devices: 1, .. } => {
+                "a hardware hash stands unencrypted in this Git repository".to_owned()
+            }
+            Self::PlainHash { devices, .. } => {
+                format!("{devices} hardware hashes stand unencrypted in this Git repository")
+            }
+            Self::SameHardware { serials: [one, other], .. } => {
+                format!("the hashes of `{one}` and `{other}` are of one and the same device")
+            }
+            Self::MixedHardware { serials: [one, other], .. } => {
+                format!("the hashes of `{one}` and `{other}` share a part of their hardware")
+            }
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::DuplicateName { .. } => "give each document a name of its own".to_owned(),
+            Self::DuplicateTenant { .. } => "keep one, or give each an `ownerId` of its own".to_owned(),
+            Self::UnknownTenant { name, namespace, elsewhere, known, .. } => {
+                let names: Vec<&str> = known.iter().map(String::as_str).collect();
+                match (elsewhere, near(name, &names)) {
+                    (Some(other), _) => format!(
+                        "there is one in namespace `{other}`; a tenant is looked for in the device's own, `{namespace}`"
+                    ),
+                    (None, Some(near)) => format!("did you mean `{near}`?"),
+                    (None, None) if known.is_empty() => "declare it, or name the path where it is declared".to_owned(),
+                    (None, None) => format!("the tenants here are {}", quoted(known)),
+                }
+            }
+            Self::NoTenant { known, .. } if known.is_empty() => {
+                "add an `AutopilotTenant`, or name the path where it is declared".to_owned()
+            }
+            Self::NoTenant { known, .. } => format!("add `tenantRef: {{name: …}}`, one of {}", quoted(known)),
+            Self::DuplicateSerial { .. } => {
+                "delete one of the entries; if two devices share this serial, give each its `registrationId`".to_owned()
+            }
+            Self::DuplicateRegistration { .. } => "a registration is one device: correct the others".to_owned(),
+            Self::TagNotAllowed { home, allowed, .. } if allowed.is_empty() => {
+                format!("the tenant's `tagPolicy` allows it in no {}", home.noun())
+            }
+            Self::TagNotAllowed { allowed, .. } => format!("the tenant's `tagPolicy` allows it in {}", quoted(allowed)),
+            Self::VaultNotAllowed { .. } => {
+                "only vaults of the tenant's own cloud that it lists in `vaults` receive a token".to_owned()
+            }
+            Self::PlainHash { .. } => "whoever reads it can register the device elsewhere: encrypt the file (`*.age`, \
+                                       `*.sops.*`), or say `hashStorage: PlainInGit` in the tenant"
+                .to_owned(),
+            Self::SameHardware { .. } => {
+                "one device is claimed twice: delete one entry, or correct its hash reference".to_owned()
+            }
+            Self::MixedHardware { .. } => {
+                "a replaced main board, a cloned virtual machine, or two captures mixed up".to_owned()
+            }
+        }
+    }
+}
+
+/// Says that not all origins are told.
+fn more(origins: &[Origin]) -> String {
+    match origins.len() > Conflict::SHOWN {
+        true => format!(" (the first {} are shown)", Conflict::SHOWN),
+        false => String::new(),
+    }
+}
+
+fn quoted(names: &[String]) -> String {
+    format!("`{}`", names.join("`, `"))
+}
+
+impl Home {
+    fn noun(&self) -> &'static str {
+        match self {
+            Self::Path(_) => "file",
+            Self::Namespace(_) => "namespace",
+        }
+    }
+}

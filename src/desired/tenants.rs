@@ -1,0 +1,111 @@
+//! Objects and the names they give: names that stand twice, tenants that are
+//! one, and which tenant an object is about.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+
+use super::{Conflict, DeviceObject, TenantObject, TenantRef};
+use crate::model::{Origin, TenantId};
+use crate::resource::Kind;
+
+/// One name, one object: a second one of the same kind would overwrite it.
+pub(super) fn duplicate_names(tenants: &[TenantObject], objects: &[DeviceObject]) -> Vec<Conflict> {
+    let tenants = tenants.iter().map(|it| ((Kind::Tenant, it.namespace.as_str(), it.name.as_str()), it.origin));
+    let objects =
+        objects.iter().filter_map(|it| Some(((it.kind, it.namespace.as_str(), it.name.as_deref()?), it.origin)));
+    let mut first: HashMap<_, Origin> = HashMap::new();
+    let mut twice: BTreeMap<_, Vec<Origin>> = BTreeMap::new();
+    for (name, origin) in tenants.chain(objects) {
+        match first.entry(name) {
+            Entry::Vacant(entry) => _ = entry.insert(origin),
+            Entry::Occupied(entry) => twice.entry(name).or_insert_with(|| vec![*entry.get()]).push(origin),
+        }
+    }
+    let conflict = |((kind, _, name), origins): ((_, _, &str), _)| Conflict::DuplicateName {
+        kind,
+        name: name.to_owned(),
+        origins,
+    };
+    twice.into_iter().map(conflict).collect()
+}
+
+/// Two objects for one tenant and one owner would plan over each other.
+pub(super) fn twins(tenants: &[TenantObject]) -> Vec<Conflict> {
+    let mut seen: BTreeMap<(TenantId, &str), Vec<&TenantObject>> = BTreeMap::new();
+    for object in tenants {
+        if let Some((tenant, _)) = &object.tenant {
+            seen.entry((tenant.id, &tenant.owner)).or_default().push(object);
+        }
+    }
+    // Those of one name have been reported as such.
+    let differ = |twins: &[&TenantObject]| twins.iter().any(|object| object.name != twins[0].name);
+    let conflict = |((id, owner), twins): ((TenantId, &str), Vec<&TenantObject>)| {
+        let origins = twins.iter().map(|object| object.origin).collect();
+        differ(&twins).then_some(Conflict::DuplicateTenant { id, owner: owner.to_owned(), origins })
+    };
+    seen.into_iter().filter_map(conflict).collect()
+}
+
+/// Which tenant each object's claims go to. Objects that name none, or one
+/// that is not there, are one conflict per cause and not one per object.
+pub(super) fn targets<'o>(
+    tenants: &[TenantObject],
+    objects: &'o [DeviceObject],
+) -> (Vec<Option<usize>>, Vec<Conflict>) {
+    let mut unknown: BTreeMap<(&str, &str), Vec<Origin>> = BTreeMap::new();
+    let mut without: Vec<Origin> = Vec::new();
+    let target = |object: &'o DeviceObject| match &object.tenant_ref {
+        TenantRef::Named(name, origin) => {
+            let found = find(tenants, &object.namespace, name);
+            if found.is_none() {
+                unknown.entry((name, &object.namespace)).or_default().push(*origin);
+            }
+            found
+        }
+        TenantRef::Only if tenants.len() == 1 => Some(0),
+        TenantRef::Only => {
+            without.push(object.origin);
+            None
+        }
+        TenantRef::Broken => None,
+    };
+    let targets = objects.iter().map(target).collect();
+    let known: Vec<String> = tenants.iter().map(|tenant| tenant.name.clone()).collect();
+    let mut conflicts: Vec<_> = unknown
+        .into_iter()
+        .map(|((name, namespace), at)| unknown_tenant(tenants, &known, name, namespace, at))
+        .collect();
+    if !without.is_empty() {
+        conflicts.push(Conflict::NoTenant { known, origins: without });
+    }
+    (targets, conflicts)
+}
+
+fn unknown_tenant(
+    tenants: &[TenantObject],
+    known: &[String],
+    name: &str,
+    namespace: &str,
+    origins: Vec<Origin>,
+) -> Conflict {
+    let elsewhere = tenants.iter().find(|tenant| tenant.name == name && tenant.namespace != namespace);
+    Conflict::UnknownTenant {
+        name: name.to_owned(),
+        namespace: namespace.to_owned(),
+        elsewhere: elsewhere.map(|tenant| tenant.namespace.clone()),
+        known: known.to_vec(),
+        origins,
+    }
+}
+
+/// A tenant in the device's own namespace. An object without a namespace goes
+/// wherever kubectl's context points, so it matches any, if only one.
+fn find(tenants: &[TenantObject], namespace: &str, name: &str) -> Option<usize> {
+    let named = || tenants.iter().enumerate().filter(|(_, tenant)| tenant.name == name);
+    if let Some((index, _)) = named().find(|(_, tenant)| tenant.namespace == namespace) {
+        return Some(index);
+    }
+    let mut open = named().filter(|(_, tenant)| tenant.namespace.is_empty() || namespace.is_empty());
+    let (index, _) = open.next()?;
+    open.next().is_none().then_some(index)
+}

@@ -1,0 +1,40 @@
+//! The hardware hash: bytes that register a device, and so a secret.
+//!
+//! `Debug` never shows them. The format lives in the files below this one:
+//! [`text`] (text to bytes), [`container`] (bytes to records), [`record`]
+//! (what each record holds), [`mod@checks`], [`identity`], [`generate`]. What other
+//! programs write around a hash (CSV, XML) belongs to `capture`.
+
+pub mod checks;
+pub mod container;
+pub mod generate;
+pub mod identity;
+pub mod record;
+pub mod text;
+
+pub use checks::{Finding, Severity, checks};
+pub use container::{DecodeError, Decoded};
+pub use identity::{Comparison, Fingerprint, IdentityKey, KeyKind, compare, identity_keys};
+pub use record::{Record, TextField};
+pub use text::{Repair, TextError, looks_like_hash};
+
+use crate::model::HardwareHash;
+
+impl HardwareHash {
+    /// Reads base64 text, and says what had to be repaired in it. Blanks and
+    /// line ends around the text are no part of it.
+    ///
+    /// # Errors
+    /// Says which rule the text breaks and where; never repeats the text.
+    pub fn from_base64(text: &str) -> Result<(Self, Vec<Repair>), TextError> {
+        text::read(text)
+    }
+
+    /// Takes the container apart.
+    ///
+    /// # Errors
+    /// See [`Decoded::from_bytes`].
+    pub fn decode(&self) -> Result<Decoded, DecodeError> {
+        Decoded::from_bytes(self.as_bytes())
+    }
+}
