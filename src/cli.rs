@@ -4,7 +4,6 @@
 pub mod apply;
 pub mod args;
 pub mod completions;
-pub mod connect;
 pub mod crds;
 pub mod error;
 pub mod exit;

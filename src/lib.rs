@@ -2,8 +2,8 @@
 //! says.
 //!
 //! The road, in reading order: [`resource`] and [`manifest`] turn files into
-//! claims ([`model`]); [`graph`] reads the tenant; [`plan`] compares the two
-//! and decides; [`apply`] carries the decisions out and [`ledger`] remembers
+//! claims ([`model`]); [`connect`] finds the tenant and [`graph`] reads it;
+//! [`plan`] compares the two and decides; [`apply`] carries the decisions out and [`ledger`] remembers
 //! them; [`round`] is all of that once; [`render`] and [`cli`] show it to
 //! people. [`sim`] is a tenant to try it on.
 //!
@@ -29,6 +29,7 @@ pub mod round;
 pub mod transport;
 pub mod clock;
 pub mod graph;
+pub mod connect;
 pub mod sim;
 #[deny(clippy::disallowed_methods)]
 pub mod render;

@@ -4,6 +4,7 @@ use std::io::{stderr, stdin};
 use std::path::Path;
 
 use crate::apply::{Halt, Outcome, Stop};
+use crate::connect::{Connection, Purpose, Target};
 use crate::graph::GraphWriter;
 use crate::ledger::{FileJournal, Journal};
 use crate::manifest::Hashes;
@@ -13,7 +14,6 @@ use crate::render::{self, FailOn};
 use crate::round::{Prepared, Report, Round};
 
 use super::args::{ApplyArgs, Format};
-use super::connect::{Connection, Purpose, connect};
 use super::error::{CliError, exit_of};
 use super::exit::Exit;
 use super::plan::{Shown, approvals, detail, fail_on, text_look};
@@ -36,9 +36,10 @@ async fn tenants(args: &ApplyArgs, settings: &Settings, stop: &Stop, outlets: &m
     let approvals = approvals(&args.approvals);
     let mut exit = Exit::Done;
     for fleet in &declared.fleets {
-        let connection = connect(settings, &args.source.simulated, fleet, Purpose::Write).await?;
+        let connection = source::connect(settings, &args.source.simulated, fleet, Purpose::Write).await?;
         let clock = connection.clock.clone();
-        let mut journal = Journal::open(Box::new(FileJournal::open(&connection.state)?), clock.now())?;
+        let state = settings.state_of(&connection.target, fleet.desired.tenant.id);
+        let mut journal = Journal::open(Box::new(FileJournal::open(&state)?), clock.now())?;
         let hashes = Hashes::new(fleet.root.clone());
         let round = Round {
             desired: &fleet.desired,
@@ -125,7 +126,7 @@ async fn approve(
         real_name: organization.map(|organization| organization.display_name.to_string()),
         tenant_id: plan.tenant.id.to_string(),
         changes: plan.changes.len(),
-        simulated: connection.simulated,
+        simulated: connection.target == Target::InProcess,
     };
     let answer = tokio::task::spawn_blocking(move || consent(&question, &mut stdin().lock(), &mut stderr()));
     let yes = tokio::select! {

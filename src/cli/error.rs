@@ -1,7 +1,8 @@
 //! What goes wrong in a command: a message, hints, and an exit code. Small
 //! error types of the modules below are folded into this one here.
 
-use crate::graph::{ErrorKind, GraphError, LoginError};
+use crate::connect::ConnectError;
+use crate::graph::{ErrorKind, GraphError};
 use crate::ledger::JournalError;
 use crate::round::RoundError;
 
@@ -42,10 +43,10 @@ impl std::error::Error for CliError {}
 const TRUST: &str = "if a proxy of yours inspects TLS, let this machine trust its authority, \
                      or name a PEM file with it in SSL_CERT_FILE (Linux)";
 
-impl From<LoginError> for CliError {
-    fn from(error: LoginError) -> Self {
-        let cli = Self::new(exit_of(error.kind), error.message);
-        if error.kind == ErrorKind::Untrusted { cli.hint(TRUST) } else { cli }
+impl From<ConnectError> for CliError {
+    fn from(error: ConnectError) -> Self {
+        let ConnectError { kind, message, hints } = error;
+        Self { hints, ..Self::new(exit_of(kind), message) }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::apply::Stop;
+use crate::connect::{Connection, Purpose, Target};
 use crate::graph::Graph;
 use crate::ledger::{FileJournal, Journal};
 use crate::manifest::{Fleet, Hashes};
@@ -12,7 +13,6 @@ use crate::render::{self, FailOn, Look, PlanView};
 use crate::round::{Prepared, Round};
 
 use super::args::{ApprovalArgs, Format, PlanArgs, Reports};
-use super::connect::{Connection, Purpose, connect};
 use super::error::CliError;
 use super::exit::Exit;
 use super::report::Outlets;
@@ -36,8 +36,8 @@ async fn tenants(args: &PlanArgs, settings: &Settings, stop: &Stop, outlets: &mu
     let approvals = approvals(&args.approvals);
     let mut exit = Exit::Done;
     for fleet in &declared.fleets {
-        let connection = connect(settings, &args.source.simulated, fleet, Purpose::Read).await?;
-        let prepared = prepare(fleet, &connection, &approvals, stop).await?;
+        let connection = source::connect(settings, &args.source.simulated, fleet, Purpose::Read).await?;
+        let prepared = prepare(settings, fleet, &connection, &approvals, stop).await?;
         let shown = Shown { declared: &declared, fleet, connection: &connection, prepared: &prepared };
         let failed = fail_on(&args.reports, &prepared);
         shown.with_view(failed, |view| {
@@ -66,13 +66,15 @@ fn exit_of(args: &PlanArgs, prepared: &Prepared, failed: Option<FailOn>) -> Exit
 }
 
 pub(super) async fn prepare(
+    settings: &Settings,
     fleet: &Fleet,
     connection: &Connection,
     approvals: &Approvals,
     stop: &Stop,
 ) -> Result<Prepared, CliError> {
-    let Connection { graph, clock, state, .. } = connection;
-    let journal = Journal::open(Box::new(FileJournal::read_only(state)), clock.now())?;
+    let Connection { graph, clock, target } = connection;
+    let state = settings.state_of(target, fleet.desired.tenant.id);
+    let journal = Journal::open(Box::new(FileJournal::read_only(&state)), clock.now())?;
     let hashes = Hashes::new(fleet.root.clone());
     let graph: &Graph = graph;
     let round = Round {
@@ -114,8 +116,8 @@ impl Shown<'_> {
             calls: self.prepared.calls,
             source: &self.declared.root,
             files: self.declared.files,
-            cloud: self.connection.cloud,
-            simulated: self.connection.simulated,
+            cloud: self.connection.target.cloud(),
+            simulated: self.connection.target == Target::InProcess,
             created_at: self.connection.clock.now(),
             places: &|origin| source::place(self.fleet, origin),
             failed_on,

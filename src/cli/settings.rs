@@ -4,6 +4,8 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
+use crate::connect::Target;
+use crate::model::TenantId;
 use crate::render::Look;
 
 use super::args::{Color, Global};
@@ -60,6 +62,22 @@ impl Settings {
             interactive: std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),
         })
     }
+
+    /// The folder of a tenant's journal. That of a simulated one is never beside
+    /// that of the real one.
+    #[must_use]
+    pub fn state_of(&self, target: &Target, tenant: TenantId) -> PathBuf {
+        let folder = match target {
+            Target::InProcess => self.state_dir.join("simulated"),
+            Target::Cloud(_) | Target::Endpoint(_) => self.state_dir.clone(),
+        };
+        folder.join(tenant.to_string())
+    }
+}
+
+/// A variable of the environment.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 /// `XDG_STATE_HOME/apgit` or `~/.local/state/apgit`; `%LOCALAPPDATA%\apgit`.

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use crate::apply::Stop;
+use crate::connect::Purpose;
 use crate::model::SerialKey;
 use crate::plan::Approvals;
 use crate::render::status::{StatusView, json, text};
 use crate::status::fold;
 
 use super::args::StatusArgs;
-use super::connect::{Purpose, connect};
 use super::error::CliError;
 use super::exit::Exit;
 use super::plan::prepare;
@@ -30,8 +30,8 @@ pub async fn run(args: &StatusArgs, settings: &Settings, stop: &Stop) -> Result<
             continue;
         }
         found = true;
-        let connection = connect(settings, &args.simulated, fleet, Purpose::Read).await?;
-        let prepared = prepare(fleet, &connection, &Approvals::default(), stop).await?;
+        let connection = source::connect(settings, &args.simulated, fleet, Purpose::Read).await?;
+        let prepared = prepare(settings, fleet, &connection, &Approvals::default(), stop).await?;
         let mut status = fold(&fleet.desired, prepared.cleared.plan());
         if let Some(key) = &wanted {
             status.devices.retain(|device| device.serial.key() == *key);

@@ -3,13 +3,13 @@
 use jiff::SignedDuration;
 
 use crate::apply::{Stop, next_sync};
+use crate::connect::{Connection, Purpose};
 use crate::graph::{ErrorKind, GraphWriter};
 use crate::ledger::{Entry, FileJournal, Journal};
 use crate::manifest::Fleet;
 use crate::render::style::{clean, duration, time_of_day};
 
 use super::args::SyncArgs;
-use super::connect::{Connection, Purpose, connect};
 use super::error::CliError;
 use super::exit::Exit;
 use super::settings::{Settings, print, tell};
@@ -23,17 +23,24 @@ const BUSY: SignedDuration = SignedDuration::from_secs(30);
 pub async fn run(args: &SyncArgs, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
     let declared = source::load(settings, &args.source.paths)?;
     for fleet in &declared.fleets {
-        let connection = connect(settings, &args.source.simulated, fleet, Purpose::Write).await?;
-        sync(args, fleet, &connection, stop).await?;
+        let connection = source::connect(settings, &args.source.simulated, fleet, Purpose::Write).await?;
+        sync(args, settings, fleet, &connection, stop).await?;
     }
     Ok(Exit::Done)
 }
 
-async fn sync(args: &SyncArgs, fleet: &Fleet, connection: &Connection, stop: &Stop) -> Result<(), CliError> {
-    let Connection { graph, clock, state, .. } = connection;
+async fn sync(
+    args: &SyncArgs,
+    settings: &Settings,
+    fleet: &Fleet,
+    connection: &Connection,
+    stop: &Stop,
+) -> Result<(), CliError> {
+    let Connection { graph, clock, target } = connection;
     let name = clean(&fleet.desired.tenant.name);
     // The lock of an apply: two of us would spoil each other's turn.
-    let mut journal = Journal::open(Box::new(FileJournal::open(state)?), clock.now())?;
+    let mut journal =
+        Journal::open(Box::new(FileJournal::open(&settings.state_of(target, fleet.desired.tenant.id))?), clock.now())?;
     let writer = GraphWriter::new(graph.clone());
     loop {
         let sync = graph.sync_state().await?;

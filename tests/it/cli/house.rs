@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Who may import whom, besides itself. ARCHITECTURE.md gives the reasons.
-const MAY_IMPORT: [(&str, &[&str]); 15] = [
+const MAY_IMPORT: [(&str, &[&str]); 16] = [
     ("model", &[]),
     ("resource", &["model"]),
     ("capture", &["model"]),
@@ -23,6 +23,7 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
     ("transport", &[]),
     ("clock", &["transport"]),
     ("graph", &["model", "transport", "clock"]),
+    ("connect", &["model", "resource", "graph", "transport", "clock"]),
     ("sim", &["transport", "clock"]),
     ("render", &["model", "manifest", "plan", "apply", "status"]),
     (
@@ -40,6 +41,7 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
             "transport",
             "clock",
             "graph",
+            "connect",
             "sim",
             "render",
         ],
