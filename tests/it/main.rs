@@ -12,3 +12,4 @@ mod manifest;
 mod plan;
 mod road;
 mod sim;
+mod support;
