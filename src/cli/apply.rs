@@ -13,7 +13,7 @@ use crate::render::apply::ApplyView;
 use crate::render::{self, FailOn};
 use crate::round::{Prepared, Report, Round};
 
-use super::args::{ApplyArgs, Format};
+use super::args::{ApprovalArgs, Format, Reports, Source};
 use super::error::{CliError, exit_of};
 use super::exit::Exit;
 use super::plan::{Shown, approvals, detail, fail_on, text_look};
@@ -23,9 +23,34 @@ use super::report::Outlets;
 use super::settings::{Settings, print, tell};
 use super::source;
 
+/// What is applied, and who has said yes to it.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ApplyArgs {
+    #[command(flatten)]
+    pub source: Source,
+    #[command(flatten)]
+    pub reports: Reports,
+    /// Do not ask
+    #[arg(long, help_heading = "Approval")]
+    pub auto_approve: bool,
+    /// Do not ask if the plan has exactly this digest; else stop with 6
+    #[arg(long, value_name = "SHA256", value_parser = sha256, help_heading = "Approval")]
+    pub approve_digest: Option<String>,
+    #[command(flatten)]
+    pub approvals: ApprovalArgs,
+}
+
+fn sha256(text: &str) -> Result<String, String> {
+    let hex = text.strip_prefix("sha256:").unwrap_or(text).to_ascii_lowercase();
+    if hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Ok(hex);
+    }
+    Err("64 hex digits, as `digest.sha256` of `apgit plan --json` has them (a plan id is for people only)".to_owned())
+}
+
 /// # Errors
 /// When there is no plan, or no consent. What happens after that is a report.
-pub async fn run(args: &ApplyArgs, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
+pub(super) async fn run(args: &ApplyArgs, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
     let mut outlets = Outlets::new(&args.reports)?;
     let ended = tenants(args, settings, stop, &mut outlets).await;
     outlets.finish(ended)

@@ -1,9 +1,13 @@
 //! What goes wrong in a command: a message, hints, and an exit code. Small
 //! error types of the modules below are folded into this one here.
 
+use std::path::Path;
+
 use crate::connect::ConnectError;
 use crate::graph::{ErrorKind, GraphError};
 use crate::ledger::JournalError;
+use crate::render::Look;
+use crate::render::style::Role;
 use crate::round::RoundError;
 
 use super::exit::Exit;
@@ -24,10 +28,25 @@ impl CliError {
         Self { exit, message: message.into(), hints: Vec::new(), problems: None }
     }
 
+    /// A file that cannot be read, written or created: the verb.
+    pub fn file(verb: &str, path: &Path, error: &std::io::Error) -> Self {
+        Self::new(Exit::Failed, format!("cannot {verb} `{}`: {error}", path.display()))
+    }
+
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
+    }
+
+    /// `error: …`, and a line `hint: …` for each.
+    #[must_use]
+    pub fn text(&self, look: &Look) -> String {
+        let mut text = format!("{} {}\n", look.paint(Role::Error, "error:"), look.show_lines(&self.message));
+        for hint in &self.hints {
+            text.push_str(&format!("{} {}\n", look.paint(Role::Heading, "hint:"), look.show_lines(hint)));
+        }
+        text
     }
 }
 

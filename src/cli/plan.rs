@@ -12,16 +12,33 @@ use crate::render::text::Detail;
 use crate::render::{self, FailOn, Look, PlanView};
 use crate::round::{Prepared, Round};
 
-use super::args::{ApprovalArgs, Format, PlanArgs, Reports};
+use super::args::{ApprovalArgs, Format, Reports, Source};
 use super::error::CliError;
 use super::exit::Exit;
 use super::report::Outlets;
 use super::settings::{Settings, tell};
 use super::source::{self, Declared};
 
+/// What a plan is of, and how it is shown.
+#[derive(Debug, Clone, clap::Args)]
+pub struct PlanArgs {
+    #[command(flatten)]
+    pub source: Source,
+    #[command(flatten)]
+    pub reports: Reports,
+    /// Show every changed device as a unified diff of YAML
+    #[arg(long, help_heading = "Output")]
+    pub diff: bool,
+    /// Exit with 2 if there are changes
+    #[arg(long, help_heading = "Output")]
+    pub detailed_exitcode: bool,
+    #[command(flatten)]
+    pub approvals: ApprovalArgs,
+}
+
 /// # Errors
 /// When there is no plan: bad declarations, no sign-in, no answer.
-pub async fn run(args: &PlanArgs, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
+pub(super) async fn run(args: &PlanArgs, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
     let mut outlets = Outlets::new(&args.reports)?;
     if args.diff && outlets.stdout_is_json() {
         return Err(CliError::new(Exit::Usage, "a diff and a report for tools cannot both go to stdout")

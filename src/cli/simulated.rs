@@ -51,8 +51,7 @@ fn open(args: &Simulated, folder: &Path, keep: bool) -> Result<InProcess, CliErr
     if !keep {
         return Ok(transport);
     }
-    std::fs::create_dir_all(folder)
-        .map_err(|error| CliError::new(Exit::Failed, format!("cannot create `{}`: {error}", folder.display())))?;
+    std::fs::create_dir_all(folder).map_err(|error| CliError::file("create", folder, &error))?;
     Ok(transport.saving_to(file))
 }
 

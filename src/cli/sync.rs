@@ -9,18 +9,28 @@ use crate::ledger::{Entry, FileJournal, Journal};
 use crate::manifest::Fleet;
 use crate::render::style::{clean, duration, time_of_day};
 
-use super::args::SyncArgs;
+use super::args::Source;
 use super::error::CliError;
 use super::exit::Exit;
 use super::settings::{Settings, print, tell};
 use super::source;
+
+/// Which tenant, and whether to wait for it.
+#[derive(Debug, Clone, clap::Args)]
+pub struct SyncArgs {
+    #[command(flatten)]
+    pub source: Source,
+    /// Wait until the tenant allows a sync, instead of stopping with 9
+    #[arg(long)]
+    pub when_allowed: bool,
+}
 
 /// A sync that runs already is looked at again after this.
 const BUSY: SignedDuration = SignedDuration::from_secs(30);
 
 /// # Errors
 /// When the tenant takes no sync now, or cannot be asked.
-pub async fn run(args: &SyncArgs, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
+pub(super) async fn run(args: &SyncArgs, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
     let declared = source::load(settings, &args.source.paths)?;
     for fleet in &declared.fleets {
         let connection = source::connect(settings, &args.source.simulated, fleet, Purpose::Write).await?;
