@@ -3,10 +3,11 @@
 //!
 //! The road, in reading order: [`resource`] and [`manifest`] turn files into
 //! claims ([`model`]), [`desired`] holds the claims against each other, and
-//! [`hash`] says which machine a claim's hardware hash is of; [`graph`] reads
-//! the tenant; [`plan`] compares the two and decides; [`apply`] carries the
-//! decisions out and [`ledger`] remembers them; [`round`] is all of that once;
-//! [`render`] and [`cli`] show it to people. [`sim`] is a tenant to try it on.
+//! [`hash`] says which machine a claim's hardware hash is of; [`connect`] finds
+//! the tenant and [`graph`] reads it; [`plan`] compares the two and decides;
+//! [`apply`] carries the decisions out and [`ledger`] remembers them; [`round`]
+//! is all of that once; [`render`] and [`cli`] show it to people. [`sim`] is a
+//! tenant to try it on.
 //!
 //! The modules marked below are pure: they are told the time, given their
 //! randomness, and touch nothing outside. Clippy holds them to it.
@@ -34,6 +35,7 @@ pub mod round;
 pub mod transport;
 pub mod clock;
 pub mod graph;
+pub mod connect;
 pub mod sim;
 #[deny(clippy::disallowed_methods)]
 pub mod render;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::apply::{Halt, Outcome};
 use crate::clock::Stop;
+use crate::connect::{Connection, Purpose};
 use crate::graph::GraphWriter;
 use crate::ledger::{FileJournal, Journal};
 use crate::manifest::Hashes;
@@ -13,8 +14,7 @@ use crate::render::apply::ApplyView;
 use crate::render::{self, FailOn};
 use crate::round::{Consent, Prepared, Report, Round};
 
-use super::args::{ApplyArgs, Format};
-use super::connect::{Connection, Purpose, connect};
+use super::args::{ApprovalArgs, Format, Reports, Source};
 use super::error::{CliError, exit_of};
 use super::exit::Exit;
 use super::plan::{Shown, approvals, detail, fail_on, text_look};
@@ -24,9 +24,34 @@ use super::report::Outlets;
 use super::settings::{Settings, print, tell};
 use super::source;
 
+/// What is applied, and who has said yes to it.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ApplyArgs {
+    #[command(flatten)]
+    pub source: Source,
+    #[command(flatten)]
+    pub reports: Reports,
+    /// Do not ask
+    #[arg(long, help_heading = "Approval")]
+    pub auto_approve: bool,
+    /// Do not ask if the plan has exactly this digest; else stop with 6
+    #[arg(long, value_name = "SHA256", value_parser = sha256, help_heading = "Approval")]
+    pub approve_digest: Option<String>,
+    #[command(flatten)]
+    pub approvals: ApprovalArgs,
+}
+
+fn sha256(text: &str) -> Result<String, String> {
+    let hex = text.strip_prefix("sha256:").unwrap_or(text).to_ascii_lowercase();
+    if hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Ok(hex);
+    }
+    Err("64 hex digits, as `digest.sha256` of `apgit plan --json` has them (a plan id is for people only)".to_owned())
+}
+
 /// # Errors
 /// When there is no plan, or no consent. What happens after that is a report.
-pub async fn run(args: &ApplyArgs, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
+pub(super) async fn run(args: &ApplyArgs, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
     let mut outlets = Outlets::new(&args.reports)?;
     let ended = tenants(args, settings, stop, &mut outlets).await;
     outlets.finish(ended)
@@ -37,9 +62,10 @@ async fn tenants(args: &ApplyArgs, settings: &Settings, stop: &Stop, outlets: &m
     let approvals = approvals(&args.approvals);
     let mut exit = Exit::Done;
     for fleet in &declared.fleets {
-        let connection = connect(settings, &args.source.simulated, fleet, Purpose::Write, stop).await?;
+        let connection = source::connect(settings, &args.source.simulated, fleet, Purpose::Write, stop).await?;
         let clock = connection.clock.clone();
-        let mut journal = Journal::open(Box::new(FileJournal::open(&connection.state)?), clock.now()).await?;
+        let state = settings.state_of(&connection.target, fleet.desired.tenant.id);
+        let mut journal = Journal::open(Box::new(FileJournal::open(&state)?), clock.now()).await?;
         let hashes = Hashes::new(fleet.root.clone());
         let round = Round {
             desired: &fleet.desired,
@@ -128,7 +154,7 @@ async fn approve(
         real_name: organization.map(|organization| organization.display_name.to_string()),
         tenant_id: plan.tenant.id.to_string(),
         changes: plan.changes.len(),
-        simulated: connection.simulated,
+        simulated: connection.target.is_simulated(),
     };
     let answer = tokio::task::spawn_blocking(move || consent(&question, &mut stdin().lock(), &mut stderr()));
     let yes = tokio::select! {

@@ -1,10 +1,23 @@
-//! What can be typed. No files, no environment, no decisions.
+//! What can be typed, as far as several commands share it; the rest stands
+//! beside each command. No files, no environment, no decisions.
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::render::FailOn;
+
+use super::apply::ApplyArgs;
+use super::completions::CompletionsArgs;
+use super::crds::CrdsArgs;
+use super::hash::HashArgs;
+use super::help::HelpArgs;
+use super::plan::PlanArgs;
+use super::schema::SchemaArgs;
+use super::simulate::SimulateArgs;
+use super::status::StatusArgs;
+use super::sync::SyncArgs;
+use super::validate::ValidateArgs;
 
 /// Keeps a Windows Autopilot tenant equal to what a Git repository says.
 #[derive(Debug, Parser)]
@@ -60,22 +73,19 @@ pub enum Command {
     /// Start the tenant's sync, at most once in ten minutes
     Sync(SyncArgs),
     /// Serve the simulated tenant on a loopback port
-    Simulate(super::simulate::Args),
+    Simulate(SimulateArgs),
     /// Check everything that can be checked offline
-    Validate(super::validate::Args),
+    Validate(ValidateArgs),
     /// Show what is in a hardware hash
-    Hash(super::hash::Args),
+    Hash(HashArgs),
     /// Write the Kubernetes definitions of the kinds
-    Crds(super::crds::Args),
+    Crds(CrdsArgs),
     /// Write the JSON Schema for editors
-    Schema(super::schema::Args),
+    Schema(SchemaArgs),
     /// Write the completion script of a shell
     Completions(CompletionsArgs),
     /// Show help for a command, or `exit-codes`
-    Help {
-        /// A command, or `exit-codes`
-        topic: Option<String>,
-    },
+    Help(HelpArgs),
 }
 
 /// Which declarations, and against which tenant.
@@ -177,22 +187,6 @@ fn fail_on(word: &str) -> Result<FailOnWord, String> {
     }
 }
 
-#[derive(Debug, Clone, Args)]
-pub struct PlanArgs {
-    #[command(flatten)]
-    pub source: Source,
-    #[command(flatten)]
-    pub reports: Reports,
-    /// Show every changed device as a unified diff of YAML
-    #[arg(long, help_heading = "Output")]
-    pub diff: bool,
-    /// Exit with 2 if there are changes
-    #[arg(long, help_heading = "Output")]
-    pub detailed_exitcode: bool,
-    #[command(flatten)]
-    pub approvals: ApprovalArgs,
-}
-
 /// Exact numbers of guarded changes that a person has seen.
 #[derive(Debug, Clone, Args)]
 pub struct ApprovalArgs {
@@ -208,61 +202,6 @@ pub struct ApprovalArgs {
     /// Let exactly so many registrations of others be changed
     #[arg(long, value_name = "N", help_heading = "Approval")]
     pub approve_adopts: Option<u32>,
-}
-
-#[derive(Debug, Clone, Args)]
-pub struct ApplyArgs {
-    #[command(flatten)]
-    pub source: Source,
-    #[command(flatten)]
-    pub reports: Reports,
-    /// Do not ask
-    #[arg(long, help_heading = "Approval")]
-    pub auto_approve: bool,
-    /// Do not ask if the plan has exactly this digest; else stop with 6
-    #[arg(long, value_name = "SHA256", value_parser = sha256, help_heading = "Approval")]
-    pub approve_digest: Option<String>,
-    #[command(flatten)]
-    pub approvals: ApprovalArgs,
-}
-
-fn sha256(text: &str) -> Result<String, String> {
-    let hex = text.strip_prefix("sha256:").unwrap_or(text).to_ascii_lowercase();
-    if hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return Ok(hex);
-    }
-    Err("64 hex digits, as `digest.sha256` of `apgit plan --json` has them (a plan id is for people only)".to_owned())
-}
-
-#[derive(Debug, Clone, Args)]
-pub struct StatusArgs {
-    /// Only this device; or folders and files with manifests, as for the other commands
-    #[arg(value_name = "SERIAL|PATH")]
-    pub words: Vec<String>,
-    /// Folders or files with manifests
-    #[arg(long = "path", value_name = "PATH")]
-    pub paths: Vec<PathBuf>,
-    #[command(flatten)]
-    pub simulated: Simulated,
-    /// For tools
-    #[arg(long)]
-    pub json: bool,
-}
-
-#[derive(Debug, Clone, Args)]
-pub struct SyncArgs {
-    #[command(flatten)]
-    pub source: Source,
-    /// Wait until the tenant allows a sync, instead of stopping with 9
-    #[arg(long)]
-    pub when_allowed: bool,
-}
-
-#[derive(Debug, Clone, Args)]
-pub struct CompletionsArgs {
-    /// The shell
-    #[arg(value_enum)]
-    pub shell: clap_complete::Shell,
 }
 
 #[cfg(test)]

@@ -1,17 +1,25 @@
 //! `apgit completions`: what a shell needs to complete our command line.
 
-use std::io::Write;
-
 use clap::CommandFactory as _;
 
-use super::args::{Cli, CompletionsArgs};
+use super::args::Cli;
+use super::error::CliError;
+use super::exit::Exit;
+use super::settings::{Settings, print};
 
-/// Writes the script of a shell.
-///
+/// For which shell.
+#[derive(Debug, Clone, clap::Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
 /// # Errors
-/// When `out` cannot be written.
-pub fn run(args: &CompletionsArgs, out: &mut dyn Write) -> std::io::Result<()> {
+/// When stdout cannot be written.
+pub(super) fn run(args: &CompletionsArgs, _: &Settings) -> Result<Exit, CliError> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "apgit", &mut script);
-    out.write_all(&script)
+    print(&String::from_utf8_lossy(&script))?;
+    Ok(Exit::Done)
 }

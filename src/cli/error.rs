@@ -1,8 +1,13 @@
 //! What goes wrong in a command: a message, hints, and an exit code. Small
 //! error types of the modules below are folded into this one here.
 
-use crate::graph::{ErrorKind, GraphError, LoginError};
+use std::path::Path;
+
+use crate::connect::ConnectError;
+use crate::graph::{ErrorKind, GraphError};
 use crate::ledger::JournalError;
+use crate::render::Look;
+use crate::render::style::Role;
 use crate::round::RoundError;
 
 use super::exit::Exit;
@@ -23,10 +28,25 @@ impl CliError {
         Self { exit, message: message.into(), hints: Vec::new(), problems: None }
     }
 
+    /// A file that cannot be read, written or created: the verb.
+    pub fn file(verb: &str, path: &Path, error: &std::io::Error) -> Self {
+        Self::new(Exit::Failed, format!("cannot {verb} `{}`: {error}", path.display()))
+    }
+
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
+    }
+
+    /// `error: …`, and a line `hint: …` for each.
+    #[must_use]
+    pub fn text(&self, look: &Look) -> String {
+        let mut text = format!("{} {}\n", look.paint(Role::Error, "error:"), look.show_lines(&self.message));
+        for hint in &self.hints {
+            text.push_str(&format!("{} {}\n", look.paint(Role::Heading, "hint:"), look.show_lines(hint)));
+        }
+        text
     }
 }
 
@@ -42,10 +62,10 @@ impl std::error::Error for CliError {}
 const TRUST: &str = "if a proxy of yours inspects TLS, let this machine trust its authority, \
                      or name a PEM file with it in SSL_CERT_FILE (Linux)";
 
-impl From<LoginError> for CliError {
-    fn from(error: LoginError) -> Self {
-        let cli = Self::new(exit_of(error.kind), error.message);
-        if error.kind == ErrorKind::Untrusted { cli.hint(TRUST) } else { cli }
+impl From<ConnectError> for CliError {
+    fn from(error: ConnectError) -> Self {
+        let ConnectError { kind, message, hints } = error;
+        Self { hints, ..Self::new(exit_of(kind), message) }
     }
 }
 

@@ -2,10 +2,10 @@
 //! two, or generates synthetic ones. Never prints a hash that was given to it.
 
 use std::collections::HashMap;
-use std::io::{Read as _, Write};
+use std::fmt::Write as _;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 
 use crate::capture::{self, CaptureError, CsvEntry, CsvTable};
@@ -15,12 +15,14 @@ use crate::hash::{Decoded, Finding, Repair, checks, compare, identity_keys};
 use crate::model::{HardwareHash, SerialNumber};
 use crate::render::hash::{self as render, HashReport, Identifiers};
 
-/// Shows what is in a hardware hash.
-///
-/// Reads base64 text, OA3.xml and collectors' CSV files, in any encoding.
-/// Serial numbers, addresses and keys are redacted unless asked for.
+use super::error::CliError;
+use super::exit::Exit;
+use super::settings::{Settings, print, tell};
+
+/// Which hashes, and how much of them is shown: serial numbers, addresses and
+/// keys are redacted unless asked for.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Args {
+pub struct HashArgs {
     /// Files to look into; `-` is standard input
     #[arg(value_name = "FILE", required_unless_present = "generate", conflicts_with = "generate")]
     pub files: Vec<PathBuf>,
@@ -54,53 +56,56 @@ pub struct Args {
     pub csv: bool,
 }
 
-/// Content is invalid.
-const EXIT_INVALID: u8 = 3;
-
-/// Runs the command: the document to `out`, everything else to `err`. Returns
-/// the exit code: 0, or 3 if anything in a file is an error.
+/// Reads base64 text, OA3.xml and collectors' CSV files, in any encoding.
+/// Anything in them that is an error makes them invalid.
 ///
 /// # Errors
 /// When a file cannot be read or the arguments do not fit together.
-pub fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write, now: Timestamp) -> Result<u8, anyhow::Error> {
+pub(super) fn run(args: &HashArgs, settings: &Settings) -> Result<Exit, CliError> {
     if let Some(count) = args.generate {
-        return generate(args, count, out, err);
+        return generate(args, count);
     }
     let identifiers = identifiers(args)?;
+    let now = Timestamp::now();
     let mut failed = false;
     let mut reports = Vec::new();
     for file in args.files.iter().chain(&args.compare) {
         match inspect(file, now)? {
             Ok(found) => reports.push(found),
             Err(error) => {
-                writeln!(err, "error: {}: {error}", file.display())?;
+                let error = CliError::new(Exit::Invalid, format!("{}: {error}", file.display()));
+                tell(&error.text(&settings.err_look));
                 failed = true;
             }
         }
     }
     failed |= reports.iter().flatten().any(HashReport::has_errors);
-    if args.compare.is_some() {
-        compare_two(args, &reports, &identifiers, out, failed)?;
+    let shown = if args.compare.is_some() {
+        compare_two(args, &reports, &identifiers, failed)?
     } else if args.json {
-        write!(out, "{}", render::json(reports.iter().flatten(), None, &identifiers))?;
+        render::json(reports.iter().flatten(), None, &identifiers)
     } else {
-        for (at, file) in reports.iter().enumerate() {
-            let separator = if at == 0 { "" } else { "\n" };
-            let text = match &file[..] {
-                [one] => render::text(one, &identifiers),
-                rows => render::summary(rows, &identifiers),
-            };
-            write!(out, "{separator}{text}")?;
-        }
-    }
-    Ok(if failed { EXIT_INVALID } else { 0 })
+        let texts = reports.iter().map(|file| match &file[..] {
+            [one] => render::text(one, &identifiers),
+            rows => render::summary(rows, &identifiers),
+        });
+        texts.collect::<Vec<_>>().join("\n")
+    };
+    print(&shown)?;
+    Ok(if failed { Exit::Invalid } else { Exit::Done })
 }
 
-fn identifiers(args: &Args) -> Result<Identifiers, anyhow::Error> {
+/// The arguments do not fit together.
+fn misfit(message: impl Into<String>) -> CliError {
+    CliError::new(Exit::Failed, message)
+}
+
+fn identifiers(args: &HashArgs) -> Result<Identifiers, CliError> {
     let secret = args.fingerprint_key.as_ref().map(|file| {
         let secret = read(file)?;
         if secret.len() < 16 {
-            bail!("`{}` has {} bytes, a fingerprint key has 16 or more", file.display(), secret.len());
+            let (file, bytes) = (file.display(), secret.len());
+            return Err(misfit(format!("`{file}` has {bytes} bytes, a fingerprint key has 16 or more")));
         }
         Ok(secret)
     });
@@ -108,45 +113,42 @@ fn identifiers(args: &Args) -> Result<Identifiers, anyhow::Error> {
 }
 
 fn compare_two(
-    args: &Args,
+    args: &HashArgs,
     reports: &[Vec<HashReport>],
     identifiers: &Identifiers,
-    out: &mut dyn Write,
     failed: bool,
-) -> Result<(), anyhow::Error> {
+) -> Result<String, CliError> {
     let [first, second] = reports else {
         // A file that could not be read has been reported.
-        return if failed { Ok(()) } else { bail!("`--compare` takes one FILE and the OTHER") };
+        return if failed { Ok(String::new()) } else { Err(misfit("`--compare` takes one FILE and the OTHER")) };
     };
     let ([first], [second]) = (&first[..], &second[..]) else {
-        bail!("`--compare` takes files with one hash each; there are {} and {}", first.len(), second.len());
+        let (first, second) = (first.len(), second.len());
+        return Err(misfit(format!("`--compare` takes files with one hash each; there are {first} and {second}")));
     };
     let (Some(one), Some(other)) = (&first.decoded, &second.decoded) else {
-        for report in [first, second] {
-            write!(out, "{}", render::text(report, identifiers))?;
-        }
-        return Ok(());
+        return Ok([first, second].map(|report| render::text(report, identifiers)).concat());
     };
     let comparison = compare(one, other);
-    if !args.json {
-        write!(out, "{}", render::comparison(first, second, &comparison))?;
-        return Ok(());
-    }
-    write!(out, "{}", render::json([first, second], Some(&comparison), identifiers))?;
-    Ok(())
+    Ok(if args.json {
+        render::json([first, second], Some(&comparison), identifiers)
+    } else {
+        render::comparison(first, second, &comparison)
+    })
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, anyhow::Error> {
+fn read(file: &Path) -> Result<Vec<u8>, CliError> {
     if file == Path::new("-") {
         let mut bytes = Vec::new();
-        std::io::stdin().lock().read_to_end(&mut bytes).context("cannot read standard input")?;
+        let read = std::io::stdin().lock().read_to_end(&mut bytes);
+        read.map_err(|error| CliError::new(Exit::Failed, format!("cannot read standard input: {error}")))?;
         return Ok(bytes);
     }
-    std::fs::read(file).with_context(|| format!("cannot read `{}`", file.display()))
+    std::fs::read(file).map_err(|error| CliError::file("read", file, &error))
 }
 
 /// Everything about the hashes of one file; one report, or one per CSV row.
-fn inspect(file: &Path, now: Timestamp) -> Result<Result<Vec<HashReport>, CaptureError>, anyhow::Error> {
+fn inspect(file: &Path, now: Timestamp) -> Result<Result<Vec<HashReport>, CaptureError>, CliError> {
     let bytes = read(file)?;
     let source = if file == Path::new("-") { "standard input".into() } else { file.display().to_string() };
     Ok(match capture::file(&bytes) {
@@ -264,23 +266,26 @@ fn mark_repeated_devices(reports: &mut [HashReport]) {
     }
 }
 
-fn generate(args: &Args, count: u32, out: &mut dyn Write, err: &mut dyn Write) -> Result<u8, anyhow::Error> {
-    let serial = args.serial.as_deref().map(SerialNumber::parse).transpose().map_err(anyhow::Error::msg)?;
+fn generate(args: &HashArgs, count: u32) -> Result<Exit, CliError> {
+    let serial = args.serial.as_deref().map(SerialNumber::parse).transpose();
+    let serial = serial.map_err(|error| misfit(error.to_string()))?;
     if serial.is_some() && count != 1 {
-        bail!("`--serial` names one device, `--generate {count}` asks for {count}");
+        return Err(misfit(format!("`--serial` names one device, `--generate {count}` asks for {count}")));
     }
-    writeln!(err, "note: these hashes are synthetic, no such devices exist")?;
+    tell("note: these hashes are synthetic, no such devices exist\n");
+    let mut text = String::new();
     if args.csv {
-        write!(out, "Device Serial Number,Windows Product ID,Hardware Hash\r\n")?;
+        text.push_str("Device Serial Number,Windows Product ID,Hardware Hash\r\n");
     }
     for seed in (args.seed..).take(count as usize) {
         let machine = Machine::new(args.vendor, seed);
         let machine = serial.iter().cloned().fold(machine, Machine::with_serial);
         let hash = machine.hash().to_base64();
-        match machine.serial().filter(|_| args.csv) {
-            Some(serial) => write!(out, "{serial},,{hash}\r\n")?,
-            None => writeln!(out, "{hash}")?,
-        }
+        let _ = match machine.serial().filter(|_| args.csv) {
+            Some(serial) => write!(text, "{serial},,{hash}\r\n"),
+            None => writeln!(text, "{hash}"),
+        };
     }
-    Ok(0)
+    print(&text)?;
+    Ok(Exit::Done)
 }

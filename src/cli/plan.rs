@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::clock::Stop;
+use crate::connect::{Connection, Purpose};
 use crate::graph::Graph;
 use crate::ledger::{FileJournal, Journal};
 use crate::manifest::{Fleet, Hashes};
@@ -11,17 +12,33 @@ use crate::render::text::Detail;
 use crate::render::{self, FailOn, Look, PlanView};
 use crate::round::{Prepared, Round};
 
-use super::args::{ApprovalArgs, Format, PlanArgs, Reports};
-use super::connect::{Connection, Purpose, connect};
+use super::args::{ApprovalArgs, Format, Reports, Source};
 use super::error::CliError;
 use super::exit::Exit;
 use super::report::Outlets;
 use super::settings::{Settings, tell};
 use super::source::{self, Declared};
 
+/// What a plan is of, and how it is shown.
+#[derive(Debug, Clone, clap::Args)]
+pub struct PlanArgs {
+    #[command(flatten)]
+    pub source: Source,
+    #[command(flatten)]
+    pub reports: Reports,
+    /// Show every changed device as a unified diff of YAML
+    #[arg(long, help_heading = "Output")]
+    pub diff: bool,
+    /// Exit with 2 if there are changes
+    #[arg(long, help_heading = "Output")]
+    pub detailed_exitcode: bool,
+    #[command(flatten)]
+    pub approvals: ApprovalArgs,
+}
+
 /// # Errors
 /// When there is no plan: bad declarations, no sign-in, no answer.
-pub async fn run(args: &PlanArgs, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
+pub(super) async fn run(args: &PlanArgs, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
     let mut outlets = Outlets::new(&args.reports)?;
     if args.diff && outlets.stdout_is_json() {
         return Err(CliError::new(Exit::Usage, "a diff and a report for tools cannot both go to stdout")
@@ -36,8 +53,8 @@ async fn tenants(args: &PlanArgs, settings: &Settings, stop: &Stop, outlets: &mu
     let approvals = approvals(&args.approvals);
     let mut exit = Exit::Done;
     for fleet in &declared.fleets {
-        let connection = connect(settings, &args.source.simulated, fleet, Purpose::Read, stop).await?;
-        let prepared = prepare(fleet, &connection, &approvals, stop).await?;
+        let connection = source::connect(settings, &args.source.simulated, fleet, Purpose::Read, stop).await?;
+        let prepared = prepare(settings, fleet, &connection, &approvals, stop).await?;
         let shown = Shown { declared: &declared, fleet, connection: &connection, prepared: &prepared };
         let failed = fail_on(&args.reports, &prepared);
         shown.with_view(failed, |view| {
@@ -66,13 +83,15 @@ fn exit_of(args: &PlanArgs, prepared: &Prepared, failed: Option<FailOn>) -> Exit
 }
 
 pub(super) async fn prepare(
+    settings: &Settings,
     fleet: &Fleet,
     connection: &Connection,
     approvals: &Approvals,
     stop: &Stop,
 ) -> Result<Prepared, CliError> {
-    let Connection { graph, clock, state, .. } = connection;
-    let mut journal = Journal::open(Box::new(FileJournal::read_only(state)), clock.now()).await?;
+    let Connection { graph, clock, target } = connection;
+    let state = settings.state_of(target, fleet.desired.tenant.id);
+    let mut journal = Journal::open(Box::new(FileJournal::read_only(&state)), clock.now()).await?;
     let hashes = Hashes::new(fleet.root.clone());
     let graph: &Graph = graph;
     let round = Round {
@@ -120,8 +139,8 @@ impl Shown<'_> {
             calls: self.prepared.calls,
             source: &self.declared.root,
             files: self.declared.files,
-            cloud: self.connection.cloud,
-            simulated: self.connection.simulated,
+            cloud: self.connection.target.cloud(),
+            simulated: self.connection.target.is_simulated(),
             created_at: self.connection.clock.now(),
             places: &|origin| source::place(self.fleet, origin),
             failed_on,

@@ -81,8 +81,7 @@ impl Outlets {
     fn write(self) -> Result<(), CliError> {
         for (report, documents) in self.outlets {
             let Some(path) = report.path else { continue };
-            std::fs::write(&path, documents)
-                .map_err(|error| CliError::new(Exit::Failed, format!("cannot write `{}`: {error}", path.display())))?;
+            std::fs::write(&path, documents).map_err(|error| CliError::file("write", &path, &error))?;
         }
         Ok(())
     }

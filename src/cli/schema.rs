@@ -1,32 +1,28 @@
 //! `apgit schema`: the JSON Schema, for editors.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use crate::resource;
 
-/// Writes the JSON Schema that editors check manifests with.
+use super::error::CliError;
+use super::exit::Exit;
+use super::settings::{Settings, print};
+
+/// Where the schema goes.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Args {
+pub struct SchemaArgs {
     /// Write to this file instead of stdout
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 }
 
-/// The schema as text, with an end of line.
-#[must_use]
-pub fn text() -> String {
-    format!("{:#}\n", resource::editor_schema())
-}
-
-/// Writes to the file, else to `out`. Returns 0.
-///
 /// # Errors
-/// When the file or `out` cannot be written.
-pub fn run(args: &Args, out: &mut dyn Write) -> std::io::Result<u8> {
+/// When the file or stdout cannot be written.
+pub(super) fn run(args: &SchemaArgs, _: &Settings) -> Result<Exit, CliError> {
+    let text = format!("{:#}\n", resource::editor_schema());
     match &args.out {
-        Some(file) => std::fs::write(file, text())?,
-        None => out.write_all(text().as_bytes())?,
+        Some(file) => std::fs::write(file, text).map_err(|error| CliError::file("write", file, &error))?,
+        None => print(&text)?,
     }
-    Ok(0)
+    Ok(Exit::Done)
 }

@@ -4,6 +4,7 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
+use crate::model::{Target, TenantId};
 use crate::render::Look;
 
 use super::args::{Color, Global};
@@ -60,6 +61,29 @@ impl Settings {
             interactive: std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),
         })
     }
+
+    /// The folder of a tenant's journal: one per target, so that a simulated
+    /// tenant, inside this program or on a port, never meets the real one's.
+    #[must_use]
+    pub fn state_of(&self, target: &Target, tenant: TenantId) -> PathBuf {
+        let folder = match target {
+            Target::Cloud(_) => self.state_dir.clone(),
+            Target::Simulated => self.state_dir.join("simulated"),
+            Target::Endpoint(graph) => self.state_dir.join("endpoints").join(folder_name(graph)),
+        };
+        folder.join(tenant.to_string())
+    }
+}
+
+/// A URL as the name of a folder: `https_graph.example_8443`.
+fn folder_name(url: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-') { c } else { '_' };
+    url.replace("://", "_").trim_end_matches('/').chars().map(plain).collect::<String>().to_ascii_lowercase()
+}
+
+/// A variable of the environment.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 /// `XDG_STATE_HOME/apgit` or `~/.local/state/apgit`; `%LOCALAPPDATA%\apgit`.

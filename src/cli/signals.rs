@@ -10,29 +10,21 @@ use super::settings::tell;
 /// Runs a command with a way to stop it.
 ///
 /// # Errors
-/// Those of the command.
+/// Those of the command, or that the machine has no threads for it.
 pub fn run(command: impl AsyncFnOnce(Stop) -> Result<Exit, CliError>) -> Result<Exit, CliError> {
     let (stopper, stop) = Stop::new();
-    block_on(async {
-        tokio::spawn(watch(stopper));
-        command(stop).await
-    })?
-}
-
-/// Runs a command that hears signals itself.
-///
-/// # Errors
-/// When the machine has no threads for it.
-pub fn block_on<T>(command: impl Future<Output = T>) -> Result<T, CliError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(|error| CliError::new(Exit::Failed, format!("cannot start: {error}")))?;
-    let ended = runtime.block_on(command);
+    let ended = runtime.block_on(async {
+        tokio::spawn(watch(stopper));
+        command(stop).await
+    });
     // A prompt that nobody answers must not keep the process.
     runtime.shutdown_background();
-    Ok(ended)
+    ended
 }
 
 async fn watch(stopper: Stopper) {

@@ -1,18 +1,20 @@
 //! `apgit simulate`: the simulated tenant on a loopback port, until somebody
 //! stops it.
 
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use anyhow::Context as _;
+use crate::clock::Stop;
+use crate::sim::{self, Certificates, Script, Server, Speed, Switch, Tenant, Tenants};
 
-use crate::sim::{self, Certificates, Script, Server, Settings, Speed, Switch, Tenant, Tenants};
+use super::error::CliError;
+use super::exit::Exit;
+use super::settings::{Settings, print};
 
-/// Serve a simulated Autopilot tenant on a loopback port
+/// How the tenant begins and behaves, and where it listens.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Args {
+pub struct SimulateArgs {
     /// Loopback address and port to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8800")]
     pub listen: SocketAddr,
@@ -73,30 +75,26 @@ impl FromStr for Named {
     }
 }
 
-/// Serves until Ctrl-C or SIGTERM, then saves. The exit code is 0.
+/// Serves until somebody asks to stop, then saves.
 ///
 /// # Errors
 /// When a setting, the address or the state file cannot be used.
-pub async fn run(args: &Args) -> anyhow::Result<u8> {
+pub(super) async fn run(args: &SimulateArgs, _: &Settings, stop: &Stop) -> Result<Exit, CliError> {
     let server = bind(args).await?;
-    // Whoever starts us waits for the first line: it must not sit in a buffer,
-    // and having read it they may hang up.
-    let mut stdout = anstream::stdout().lock();
-    let said = writeln!(stdout, "{}", greeting(&server, args)).and_then(|()| stdout.flush());
-    if let Err(error) = said
-        && error.kind() != std::io::ErrorKind::BrokenPipe
-    {
-        return Err(error).context("cannot write to stdout");
-    }
-    drop(stdout);
-    server.run(asked_to_stop()).await?;
-    Ok(0)
+    // Whoever starts us waits for the first line, and having read it they may
+    // hang up.
+    print(&format!("{}\n", greeting(&server, args)))?;
+    server.run(stop.asked()).await.map_err(failed)?;
+    Ok(Exit::Done)
 }
 
-async fn bind(args: &Args) -> anyhow::Result<Server> {
+fn failed(error: impl std::fmt::Display) -> CliError {
+    CliError::new(Exit::Failed, error.to_string())
+}
+
+async fn bind(args: &SimulateArgs) -> Result<Server, CliError> {
     let settings = settings(args)?;
-    let script =
-        args.script.as_deref().map(|path| Script::read(&read(path)?).map_err(anyhow::Error::from)).transpose()?;
+    let script = args.script.as_deref().map(|path| Script::read(&read(path)?).map_err(failed)).transpose()?;
     let new = || {
         let mut tenants = new_tenants(&settings, args);
         // A tenant that goes on has its script in its state.
@@ -107,57 +105,55 @@ async fn bind(args: &Args) -> anyhow::Result<Server> {
     };
     let tenants = match &args.state {
         Some(path) => {
-            let mut tenants = Tenants::open(path, &settings, new)?;
+            let mut tenants = Tenants::open(path, &settings, new).map_err(failed)?;
             only_those_that_are_there(&mut tenants, args, path)?;
             // Better to fail here than after the first change.
-            tenants.save_to(path)?;
+            tenants.save_to(path).map_err(failed)?;
             tenants
         }
         None => new(),
     };
-    let mut server = Server::bind(args.listen, tenants, args.speed).await?;
+    let mut server = Server::bind(args.listen, tenants, args.speed).await.map_err(failed)?;
     if let Some(path) = &args.state {
         server = server.saving_to(path);
     }
     if let Some(path) = authority_file(args) {
-        let certificates = Certificates::generate()?;
-        std::fs::write(path, certificates.authority_pem())
-            .with_context(|| format!("cannot write the authority's certificate to `{}`", path.display()))?;
+        let certificates = Certificates::generate().map_err(failed)?;
+        std::fs::write(path, certificates.authority_pem()).map_err(|error| {
+            failed(format!("cannot write the authority's certificate to `{}`: {error}", path.display()))
+        })?;
         server = server.with_tls(certificates);
     }
     Ok(if args.proxy { server.as_proxy() } else { server })
 }
 
 /// A tenant goes on under the names that it has: others cannot be given to it.
-fn only_those_that_are_there(tenants: &mut Tenants, args: &Args, path: &Path) -> anyhow::Result<()> {
+fn only_those_that_are_there(tenants: &mut Tenants, args: &SimulateArgs, path: &Path) -> Result<(), CliError> {
     for named in &args.domain {
         let there = tenants.named(&named.domain).map(|tenant| tenant.id());
         if there.is_none() || named.id.is_some_and(|id| there != Some(id)) {
             let names: Vec<String> = tenants.each().flat_map(|tenant| tenant.names()).collect();
-            anyhow::bail!(
-                "`{}` does not hold the tenant `{}`, but `{}`; leave `--domain` out, or take another file",
-                path.display(),
-                named.domain,
-                names.join("`, `")
-            );
+            let (path, names) = (path.display(), names.join("`, `"));
+            return Err(failed(format!("`{path}` does not hold the tenant `{}`, but `{names}`", named.domain))
+                .hint("leave `--domain` out, or take another file"));
         }
     }
     Ok(())
 }
 
-fn settings(args: &Args) -> anyhow::Result<Settings> {
-    let mut settings = Settings::named(&args.profile)?;
+fn settings(args: &SimulateArgs) -> Result<sim::Settings, CliError> {
+    let mut settings = sim::Settings::named(&args.profile).map_err(failed)?;
     if let Some(path) = &args.settings {
-        settings.read_yaml(&read(path)?).with_context(|| format!("in `{}`", path.display()))?;
+        settings.read_yaml(&read(path)?).map_err(|error| failed(format!("in `{}`: {error}", path.display())))?;
     }
     settings = args.switch.iter().fold(settings, |settings, switch| settings.switched(*switch));
     for assignment in &args.set {
-        settings.set(assignment)?;
+        settings.set(assignment).map_err(failed)?;
     }
     Ok(settings)
 }
 
-fn new_tenants(settings: &Settings, args: &Args) -> Tenants {
+fn new_tenants(settings: &sim::Settings, args: &SimulateArgs) -> Tenants {
     let named = |(number, named): (u64, &Named)| {
         let mut settings = settings.clone();
         settings.directory.domains = vec![named.domain.clone()];
@@ -177,18 +173,18 @@ fn new_tenants(settings: &Settings, args: &Args) -> Tenants {
     all.fold(Tenants::from(first), Tenants::and)
 }
 
-fn read(path: &Path) -> anyhow::Result<String> {
-    std::fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))
+fn read(path: &Path) -> Result<String, CliError> {
+    std::fs::read_to_string(path).map_err(|error| CliError::file("read", path, &error))
 }
 
-fn authority_file(args: &Args) -> Option<&Path> {
+fn authority_file(args: &SimulateArgs) -> Option<&Path> {
     let default = args.proxy.then_some(Path::new("simulated-ca.pem"));
     args.tls.as_deref().or(default)
 }
 
 /// What stdout says: where, with which secret, and how to begin. The first
 /// line is for whoever waits for the address.
-fn greeting(server: &Server, args: &Args) -> String {
+fn greeting(server: &Server, args: &SimulateArgs) -> String {
     let (plain, secret) = (server.url(), sim::CLIENT_SECRET);
     let domains = server.tenant().with_all(|tenants| {
         let named = tenants.each().filter(|tenant| !tenant.settings().login.tenants.is_empty());
@@ -220,27 +216,12 @@ fn greeting(server: &Server, args: &Args) -> String {
     lines.join("\n")
 }
 
-async fn asked_to_stop() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-            return;
-        }
-    }
-    let _ = tokio::signal::ctrl_c().await;
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn args() -> Args {
-        Args {
+    fn args() -> SimulateArgs {
+        SimulateArgs {
             listen: "127.0.0.1:0".parse().unwrap(),
             devices: 3,
             seed: 1,
@@ -269,30 +250,30 @@ mod tests {
     async fn a_saved_tenant_goes_on_under_its_own_name() {
         let folder = tempfile::tempdir().unwrap();
         let state = Some(folder.path().join("tenant.json"));
-        let fabrikam = Args { state: state.clone(), domain: vec!["fabrikam.com".parse().unwrap()], ..args() };
+        let fabrikam = SimulateArgs { state: state.clone(), domain: vec!["fabrikam.com".parse().unwrap()], ..args() };
         assert!(greeting(&bind(&fabrikam).await.unwrap(), &fabrikam).contains("any client id, tenant fabrikam.com"));
-        let again = Args { state: state.clone(), ..args() };
+        let again = SimulateArgs { state: state.clone(), ..args() };
         assert!(greeting(&bind(&again).await.unwrap(), &again).contains("any client id, tenant fabrikam.com"));
-        let other = Args { state, domain: vec!["contoso.com".parse().unwrap()], ..args() };
+        let other = SimulateArgs { state, domain: vec!["contoso.com".parse().unwrap()], ..args() };
         let refused = bind(&other).await.err().expect("another tenant").to_string();
         assert!(refused.contains("does not hold the tenant `contoso.com`"), "{refused}");
-        let nowhere = Args { state: Some(folder.path().join("tenant.json/state")), ..args() };
-        let refused = format!("{:#}", bind(&nowhere).await.err().expect("a file is no folder"));
+        let nowhere = SimulateArgs { state: Some(folder.path().join("tenant.json/state")), ..args() };
+        let refused = bind(&nowhere).await.err().expect("a file is no folder").to_string();
         assert_eq!(refused.matches("os error").count(), 1, "{refused}");
     }
 
     #[tokio::test]
     async fn an_address_that_others_could_reach_is_refused() {
-        let refused = bind(&Args { listen: "0.0.0.0:0".parse().unwrap(), ..args() }).await;
+        let refused = bind(&SimulateArgs { listen: "0.0.0.0:0".parse().unwrap(), ..args() }).await;
         let message = refused.err().expect("not loopback").to_string();
         assert!(message.starts_with("`0.0.0.0:0` is not a loopback address"), "{message}");
     }
 
     #[tokio::test]
     async fn a_setting_that_does_not_exist_is_refused() {
-        let refused = bind(&Args { set: vec!["import.dely=1s".to_owned()], ..args() }).await;
+        let refused = bind(&SimulateArgs { set: vec!["import.dely=1s".to_owned()], ..args() }).await;
         assert!(refused.err().expect("no such setting").to_string().contains("`dely` is not known"));
-        let refused = bind(&Args { profile: "wild".to_owned(), ..args() }).await;
+        let refused = bind(&SimulateArgs { profile: "wild".to_owned(), ..args() }).await;
         assert!(refused.err().expect("no such profile").to_string().contains("no profile `wild`"));
     }
 
@@ -300,7 +281,7 @@ mod tests {
     async fn a_proxy_says_where_it_is_and_what_to_trust() {
         let folder = tempfile::tempdir().unwrap();
         let authority = folder.path().join("ca.pem");
-        let args = Args { tls: Some(authority.clone()), proxy: true, ..args() };
+        let args = SimulateArgs { tls: Some(authority.clone()), proxy: true, ..args() };
         let server = bind(&args).await.unwrap();
         let (said, address) = (greeting(&server, &args), server.address());
         assert_eq!(said.lines().next(), Some(format!("simulated tenant at https://{address}").as_str()));
@@ -316,7 +297,7 @@ mod tests {
         std::fs::write(&file, "import.delay: 1m\nlist: {page_size: 7}").unwrap();
         let set = vec!["list.page_size=9".to_owned()];
         let switch = vec!["no-filter".parse().unwrap()];
-        let server = bind(&Args { settings: Some(file), set, switch, ..args() }).await.unwrap();
+        let server = bind(&SimulateArgs { settings: Some(file), set, switch, ..args() }).await.unwrap();
         server.tenant().with(|tenant| {
             let list = &tenant.settings().list;
             assert_eq!((list.page_size, list.contains), (9, false));
@@ -328,7 +309,7 @@ mod tests {
     async fn several_tenants_have_names_and_ids() {
         let id = "0c9be9b6-1b2f-4c0f-9d4a-000000000001";
         let domain = vec!["Contoso.com".parse().unwrap(), format!("fabrikam.com={id}").parse().unwrap()];
-        let server = bind(&Args { domain, ..args() }).await.unwrap();
+        let server = bind(&SimulateArgs { domain, ..args() }).await.unwrap();
         server.tenant().with_all(|tenants| {
             assert_eq!(tenants.named("fabrikam.com").unwrap().id().to_string(), id);
             assert_eq!(tenants.named("contoso.com").unwrap().registrations().len(), 3);
@@ -339,9 +320,9 @@ mod tests {
     #[tokio::test]
     async fn a_tenant_is_kept_in_its_file() {
         let folder = tempfile::tempdir().unwrap();
-        let kept = Args { state: Some(folder.path().join("tenant.json")), ..args() };
+        let kept = SimulateArgs { state: Some(folder.path().join("tenant.json")), ..args() };
         bind(&kept).await.unwrap().run(std::future::ready(())).await.unwrap();
-        let again = bind(&Args { devices: 99, ..kept }).await.unwrap();
+        let again = bind(&SimulateArgs { devices: 99, ..kept }).await.unwrap();
         assert_eq!(again.tenant().with(|tenant| tenant.registrations().len()), 3);
     }
 }

@@ -1,15 +1,20 @@
-//! From paths to fleets: what is declared, with all its problems printed.
+//! From paths to fleets, and from a fleet to its tenant: what is declared, with
+//! all its problems printed.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::clock::Stop;
+use crate::connect::{self, Connection, Outside, Purpose};
 use crate::manifest::{self, Fleet};
 use crate::model::Origin;
 use crate::render::{Place, problems};
 
+use super::args::Simulated;
 use super::error::CliError;
 use super::exit::Exit;
-use super::settings::{Settings, tell};
+use super::settings::{Settings, tell, variable};
+use super::simulated;
 
 /// What is declared under some paths.
 pub struct Declared {
@@ -46,6 +51,25 @@ pub fn load(settings: &Settings, paths: &[PathBuf]) -> Result<Declared, CliError
         _ => Err(CliError::new(Exit::Invalid, format!("no tenant is declared under `{root}`"))
             .hint("write a document of kind `AutopilotTenant`; examples/contoso/tenant.yaml is one")),
     }
+}
+
+/// Prepares the way to a fleet's tenant, or to the built-in one in its place.
+///
+/// # Errors
+/// When the declaration names an endpoint or an identity that cannot be used.
+pub async fn connect(
+    settings: &Settings,
+    simulated: &Simulated,
+    fleet: &Fleet,
+    purpose: Purpose,
+    stop: &Stop,
+) -> Result<Connection, CliError> {
+    let tenant = fleet.desired.tenant.id;
+    if simulated.simulate {
+        return simulated::connect(settings, simulated, tenant, purpose, stop);
+    }
+    let outside = Outside { variable: &variable, allowed_hosts: &settings.allow_endpoints };
+    Ok(connect::connect(&fleet.tenant, tenant, purpose, outside, stop).await?)
 }
 
 /// The place of a claim for reports.

@@ -3,22 +3,38 @@
 use std::path::{Path, PathBuf};
 
 use crate::clock::Stop;
+use crate::connect::Purpose;
 use crate::model::SerialKey;
 use crate::plan::Approvals;
 use crate::render::status::{StatusView, json, text};
 use crate::status::fold;
 
-use super::args::StatusArgs;
-use super::connect::{Purpose, connect};
+use super::args::Simulated;
 use super::error::CliError;
 use super::exit::Exit;
 use super::plan::prepare;
 use super::settings::{Settings, print};
 use super::source;
 
+/// Which devices.
+#[derive(Debug, Clone, clap::Args)]
+pub struct StatusArgs {
+    /// Only this device; or folders and files with manifests, as for the other commands
+    #[arg(value_name = "SERIAL|PATH")]
+    pub words: Vec<String>,
+    /// Folders or files with manifests
+    #[arg(long = "path", value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub simulated: Simulated,
+    /// For tools
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// # Errors
 /// When the tenant cannot be read, or the wanted device is not declared.
-pub async fn run(args: &StatusArgs, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
+pub(super) async fn run(args: &StatusArgs, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
     let (paths, serial) = sort(args)?;
     let declared = source::load(settings, &paths)?;
     let wanted = serial.map(SerialKey::of);
@@ -30,8 +46,8 @@ pub async fn run(args: &StatusArgs, settings: &Settings, stop: &Stop) -> Result<
             continue;
         }
         found = true;
-        let connection = connect(settings, &args.simulated, fleet, Purpose::Read, stop).await?;
-        let prepared = prepare(fleet, &connection, &Approvals::default(), stop).await?;
+        let connection = source::connect(settings, &args.simulated, fleet, Purpose::Read, stop).await?;
+        let prepared = prepare(settings, fleet, &connection, &Approvals::default(), stop).await?;
         let mut status = fold(&fleet.desired, prepared.cleared.plan());
         if let Some(key) = &wanted {
             status.devices.retain(|device| device.serial.key() == *key);

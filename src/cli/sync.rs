@@ -1,27 +1,37 @@
 //! `apgit sync`: the tenant sync, within its limit of one in ten minutes.
 
 use crate::clock::{self, Stop};
+use crate::connect::{Connection, Purpose};
 use crate::graph::GraphWriter;
 use crate::ledger::{FileJournal, Journal};
 use crate::manifest::Fleet;
 use crate::render::style::{clean, duration, time_of_day};
 use crate::round::{SyncAnswer, ask_for_sync};
 
-use super::args::SyncArgs;
-use super::connect::{Connection, Purpose, connect};
+use super::args::Source;
 use super::error::CliError;
 use super::exit::Exit;
 use super::settings::{Settings, print, tell};
 use super::source;
 
+/// Which tenant, and whether to wait for it.
+#[derive(Debug, Clone, clap::Args)]
+pub struct SyncArgs {
+    #[command(flatten)]
+    pub source: Source,
+    /// Wait until the tenant allows a sync, instead of stopping with 9
+    #[arg(long)]
+    pub when_allowed: bool,
+}
+
 /// # Errors
 /// When the tenant takes no sync now, or cannot be asked.
-pub async fn run(args: &SyncArgs, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
+pub(super) async fn run(args: &SyncArgs, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
     let declared = source::load(settings, &args.source.paths)?;
     for fleet in &declared.fleets {
         may_sync(fleet)?;
-        let connection = connect(settings, &args.source.simulated, fleet, Purpose::Write, stop).await?;
-        sync(args, fleet, &connection, stop).await?;
+        let connection = source::connect(settings, &args.source.simulated, fleet, Purpose::Write, stop).await?;
+        sync(args, settings, fleet, &connection, stop).await?;
     }
     Ok(Exit::Done)
 }
@@ -40,11 +50,18 @@ fn may_sync(fleet: &Fleet) -> Result<(), CliError> {
     Err(CliError::new(Exit::Blocked, format!("{name}: nothing may be written to this tenant: {why}")).hint(hint))
 }
 
-async fn sync(args: &SyncArgs, fleet: &Fleet, connection: &Connection, stop: &Stop) -> Result<(), CliError> {
-    let Connection { graph, clock, state, .. } = connection;
+async fn sync(
+    args: &SyncArgs,
+    settings: &Settings,
+    fleet: &Fleet,
+    connection: &Connection,
+    stop: &Stop,
+) -> Result<(), CliError> {
+    let Connection { graph, clock, target } = connection;
     let name = clean(&fleet.desired.tenant.name);
+    let state = settings.state_of(target, fleet.desired.tenant.id);
     // The lock of an apply: two of us would spoil each other's turn.
-    let mut journal = Journal::open(Box::new(FileJournal::open(state)?), clock.now()).await?;
+    let mut journal = Journal::open(Box::new(FileJournal::open(&state)?), clock.now()).await?;
     let writer = GraphWriter::new(graph.clone());
     loop {
         let (at, why) = match ask_for_sync(&writer, clock.as_ref(), &mut journal, None).await? {

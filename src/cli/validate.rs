@@ -1,6 +1,5 @@
 //! `apgit validate`: everything that can be checked offline.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use serde_json::json;
@@ -8,12 +7,13 @@ use serde_json::json;
 use crate::manifest::{Hashes, Severity, check_hashes, load, sort};
 use crate::render::problems;
 
-/// Exit code for declared files that are invalid.
-const INVALID: u8 = 3;
+use super::error::CliError;
+use super::exit::Exit;
+use super::settings::{Settings, print, tell};
 
-/// Checks manifests and hashes without asking anybody.
+/// What is checked.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Args {
+pub struct ValidateArgs {
     /// Folders or files with manifests
     #[arg(value_name = "PATH", default_value = ".")]
     pub paths: Vec<PathBuf>,
@@ -25,13 +25,11 @@ pub struct Args {
     pub json: bool,
 }
 
-/// Writes problems to `err` and the summary to `out` (with `--json` both to
-/// `out`). `color` and `width` are those of `err`. Returns 0, or 3 after an
-/// error; warnings alone are 0.
+/// Tells every problem, with `--json` as data; warnings alone are no failure.
 ///
 /// # Errors
-/// When writing fails.
-pub fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write, color: bool, width: usize) -> std::io::Result<u8> {
+/// When stdout cannot be written.
+pub(super) fn run(args: &ValidateArgs, settings: &Settings) -> Result<Exit, CliError> {
     let mut loaded = load(&args.paths);
     if !args.no_hashes {
         for fleet in &loaded.fleets {
@@ -55,9 +53,9 @@ pub fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write, color: bool, w
             "warnings": warnings,
             "problems": problems::json(found),
         });
-        writeln!(out, "{report:#}")?;
+        print(&format!("{report:#}\n"))?;
     } else {
-        write!(err, "{}", problems::text(found, color, width))?;
+        tell(&problems::text(found, settings.err_look.color, settings.err_look.width));
         let counted = [
             count(files, "file"),
             format!("{} ({skipped} of other kinds)", count(documents, "document")),
@@ -65,9 +63,9 @@ pub fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write, color: bool, w
             count(devices, "device"),
             verdict(errors, warnings),
         ];
-        writeln!(out, "{}", counted.join(", "))?;
+        print(&format!("{}\n", counted.join(", ")))?;
     }
-    Ok(if errors > 0 { INVALID } else { 0 })
+    Ok(if errors > 0 { Exit::Invalid } else { Exit::Done })
 }
 
 fn verdict(errors: usize, warnings: usize) -> String {

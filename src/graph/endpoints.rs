@@ -18,6 +18,17 @@ pub enum Cloud {
 impl Cloud {
     pub const ALL: [Self; 4] = [Self::Global, Self::GccHigh, Self::Dod, Self::China];
 
+    /// As a manifest writes it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Global => "Global",
+            Self::GccHigh => "GccHigh",
+            Self::Dod => "Dod",
+            Self::China => "China",
+        }
+    }
+
     #[must_use]
     pub fn endpoints(self) -> Endpoints {
         let (login, graph) = match self {

@@ -2,45 +2,48 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A cloud by its name, an endpoint by its URL, or the simulated tenant. What
-/// was approved for one target is not approved for another.
+/// Where a tenant is. What was approved for one target is not approved for
+/// another, and each has a journal of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Target(String);
+#[serde(rename_all = "camelCase")]
+pub enum Target {
+    /// One of Microsoft's clouds, by its name in manifests.
+    Cloud(String),
+    /// The base URL of a Graph elsewhere.
+    Endpoint(String),
+    /// The simulated tenant inside this program.
+    Simulated,
+}
 
 impl Target {
-    /// One of the clouds, by its name in manifests.
+    /// The name that tells this target from all others.
     #[must_use]
-    pub fn cloud(name: &str) -> Self {
-        Self(name.to_owned())
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Cloud(name) => name,
+            Self::Endpoint(graph) => graph,
+            Self::Simulated => "simulated",
+        }
     }
 
-    /// A service at an address of its own.
+    /// The name of the cloud, `Custom` for a service that is none.
     #[must_use]
-    pub fn endpoint(graph: &str) -> Self {
-        Self(graph.trim_end_matches('/').to_ascii_lowercase())
+    pub fn cloud(&self) -> &str {
+        match self {
+            Self::Cloud(name) => name,
+            Self::Endpoint(_) => "Custom",
+            Self::Simulated => "Global",
+        }
     }
 
-    /// The simulated tenant of this program.
     #[must_use]
-    pub fn simulated() -> Self {
-        Self("simulated".to_owned())
-    }
-
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
+    pub fn is_simulated(&self) -> bool {
+        *self == Self::Simulated
     }
 }
 
 impl Default for Target {
     fn default() -> Self {
-        Self::cloud("Global")
-    }
-}
-
-impl std::fmt::Display for Target {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(&self.0)
+        Self::Cloud("Global".to_owned())
     }
 }

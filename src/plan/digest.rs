@@ -29,7 +29,7 @@ impl Digest {
         // asks; there are no numbers in here, where the two would differ.
         let document = json!({
             "encoding": ENCODING,
-            "target": plan.target.as_str(),
+            "target": plan.target.name(),
             "tenantId": plan.tenant.id.to_string(),
             "ownerId": plan.tenant.owner,
             "policy": plan.tenant.policy.name(),

@@ -5,5 +5,4 @@ mod house;
 mod readme;
 mod render;
 mod sample;
-mod schema;
 mod transcript;

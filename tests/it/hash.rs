@@ -11,6 +11,8 @@ use apgit::model::{HardwareHash, SerialNumber};
 use jiff::Timestamp;
 use proptest::prelude::*;
 
+use crate::support::{Desk, Folder, Ran};
+
 fn text(field: TextField, text: &str) -> Record {
     Record::Text(field, Text::new(text))
 }
@@ -587,33 +589,26 @@ proptest! {
     }
 }
 
-/// `apgit hash`, at the time of [`now`]: exit code, output, messages.
-fn command(arguments: &[&str]) -> (u8, String, String) {
-    #[derive(clap::Parser)]
-    struct Cli {
-        #[command(flatten)]
-        args: apgit::cli::hash::Args,
-    }
-    let cli: Cli = clap::Parser::try_parse_from([&["hash"], arguments].concat()).unwrap();
-    let (mut out, mut err) = (Vec::new(), Vec::new());
-    let code = apgit::cli::hash::run(&cli.args, &mut out, &mut err, now()).unwrap();
-    (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+/// `apgit hash`: exit code, output, messages.
+fn command(arguments: &[&str]) -> (i32, String, String) {
+    let Ran { code, out, err } = Desk::new().run(&format!("hash {}", arguments.join(" ")));
+    (code, out, err)
 }
 
 /// Files in a folder that goes away with the test.
-struct Files(tempfile::TempDir);
+struct Files(Folder);
 
 impl Files {
     fn with(files: &[(&str, String)]) -> Self {
-        let folder = Self(tempfile::tempdir().unwrap());
+        let folder = Folder::new();
         for (name, content) in files {
-            std::fs::write(folder.path(name), content).unwrap();
+            folder.write(name, content);
         }
-        folder
+        Self(folder)
     }
 
     fn path(&self, name: &str) -> String {
-        self.0.path().join(name).to_str().unwrap().to_owned()
+        self.0.at(name).to_str().unwrap().to_owned()
     }
 
     /// `text` with the folder cut out of its paths.

@@ -6,20 +6,17 @@ use std::collections::{BTreeMap, HashSet};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
-use apgit::hash::generate::{Machine, Vendor};
-use apgit::model::SerialNumber;
 use apgit::sim::{self, Tenant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use tempfile::TempDir;
+
+use crate::support::{Folder, Simulate, TENANT, apgit, at_url, machine, tenant_manifest};
 
 /// Shorter pieces identify nothing.
 const WINDOW: usize = 24;
-
-const TENANT: &str = "11111111-2222-3333-4444-555555555555";
 
 /// A secret of our own that opens nothing, also not in the simulator.
 const WRONG_SECRET: &str = "wrong~Secret.0123456789-abcdefgh";
@@ -53,7 +50,7 @@ impl Secrets {
 
 /// A folder where processes of ours run, and all that they said.
 struct Stage {
-    folder: TempDir,
+    folder: Folder,
     /// What the test itself wrote.
     inputs: BTreeMap<PathBuf, Vec<u8>>,
     said: Vec<(String, Vec<u8>)>,
@@ -62,34 +59,28 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder for the test");
+        let folder = Folder::new();
         for name in ["home", "tmp", "out", "state", "fleet/.git"] {
-            std::fs::create_dir_all(folder.path().join(name)).expect("a folder in it");
+            std::fs::create_dir_all(folder.at(name)).expect("a folder in it");
         }
         Self { folder, inputs: BTreeMap::new(), said: Vec::new(), runs: 0 }
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.folder.at(name)
     }
 
     fn write(&mut self, name: &str, content: impl AsRef<[u8]>) {
-        let path = self.path(name);
-        std::fs::create_dir_all(path.parent().expect("it is in the folder")).expect("a folder in it");
-        std::fs::write(&path, &content).expect("a file in it");
-        self.inputs.insert(path, content.as_ref().to_owned());
+        self.folder.write(name, &content);
+        self.inputs.insert(self.path(name), content.as_ref().to_owned());
     }
 
     /// The real binary as talkative as can be.
     fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_apgit"));
-        command.args(words).current_dir(self.folder.path()).env_clear();
-        for (name, value) in [("RUST_LOG", "trace"), ("RUST_BACKTRACE", "full"), ("LC_ALL", "C.UTF-8")] {
-            command.env(name, value);
-        }
+        let mut command = apgit(self.folder.path(), words);
+        command.env("RUST_LOG", "trace").env("RUST_BACKTRACE", "full");
         command.env("HOME", self.path("home")).env("TMPDIR", self.path("tmp"));
         command.env("AZURE_CLIENT_SECRET", sim::CLIENT_SECRET);
-        command.stdin(Stdio::null());
         command
     }
 
@@ -134,19 +125,11 @@ impl Stage {
     /// Files that are not ours, or no longer as we wrote them.
     fn written(&self) -> Vec<(String, Vec<u8>)> {
         let mut written = Vec::new();
-        let mut folders = vec![self.folder.path().to_owned()];
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(&folder).expect("a folder of the test") {
-                let path = entry.expect("a folder of the test").path();
-                if path.is_dir() {
-                    folders.push(path);
-                    continue;
-                }
-                let bytes = std::fs::read(&path).expect("a file of the test");
-                let is_tenant = path.file_name().is_some_and(|name| name == "tenant.json");
-                if !is_tenant && self.inputs.get(&path) != Some(&bytes) {
-                    written.push((path.display().to_string(), bytes));
-                }
+        for path in self.folder.files() {
+            let bytes = std::fs::read(&path).expect("a file of the test");
+            let is_tenant = path.file_name().is_some_and(|name| name == "tenant.json");
+            if !is_tenant && self.inputs.get(&path) != Some(&bytes) {
+                written.push((path.display().to_string(), bytes));
             }
         }
         written
@@ -172,23 +155,8 @@ fn assert_nothing_leaks(stage: &Stage, secrets: &Secrets) {
     assert!(leaks.is_empty(), "secrets stand in:\n  {}", leaks.join("\n  "));
 }
 
-fn machine(number: u64) -> Machine {
-    let vendor = Vendor::ALL[usize::try_from(number).unwrap() % Vendor::ALL.len()];
-    let serial = SerialNumber::parse(&format!("TEST-{number:06}")).expect("a serial");
-    Machine::new(vendor, number).with_serial(serial)
-}
-
 fn hash(number: u64) -> String {
     machine(number).hash().to_base64()
-}
-
-fn tenant_manifest(place: &str) -> String {
-    format!(
-        "apiVersion: apgit.dev/v1alpha1\nkind: AutopilotTenant\nmetadata: {{name: contoso}}\nspec:\n\
-         \x20 tenantId: {TENANT}\n  {place}\n\
-         \x20 auth: {{type: ClientSecret, clientId: aaaaaaaa-0000-4000-8000-000000000001}}\n\
-         \x20 policy: Sync\n  ownerId: corp-devices\n  hashStorage: PlainInGit\n"
-    )
 }
 
 fn device_manifest(number: u64, more: &str) -> String {
@@ -290,50 +258,16 @@ fn a_fleet_on_the_built_in_tenant_leaks_nothing() {
     assert_nothing_leaks(&stage, &secrets);
 }
 
-/// `apgit simulate` as a process of its own.
-struct Simulate {
-    child: Child,
-    url: String,
-    greeting: String,
-}
-
-impl Simulate {
-    fn start(stage: &Stage, words: &[&str]) -> Self {
-        let words: Vec<&str> =
-            ["simulate", "--listen", "127.0.0.1:0", "-vvv"].into_iter().chain(words.iter().copied()).collect();
-        let mut command = stage.command(&words);
-        let log = std::fs::File::create(stage.path("out/simulate.log")).expect("a log");
-        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("apgit runs");
-        let mut greeting = String::new();
-        let stdout = child.stdout.as_mut().expect("it is piped");
-        let mut stdout = BufReader::with_capacity(1, stdout);
-        // Its last line is the example for curl, which ends with the address.
-        while !greeting.ends_with("/oauth2/v2.0/token\n") {
-            assert_ne!(stdout.read_line(&mut greeting).expect("it can be read"), 0, "it says where it is: {greeting}");
-        }
-        let url = greeting.split_whitespace().find(|word| word.starts_with("http://")).expect("a URL").to_owned();
-        Self { child, url, greeting }
-    }
-
-    /// Asks it to stop, so that it saves its state, and hears it out.
-    fn stop(mut self, stage: &mut Stage) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("there is a kill").success());
-        assert!(self.child.wait().expect("it was ours").success());
-        let mut rest = Vec::new();
-        self.child.stdout.take().expect("it is piped").read_to_end(&mut rest).expect("all that it said");
-        stage.said.push(("stdout of `simulate`".to_owned(), rest));
-        stage.runs += 1;
-    }
-}
-
 #[test]
 fn a_fleet_on_a_tenant_on_a_port_leaks_nothing() {
     let mut stage = Stage::new();
     let words = ["--state", "tenant.json", "--speed", "instant", "--profile", "busy", "--set", "login.token_life=90s"];
-    let tenant = Simulate::start(&stage, &words);
+    let words = [&["simulate", "-vvv"][..], &words].concat();
+    let mut simulate = stage.command(&words);
+    simulate.stderr(std::fs::File::create(stage.path("out/simulate.log")).expect("a log"));
+    let tenant = Simulate::start(simulate);
     assert!(tenant.greeting.contains(sim::CLIENT_SECRET), "the greeting tells the secret, which is its purpose");
-    let place = format!("endpoints: {{login: \"{0}\", graph: \"{0}\"}}", tenant.url);
+    let place = at_url(&tenant.url);
     let mut secrets = write_fleet(&mut stage, &place);
     secrets.add(sim::CLIENT_SECRET);
     secrets.add(WRONG_SECRET);
@@ -351,7 +285,8 @@ fn a_fleet_on_a_tenant_on_a_port_leaks_nothing() {
     stranger.env("AZURE_CLIENT_SECRET", WRONG_SECRET);
     let refused = stage.listen("plan with a wrong secret", stranger);
     assert_eq!(refused.status.code(), Some(4));
-    tenant.stop(&mut stage);
+    stage.said.push(("stdout of `simulate`".to_owned(), tenant.stop()));
+    stage.runs += 1;
     let gone = stage.run_loud(&["apply", "fleet", "--auto-approve"]);
     assert!(!gone.status.success(), "nobody listens there any more");
     for token in stage.tokens("tenant.json") {
@@ -433,7 +368,7 @@ impl Echo {
 fn a_service_that_repeats_what_it_was_sent_is_not_repeated() {
     let mut stage = Stage::new();
     let echo = Echo::start();
-    let place = format!("endpoints: {{login: \"{0}\", graph: \"{0}\"}}", echo.url);
+    let place = at_url(&echo.url);
     stage.write("fleet/tenant.yaml", tenant_manifest(&place));
     stage.write("fleet/one.txt", hash(1));
     stage.write("fleet/one.yaml", device_manifest(1, "  hardwareHashRef: {file: one.txt}\n"));

@@ -13,3 +13,4 @@ mod manifest;
 mod plan;
 mod road;
 mod sim;
+mod support;

@@ -2,9 +2,7 @@
 //! drawn, what is found across files, and the generated files.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
 
-use apgit::cli::{crds, schema, validate};
 use apgit::hash::generate::{Machine, Vendor};
 use apgit::manifest::{self, Hashes, Loaded, Severity, check_hashes, load};
 use apgit::model::{HashError, HashLocation, SerialNumber, Want};
@@ -12,6 +10,8 @@ use apgit::render::problems;
 use apgit::resource::{self, AutopilotDeviceSetSpec, AutopilotDeviceSpec, AutopilotTenantSpec, Kind};
 use serde::Deserialize;
 use serde_json::Value;
+
+use crate::support::{Desk, Folder, Ran, ran, root, violations};
 
 const TENANT: &str = "\
 apiVersion: apgit.dev/v1alpha1
@@ -21,7 +21,15 @@ spec: {tenantId: 11111111-2222-3333-4444-555555555555, policy: Sync, ownerId: co
 ";
 
 /// A repository of its own, with a tenant in it.
-struct Repo(tempfile::TempDir);
+struct Repo(Folder);
+
+impl std::ops::Deref for Repo {
+    type Target = Folder;
+
+    fn deref(&self) -> &Folder {
+        &self.0
+    }
+}
 
 impl Repo {
     fn new() -> Self {
@@ -31,19 +39,7 @@ impl Repo {
     }
 
     fn bare() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join(".git")).unwrap();
-        Self(folder)
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    fn write(&self, name: &str, text: impl AsRef<[u8]>) {
-        let path = self.path().join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
+        Self(Folder::repository())
     }
 
     fn devices(&self, name: &str, spec: &str) {
@@ -75,11 +71,10 @@ fn codes(loaded: &Loaded) -> Vec<&str> {
     codes
 }
 
-fn validated(paths: &[PathBuf]) -> (u8, String, String) {
-    let args = validate::Args { paths: paths.to_vec(), no_hashes: false, json: false };
-    let (mut out, mut err) = (Vec::new(), Vec::new());
-    let code = validate::run(&args, &mut out, &mut err, false, 120).unwrap();
-    (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+fn validated(paths: &str) -> (i32, String, String) {
+    let mut validate = Desk::new().command(&format!("validate {paths}"));
+    let Ran { code, out, err } = ran(validate.env("COLUMNS", "120"));
+    (code, out, err)
 }
 
 // Both doors.
@@ -136,7 +131,7 @@ fn cluster_refuses(object: &Value) -> Vec<String> {
             out.push(format!("{key}: unknown"));
         }
     }
-    structural(&object["spec"], resource::spec_schema(kind), "spec", &mut out);
+    out.extend(violations(resource::spec_schema(kind), &object["spec"]));
     if !out.is_empty() {
         return out;
     }
@@ -153,62 +148,20 @@ fn typed<T: serde::de::DeserializeOwned>(spec: Value) -> T {
     serde_json::from_value(spec).expect("what passes the schema fits the type")
 }
 
-fn structural(value: &Value, schema: &Value, at: &str, out: &mut Vec<String>) {
-    let number = |key: &str| schema.get(key).and_then(Value::as_f64);
-    let ok = match (schema["type"].as_str().unwrap(), value) {
-        ("object", Value::Object(fields)) => {
-            let properties = schema["properties"].as_object().unwrap();
-            for (key, value) in fields {
-                match properties.get(key) {
-                    Some(schema) => structural(value, schema, &format!("{at}.{key}"), out),
-                    None => out.push(format!("{at}.{key}: unknown")),
-                }
-            }
-            let required = schema["required"].as_array().into_iter().flatten();
-            required.filter_map(Value::as_str).all(|key| fields.contains_key(key))
-        }
-        ("array", Value::Array(items)) => {
-            items.iter().for_each(|item| structural(item, &schema["items"], at, out));
-            number("maxItems").is_none_or(|max| items.len() as f64 <= max)
-        }
-        ("string", Value::String(text)) => {
-            let length = text.chars().count() as f64;
-            let pattern = schema["pattern"].as_str();
-            number("minLength").is_none_or(|min| length >= min)
-                && number("maxLength").is_none_or(|max| length <= max)
-                && schema["enum"].as_array().is_none_or(|choices| choices.contains(value))
-                && pattern.is_none_or(|text_pattern| {
-                    regex_automata::meta::Regex::new(text_pattern).unwrap().is_match(text.as_str())
-                })
-        }
-        ("integer", Value::Number(found)) => {
-            let found = found.as_f64().unwrap();
-            number("minimum").is_none_or(|min| found >= min) && number("maximum").is_none_or(|max| found <= max)
-        }
-        ("boolean", Value::Bool(_)) => true,
-        _ => false,
-    };
-    if !ok {
-        out.push(format!("{at}: refused"));
-    }
-}
-
 // What is drawn.
 
 #[test]
 fn every_kind_of_problem_is_drawn_with_its_line() {
-    let (code, out, err) = validated(&["examples/pathological".into()]);
+    let (code, out, err) = validated("examples/pathological");
     assert_eq!(code, 3);
     snapbox::assert_data_eq!(format!("{err}{out}"), snapbox::file!["../data/pathological.txt"].raw());
 }
 
 #[test]
 fn problems_as_json_have_no_source_lines() {
-    let args = validate::Args { paths: vec!["examples/pathological".into()], no_hashes: false, json: true };
-    let (mut out, mut err) = (Vec::new(), Vec::new());
-    assert_eq!(validate::run(&args, &mut out, &mut err, false, 120).unwrap(), 3);
-    assert_eq!(err, b"");
-    let report: Value = serde_json::from_slice(&out).unwrap();
+    let validate = Desk::new().run("validate examples/pathological --json");
+    assert_eq!((validate.code, validate.err.as_str()), (3, ""));
+    let report = validate.json();
     let problems = report["problems"].as_array().unwrap();
     assert_eq!(report["errors"].as_u64().unwrap() as usize, problems.len());
     let first = problems.iter().find(|problem| problem["code"] == "duplicate-serial").unwrap();
@@ -222,7 +175,7 @@ fn a_sound_repository_is_summed_up_in_one_line() {
     let repo = Repo::new();
     repo.devices("oslo.yaml", "  devices: [{serialNumber: A1}, {serialNumber: A2}]\n");
     repo.write("other.yaml", "apiVersion: v1\nkind: ConfigMap\n");
-    let (code, out, err) = validated(&[repo.path().to_owned()]);
+    let (code, out, err) = validated(&repo.path().display().to_string());
     assert_eq!((code, err.as_str()), (0, ""));
     assert_eq!(out, "3 files, 3 documents (1 of other kinds), 1 tenant, 2 devices, no problems\n");
 }
@@ -330,7 +283,7 @@ fn one_serial_is_claimed_once_unless_registrations_tell_them_apart() {
 fn names_are_given_once_per_kind() {
     let repo = Repo::new();
     repo.devices("a.yaml", "  devices: []\n");
-    repo.write("b.yaml", std::fs::read_to_string(repo.path().join("a.yaml")).unwrap());
+    repo.write("b.yaml", std::fs::read_to_string(repo.at("a.yaml")).unwrap());
     assert_eq!(found(&repo, &repo.load()), "duplicate-name a.yaml:3:18 b.yaml:3:18\n");
 }
 
@@ -463,22 +416,22 @@ fn ignored_and_hidden_files_are_not_read() {
 fn a_file_alone_can_be_named() {
     let repo = Repo::new();
     repo.devices("a.yaml", "  devices: [{serialNumber: A1}]\n");
-    let loaded = load(&[repo.path().join("tenant.yaml"), repo.path().join("a.yaml"), repo.path().join("a.yaml")]);
+    let loaded = load(&[repo.at("tenant.yaml"), repo.at("a.yaml"), repo.at("a.yaml")]);
     assert_eq!((loaded.files, loaded.devices(), codes(&loaded).len()), (2, 1, 0));
-    assert_eq!(codes(&load(&[repo.path().join("none.yaml")])), ["no-such-path"]);
+    assert_eq!(codes(&load(&[repo.at("none.yaml")])), ["no-such-path"]);
 }
 
 #[cfg(unix)]
 #[test]
 fn symbolic_links_out_of_the_repository_are_refused() {
-    let outside = tempfile::tempdir().unwrap();
-    std::fs::write(outside.path().join("x.yaml"), TENANT).unwrap();
-    std::fs::write(outside.path().join("hash.txt"), "x").unwrap();
+    let outside = Folder::new();
+    outside.write("x.yaml", TENANT);
+    outside.write("hash.txt", "x");
     let repo = Repo::new();
-    std::os::unix::fs::symlink(outside.path().join("x.yaml"), repo.path().join("link.yaml")).unwrap();
-    std::os::unix::fs::symlink(outside.path(), repo.path().join("folder")).unwrap();
-    std::os::unix::fs::symlink(outside.path().join("hash.txt"), repo.path().join("hash.txt")).unwrap();
-    std::os::unix::fs::symlink(repo.path().join("tenant.yaml"), repo.path().join("same.yaml")).unwrap();
+    std::os::unix::fs::symlink(outside.at("x.yaml"), repo.at("link.yaml")).unwrap();
+    std::os::unix::fs::symlink(outside.path(), repo.at("folder")).unwrap();
+    std::os::unix::fs::symlink(outside.at("hash.txt"), repo.at("hash.txt")).unwrap();
+    std::os::unix::fs::symlink(repo.at("tenant.yaml"), repo.at("same.yaml")).unwrap();
     repo.devices(
         "a.yaml",
         "  devices:
@@ -545,7 +498,7 @@ fn a_hash_of_another_device_is_an_error_of_validate() {
         "a.yaml",
         "  devices: [{serialNumber: OTHER1, hardwareHashRef: {csv: a.csv}}, {serialNumber: OTHER2, hardwareHashRef: {file: h.txt}}]\n",
     );
-    let (code, _, err) = validated(&[repo.path().to_owned()]);
+    let (code, _, err) = validated(&repo.path().display().to_string());
     assert_eq!(code, 3);
     assert!(err.contains("no row is for serial `OTHER1`"), "{err}");
     assert!(err.contains(&format!("the hash is that of serial `{}`", machines[0].serial().unwrap())), "{err}");
@@ -578,7 +531,7 @@ fn plain_hashes_in_git_are_a_warning_until_somebody_decides() {
     let repo = Repo::new();
     repo.write("a.csv", csv);
     repo.devices("a.yaml", &set_of(&machines, "{csv: a.csv}"));
-    let (code, out, err) = validated(&[repo.path().to_owned()]);
+    let (code, out, err) = validated(&repo.path().display().to_string());
     assert_eq!(code, 0);
     assert!(err.contains("warning[plain-hash]: 2 hardware hashes") && out.ends_with("1 warning\n"), "{err}{out}");
     repo.write(".gitignore", "a.csv\n");
@@ -611,7 +564,7 @@ fn a_raw_hash_is_refused_and_no_part_of_it_is_repeated() {
     for text in texts {
         let repo = Repo::new();
         repo.write("a.yaml", &text);
-        let (code, out, err) = validated(&[repo.path().to_owned()]);
+        let (code, out, err) = validated(&repo.path().display().to_string());
         assert_eq!(code, 3, "{err}");
         assert!(err.contains("error[raw-hash]"), "{err}");
         let json = problems::json(&repo.load().problems).to_string();
@@ -634,12 +587,10 @@ fn encrypted_files_are_read_through_age_and_sops() {
     let repo = Repo::new();
     repo.write("a.txt.age", machines[0].hash().to_base64());
     repo.write("b.sops.csv", utf16(&csv));
-    let tools = tempfile::tempdir().unwrap();
+    let tools = Folder::new();
     for tool in ["age", "sops"] {
-        let path = tools.path().join(tool);
-        let script = "#!/bin/sh\nfor last; do :; done\n[ \"$1\" = --decrypt ] && exec cat \"$last\"\n";
-        std::fs::write(&path, script).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        tools.write(tool, "#!/bin/sh\nfor last; do :; done\n[ \"$1\" = --decrypt ] && exec cat \"$last\"\n");
+        std::fs::set_permissions(tools.at(tool), std::fs::Permissions::from_mode(0o755)).unwrap();
     }
     repo.devices(
         "a.yaml",
@@ -691,14 +642,17 @@ fn a_list_that_kubectl_printed_is_read_item_by_item() {
 
 #[test]
 fn the_committed_definitions_and_schema_are_current() {
-    let mut files = vec![(PathBuf::from("schema/apgit.schema.json"), schema::text())];
-    files.extend(crds::files().unwrap().into_iter().map(|(name, text)| (Path::new("crds").join(name), text)));
-    for (path, text) in files {
+    let (desk, written) = (Desk::new(), Folder::new());
+    written.write("schema/apgit.schema.json", desk.run("schema").out);
+    assert_eq!(desk.run(&format!("crds --out {}", written.at("crds").display())).code, 0);
+    assert_eq!(written.files().len(), 1 + resource::crds().len());
+    for file in written.files() {
+        let (name, text) = (file.strip_prefix(written.path()).unwrap(), std::fs::read_to_string(&file).unwrap());
         if std::env::var_os("UPDATE").is_some() {
-            std::fs::write(&path, &text).unwrap();
+            std::fs::write(root().join(name), &text).unwrap();
         }
-        let committed = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(committed == text, "{} is old: run this test with UPDATE=1", path.display());
+        let committed = std::fs::read_to_string(root().join(name)).unwrap_or_default();
+        assert!(committed == text, "{} is old: run this test with UPDATE=1", name.display());
     }
 }
 

@@ -6,29 +6,17 @@ use std::sync::Arc;
 
 use apgit::ledger::{ImportFact, ImportState, PendingUpdate};
 use apgit::model::{
-    AdoptionPolicy, Claim, Coverage, DeletionPolicy, Desired, Device, DisplayName, EnrollmentState, Field, FieldChange,
-    GroupTag, HashCheck, HashDigest, HashLocation, HashRef, Limits, Observed, Origin, Policy, RegistrationId, Scope,
-    SerialKey, SerialNumber, Tenant, TenantId, UserPrincipalName, Want,
+    AdoptionPolicy, Claim, Coverage, Desired, Device, DisplayName, EnrollmentState, Field, FieldChange, GroupTag,
+    HashCheck, HashDigest, HashLocation, HashRef, Observed, Policy, RegistrationId, Scope, SerialKey, SerialNumber,
+    Tenant, TenantId, UserPrincipalName, Want,
 };
 use apgit::plan::{self, Action, Approvals, Facts, HashFact, Plan, Waiting, guard, import_id};
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-const NOW: Timestamp = Timestamp::constant(1_780_000_000, 0);
+use crate::support;
 
-fn tenant() -> Tenant {
-    Tenant {
-        name: "contoso".to_owned(),
-        id: TenantId(Uuid::from_u128(7)),
-        policy: Policy::Sync,
-        owner: "corp-devices".to_owned(),
-        scope: Scope::default(),
-        limits: Limits::default(),
-        adoption: AdoptionPolicy::IfUnowned,
-        sync_when_needed: true,
-        suspend: false,
-    }
-}
+const NOW: Timestamp = Timestamp::constant(1_780_000_000, 0);
 
 fn digest(serial: &str) -> HashDigest {
     let mut bytes = [0; 32];
@@ -40,23 +28,10 @@ fn digest(serial: &str) -> HashDigest {
 /// words `vendor` (no hash), `suspend`, `never` (no adoption).
 fn claim(line: &str) -> Claim {
     let mut words = line.split_whitespace();
-    let serial = SerialNumber::parse(words.next().unwrap()).unwrap();
+    let serial = words.next().unwrap();
     let location = HashLocation::File("hash.txt".into());
     let reference = HashRef { location, pin: None, check: HashCheck::Decode };
-    let mut claim = Claim {
-        serial,
-        registration_id: None,
-        hash: Some(Arc::new(reference)),
-        group_tag: Want::Keep,
-        user: Want::Keep,
-        addressable_user_name: Want::Keep,
-        display_name: Want::Keep,
-        deletion_policy: DeletionPolicy::Orphan,
-        protect: false,
-        adoption: AdoptionPolicy::IfUnowned,
-        suspend: false,
-        origin: Origin(0),
-    };
+    let mut claim = Claim { hash: Some(Arc::new(reference)), ..support::claim(serial) };
     for word in words {
         let (key, value) = word.split_once('=').unwrap_or((word, ""));
         match key {
@@ -81,19 +56,8 @@ fn want<T>(value: &str, parse: impl Fn(&str) -> T) -> Want<T> {
 /// `SERIAL ID key=value …`: `tag`, `user`, `greeting`, `name`, and `enrolled`.
 fn device(line: &str) -> Device {
     let mut words = line.split_whitespace();
-    let mut device = Device {
-        serial: words.next().unwrap().into(),
-        id: RegistrationId(Uuid::from_u128(words.next().unwrap().parse().unwrap())),
-        group_tag: "".into(),
-        user: "".into(),
-        addressable_user_name: "".into(),
-        display_name: "".into(),
-        manufacturer: "Contoso".into(),
-        model: "Model 1".into(),
-        enrollment: EnrollmentState::NotContacted,
-        managed_device_id: None,
-        last_contacted: None,
-    };
+    let (serial, number) = (words.next().unwrap(), words.next().unwrap());
+    let mut device = support::device(serial, number.parse().unwrap());
     for word in words {
         let (key, value) = word.split_once('=').unwrap_or((word, ""));
         match key {
@@ -131,7 +95,7 @@ fn case(claims: &str, devices: &str) -> Case {
     let claims: Vec<Claim> = claims.iter().map(|line| claim(line)).collect();
     let devices = devices.iter().map(|line| device(line)).collect();
     let facts = facts(&claims);
-    Case { tenant: tenant(), claims, devices, coverage: Coverage::All, facts }
+    Case { tenant: support::tenant(), claims, devices, coverage: Coverage::All, facts }
 }
 
 impl Case {

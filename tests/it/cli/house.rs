@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Who may import whom, besides itself. ARCHITECTURE.md gives the reasons.
-const MAY_IMPORT: [(&str, &[&str]); 17] = [
+const MAY_IMPORT: [(&str, &[&str]); 18] = [
     ("model", &[]),
     ("hash", &["model"]),
     ("resource", &["model"]),
@@ -25,6 +25,7 @@ const MAY_IMPORT: [(&str, &[&str]); 17] = [
     ("transport", &[]),
     ("clock", &["transport"]),
     ("graph", &["model", "transport", "clock"]),
+    ("connect", &["model", "resource", "graph", "transport", "clock"]),
     ("sim", &["transport", "clock"]),
     ("render", &["model", "hash", "manifest", "plan", "apply", "status"]),
     (
@@ -44,6 +45,7 @@ const MAY_IMPORT: [(&str, &[&str]); 17] = [
             "transport",
             "clock",
             "graph",
+            "connect",
             "sim",
             "render",
         ],

@@ -13,7 +13,7 @@ use snapbox::file;
 use uuid::Uuid;
 
 use super::sample;
-use super::schema::violations;
+use crate::support::violations;
 
 const COLOR: Look = Look { color: true, unicode: true, width: 100 };
 const ASCII: Look = Look { color: false, unicode: false, width: 80 };

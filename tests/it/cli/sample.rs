@@ -11,6 +11,8 @@ use apgit::render::{Place, PlanView};
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::support;
+
 pub const LAPTOPS: &str = "devices/berlin/laptops.yaml";
 pub const KIOSKS: &str = "devices/berlin/kiosks.yaml";
 
@@ -35,33 +37,11 @@ pub fn place(origin: Origin) -> Place {
 }
 
 pub fn tenant() -> Tenant {
-    Tenant {
-        name: "contoso".to_owned(),
-        id: "11111111-2222-3333-4444-555555555555".parse().expect("a GUID"),
-        policy: Policy::Sync,
-        owner: "corp-devices".to_owned(),
-        scope: Scope::new(vec!["BER-*".to_owned(), "KIOSK-*".to_owned()]).expect("globs"),
-        limits: Limits::default(),
-        adoption: AdoptionPolicy::IfUnowned,
-        sync_when_needed: true,
-        suspend: false,
-    }
+    Tenant { scope: Scope::new(vec!["BER-*".to_owned(), "KIOSK-*".to_owned()]).expect("globs"), ..support::tenant() }
 }
 
 pub fn device(number: u128, serial: &str, tag: &str, user: &str) -> Device {
-    Device {
-        id: id(number),
-        serial: serial.into(),
-        group_tag: tag.into(),
-        user: user.into(),
-        addressable_user_name: "".into(),
-        display_name: "".into(),
-        manufacturer: "Contoso".into(),
-        model: "Book 3".into(),
-        enrollment: EnrollmentState::NotContacted,
-        managed_device_id: None,
-        last_contacted: None,
-    }
+    Device { group_tag: tag.into(), user: user.into(), model: "Book 3".into(), ..support::device(serial, number) }
 }
 
 pub fn register(of: &str, line: u32, digest: u8, values: &[(Field, &str)]) -> Change {
@@ -92,20 +72,7 @@ pub fn update(before: Device, line: u32, fields: &[(Field, &str)], notes: Vec<No
 }
 
 pub fn claim(of: &str, line: u32) -> Claim {
-    Claim {
-        serial: serial(of),
-        registration_id: None,
-        hash: None,
-        group_tag: Want::Keep,
-        user: Want::Keep,
-        addressable_user_name: Want::Keep,
-        display_name: Want::Keep,
-        deletion_policy: DeletionPolicy::Orphan,
-        protect: false,
-        adoption: AdoptionPolicy::IfUnowned,
-        suspend: false,
-        origin: Origin(line),
-    }
+    Claim { origin: Origin(line), ..support::claim(of) }
 }
 
 pub fn held(of: &str, line: u32, action: &'static str, reason: Reason, details: &[&str]) -> Held {

@@ -2,77 +2,13 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use tempfile::TempDir;
 
-use super::schema::violations;
+use crate::support::{self, Desk, Folder, Simulate, at_url, ran, root, violations};
 
 const CONTOSO: &str = "examples/contoso";
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// A state folder of its own, and the binary.
-struct Desk {
-    state: TempDir,
-}
-
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Desk {
-    fn new() -> Self {
-        Self { state: tempfile::tempdir().expect("a folder for the test") }
-    }
-
-    fn command(&self, words: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_apgit"));
-        command.args(words.split_whitespace()).current_dir(root());
-        for (name, _) in std::env::vars_os() {
-            let text = name.to_string_lossy();
-            if text.starts_with("AZURE_") || text.starts_with("CLICOLOR") || text == "NO_COLOR" || text == "COLUMNS" {
-                command.env_remove(&name);
-            }
-        }
-        command.env("LC_ALL", "C.UTF-8").env("XDG_STATE_HOME", self.state.path()).stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, words: &str) -> Ran {
-        ran(self.command(words).output().expect("the binary runs"))
-    }
-
-    /// The journal, the simulated tenant, and whatever else was written.
-    fn files(&self) -> Vec<PathBuf> {
-        let mut found = Vec::new();
-        let mut folders = vec![self.state.path().to_owned()];
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(folder).expect("a folder of ours") {
-                let path = entry.expect("an entry").path();
-                if path.is_dir() { folders.push(path) } else { found.push(path) }
-            }
-        }
-        found
-    }
-}
-
-fn ran(output: Output) -> Ran {
-    Ran {
-        code: output.status.code().unwrap_or(-1),
-        out: String::from_utf8(output.stdout).expect("stdout is UTF-8"),
-        err: String::from_utf8(output.stderr).expect("stderr is UTF-8"),
-    }
-}
-
-fn json(ran: &Ran) -> Value {
-    serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{error}: {}", ran.out))
-}
 
 #[test]
 fn a_plan_right_after_an_apply_has_no_changes() {
@@ -95,7 +31,7 @@ fn a_plan_right_after_an_apply_has_no_changes() {
 fn a_plan_leaves_no_trace() {
     let desk = Desk::new();
     assert_eq!(desk.run(&format!("plan {CONTOSO} --simulate")).code, 0);
-    assert_eq!(desk.files(), Vec::<PathBuf>::new());
+    assert_eq!(desk.state.files(), Vec::<PathBuf>::new());
 }
 
 #[test]
@@ -112,7 +48,7 @@ fn changes_have_an_exit_code_of_their_own_on_request_only() {
 fn a_plan_as_json_is_json_only_and_keeps_its_schema() {
     let desk = Desk::new();
     let plan = desk.run(&format!("plan {CONTOSO} --simulate --json"));
-    let document = json(&plan);
+    let document = plan.json();
     assert_eq!(plan.err, "");
     assert_eq!((&document["kind"], &document["summary"]["register"]), (&"apgit.plan".into(), &9.into()));
     let published = std::fs::read_to_string(root().join("schema/plan.schema.json")).expect("the published schema");
@@ -123,7 +59,7 @@ fn a_plan_as_json_is_json_only_and_keeps_its_schema() {
 #[test]
 fn reports_go_to_files_beside_the_text() {
     let desk = Desk::new();
-    let file = desk.state.path().join("plan.json");
+    let file = desk.state.at("plan.json");
     let plan = desk.run(&format!("plan {CONTOSO} --simulate --report json={} --color always", file.display()));
     assert!(plan.code == 0 && plan.out.contains("\u{1b}["), "{}", plan.out);
     let written: Value = serde_json::from_slice(&std::fs::read(&file).expect("the report")).expect("JSON");
@@ -135,7 +71,7 @@ fn reports_go_to_files_beside_the_text() {
 #[test]
 fn consent_may_be_a_digest_and_nothing_else_of_a_plan() {
     let desk = Desk::new();
-    let digest = json(&desk.run(&format!("plan {CONTOSO} --simulate --json")))["digest"]["sha256"].clone();
+    let digest = desk.run(&format!("plan {CONTOSO} --simulate --json")).json()["digest"]["sha256"].clone();
     let digest = digest.as_str().expect("a digest");
     let other = desk.run(&format!("apply {CONTOSO} --simulate --approve-digest {}", "0".repeat(64)));
     assert!(other.code == 6 && other.err.contains(digest), "{}", other.err);
@@ -173,20 +109,18 @@ fn mistakes_on_the_command_line_are_not_changes() {
 #[test]
 fn every_problem_of_every_file_comes_before_the_first_request() {
     let desk = Desk::new();
-    let folder = tempfile::tempdir().expect("a folder");
-    let tenant = std::fs::read_to_string(root().join(CONTOSO).join("tenant.yaml")).expect("the example");
-    std::fs::write(folder.path().join("tenant.yaml"), tenant.replace("policy: Sync ", "policy: Sink "))
-        .expect("a file");
-    std::fs::write(
-        folder.path().join("device.yaml"),
+    let folder = Folder::new();
+    let tenant = copy_of_contoso().read("tenant.yaml");
+    folder.write("tenant.yaml", tenant.replace("policy: Sync ", "policy: Sink "));
+    folder.write(
+        "device.yaml",
         "apiVersion: apgit.dev/v1alpha1\nkind: AutopilotDevice\nmetadata: {name: a}\nspec: {serialNumber: 0012345}\n",
-    )
-    .expect("a file");
+    );
     let plan = desk.run(&format!("plan {}", folder.path().display()));
     assert_eq!(plan.code, 3, "{}", plan.err);
     assert!(plan.err.contains("tenant.yaml:") && plan.err.contains("device.yaml:4"), "{}", plan.err);
     assert!(plan.err.contains("nothing was sent"), "{}", plan.err);
-    let report = json(&desk.run(&format!("apply {} --json", folder.path().display())));
+    let report = desk.run(&format!("apply {} --json", folder.path().display())).json();
     assert!(report["problems"].as_array().is_some_and(|problems| problems.len() >= 2), "{report}");
     let none = desk.run(&format!("plan {CONTOSO} --simulate --tenant fabrikam"));
     assert!(none.code == 3 && none.err.contains("hint: declared: `contoso`"), "{}", none.err);
@@ -197,7 +131,7 @@ fn a_real_tenant_without_a_secret_says_which_variable_is_missing() {
     let desk = Desk::new();
     let plan = desk.run(&format!("plan {CONTOSO}"));
     assert!(plan.code == 4 && plan.err.contains("`AZURE_CLIENT_SECRET` is not set"), "{} {}", plan.code, plan.err);
-    let report = json(&desk.run(&format!("plan {CONTOSO} --json")));
+    let report = desk.run(&format!("plan {CONTOSO} --json")).json();
     assert_eq!((&report["kind"], &report["exitCode"]), (&"apgit.error".into(), &4.into()));
 }
 
@@ -208,13 +142,13 @@ fn a_diff_goes_to_stdout_alone() {
     assert!(diff.out.starts_with("--- tenant/TEST-BGO-001\n+++ declared/TEST-BGO-001"), "{}", diff.out);
     assert!(diff.out.lines().all(|line| line.starts_with(['-', '+', '@', ' '])), "{}", diff.out);
     assert!(diff.err.starts_with("Plan plan-"), "{}", diff.err);
-    let file = desk.state.path().join("plan.diff");
+    let file = desk.state.at("plan.diff");
     std::fs::write(&file, &diff.out).expect("a file");
     let mut git = Command::new("git");
     git.args(["apply", "--numstat"]).arg(&file).current_dir(desk.state.path());
-    let read = ran(git.output().expect("git is here"));
+    let read = ran(&mut git);
     assert!(read.out.lines().count() == 9 && read.out.starts_with("6\t0\t"), "{}{}", read.out, read.err);
-    let file = desk.state.path().join("plan.json");
+    let file = desk.state.at("plan.json");
     let both = desk.run(&format!("plan {CONTOSO} --simulate --diff --report json={}", file.display()));
     assert!(both.out == diff.out && file.exists(), "{}", both.err);
     assert_eq!(desk.run(&format!("plan {CONTOSO} --simulate --diff --json")).code, 64);
@@ -223,10 +157,10 @@ fn a_diff_goes_to_stdout_alone() {
 #[test]
 fn a_status_is_about_all_devices_or_one() {
     let desk = Desk::new();
-    let before = json(&desk.run(&format!("status {CONTOSO} --simulate --json TEST-OSL-001")));
+    let before = desk.run(&format!("status {CONTOSO} --simulate --json TEST-OSL-001")).json();
     assert_eq!(before["devices"][0]["stage"], "ToRegister");
     assert_eq!(desk.run(&format!("apply {CONTOSO} --simulate --auto-approve -q")).code, 0);
-    let after = json(&desk.run(&format!("status --path {CONTOSO} --simulate --json")));
+    let after = desk.run(&format!("status --path {CONTOSO} --simulate --json")).json();
     let devices = after["devices"].as_array().expect("devices");
     let stages = |stage: &str| devices.iter().filter(|device| device["stage"] == stage).count();
     assert_eq!((stages("InSync"), stages("AwaitingVendor"), devices.len()), (9, 1, 10));
@@ -256,18 +190,8 @@ fn completions_know_the_commands() {
 }
 
 /// The example in a folder of its own, where a test may change it.
-fn copy_of_contoso() -> TempDir {
-    let folder = tempfile::tempdir().expect("a folder");
-    let copied = Command::new("cp").arg("-r").arg(root().join(CONTOSO)).arg(folder.path()).status();
-    assert!(copied.is_ok_and(|status| status.success()));
-    folder
-}
-
-fn edit(folder: &TempDir, file: &str, from: &str, to: &str) {
-    let file = folder.path().join("contoso").join(file);
-    let text = std::fs::read_to_string(&file).expect("a file of the example");
-    assert!(text.contains(from), "{from} is not in {}", file.display());
-    std::fs::write(&file, text.replace(from, to)).expect("a file of the example");
+fn copy_of_contoso() -> Folder {
+    Folder::copy_of(&root().join(CONTOSO))
 }
 
 #[test]
@@ -282,8 +206,8 @@ fn a_class_over_its_limit_is_held_whole_until_the_exact_number_is_approved() {
     let (desk, folder) = (Desk::new(), copy_of_contoso());
     let path = folder.path().display();
     assert_eq!(desk.run(&format!("apply {path} --simulate --auto-approve -q")).code, 0);
-    edit(&folder, "devices/oslo/laptops.yaml", "OSL-STD", "OSL-NEW");
-    edit(&folder, "devices/bergen/laptops.yaml", "BGO-STD", "BGO-NEW");
+    folder.edit("devices/oslo/laptops.yaml", "OSL-STD", "OSL-NEW");
+    folder.edit("devices/bergen/laptops.yaml", "BGO-STD", "BGO-NEW");
     let plan = desk.run(&format!("plan {path} --simulate"));
     assert!(plan.out.contains("Held, will not be done: 6") && plan.out.contains("No changes."), "{}", plan.out);
     assert!(plan.out.contains("apgit apply --approve-updates=6"), "{}", plan.out);
@@ -291,7 +215,7 @@ fn a_class_over_its_limit_is_held_whole_until_the_exact_number_is_approved() {
     let blocked = desk.run(&format!("apply {path} --simulate --auto-approve"));
     assert_eq!(blocked.code, 5, "{}", blocked.out);
     let refused = desk.run(&format!("apply {path} --simulate --auto-approve --fail-on held --json"));
-    assert_eq!((refused.code, &json(&refused)["diagnostics"][0]["code"]), (5, &"FailOnHeld".into()));
+    assert_eq!((refused.code, &refused.json()["diagnostics"][0]["code"]), (5, &"FailOnHeld".into()));
     assert_eq!(desk.run(&format!("apply {path} --simulate --auto-approve --approve-updates=5")).code, 5);
     let approved = desk.run(&format!("apply {path} --simulate --auto-approve --approve-updates=6"));
     assert!(approved.code == 0 && approved.out.contains(": 6 done"), "{}", approved.out);
@@ -301,11 +225,11 @@ fn a_class_over_its_limit_is_held_whole_until_the_exact_number_is_approved() {
 #[test]
 fn several_tenants_are_done_one_after_the_other() {
     let (desk, folder) = (Desk::new(), copy_of_contoso());
-    let tenant = std::fs::read_to_string(folder.path().join("contoso/tenant.yaml")).expect("the tenant");
+    let tenant = folder.read("tenant.yaml");
     let other = tenant.replace("name: contoso", "name: fabrikam").replace("11111111-", "99999999-");
-    std::fs::write(folder.path().join("contoso/fabrikam.yaml"), other).expect("a second tenant");
+    folder.write("fabrikam.yaml", other);
     for file in ["devices/oslo/laptops.yaml", "devices/oslo/kiosks.yaml", "devices/bergen/laptops.yaml"] {
-        edit(&folder, file, "spec:\n", "spec:\n  tenantRef: {name: contoso}\n");
+        folder.edit(file, "spec:\n", "spec:\n  tenantRef: {name: contoso}\n");
     }
     let path = folder.path().display();
     let both = desk.run(&format!("plan {path} --simulate"));
@@ -318,13 +242,13 @@ fn several_tenants_are_done_one_after_the_other() {
 fn a_terminal_of_another_alphabet_and_width_is_respected() {
     let desk = Desk::new();
     let mut command = desk.command(&format!("plan {CONTOSO} --simulate"));
-    let plan = ran(command.env("LC_ALL", "C").env("COLUMNS", "70").output().expect("the binary runs"));
+    let plan = ran(command.env("LC_ALL", "C").env("COLUMNS", "70"));
     assert!(plan.out.is_ascii() && plan.out.contains("about 1-3 min"), "{}", plan.out);
     let tag = plan.out.lines().find(|line| line.contains("BGO-STD")).expect("a tag");
     assert_eq!(tag.find(":7"), Some(60), "places stand at the right edge: {tag}");
     let colored = |name: &str, value: &str, more: &str| {
         let mut command = desk.command(&format!("plan {CONTOSO} --simulate {more}"));
-        ran(command.env(name, value).output().expect("the binary runs")).out.contains('\u{1b}')
+        ran(command.env(name, value)).out.contains('\u{1b}')
     };
     assert!(!colored("LC_ALL", "C", "") && colored("CLICOLOR_FORCE", "1", ""));
     assert!(!colored("NO_COLOR", "1", "") && colored("NO_COLOR", "1", "--color always"));
@@ -350,65 +274,25 @@ fn the_log_tells_of_requests_and_never_of_hashes_or_tokens() {
     assert!(!apply.err.contains(apgit::sim::CLIENT_SECRET) && !apply.err.contains("Bearer"));
 }
 
-/// `apgit simulate` on a free port, ended with the test.
-struct Served {
-    child: Child,
-    url: String,
-}
-
-impl Served {
-    fn start(desk: &Desk, more: &str) -> Self {
-        let mut command = desk.command(&format!("simulate --listen 127.0.0.1:0 --profile calm {more}"));
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the simulator starts");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("its stdout")).read_line(&mut line).expect("a line");
-        let address = line.trim_end().rsplit("://").next().expect("an address");
-        Self { child, url: format!("http://{address}") }
-    }
-
-    /// The example, pointed at this tenant.
-    fn contoso(&self) -> TempDir {
-        let folder = copy_of_contoso();
-        let endpoints = format!("  endpoints: {{login: \"{0}\", graph: \"{0}\"}}\n  auth:\n", self.url);
-        edit(&folder, "tenant.yaml", "  auth:\n", &endpoints);
-        folder
-    }
-}
-
-#[cfg(unix)]
-fn terminate(child: &Child) {
-    let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
-    assert!(killed.is_ok_and(|status| status.success()));
-}
-
-#[cfg(unix)]
-impl Served {
-    /// Stops it as a person would, so that it saves.
-    fn stop(mut self) {
-        terminate(&self.child);
-        assert_eq!(self.child.wait().expect("it ends").code(), Some(0));
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// The example, pointed at this tenant.
+fn contoso_at(served: &Simulate) -> Folder {
+    let folder = copy_of_contoso();
+    folder.edit("tenant.yaml", "  auth:\n", &format!("  {}\n  auth:\n", at_url(&served.url)));
+    folder
 }
 
 #[test]
 fn a_simulated_tenant_behind_http_lends_its_clock() {
     let desk = Desk::new();
-    let served = Served::start(&desk, "--speed instant");
-    let folder = served.contoso();
+    let served = desk.simulate("--profile calm --speed instant");
+    let folder = contoso_at(&served);
     let mut apply = desk.command(&format!("apply {} --auto-approve --json", folder.path().display()));
-    let apply = ran(apply.env("AZURE_CLIENT_SECRET", apgit::sim::CLIENT_SECRET).output().expect("the binary runs"));
+    let apply = ran(apply.env("AZURE_CLIENT_SECRET", apgit::sim::CLIENT_SECRET));
     assert_eq!(apply.code, 0, "{}", apply.err);
-    let report = json(&apply);
+    let report = apply.json();
     assert_eq!((&report["summary"]["done"], &report["sync"]["result"]), (&9.into(), &"done".into()));
-    let wrong = desk.command(&format!("plan {}", folder.path().display())).env("AZURE_CLIENT_SECRET", "wrong").output();
-    let wrong = ran(wrong.expect("the binary runs"));
+    let mut wrong = desk.command(&format!("plan {}", folder.path().display()));
+    let wrong = ran(wrong.env("AZURE_CLIENT_SECRET", "wrong"));
     assert!(wrong.code == 4 && !wrong.err.contains("wrong\n"), "{} {}", wrong.code, wrong.err);
 }
 
@@ -418,18 +302,18 @@ fn a_simulated_tenant_behind_http_lends_its_clock() {
 #[test]
 fn behind_a_proxy_the_road_leads_to_microsofts_own_addresses() {
     let desk = Desk::new();
-    let authority = desk.state.path().join("ca.pem");
-    let served = Served::start(&desk, &format!("--speed 60 --proxy --tls {}", authority.display()));
+    let authority = desk.state.at("ca.pem");
+    let served = desk.simulate(&format!("--profile calm --speed 60 --proxy --tls {}", authority.display()));
     let folder = copy_of_contoso();
     // What an import carries whole, so that nothing has to follow it.
-    std::fs::remove_dir_all(folder.path().join("contoso/devices/bergen")).expect("the copy's");
-    std::fs::remove_file(folder.path().join("contoso/devices/oslo/kiosks.yaml")).expect("the copy's");
+    std::fs::remove_dir_all(folder.at("devices/bergen")).expect("the copy's");
+    std::fs::remove_file(folder.at("devices/oslo/kiosks.yaml")).expect("the copy's");
     let run = |words: &str, authority: &Path| {
         let mut command = desk.command(&format!("{words} {}", folder.path().display()));
         command.env("AZURE_CLIENT_SECRET", apgit::sim::CLIENT_SECRET);
-        ran(command.env("HTTPS_PROXY", &served.url).env("SSL_CERT_FILE", authority).output().expect("the binary runs"))
+        ran(command.env("HTTPS_PROXY", &served.url).env("SSL_CERT_FILE", authority))
     };
-    let stranger = desk.state.path().join("nobody.pem");
+    let stranger = desk.state.at("nobody.pem");
     let other = apgit::sim::Certificates::generate().expect("another authority");
     std::fs::write(&stranger, other.authority_pem()).expect("a file");
     let distrusted = run("plan", &stranger);
@@ -446,25 +330,25 @@ fn behind_a_proxy_the_road_leads_to_microsofts_own_addresses() {
 #[test]
 fn a_stopped_apply_says_so_and_goes_on_next_time() {
     let desk = Desk::new();
-    let state = desk.state.path().join("served.json");
-    let served = Served::start(&desk, &format!("--speed realtime --state {}", state.display()));
-    let folder = served.contoso();
+    let state = desk.state.at("served.json");
+    let served = desk.simulate(&format!("--profile calm --speed realtime --state {}", state.display()));
+    let folder = contoso_at(&served);
     let words = format!("apply {} --auto-approve", folder.path().display());
     let mut command = desk.command(&words);
     command.env("AZURE_CLIENT_SECRET", apgit::sim::CLIENT_SECRET).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the binary runs");
     let mut said = BufReader::new(child.stderr.take().expect("its stderr")).lines();
     assert!(said.any(|line| line.is_ok_and(|line| line.contains("imports sent"))), "it never sent anything");
-    terminate(&child);
+    support::terminate(&child);
     let rest: Vec<String> = said.map_while(Result::ok).collect();
     assert_eq!(child.wait().expect("it ends").code(), Some(8), "{rest:?}");
     // The same tenant goes on, now in a hurry.
     let url = served.url.clone();
     served.stop();
-    let served = Served::start(&desk, &format!("--speed instant --state {}", state.display()));
-    edit(&folder, "tenant.yaml", &url, &served.url);
+    let served = desk.simulate(&format!("--profile calm --speed instant --state {}", state.display()));
+    folder.edit("tenant.yaml", &url, &served.url);
     let mut command = desk.command(&format!("{words} --json"));
-    let again = ran(command.env("AZURE_CLIENT_SECRET", apgit::sim::CLIENT_SECRET).output().expect("the binary runs"));
-    assert_eq!((again.code, &json(&again)["summary"]["done"]), (0, &9.into()), "{}", again.err);
+    let again = ran(command.env("AZURE_CLIENT_SECRET", apgit::sim::CLIENT_SECRET));
+    assert_eq!((again.code, &again.json()["summary"]["done"]), (0, &9.into()), "{}", again.err);
     assert!(again.err.contains("an import of this device is under way"), "{}", again.err);
 }

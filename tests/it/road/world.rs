@@ -20,10 +20,9 @@ use apgit::round::{Prepared, Report, Round, RoundError};
 use apgit::sim::{self, InProcess, Server, Settings, Shared, Speed, Tenant};
 use apgit::transport::SharedTransport;
 use secrecy::SecretString;
-use tempfile::TempDir;
 use tokio::sync::oneshot;
 
-pub const TENANT: &str = "11111111-2222-3333-4444-555555555555";
+use crate::support::{self, Folder, TENANT, at_url, machine, tenant_manifest};
 
 /// One declared device.
 #[derive(Clone)]
@@ -38,9 +37,7 @@ pub struct Declared {
 impl Declared {
     /// The `number`th machine of a fleet, with its serial.
     pub fn new(number: u64) -> Self {
-        let vendor = Vendor::ALL[usize::try_from(number).unwrap() % Vendor::ALL.len()];
-        let serial = format!("TEST-{number:06}").parse_serial();
-        Self { machine: Machine::new(vendor, number).with_serial(serial), fields: Vec::new(), has_hash: true }
+        Self { machine: machine(number), fields: Vec::new(), has_hash: true }
     }
 
     pub fn with(mut self, field: &str, value: &str) -> Self {
@@ -57,19 +54,9 @@ impl Declared {
     }
 }
 
-trait ParseSerial {
-    fn parse_serial(&self) -> apgit::model::SerialNumber;
-}
-
-impl ParseSerial for String {
-    fn parse_serial(&self) -> apgit::model::SerialNumber {
-        apgit::model::SerialNumber::parse(self).expect("a serial written here")
-    }
-}
-
 /// Declarations and a state folder: what belongs to whoever applies.
 pub struct Repository {
-    folder: TempDir,
+    folder: Folder,
     /// Where the tenant is, if it is on a port.
     url: Option<String>,
 }
@@ -89,18 +76,16 @@ pub struct Ways {
 impl Repository {
     /// Declares the fleet in a folder of its own.
     pub fn new(url: Option<&str>, fleet: &[Declared]) -> Self {
-        let folder = tempfile::tempdir().expect("a folder for the test");
-        let repository = Self { folder, url: url.map(str::to_owned) };
+        let repository = Self { folder: Folder::new(), url: url.map(str::to_owned) };
         repository.declare(fleet);
         repository
     }
 
     /// Writes the declarations: sets of 500 with their hashes in one CSV each.
     pub fn declare(&self, fleet: &[Declared]) {
-        let root = self.root();
-        std::fs::create_dir_all(root.join(".git")).expect("the repository's root");
-        let manifest = tenant_manifest(self.url.as_deref());
-        std::fs::write(root.join("tenant.yaml"), manifest).expect("the tenant's manifest");
+        std::fs::create_dir_all(self.folder.at("fleet/.git")).expect("the repository's root");
+        let place = self.url.as_deref().map_or_else(|| "cloud: Global".to_owned(), at_url);
+        self.folder.write("fleet/tenant.yaml", tenant_manifest(&place));
         for (number, set) in fleet.chunks(500).enumerate() {
             let mut yaml = set_head(number);
             let mut csv = "Device Serial Number,Windows Product ID,Hardware Hash\r\n".to_owned();
@@ -114,19 +99,19 @@ impl Repository {
                     writeln!(csv, "{},,{}\r", device.serial(), device.hash()).unwrap();
                 }
             }
-            std::fs::write(root.join(format!("set-{number}.yaml")), yaml).expect("a set");
-            std::fs::write(root.join(format!("set-{number}.csv")), csv).expect("its hashes");
+            self.folder.write(format!("fleet/set-{number}.yaml"), yaml);
+            self.folder.write(format!("fleet/set-{number}.csv"), csv);
         }
     }
 
     /// The folder with the declarations.
     pub fn root(&self) -> PathBuf {
-        self.folder.path().join("fleet")
+        self.folder.at("fleet")
     }
 
     /// What `--state-dir` is for a run against a tenant on a port.
     pub fn state_dir(&self) -> PathBuf {
-        self.folder.path().join("state")
+        self.folder.at("state")
     }
 
     fn state(&self) -> PathBuf {
@@ -199,13 +184,11 @@ impl Repository {
         panic!("somebody else applies")
     }
 
-    /// The real binary, about to run with this state folder and nothing else
-    /// of this machine's environment.
+    /// The real binary, about to run with this state folder and the simulated
+    /// tenant's secret.
     pub fn apgit(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_apgit"));
-        command.args(words).arg("--state-dir").arg(self.state_dir());
-        command.current_dir(self.folder.path()).env_clear();
-        command.env("AZURE_CLIENT_SECRET", sim::CLIENT_SECRET).env("LC_ALL", "C.UTF-8");
+        let mut command = support::apgit(self.folder.path(), words);
+        command.arg("--state-dir").arg(self.state_dir()).env("AZURE_CLIENT_SECRET", sim::CLIENT_SECRET);
         command
     }
 }
@@ -324,25 +307,6 @@ pub fn graph(url: &str, transport: SharedTransport, clock: SharedClock, seed: u6
     let tenant = TENANT.parse().expect("a GUID");
     let login = Login::new(auth, tenant, endpoints.clone(), transport.clone(), clock.clone());
     Graph::new(transport, clock, endpoints, Arc::new(login), seed)
-}
-
-fn tenant_manifest(url: Option<&str>) -> String {
-    let place = match url {
-        Some(url) => format!("endpoints: {{login: \"{url}\", graph: \"{url}\"}}"),
-        None => "cloud: Global".to_owned(),
-    };
-    format!(
-        "apiVersion: apgit.dev/v1alpha1\n\
-         kind: AutopilotTenant\n\
-         metadata: {{name: contoso}}\n\
-         spec:\n\
-         \x20 tenantId: {TENANT}\n\
-         \x20 {place}\n\
-         \x20 auth: {{type: ClientSecret, clientId: aaaaaaaa-0000-4000-8000-000000000001}}\n\
-         \x20 policy: Sync\n\
-         \x20 ownerId: corp-devices\n\
-         \x20 hashStorage: PlainInGit\n"
-    )
 }
 
 fn set_head(number: usize) -> String {

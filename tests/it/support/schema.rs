@@ -1,9 +1,12 @@
-//! As much of JSON Schema as our own published schemas use.
+//! As much of JSON Schema as our own schemas use: those of the reports, and
+//! those of the kinds.
 
+use regex_automata::meta::Regex;
 use serde_json::Value;
 
 /// Where and how a document breaks its schema. Properties that the schema does
-/// not name are violations too: the producer is held to its own list.
+/// not name are violations too: the producer is held to its own list, and the
+/// cluster validates strictly.
 pub fn violations(schema: &Value, document: &Value) -> Vec<String> {
     let mut found = Vec::new();
     check(schema, schema, document, "$", &mut found);
@@ -30,11 +33,10 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec<
     if !has_type(schema, value) {
         return found.push(format!("{at}: {value} is not of type {}", schema["type"]));
     }
-    if let (Some(least), Some(number)) = (schema["minimum"].as_f64(), value.as_f64())
-        && number < least
-    {
-        found.push(format!("{at}: {number} is less than {least}"));
+    if schema["enum"].as_array().is_some_and(|choices| !choices.contains(value)) {
+        found.push(format!("{at}: {value} is not in {}", schema["enum"]));
     }
+    bounds(schema, value, at, found);
     if let Some(members) = value.as_object() {
         let properties = schema["properties"].as_object().expect("an object type lists its properties");
         for (name, member) in members {
@@ -50,6 +52,28 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec<
     }
     for (index, item) in value.as_array().into_iter().flatten().enumerate() {
         check(root, &schema["items"], item, &format!("{at}[{index}]"), found);
+    }
+}
+
+/// How large and how long, and for text also its pattern.
+fn bounds(schema: &Value, value: &Value, at: &str, found: &mut Vec<String>) {
+    let size = |least: &str, most: &str, size: Option<f64>| {
+        let Some(size) = size else { return false };
+        schema[least].as_f64().is_some_and(|least| size < least)
+            || schema[most].as_f64().is_some_and(|most| size > most)
+    };
+    let length = value.as_str().map(|text| text.chars().count() as f64);
+    let items = value.as_array().map(|items| items.len() as f64);
+    if size("minimum", "maximum", value.as_f64())
+        || size("minLength", "maxLength", length)
+        || size("minItems", "maxItems", items)
+    {
+        found.push(format!("{at}: {value} is too large or too small"));
+    }
+    if let (Some(pattern), Some(text)) = (schema["pattern"].as_str(), value.as_str())
+        && !Regex::new(pattern).expect("a pattern of ours").is_match(text)
+    {
+        found.push(format!("{at}: {value} does not match {pattern}"));
     }
 }
 

@@ -1,0 +1,238 @@
+//! The way from a declared tenant to a Graph client: endpoints, sign-in,
+//! transport, clock. What is asked over it, by which command, and where a
+//! journal stands, is not known here.
+
+use std::sync::Arc;
+
+use crate::clock::{self, SharedClock, Stop};
+use crate::graph::login::{Auth, AuthKind, Declared, Login};
+use crate::graph::{Cloud, EndpointError, Endpoints, ErrorKind, Graph, Http, LoginError};
+use crate::model::{Target, TenantId};
+use crate::resource::{self, AuthType, AutopilotTenantSpec, Identity};
+use crate::transport::SharedTransport;
+
+/// What a connection is for, and so which of the declared identities signs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    Read,
+    Write,
+}
+
+/// A tenant that can be asked. Signs in with the first request.
+pub struct Connection {
+    pub graph: Graph,
+    pub clock: SharedClock,
+    pub target: Target,
+}
+
+/// What requests go through, and where to.
+pub struct Way {
+    pub transport: SharedTransport,
+    pub clock: SharedClock,
+    pub endpoints: Endpoints,
+    pub target: Target,
+}
+
+impl Way {
+    /// A client that signs in as `auth`. `allowed_hosts` may receive a
+    /// credential besides the clouds'; `seed` spreads its retries.
+    #[must_use]
+    pub fn lead_to(self, tenant: TenantId, auth: Auth, allowed_hosts: &[String], seed: u64, stop: &Stop) -> Connection {
+        let Self { transport, clock, endpoints, target } = self;
+        let login = Login::new(auth, tenant, endpoints.clone(), transport.clone(), clock.clone());
+        let graph = Graph::new(transport, clock.clone(), endpoints, Arc::new(login.allowing(allowed_hosts)), seed);
+        Connection { graph: graph.hearing(stop.clone()), clock, target }
+    }
+}
+
+/// What is not declared: it belongs to whoever runs us.
+#[derive(Clone, Copy)]
+pub struct Outside<'a> {
+    /// Looks up a variable of the environment.
+    pub variable: &'a (dyn Fn(&str) -> Option<String> + Sync),
+    /// Hosts outside Microsoft's clouds that may receive a credential.
+    pub allowed_hosts: &'a [String],
+}
+
+/// Says why there is no way to a tenant. Never repeats a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ConnectError {
+    pub kind: ErrorKind,
+    pub message: String,
+    /// What to do, one sentence each.
+    pub hints: Vec<String>,
+}
+
+impl ConnectError {
+    fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hints: Vec::new() }
+    }
+
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+}
+
+impl From<EndpointError> for ConnectError {
+    fn from(error: EndpointError) -> Self {
+        Self::new(ErrorKind::Endpoint, error.to_string())
+    }
+}
+
+impl From<LoginError> for ConnectError {
+    fn from(error: LoginError) -> Self {
+        Self::new(error.kind, error.message)
+    }
+}
+
+/// Prepares the way to a declared tenant.
+///
+/// # Errors
+/// When the declaration names an endpoint or an identity that cannot be used.
+pub async fn connect(
+    spec: &AutopilotTenantSpec,
+    tenant: TenantId,
+    purpose: Purpose,
+    outside: Outside<'_>,
+    stop: &Stop,
+) -> Result<Connection, ConnectError> {
+    let (endpoints, target) = endpoints(spec, outside.allowed_hosts)?;
+    let auth = auth(spec, tenant, purpose, outside)?;
+    let transport: SharedTransport = Arc::new(Http::new(outside.allowed_hosts));
+    let clock = clock_at(&transport, &endpoints).await;
+    let way = Way { transport, clock, endpoints, target };
+    Ok(way.lead_to(tenant, auth, outside.allowed_hosts, fastrand::u64(..), stop))
+}
+
+/// A simulated tenant on loopback has a clock of its own, whose waits are
+/// skipped. Plain http is possible on loopback only, so nobody else is asked.
+async fn clock_at(transport: &SharedTransport, endpoints: &Endpoints) -> SharedClock {
+    if endpoints.graph.starts_with("http://") {
+        match clock::Remote::connect(transport.clone(), &endpoints.graph).await {
+            Ok(remote) => return Arc::new(remote),
+            Err(error) => tracing::debug!(%error, "no simulated clock there"),
+        }
+    }
+    Arc::new(clock::Real)
+}
+
+fn endpoints(spec: &AutopilotTenantSpec, allowed_hosts: &[String]) -> Result<(Endpoints, Target), ConnectError> {
+    if let Some(custom) = &spec.endpoints {
+        let endpoints = Endpoints::custom(&custom.login, &custom.graph, allowed_hosts)?;
+        let target = Target::Endpoint(endpoints.graph.clone());
+        return Ok((endpoints, target));
+    }
+    let cloud = match spec.cloud.unwrap_or(resource::Cloud::Global) {
+        resource::Cloud::Global => Cloud::Global,
+        resource::Cloud::GccHigh => Cloud::GccHigh,
+        resource::Cloud::Dod => Cloud::Dod,
+        resource::Cloud::China => Cloud::China,
+    };
+    Ok((cloud.endpoints(), Target::Cloud(cloud.name().to_owned())))
+}
+
+fn auth(
+    spec: &AutopilotTenantSpec,
+    tenant: TenantId,
+    purpose: Purpose,
+    outside: Outside<'_>,
+) -> Result<Auth, ConnectError> {
+    let identity = match (&spec.auth, purpose) {
+        (None, _) => Identity::default(),
+        (Some(auth), Purpose::Read) => auth.reader(),
+        (Some(auth), Purpose::Write) => auth.writer(),
+    };
+    let kind = identity.type_.map(auth_kind).transpose()?;
+    let declared = Declared { tenant: Some(tenant), kind, client_id: identity.client_id.clone() };
+    let lookup = |name: &str| declared_file(&identity, name).or_else(|| (outside.variable)(name));
+    Auth::from_environment(lookup, &declared).map_err(|error| {
+        let error = ConnectError::from(error);
+        if identity.secret_ref.is_some() || identity.certificate_ref.is_some() {
+            return error
+                .hint("`secretRef` and `certificateRef` name objects in a cluster; here the variable is needed");
+        }
+        error
+    })
+}
+
+fn auth_kind(declared: AuthType) -> Result<AuthKind, ConnectError> {
+    match declared {
+        AuthType::ClientSecret => Ok(AuthKind::ClientSecret),
+        AuthType::Certificate => Ok(AuthKind::Certificate),
+        AuthType::WorkloadIdentity => Ok(AuthKind::WorkloadIdentity),
+        AuthType::ManagedIdentity => Ok(AuthKind::ManagedIdentity),
+        AuthType::AzureCli => Ok(AuthKind::AzureCli),
+        AuthType::Browser | AuthType::DeviceCode => {
+            let message = format!("signing in by `{declared:?}` is not there yet");
+            Err(ConnectError::new(ErrorKind::Auth, message)
+                .hint("use an app of your own with type `ClientSecret` or `Certificate`"))
+        }
+    }
+}
+
+/// Files that the declaration names stand in for the usual variables.
+fn declared_file(identity: &Identity, name: &str) -> Option<String> {
+    match name {
+        "AZURE_CLIENT_CERTIFICATE_PATH" => identity.certificate_file.clone(),
+        "AZURE_FEDERATED_TOKEN_FILE" => identity.token_file.clone(),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TENANT: &str = "11111111-2222-3333-4444-555555555555";
+
+    fn spec(more: serde_json::Value) -> AutopilotTenantSpec {
+        let mut spec = serde_json::json!({"tenantId": TENANT, "policy": "Sync", "ownerId": "corp"});
+        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        serde_json::from_value(spec).unwrap()
+    }
+
+    fn auth_of(spec: &AutopilotTenantSpec, purpose: Purpose, variables: &[(&str, &str)]) -> Result<Auth, ConnectError> {
+        let variable = |name: &str| {
+            let found = variables.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        auth(spec, TENANT.parse().unwrap(), purpose, Outside { variable: &variable, allowed_hosts: &[] })
+    }
+
+    #[test]
+    fn a_target_is_named_by_its_cloud_or_by_where_its_graph_is() {
+        let named =
+            |more| endpoints(&spec(more), &[]).map(|(_, target)| (target.name().to_owned(), target.cloud().to_owned()));
+        assert_eq!(named(serde_json::json!({})), Ok(("Global".to_owned(), "Global".to_owned())));
+        assert_eq!(named(serde_json::json!({"cloud": "China"})), Ok(("China".to_owned(), "China".to_owned())));
+        let custom = serde_json::json!({"endpoints": {"login": "http://127.0.0.1:1/", "graph": "http://127.0.0.1:2/"}});
+        assert_eq!(named(custom), Ok(("http://127.0.0.1:2".to_owned(), "Custom".to_owned())));
+        let foreign = serde_json::json!({"endpoints": {"login": "https://a.example", "graph": "https://b.example"}});
+        assert_eq!(named(foreign).unwrap_err().kind, ErrorKind::Endpoint);
+    }
+
+    #[test]
+    fn reading_and_writing_may_be_two_identities() {
+        let split = spec(serde_json::json!({"auth": {
+            "type": "ClientSecret", "clientId": "writer",
+            "read": {"type": "WorkloadIdentity", "clientId": "reader", "tokenFile": "/run/token"},
+        }}));
+        let reader = auth_of(&split, Purpose::Read, &[]).unwrap();
+        assert!(matches!(&reader, Auth::WorkloadIdentityFile { client_id, .. } if client_id == "reader"), "{reader:?}");
+        let writer = auth_of(&split, Purpose::Write, &[("AZURE_CLIENT_SECRET", "s")]).unwrap();
+        assert!(matches!(&writer, Auth::ClientSecret { client_id, .. } if client_id == "writer"), "{writer:?}");
+    }
+
+    #[test]
+    fn a_reference_into_a_cluster_says_that_it_needs_the_variable_here() {
+        let referring = spec(serde_json::json!({"auth": {
+            "type": "ClientSecret", "clientId": "app", "secretRef": {"name": "n", "key": "k"},
+        }}));
+        let refused = auth_of(&referring, Purpose::Write, &[]).unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::Auth);
+        assert!(refused.message.contains("`AZURE_CLIENT_SECRET` is not set"), "{refused}");
+        assert!(refused.hints[0].contains("name objects in a cluster"), "{:?}", refused.hints);
+    }
+}

@@ -1,0 +1,18 @@
+//! What the tests share: the one way to run the binary, to write a folder of
+//! manifests, to make a machine or a claim, to hold a document against a schema.
+
+mod apgit;
+mod claim;
+mod folder;
+mod machine;
+mod manifest;
+mod schema;
+mod simulate;
+
+pub use apgit::{Desk, Ran, apgit, ran, root};
+pub use claim::{claim, device, tenant};
+pub use folder::Folder;
+pub use machine::machine;
+pub use manifest::{TENANT, at_url, tenant_manifest};
+pub use schema::violations;
+pub use simulate::{Simulate, terminate};
