@@ -26,6 +26,7 @@ pub use facts::{Facts, HashFact, ImportError, Needs, UPDATED_WITHIN, VISIBLE_WIT
 pub use guard::{Approvals, Approved, ClearedPlan, LimitReading};
 pub use held::{Awaiting, Held, HeldClass, Reason, Unmanaged, Waiting};
 pub use upkeep::{SYNC_GAP_S, SyncReason, Upkeep, next_sync};
+pub(crate) use verdict::wanted;
 pub use verdict::{needs, plan};
 
 /// What would be done to a tenant, what would not, and why. Every list is

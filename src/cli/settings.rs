@@ -75,8 +75,13 @@ impl Settings {
     }
 }
 
-/// A URL as the name of a folder: `https_graph.example_8443`.
+/// A URL as the name of a folder: `https_graph.example_8443`; `loopback` for a
+/// rehearsal on this machine, whose port is another each time.
 fn folder_name(url: &str) -> String {
+    let host = url.split("://").nth(1).unwrap_or(url);
+    if ["127.", "[::1]", "localhost"].iter().any(|loopback| host.starts_with(loopback)) {
+        return "loopback".to_owned();
+    }
     let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-') { c } else { '_' };
     url.replace("://", "_").trim_end_matches('/').chars().map(plain).collect::<String>().to_ascii_lowercase()
 }

@@ -55,8 +55,14 @@ impl Register {
     /// What an import cannot carry: written once the registration is there.
     #[must_use]
     pub fn tail(&self) -> Vec<(Field, CompactString)> {
-        self.values.iter().filter(|(field, value)| !field.travels_with_import() && !value.is_empty()).cloned().collect()
+        tail(&self.values)
     }
+}
+
+/// Of a device's declared values, what an import cannot carry.
+#[must_use]
+pub fn tail(values: &[(Field, CompactString)]) -> Vec<(Field, CompactString)> {
+    values.iter().filter(|(field, value)| !field.travels_with_import() && !value.is_empty()).cloned().collect()
 }
 
 /// Writes fields of a registration.

@@ -421,7 +421,7 @@ fn made(fact: &ImportFact) -> Option<RegistrationId> {
 }
 
 /// The declared values of a claim: field by field, `""` for "nothing".
-fn wanted(claim: &Claim) -> Vec<(Field, CompactString)> {
+pub(crate) fn wanted(claim: &Claim) -> Vec<(Field, CompactString)> {
     let wants = [
         (Field::GroupTag, claim.group_tag.text()),
         (Field::UserPrincipalName, claim.user.text()),

@@ -17,21 +17,22 @@ const LISTED_WITHIN: SignedDuration = SignedDuration::from_secs(60);
 const HISTORY_AFTER: SignedDuration = SignedDuration::from_hours(1);
 
 /// The lines that bring the journal up to a complete list of the records.
-/// `ours` are ids that only we can have chosen, whether the journal knows them
-/// or not.
+/// `ours` are the intents of imports that only we can have made, whether the
+/// journal knows them or not.
 pub(super) fn entries(
     journal: &Journal,
     records: &[ImportRecord],
-    ours: impl IntoIterator<Item = ImportId>,
+    ours: Vec<(ImportId, Entry)>,
     now: Timestamp,
 ) -> Vec<Entry> {
     let by_id: HashMap<ImportId, &ImportRecord> =
         records.iter().filter_map(|record| Some((record.import_id?, record))).collect();
     let mut entries = Vec::new();
-    for id in ours {
+    for (id, intent) in ours {
         if let Some(record) = by_id.get(&id)
             && !journal.imports().contains_key(&id)
         {
+            entries.push(intent);
             entries.push(Entry::ImportTaken { import_id: id, record: record.id });
             entries.extend(end(id, &record.state));
         }

@@ -8,10 +8,11 @@ use crate::apply;
 use crate::clock;
 use crate::graph::{Graph, GraphError, ImportRecord};
 use crate::hash::identity_keys;
-use crate::ledger::{ImportFact, Journal};
+use crate::ledger::{Entry, ImportFact, Journal};
+use crate::model::effect::tail;
 use crate::model::{
-    Action, Claim, Coverage, Desired, Device, DeviceKey, HashError, ImportId, ImportState, Observed, RegistrationId,
-    SyncState, WantedHash, later,
+    Action, Claim, Coverage, Desired, Device, DeviceKey, HashDigest, HashError, ImportId, ImportState, Observed,
+    RegistrationId, SyncState, WantedHash, later,
 };
 use crate::plan::{self, Change, Facts, HashFact, ImportError, Needs, Plan, Waiting, import_id};
 
@@ -264,37 +265,51 @@ impl Round<'_> {
     }
 }
 
-/// The import ids under which a device may have been sent, in their order.
-fn attempts<'d>(desired: &'d Desired, claim: &'d Claim, reading: &Reading) -> impl Iterator<Item = ImportId> + 'd {
+/// The imports with which a device may have been sent, in their order.
+fn attempts<'d>(
+    desired: &'d Desired,
+    claim: &'d Claim,
+    reading: &Reading,
+) -> impl Iterator<Item = (ImportId, HashDigest, u32)> + 'd {
     let digest = match reading.hashes.get(&claim.key()) {
         Some(HashFact::Read { digest, .. } | HashFact::Pinned { digest }) => Some(*digest),
         Some(HashFact::Unusable { .. } | HashFact::NotAvailable { .. }) | None => None,
     };
     let tenant = &desired.tenant;
-    let id = move |attempt| Some(import_id(tenant.id, &tenant.owner, &claim.serial, digest?, attempt));
-    (1..).map_while(id)
+    let of = move |attempt| {
+        let digest = digest?;
+        Some((import_id(tenant.id, &tenant.owner, &claim.serial, digest, attempt), digest, attempt))
+    };
+    (1..).map_while(of)
 }
 
-/// The import ids of devices to register that have been used: by this journal,
-/// or by one that is lost.
+/// The imports of devices to register that have been made: by this journal, or
+/// by one that is lost.
 fn ours(
     desired: &Desired,
     needs: &Needs,
     reading: &Reading,
     journal: &Journal,
     records: &[ImportRecord],
-) -> Vec<ImportId> {
+) -> Vec<(ImportId, Entry)> {
     let listed: HashSet<ImportId> = records.iter().filter_map(|record| record.import_id).collect();
     let used = |id: &ImportId| listed.contains(id) || journal.imports().contains_key(id);
-    let claims = needs.register.iter().map(|index| &desired.claims()[*index]);
-    claims.flat_map(|claim| attempts(desired, claim, reading).take_while(used)).collect()
+    let mut ours = Vec::new();
+    for claim in needs.register.iter().map(|index| &desired.claims()[*index]) {
+        for (import_id, hash, attempt) in attempts(desired, claim, reading).take_while(|(id, ..)| used(id)) {
+            let tail = tail(&plan::wanted(claim));
+            ours.push((import_id, Entry::ImportIntent { import_id, device: claim.key(), hash, attempt, tail }));
+        }
+    }
+    ours
 }
 
 /// Registrations that our imports made, and that the reading lacks.
 fn completed(desired: &Desired, needs: &Needs, reading: &Reading, journal: &Journal) -> Vec<RegistrationId> {
     let mut completed = Vec::new();
     for index in &needs.register {
-        let facts = attempts(desired, &desired.claims()[*index], reading).map_while(|id| journal.imports().get(&id));
+        let attempts = attempts(desired, &desired.claims()[*index], reading);
+        let facts = attempts.map_while(|(id, ..)| journal.imports().get(&id));
         completed.extend(facts.filter_map(|fact| match fact.state {
             ImportState::Complete { registration_id } => Some(registration_id),
             _ => None,

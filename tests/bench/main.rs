@@ -17,11 +17,11 @@ use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::time::Duration;
 
-use apgit::apply::Stop;
-use apgit::clock;
+use apgit::clock::{self, Stop};
 use apgit::graph::{Endpoints, Graph};
 use apgit::ledger::{Journal, Memory};
 use apgit::manifest::{self, Hashes};
+use apgit::model::Target;
 use apgit::plan::Approvals;
 use apgit::round::Round;
 use cpu_time::ProcessTime;
@@ -125,6 +125,7 @@ fn plan_unchanged(case: &Case) -> String {
     let hashes = Hashes::new(fleet.root);
     let round = Round {
         desired: &fleet.desired,
+        target: &Target::Simulated,
         graph: &graph,
         clock: &clock,
         hashes: &hashes,
@@ -132,9 +133,10 @@ fn plan_unchanged(case: &Case) -> String {
         settle: false,
         stop: &Stop::never(),
     };
-    let journal = Journal::open(Box::new(Memory::default()), apgit::sim::EPOCH).expect("an empty journal");
+    let journal = runtime.block_on(Journal::open(Box::new(Memory::default()), apgit::sim::EPOCH));
+    let mut journal = journal.expect("an empty journal");
     let before = start.elapsed();
-    let prepared = runtime.block_on(round.prepare(&journal)).expect("a plan");
+    let prepared = runtime.block_on(round.prepare(&mut journal)).expect("a plan");
     let end = start.elapsed();
     let plan = prepared.cleared.plan();
     assert!(plan.is_empty() && plan.held.is_empty(), "nothing has changed");

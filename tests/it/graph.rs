@@ -6,8 +6,8 @@ mod login;
 mod simulated;
 mod support;
 
-use apgit::graph::{ErrorKind, Fields, ImportRow, ImportState, Write};
-use apgit::model::{Coverage, EnrollmentState, HardwareHash, SerialNumber};
+use apgit::graph::{ErrorKind, Fields, ImportRow, Write};
+use apgit::model::{Coverage, EnrollmentState, HardwareHash, ImportState, SerialNumber};
 use serde_json::json;
 use support::{
     GRAPH, answering, batch, body, fixture, graph, graph_and_login, id, lost, ok, page, registration, seconds, start,
@@ -249,17 +249,15 @@ async fn import_records_are_read_in_every_state() {
     assert_eq!(
         states,
         [
-            ImportState::Unknown,
-            ImportState::Pending,
-            ImportState::Partial,
-            ImportState::Complete { registration_id: Some(id(1)) },
-            ImportState::Complete { registration_id: None },
+            ImportState::Running,
+            ImportState::Running,
+            ImportState::Running,
+            ImportState::Complete { registration_id: id(1) },
+            ImportState::Running,
             ImportState::Error { code: 806, name: "ZtdDeviceAlreadyAssigned".into() },
-            ImportState::Unknown,
+            ImportState::Running,
         ]
     );
-    let running: Vec<_> = states.iter().map(ImportState::is_running).collect();
-    assert_eq!(running, [true, true, true, false, true, false, true]);
     let marked: Vec<_> = records.iter().map(|record| record.import_id.is_some()).collect();
     assert_eq!(marked, [true, false, false, false, true, true, false]);
 }
@@ -285,15 +283,13 @@ async fn settings_and_organization_are_read() {
 
 #[tokio::test]
 async fn users_are_looked_up_by_an_encoded_name() {
-    for (answer, expected) in [
-        (ok(&json!({"id": "x"})), Some(true)),
-        (fixture("error-not-found").answer(), Some(false)),
-        (fixture("error-forbidden").answer(), None),
-    ] {
-        let (graph, script, _) = answering(vec![answer]);
-        assert_eq!(graph.user_exists("guest#EXT#/..@contoso.com").await.unwrap(), expected);
-        assert_eq!(script.seen()[1].1.uri().path(), "/v1.0/users/guest%23EXT%23%2F..@contoso.com");
-    }
+    let part = |id: &str, status: u16| json!({"id": id, "status": status, "body": {"error": {"code": "x"}}});
+    let (graph, script, _) =
+        answering(vec![ok(&json!({"responses": [part("2", 403), part("0", 200), part("1", 404)]}))]);
+    let users = ["guest#EXT#/..@contoso.com", "b@contoso.com", "c@contoso.com"].map(str::to_owned);
+    assert_eq!(graph.users_exist(&users).await.unwrap(), [Some(true), Some(false), None]);
+    let body: serde_json::Value = serde_json::from_slice(script.seen()[1].1.body()).unwrap();
+    assert_eq!(body["requests"][0]["url"], "/users/guest%23EXT%23%2F..@contoso.com");
 }
 
 fn row(serial: &SerialNumber) -> ImportRow<'_> {
@@ -312,7 +308,7 @@ async fn an_import_sends_what_clients_in_the_field_send() {
     let serial = SerialNumber::parse("PF4T9K2L").unwrap();
     let records = graph.import(&[row(&serial)]).await.unwrap();
     assert_eq!(records[0].import_id, Some("20000000-0000-4000-8000-000000000001".parse().unwrap()));
-    assert_eq!((records[0].serial.as_str(), &records[0].state), ("PF4T9K2L", &ImportState::Unknown));
+    assert_eq!((records[0].serial.as_str(), &records[0].state), ("PF4T9K2L", &ImportState::Running));
     let (_, request) = &script.seen()[1];
     assert_eq!(request.uri().path(), "/v1.0/deviceManagement/importedWindowsAutopilotDeviceIdentities/import");
     assert_eq!(body(request), *fixture("request-import").body());
@@ -420,7 +416,7 @@ async fn writes_go_in_an_envelope_each_with_its_outcome() {
             _ => json!({"status": 400, "body": fixture("error-nested").body()}),
         })
     });
-    let outcomes = graph.write(&writes()).await;
+    let outcomes = graph.write(&writes(), None).await;
     assert_eq!(body(&script.seen()[1].1), *fixture("request-update").body());
     assert!(outcomes[0].is_ok());
     let refused = outcomes[1].as_ref().unwrap_err();
@@ -445,7 +441,7 @@ async fn writes_that_fail_for_a_moment_are_repeated_alone() {
             _ => batch(request, |_| json!({"status": 204})),
         }
     });
-    let outcomes = graph.write(&writes()).await;
+    let outcomes = graph.write(&writes(), None).await;
     assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
     let sizes: Vec<_> =
         script.seen()[1..].iter().map(|(_, request)| body(request)["requests"].as_array().unwrap().len()).collect();
@@ -455,7 +451,7 @@ async fn writes_that_fail_for_a_moment_are_repeated_alone() {
 #[tokio::test]
 async fn a_write_that_keeps_failing_ends_with_its_own_error() {
     let (graph, _, clock) = graph(|request| batch(request, |_| json!({"status": 412})));
-    let outcomes = graph.write(&writes()).await;
+    let outcomes = graph.write(&writes(), None).await;
     assert!(outcomes.iter().all(|outcome| outcome.as_ref().is_err_and(|e| e.kind == ErrorKind::PreconditionFailed)));
     assert!(apgit::clock::Clock::now(&clock) <= start() + seconds(610));
 }
@@ -464,7 +460,7 @@ async fn a_write_that_keeps_failing_ends_with_its_own_error() {
 async fn when_the_service_is_gone_the_rest_is_not_even_tried() {
     let (graph, _, _) = answering(vec![status(503, "")]);
     let writes: Vec<_> = (1..=100).map(|number| Write::UnassignUser { id: id(number) }).collect();
-    let outcomes = graph.write(&writes).await;
+    let outcomes = graph.write(&writes, None).await;
     assert_eq!(outcomes.len(), 100);
     assert!(outcomes.iter().all(|outcome| outcome.as_ref().is_err_and(|error| error.kind == ErrorKind::Server)));
     assert_eq!(graph.calls(), 8, "the attempts of one envelope");
@@ -499,7 +495,7 @@ async fn an_import_without_rows_is_no_request() {
 async fn writes_stay_below_the_documented_limit() {
     let (graph, script, _) = graph(|request| batch(request, |_| json!({"status": 204})));
     let writes: Vec<_> = (1..=400).map(|number| Write::UnassignUser { id: id(number) }).collect();
-    assert!(graph.write(&writes).await.iter().all(Result::is_ok));
+    assert!(graph.write(&writes, None).await.iter().all(Result::is_ok));
     let times = script.times();
     assert_eq!(times.len(), 20);
     for from in &times {
@@ -517,7 +513,7 @@ async fn after_a_429_everything_goes_slower() {
         batch(request, |_| json!({"status": status, "headers": {"Retry-After": "1"}}))
     });
     let writes: Vec<_> = (1..=80).map(|number| Write::UnassignUser { id: id(number) }).collect();
-    assert!(graph.write(&writes).await.iter().all(Result::is_ok));
+    assert!(graph.write(&writes, None).await.iter().all(Result::is_ok));
     let times = script.times();
     let in_first_window = times.iter().filter(|at| **at < 20).count() * 20;
     assert_eq!(in_first_window, 40, "half of eighty: {times:?}");

@@ -378,7 +378,8 @@ fn a_service_that_repeats_what_it_was_sent_is_not_repeated() {
     secrets.add(sim::CLIENT_SECRET);
     let apply = stage.run_loud(&["apply", "fleet", "--auto-approve", "--report", "json=out/apply.json"]);
     assert_eq!(apply.status.code(), Some(7), "{}", String::from_utf8_lossy(&apply.stderr));
-    let journal = std::fs::read_to_string(stage.path(&format!("state/{TENANT}/journal.jsonl"))).expect("a journal");
+    let journal = std::fs::read_to_string(stage.path(&format!("state/endpoints/loopback/{TENANT}/journal.jsonl")))
+        .expect("a journal");
     assert!(journal.contains("Cannot convert the literal '…'"), "the refusal was recorded: {journal}");
     for words in [&["plan", "fleet", "--json"][..], &["status", "--path", "fleet", "--json"], &["sync", "fleet"]] {
         stage.run_loud(words);

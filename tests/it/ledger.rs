@@ -2,8 +2,10 @@
 
 use std::io::Write as _;
 
-use apgit::ledger::{Entry, FileJournal, ImportState, Journal, JournalError, JournalStore as _, UpdateEnd};
-use apgit::model::{Field, FieldChange, HashDigest, ImportId, ImportRecordId, RegistrationId, SerialNumber};
+use apgit::ledger::{Entry, FileJournal, Journal, JournalError, JournalStore as _, UpdateEnd};
+use apgit::model::{
+    DeviceKey, Field, FieldChange, HashDigest, ImportId, ImportRecordId, ImportState, RegistrationId, SerialNumber,
+};
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
@@ -14,8 +16,8 @@ fn import(id: u128) -> ImportId {
 }
 
 fn intent(id: u128) -> Entry {
-    let serial = SerialNumber::parse("TEST-1").unwrap();
-    Entry::ImportIntent { import_id: import(id), serial, hash: HashDigest([1; 32]), attempt: 1 }
+    let device = DeviceKey::of(SerialNumber::parse("TEST-1").unwrap());
+    Entry::ImportIntent { import_id: import(id), device, hash: HashDigest([1; 32]), attempt: 1, tail: vec![] }
 }
 
 fn taken(id: u128, record: u128) -> Entry {
@@ -26,18 +28,18 @@ fn complete(id: u128) -> Entry {
     Entry::ImportComplete { import_id: import(id), registration_id: RegistrationId(Uuid::from_u128(9)) }
 }
 
-fn open(folder: &std::path::Path, now: Timestamp) -> Journal {
-    Journal::open(Box::new(FileJournal::open(folder).unwrap()), now).unwrap()
+async fn open(folder: &std::path::Path, now: Timestamp) -> Journal {
+    Journal::open(Box::new(FileJournal::open(folder).unwrap()), now).await.unwrap()
 }
 
-#[test]
-fn what_was_recorded_is_there_after_reopening() {
+#[tokio::test]
+async fn what_was_recorded_is_there_after_reopening() {
     let folder = tempfile::tempdir().unwrap();
-    let mut journal = open(folder.path(), NOW);
-    journal.record(NOW, vec![intent(1), intent(2), intent(3)]).unwrap();
-    journal.record(NOW, vec![taken(2, 20), taken(3, 30), complete(3)]).unwrap();
+    let mut journal = open(folder.path(), NOW).await;
+    journal.record(NOW, vec![intent(1), intent(2), intent(3)]).await.unwrap();
+    journal.record(NOW, vec![taken(2, 20), taken(3, 30), complete(3)]).await.unwrap();
     drop(journal);
-    let journal = open(folder.path(), NOW);
+    let journal = open(folder.path(), NOW).await;
     let state = |id| journal.imports()[&import(id)].state.clone();
     assert_eq!(state(1), ImportState::Unsent);
     assert_eq!(state(2), ImportState::Running);
@@ -45,100 +47,102 @@ fn what_was_recorded_is_there_after_reopening() {
     assert_eq!(journal.ended_records(), [ImportRecordId(Uuid::from_u128(30))]);
 }
 
-#[test]
-fn a_run_that_ended_early_leaves_open_imports_and_a_sync_behind() {
+#[tokio::test]
+async fn a_run_that_ended_early_leaves_open_imports_and_a_sync_behind() {
     let folder = tempfile::tempdir().unwrap();
-    let mut journal = open(folder.path(), NOW);
-    journal.record(NOW, vec![intent(1), intent(2), intent(3)]).unwrap();
+    let mut journal = open(folder.path(), NOW).await;
+    journal.record(NOW, vec![intent(1), intent(2), intent(3)]).await.unwrap();
     let later = NOW + SignedDuration::from_secs(90);
-    journal.record(later, vec![taken(2, 20), taken(3, 30), complete(3)]).unwrap();
-    let mut journal = open_again(journal, folder.path());
+    journal.record(later, vec![taken(2, 20), taken(3, 30), complete(3)]).await.unwrap();
+    let mut journal = open_again(journal, folder.path()).await;
     let mut left: Vec<_> = journal.open_imports().map(|(id, _)| *id).collect();
     left.sort_unstable();
     assert_eq!(left, [import(1), import(2)]);
     assert_eq!(journal.unsynced(), Some(later));
-    journal.record(later, vec![Entry::SyncIntent, Entry::SyncEnd { accepted: false }]).unwrap();
+    journal.record(later, vec![Entry::SyncIntent, Entry::SyncEnd { accepted: false }]).await.unwrap();
     assert_eq!(journal.unsynced(), Some(later), "nobody took that sync");
-    journal.record(later, vec![Entry::SyncIntent, Entry::SyncEnd { accepted: true }]).unwrap();
-    assert_eq!(open_again(journal, folder.path()).unsynced(), None);
+    journal.record(later, vec![Entry::SyncIntent, Entry::SyncEnd { accepted: true }]).await.unwrap();
+    assert_eq!(open_again(journal, folder.path()).await.unsynced(), None);
 }
 
-fn open_again(journal: Journal, folder: &std::path::Path) -> Journal {
+async fn open_again(journal: Journal, folder: &std::path::Path) -> Journal {
     drop(journal);
-    open(folder, NOW)
+    open(folder, NOW).await
 }
 
-#[test]
-fn an_update_is_pending_from_its_acceptance_until_it_shows() {
+#[tokio::test]
+async fn an_update_is_pending_from_its_acceptance_until_it_shows() {
     let folder = tempfile::tempdir().unwrap();
-    let mut journal = open(folder.path(), NOW);
+    let mut journal = open(folder.path(), NOW).await;
     let registration_id = RegistrationId(Uuid::from_u128(5));
     let fields = vec![FieldChange { field: Field::GroupTag, before: "A".into(), after: "B".into() }];
     let end = |end| vec![Entry::UpdateEnd { registration_id, end }];
-    journal.record(NOW, vec![Entry::UpdateIntent { registration_id, fields: fields.clone() }]).unwrap();
+    journal.record(NOW, vec![Entry::UpdateIntent { registration_id, fields: fields.clone() }]).await.unwrap();
     assert!(journal.pending().is_empty());
-    journal.record(NOW, end(UpdateEnd::Accepted)).unwrap();
+    journal.record(NOW, end(UpdateEnd::Accepted)).await.unwrap();
     assert_eq!(journal.pending()[&registration_id].fields, fields);
-    journal.record(NOW, end(UpdateEnd::Visible)).unwrap();
+    journal.record(NOW, end(UpdateEnd::Visible)).await.unwrap();
     assert!(journal.pending().is_empty());
 }
 
-#[test]
-fn a_line_that_a_crash_cut_is_dropped_and_the_next_one_is_whole() {
+#[tokio::test]
+async fn a_line_that_a_crash_cut_is_dropped_and_the_next_one_is_whole() {
     let folder = tempfile::tempdir().unwrap();
-    open(folder.path(), NOW).record(NOW, vec![intent(1)]).unwrap();
+    open(folder.path(), NOW).await.record(NOW, vec![intent(1)]).await.unwrap();
     let path = folder.path().join("journal.jsonl");
     let mut file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
     file.write_all(br#"{"v":"apgit.journal/v1","at":"2026-0"#).unwrap();
     drop(file);
-    let mut journal = open(folder.path(), NOW);
-    journal.record(NOW, vec![intent(2)]).unwrap();
+    let mut journal = open(folder.path(), NOW).await;
+    journal.record(NOW, vec![intent(2)]).await.unwrap();
     drop(journal);
-    assert_eq!(open(folder.path(), NOW).imports().len(), 2);
+    assert_eq!(open(folder.path(), NOW).await.imports().len(), 2);
 }
 
-#[test]
-fn two_at_once_are_refused_and_a_reader_is_not() {
+#[tokio::test]
+async fn two_at_once_are_refused_and_a_reader_is_not() {
     let folder = tempfile::tempdir().unwrap();
-    let held = open(folder.path(), NOW);
+    let held = open(folder.path(), NOW).await;
     assert!(matches!(FileJournal::open(folder.path()), Err(JournalError::Locked { .. })));
-    let mut reader = Journal::open(Box::new(FileJournal::read_only(folder.path())), NOW).unwrap();
-    assert!(reader.record(NOW, vec![intent(1)]).is_err());
+    let mut reader = Journal::open(Box::new(FileJournal::read_only(folder.path())), NOW).await.unwrap();
+    reader.record(NOW, vec![intent(1)]).await.unwrap();
+    assert_eq!(reader.imports().len(), 1, "a reader counts in what it saw");
+    assert_eq!(std::fs::read_to_string(folder.path().join("journal.jsonl")).unwrap(), "", "and keeps it nowhere");
     drop(held);
     assert!(FileJournal::open(folder.path()).is_ok());
 }
 
-#[test]
-fn a_reader_needs_no_journal_and_makes_none() {
+#[tokio::test]
+async fn a_reader_needs_no_journal_and_makes_none() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("nobody");
-    assert!(FileJournal::read_only(&state).read().unwrap().is_empty());
+    assert!(FileJournal::read_only(&state).read().await.unwrap().is_empty());
     assert!(!state.exists());
 }
 
-#[test]
-fn a_journal_of_another_format_is_refused_with_its_line() {
+#[tokio::test]
+async fn a_journal_of_another_format_is_refused_with_its_line() {
     let folder = tempfile::tempdir().unwrap();
-    open(folder.path(), NOW).record(NOW, vec![intent(1)]).unwrap();
+    open(folder.path(), NOW).await.record(NOW, vec![intent(1)]).await.unwrap();
     let path = folder.path().join("journal.jsonl");
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, format!("{text}{}", text.replace("/v1", "/v2"))).unwrap();
     let store = Box::new(FileJournal::open(folder.path()).unwrap());
-    let error = Journal::open(store, NOW).err().expect("v2 is unknown").to_string();
+    let error = Journal::open(store, NOW).await.err().expect("v2 is unknown").to_string();
     assert!(error.contains("line 2") && error.contains("apgit.journal/v2"), "{error}");
 }
 
-#[test]
-fn lines_older_than_a_month_are_shed() {
+#[tokio::test]
+async fn lines_older_than_a_month_are_shed() {
     let folder = tempfile::tempdir().unwrap();
-    let mut journal = open(folder.path(), NOW);
-    journal.record(NOW, (0..10).map(intent).collect()).unwrap();
+    let mut journal = open(folder.path(), NOW).await;
+    journal.record(NOW, (0..10).map(intent).collect()).await.unwrap();
     let later = NOW + SignedDuration::from_hours(24 * 31);
-    journal.record(later, vec![intent(100)]).unwrap();
+    journal.record(later, vec![intent(100)]).await.unwrap();
     drop(journal);
-    let mut journal = open(folder.path(), later);
+    let mut journal = open(folder.path(), later).await;
     assert_eq!(journal.imports().len(), 1);
-    journal.record(later, vec![intent(101)]).unwrap();
+    journal.record(later, vec![intent(101)]).await.unwrap();
     drop(journal);
     let text = std::fs::read_to_string(folder.path().join("journal.jsonl")).unwrap();
     assert_eq!(text.lines().count(), 2);

@@ -136,7 +136,13 @@ fn outcomes(plan: &Plan) -> Outcomes {
 fn with_apply(show: impl Fn(&ApplyView) -> String) -> String {
     let plan = sample::plan();
     let mut left = sample::plan();
-    left.held.push(sample::held("8JH2K03", 88, "update", Reason::UserNotAccepted, &["400: user is not licensed"]));
+    left.held.push(sample::held(
+        "8JH2K03",
+        88,
+        apgit::plan::ActionKind::Update,
+        Reason::UserNotAccepted,
+        &["400: user is not licensed"],
+    ));
     show(&ApplyView {
         first: &plan,
         outcomes: &outcomes(&plan),

@@ -46,18 +46,16 @@ pub fn device(number: u128, serial: &str, tag: &str, user: &str) -> Device {
 
 pub fn register(of: &str, line: u32, digest: u8, values: &[(Field, &str)]) -> Change {
     let register = Register {
-        reference: Arc::new(HashRef {
-            location: HashLocation::File(PathBuf::from("hash.txt")),
-            pin: None,
-            check: HashCheck::Decode,
-        }),
         digest: HashDigest([digest; 32]),
         import_id: ImportId(Uuid::from_u128(u128::from(digest))),
         attempt: 1,
         values: values.iter().map(|(field, value)| (*field, (*value).into())).collect(),
         running: false,
     };
-    Change { serial: serial(of), origin: Origin(line), action: Action::Register(register), notes: vec![] }
+    let location = HashLocation::File(PathBuf::from("hash.txt"));
+    let hash = Some(Arc::new(HashRef { location, pin: None, check: HashCheck::Decode }));
+    let effect = Effect { device: DeviceKey::of(serial(of)), action: Action::Register(register) };
+    Change { effect, origin: Origin(line), hash, notes: vec![] }
 }
 
 pub fn update(before: Device, line: u32, fields: &[(Field, &str)], notes: Vec<Note>) -> Change {
@@ -67,17 +65,18 @@ pub fn update(before: Device, line: u32, fields: &[(Field, &str)], notes: Vec<No
         after: (*after).into(),
     };
     let fields = fields.iter().map(change).collect();
-    let update = Update { id: before.id, before: Box::new(before.clone()), fields };
-    Change { serial: serial(&before.serial), origin: Origin(line), action: Action::Update(update), notes }
+    let device = DeviceKey::of(serial(&before.serial));
+    let update = Update { id: before.id, before: Box::new(before), fields, adopts: false, tail_of: None };
+    Change { effect: Effect { device, action: Action::Update(update) }, origin: Origin(line), hash: None, notes }
 }
 
 pub fn claim(of: &str, line: u32) -> Claim {
     Claim { origin: Origin(line), ..support::claim(of) }
 }
 
-pub fn held(of: &str, line: u32, action: &'static str, reason: Reason, details: &[&str]) -> Held {
+pub fn held(of: &str, line: u32, action: ActionKind, reason: Reason, details: &[&str]) -> Held {
     Held {
-        serial: serial(of),
+        device: DeviceKey::of(serial(of)),
         registration_id: None,
         origin: Origin(line),
         action,
@@ -93,7 +92,9 @@ pub fn held(of: &str, line: u32, action: &'static str, reason: Reason, details: 
 pub fn unchanged() -> Plan {
     Plan {
         tenant: tenant(),
+        target: Target::default(),
         changes: vec![],
+        upkeep: Upkeep::default(),
         held: vec![],
         awaiting: vec![],
         unmanaged: vec![],
@@ -106,19 +107,25 @@ pub fn unchanged() -> Plan {
 
 /// A plan with everything in it.
 pub fn plan() -> Plan {
-    let mut refused =
-        held("9TRS0H3", 52, "register", Reason::AssignedToOtherTenant, &["808 ZtdDeviceAssignedToOtherTenant"]);
+    let mut refused = held(
+        "9TRS0H3",
+        52,
+        ActionKind::Register,
+        Reason::AssignedToOtherTenant,
+        &["808 ZtdDeviceAssignedToOtherTenant"],
+    );
     refused.since = Some(at("2026-10-04T06:12:00Z"));
     refused.retry_at = Some(at("2026-10-05T06:12:00Z"));
     let limit = "26 changes of class `retag of enrolled devices`, limit 25";
     let approve = "approve exactly these with: apgit apply --approve-retags=26";
     let retag = |of: &str, line| {
-        let mut held = held(of, line, "update", Reason::LimitExceeded, &[limit, approve]);
+        let mut held = held(of, line, ActionKind::Update, Reason::LimitExceeded, &[limit, approve]);
         held.registration_id = Some(id(u128::from(line)));
         held.fields = vec![FieldChange { field: Field::GroupTag, before: "BER-STD".into(), after: "BER-NEW".into() }];
         held
     };
     Plan {
+        upkeep: Upkeep { sync: Some(SyncReason::Registers), clean_up: vec![] },
         changes: vec![
             register("5CG4251XYZ", 14, 0xed, &[(Field::GroupTag, "BER-STD")]),
             register(
@@ -143,9 +150,14 @@ pub fn plan() -> Plan {
         ],
         held: vec![retag("4CE0460D0G", 60), retag("4CE0460D1H", 61), refused],
         awaiting: vec![
-            Awaiting { serial: serial("7VENDOR1"), registration_id: None, origin: Origin(200), what: Waiting::Vendor },
             Awaiting {
-                serial: serial("8WAIT22"),
+                device: DeviceKey::of(serial("7VENDOR1")),
+                registration_id: None,
+                origin: Origin(200),
+                what: Waiting::Vendor,
+            },
+            Awaiting {
+                device: DeviceKey::of(serial("8WAIT22")),
                 registration_id: None,
                 origin: Origin(201),
                 what: Waiting::Registration { since: at("2026-10-04T08:12:00Z") },

@@ -82,23 +82,24 @@ impl Transport for MortalTransport {
 
 struct MortalStore(Box<dyn JournalStore>, Reaper, std::path::PathBuf);
 
+#[async_trait::async_trait]
 impl JournalStore for MortalStore {
-    fn read(&mut self) -> Result<Vec<String>, JournalError> {
-        self.0.read()
+    async fn read(&mut self) -> Result<Vec<String>, JournalError> {
+        self.0.read().await
     }
 
-    fn append(&mut self, lines: &[String]) -> Result<(), JournalError> {
+    async fn append(&mut self, lines: &[String]) -> Result<(), JournalError> {
         if self.1.begin() {
             let text = lines.join("\n");
             let torn = [std::fs::read_to_string(&self.2).unwrap(), text[..text.len() / 2].to_owned()].concat();
             std::fs::write(&self.2, torn).unwrap();
             resume_unwind(Box::new(Death));
         }
-        self.0.append(lines)
+        self.0.append(lines).await
     }
 
-    fn replace(&mut self, lines: &[String]) -> Result<(), JournalError> {
-        self.0.replace(lines)
+    async fn replace(&mut self, lines: &[String]) -> Result<(), JournalError> {
+        self.0.replace(lines).await
     }
 }
 

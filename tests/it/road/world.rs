@@ -7,16 +7,16 @@ use std::process::Command;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use apgit::apply::{Event, Stop};
-use apgit::clock::{self, SharedClock};
+use apgit::apply::Event;
+use apgit::clock::{self, SharedClock, Stop};
 use apgit::graph::login::{Auth, Login};
 use apgit::graph::{Endpoints, Graph, GraphWriter};
-use apgit::hash::generate::{Machine, Vendor};
+use apgit::hash::generate::Machine;
 use apgit::ledger::{FileJournal, Journal, JournalError, JournalStore};
 use apgit::manifest::{self, Hashes};
-use apgit::model::Desired;
+use apgit::model::{Desired, Target};
 use apgit::plan::{Action, Approvals, Plan, Waiting};
-use apgit::round::{Prepared, Report, Round, RoundError};
+use apgit::round::{Consent, Prepared, Report, Round, RoundError};
 use apgit::sim::{self, InProcess, Server, Settings, Shared, Speed, Tenant};
 use apgit::transport::SharedTransport;
 use secrecy::SecretString;
@@ -115,7 +115,10 @@ impl Repository {
     }
 
     fn state(&self) -> PathBuf {
-        self.state_dir().join(TENANT)
+        match self.url {
+            Some(_) => self.state_dir().join("endpoints/loopback").join(TENANT),
+            None => self.state_dir().join(TENANT),
+        }
     }
 
     /// The journal is lost: the next run knows nothing of the last one.
@@ -134,9 +137,10 @@ impl Repository {
     pub async fn plan(&self, graph: &Graph, clock: SharedClock) -> Prepared {
         let (desired, hashes) = self.desired();
         let store = Box::new(FileJournal::read_only(&self.state()));
-        let journal = Journal::open(store, clock.now()).expect("a journal of ours");
+        let mut journal = Journal::open(store, clock.now()).await.expect("a journal of ours");
         let round = Round {
             desired: &desired,
+            target: &Target::Simulated,
             graph,
             clock: clock.as_ref(),
             hashes: &hashes,
@@ -144,7 +148,7 @@ impl Repository {
             settle: false,
             stop: &Stop::never(),
         };
-        round.prepare(&journal).await.expect("the tenant can be read")
+        round.prepare(&mut journal).await.expect("the tenant can be read")
     }
 
     /// An apply that may fail before it has a plan.
@@ -153,12 +157,13 @@ impl Repository {
         graph: &Graph,
         clock: SharedClock,
         store: Box<dyn JournalStore>,
-        on_event: &mut dyn FnMut(Event),
+        on_event: &mut (dyn FnMut(Event) + Send),
     ) -> Result<Report, RoundError> {
         let (desired, hashes) = self.desired();
-        let mut journal = Journal::open(store, clock.now())?;
+        let mut journal = Journal::open(store, clock.now()).await?;
         let round = Round {
             desired: &desired,
+            target: &Target::Simulated,
             graph,
             clock: clock.as_ref(),
             hashes: &hashes,
@@ -166,9 +171,9 @@ impl Repository {
             settle: true,
             stop: &Stop::never(),
         };
-        let prepared = round.prepare(&journal).await?;
+        let prepared = round.prepare(&mut journal).await?;
         let writer = GraphWriter::new(graph.clone());
-        Ok(round.carry_out(prepared, &writer, &mut journal, on_event).await)
+        Ok(round.carry_out(prepared, Consent::Unseen, &writer, &mut journal, on_event).await)
     }
 
     /// The journal's file store, locked. Other tests of this process start
@@ -274,7 +279,7 @@ impl World {
     }
 
     /// An apply that may fail before it has a plan.
-    pub async fn try_apply(&self, ways: Ways, on_event: &mut dyn FnMut(Event)) -> Result<Report, RoundError> {
+    pub async fn try_apply(&self, ways: Ways, on_event: &mut (dyn FnMut(Event) + Send)) -> Result<Report, RoundError> {
         let graph = self.graph(ways.transport);
         self.repository.try_apply(&graph, Arc::new(self.sim.clock()), ways.store, on_event).await
     }
@@ -323,17 +328,17 @@ fn set_head(number: usize) -> String {
 /// A plan as lines to read aloud.
 pub fn read_aloud(plan: &Plan) -> Vec<String> {
     let mut lines = Vec::new();
-    lines.extend(plan.changes.iter().map(|change| match &change.action {
-        Action::Register(_) => format!("+ {}", change.serial),
+    lines.extend(plan.changes.iter().map(|change| match change.action() {
+        Action::Register(_) => format!("+ {}", change.serial()),
         Action::Update(update) => {
             let fields: Vec<_> = update.fields.iter().map(|field| field.field.name()).collect();
-            format!("~ {} {}", change.serial, fields.join(" "))
+            format!("~ {} {}", change.serial(), fields.join(" "))
         }
     }));
-    lines.extend(plan.held.iter().map(|held| format!("x {} {}", held.serial, held.reason)));
+    lines.extend(plan.held.iter().map(|held| format!("x {} {}", held.serial(), held.reason)));
     lines.extend(plan.awaiting.iter().map(|awaiting| match awaiting.what {
-        Waiting::Vendor => format!("> {} vendor", awaiting.serial),
-        _ => format!("> {} ours", awaiting.serial),
+        Waiting::Vendor => format!("> {} vendor", awaiting.serial()),
+        _ => format!("> {} ours", awaiting.serial()),
     }));
     lines
 }
