@@ -29,7 +29,9 @@ fn scenario(settings: Settings, seed: u64) -> (World, Vec<Impossible>) {
     let under_another_serial = Declared::new(12);
     let mut fleet: Vec<Declared> = ordinary.chain([with_user]).chain(drifted).collect();
     fleet.extend([foreign.clone(), refused.clone(), ambiguous.clone(), under_another_serial.clone()]);
-    let world = World::new(settings, seed, &fleet);
+    let mut world = World::new(settings, seed, &fleet);
+    // Somebody else registered three of them, and that was seen.
+    world.repository.approvals.adopts = Some(3);
     world.sim.with(|tenant| {
         for device in &fleet[5..8] {
             tenant.add_device_of_hash(&device.hash(), "SOMETHING-ELSE").expect("a new device");

@@ -59,6 +59,8 @@ pub struct Repository {
     folder: Folder,
     /// Where the tenant is, if it is on a port.
     url: Option<String>,
+    /// What a person has approved beforehand.
+    pub approvals: Approvals,
 }
 
 pub struct World {
@@ -76,7 +78,8 @@ pub struct Ways {
 impl Repository {
     /// Declares the fleet in a folder of its own.
     pub fn new(url: Option<&str>, fleet: &[Declared]) -> Self {
-        let repository = Self { folder: Folder::new(), url: url.map(str::to_owned) };
+        let approvals = Approvals::default();
+        let repository = Self { folder: Folder::new(), url: url.map(str::to_owned), approvals };
         repository.declare(fleet);
         repository
     }
@@ -144,7 +147,7 @@ impl Repository {
             graph,
             clock: clock.as_ref(),
             hashes: &hashes,
-            approvals: &Approvals::default(),
+            approvals: &self.approvals,
             settle: false,
             stop: &Stop::never(),
         };
@@ -167,7 +170,7 @@ impl Repository {
             graph,
             clock: clock.as_ref(),
             hashes: &hashes,
-            approvals: &Approvals::default(),
+            approvals: &self.approvals,
             settle: true,
             stop: &Stop::never(),
         };
