@@ -5,15 +5,16 @@
 use std::sync::Arc;
 
 use crate::clock::{self, SharedClock};
-use crate::graph::login::{Auth, AuthKind, Declared, Login};
-use crate::graph::{Cloud, EndpointError, Endpoints, ErrorKind, Graph, Http, LoginError};
+use crate::graph::{
+    Auth, AuthKind, Cloud, Declared, EndpointError, Endpoints, ErrorKind, Graph, Http, Login, LoginError,
+};
 use crate::model::TenantId;
 use crate::resource::{self, AuthType, AutopilotTenantSpec, Identity};
 use crate::transport::SharedTransport;
 
 /// What a connection is for, and so which of the declared identities signs in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
+pub(crate) enum Purpose {
     Read,
     Write,
 }
@@ -21,7 +22,7 @@ pub enum Purpose {
 /// Which service a connection leads to. What is approved for one target is not
 /// approved for another.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
+pub(crate) enum Target {
     Cloud(Cloud),
     /// The base URL of a Graph elsewhere.
     Endpoint(String),
@@ -32,7 +33,7 @@ pub enum Target {
 impl Target {
     /// The name that tells this target from all others.
     #[must_use]
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         match self {
             Self::Cloud(cloud) => cloud.name(),
             Self::Endpoint(graph) => graph,
@@ -42,7 +43,7 @@ impl Target {
 
     /// The name of the cloud, `Custom` for a service that is none.
     #[must_use]
-    pub fn cloud(&self) -> &'static str {
+    pub(crate) fn cloud(&self) -> &'static str {
         match self {
             Self::Cloud(cloud) => cloud.name(),
             Self::Endpoint(_) => "Custom",
@@ -52,14 +53,14 @@ impl Target {
 }
 
 /// A tenant that can be asked. Signs in with the first request.
-pub struct Connection {
+pub(crate) struct Connection {
     pub graph: Graph,
     pub clock: SharedClock,
     pub target: Target,
 }
 
 /// What requests go through, and where to.
-pub struct Way {
+pub(crate) struct Way {
     pub transport: SharedTransport,
     pub clock: SharedClock,
     pub endpoints: Endpoints,
@@ -70,7 +71,7 @@ impl Way {
     /// A client that signs in as `auth`. `allowed_hosts` may receive a
     /// credential besides the clouds'; `seed` spreads its retries.
     #[must_use]
-    pub fn lead_to(self, tenant: TenantId, auth: Auth, allowed_hosts: &[String], seed: u64) -> Connection {
+    pub(crate) fn lead_to(self, tenant: TenantId, auth: Auth, allowed_hosts: &[String], seed: u64) -> Connection {
         let Self { transport, clock, endpoints, target } = self;
         let login = Login::new(auth, tenant, endpoints.clone(), transport.clone(), clock.clone());
         let graph = Graph::new(transport, clock.clone(), endpoints, Arc::new(login.allowing(allowed_hosts)), seed);
@@ -80,7 +81,7 @@ impl Way {
 
 /// What is not declared: it belongs to whoever runs us.
 #[derive(Clone, Copy)]
-pub struct Outside<'a> {
+pub(crate) struct Outside<'a> {
     /// Looks up a variable of the environment.
     pub variable: &'a (dyn Fn(&str) -> Option<String> + Sync),
     /// Hosts outside Microsoft's clouds that may receive a credential.
@@ -90,7 +91,7 @@ pub struct Outside<'a> {
 /// Says why there is no way to a tenant. Never repeats a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
-pub struct ConnectError {
+pub(crate) struct ConnectError {
     pub kind: ErrorKind,
     pub message: String,
     /// What to do, one sentence each.
@@ -124,7 +125,7 @@ impl From<LoginError> for ConnectError {
 ///
 /// # Errors
 /// When the declaration names an endpoint or an identity that cannot be used.
-pub async fn connect(
+pub(crate) async fn connect(
     spec: &AutopilotTenantSpec,
     tenant: TenantId,
     purpose: Purpose,

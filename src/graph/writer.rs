@@ -8,7 +8,7 @@ use http::Method;
 use serde_json::Value;
 
 use super::batch::{self, Part, PartResult};
-use super::client::{Call, Repeat, json, nothing};
+use super::client::{Call, Repeat, json};
 use super::error::{About, ErrorKind, GraphError};
 use super::pace::Class;
 use super::reader::{Graph, IMPORTS, REGISTRATIONS, SETTINGS, without_version};
@@ -28,14 +28,10 @@ impl Deref for GraphWriter {
 }
 
 impl GraphWriter {
+    /// Writes where `graph` reads, within the same budget.
     #[must_use]
     pub fn new(graph: Graph) -> Self {
         Self(graph)
-    }
-
-    #[must_use]
-    pub fn read(&self) -> &Graph {
-        &self.0
     }
 
     /// Asks the service to register devices, through one `import` action. A
@@ -91,7 +87,7 @@ impl GraphWriter {
             cost: 1,
             repeat: Repeat::Never,
         };
-        self.0.0.send(&call, nothing).await
+        self.0.0.send(&call, |_| Ok(())).await
     }
 }
 
