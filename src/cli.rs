@@ -1,30 +1,30 @@
-//! The command line: what was typed ([`args`]), what it means here
-//! ([`settings`]), and how it ends ([`exit`], [`error`]).
+//! The command line: what was typed (`args`), what it means here (`settings`),
+//! and how it ends (`exit`, `error`).
 //!
 //! One file per command, with its arguments and a `run` that takes them and the
 //! settings (and a [`Stop`](crate::clock::Stop), if it waits for anything).
 
-pub mod apply;
-pub mod args;
-pub mod completions;
-pub mod crds;
-pub mod error;
-pub mod exit;
-pub mod hash;
-pub mod help;
-pub mod plan;
-pub mod progress;
-pub mod prompt;
-pub mod report;
-pub mod schema;
-pub mod settings;
-pub mod signals;
-pub mod simulate;
-pub mod simulated;
-pub mod source;
-pub mod status;
-pub mod sync;
-pub mod validate;
+mod apply;
+mod args;
+mod completions;
+mod crds;
+mod error;
+mod exit;
+mod hash;
+mod help;
+mod plan;
+mod progress;
+mod prompt;
+mod report;
+mod schema;
+mod settings;
+mod signals;
+mod simulate;
+mod simulated;
+mod source;
+mod status;
+mod sync;
+mod validate;
 
 use std::ffi::OsString;
 
@@ -36,7 +36,7 @@ use crate::render::Look;
 
 use args::{Cli, Command};
 use error::CliError;
-use exit::Exit;
+pub use exit::Exit;
 use settings::{Settings, tell};
 
 /// Runs one command line, the program's name included, and says how it ended.

@@ -154,6 +154,7 @@ impl Clock for Real {
 pub struct Virtual(Arc<Mutex<Timestamp>>);
 
 impl Virtual {
+    /// A clock that shows `start`.
     #[must_use]
     pub fn starting_at(start: Timestamp) -> Self {
         Self(Arc::new(Mutex::new(start)))

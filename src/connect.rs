@@ -5,28 +5,29 @@
 use std::sync::Arc;
 
 use crate::clock::{self, SharedClock, Stop};
-use crate::graph::login::{Auth, AuthKind, Declared, Login};
-use crate::graph::{Cloud, EndpointError, Endpoints, ErrorKind, Graph, Http, LoginError};
+use crate::graph::{
+    Auth, AuthKind, Cloud, Declared, EndpointError, Endpoints, ErrorKind, Graph, Http, Login, LoginError,
+};
 use crate::model::{Target, TenantId};
 use crate::resource::{self, AuthType, AutopilotTenantSpec, Identity};
 use crate::transport::SharedTransport;
 
 /// What a connection is for, and so which of the declared identities signs in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
+pub(crate) enum Purpose {
     Read,
     Write,
 }
 
 /// A tenant that can be asked. Signs in with the first request.
-pub struct Connection {
+pub(crate) struct Connection {
     pub graph: Graph,
     pub clock: SharedClock,
     pub target: Target,
 }
 
 /// What requests go through, and where to.
-pub struct Way {
+pub(crate) struct Way {
     pub transport: SharedTransport,
     pub clock: SharedClock,
     pub endpoints: Endpoints,
@@ -37,7 +38,14 @@ impl Way {
     /// A client that signs in as `auth`. `allowed_hosts` may receive a
     /// credential besides the clouds'; `seed` spreads its retries.
     #[must_use]
-    pub fn lead_to(self, tenant: TenantId, auth: Auth, allowed_hosts: &[String], seed: u64, stop: &Stop) -> Connection {
+    pub(crate) fn lead_to(
+        self,
+        tenant: TenantId,
+        auth: Auth,
+        allowed_hosts: &[String],
+        seed: u64,
+        stop: &Stop,
+    ) -> Connection {
         let Self { transport, clock, endpoints, target } = self;
         let login = Login::new(auth, tenant, endpoints.clone(), transport.clone(), clock.clone());
         let graph = Graph::new(transport, clock.clone(), endpoints, Arc::new(login.allowing(allowed_hosts)), seed);
@@ -47,7 +55,7 @@ impl Way {
 
 /// What is not declared: it belongs to whoever runs us.
 #[derive(Clone, Copy)]
-pub struct Outside<'a> {
+pub(crate) struct Outside<'a> {
     /// Looks up a variable of the environment.
     pub variable: &'a (dyn Fn(&str) -> Option<String> + Sync),
     /// Hosts outside Microsoft's clouds that may receive a credential.
@@ -57,7 +65,7 @@ pub struct Outside<'a> {
 /// Says why there is no way to a tenant. Never repeats a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
-pub struct ConnectError {
+pub(crate) struct ConnectError {
     pub kind: ErrorKind,
     pub message: String,
     /// What to do, one sentence each.
@@ -91,7 +99,7 @@ impl From<LoginError> for ConnectError {
 ///
 /// # Errors
 /// When the declaration names an endpoint or an identity that cannot be used.
-pub async fn connect(
+pub(crate) async fn connect(
     spec: &AutopilotTenantSpec,
     tenant: TenantId,
     purpose: Purpose,

@@ -2,21 +2,21 @@
 //! over a [`Transport`](crate::transport::Transport), login, and the budget.
 //!
 //! [`Graph`] reads, [`GraphWriter`] writes. Below them: `client` (one request
-//! as often as it takes), `listing` (pages), `batch` (twenty at once), [`pace`]
-//! (the budget), [`wire`] (Microsoft's shapes), [`error`]. No decisions about
+//! as often as it takes), `listing` (pages), `batch` (twenty at once), `pace`
+//! (the budget), `wire` (Microsoft's shapes), `error`. No decisions about
 //! devices live here.
 
 mod batch;
 mod client;
-pub mod endpoints;
-pub mod error;
+mod endpoints;
+mod error;
 mod http;
 mod listing;
-pub mod login;
-pub mod pace;
+mod login;
+mod pace;
 mod reader;
 mod records;
-pub mod wire;
+mod wire;
 mod writer;
 
 use jiff::SignedDuration;

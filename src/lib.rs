@@ -3,11 +3,14 @@
 //!
 //! The road, in reading order: [`resource`] and [`manifest`] turn files into
 //! claims ([`model`]), [`desired`] holds the claims against each other, and
-//! [`hash`] says which machine a claim's hardware hash is of; [`connect`] finds
+//! [`hash`] says which machine a claim's hardware hash is of; `connect` finds
 //! the tenant and [`graph`] reads it; [`plan`] compares the two and decides;
 //! [`apply`] carries the decisions out and [`ledger`] remembers them; [`round`]
 //! is all of that once; [`render`] and [`cli`] show it to people. [`sim`] is a
 //! tenant to try it on.
+//!
+//! What is public is so for the binary, the tests and the benchmark; there is no
+//! other promise behind it.
 //!
 //! The modules marked below are pure: they are told the time, given their
 //! randomness, and touch nothing outside. Clippy holds them to it.
@@ -35,7 +38,7 @@ pub mod round;
 pub mod transport;
 pub mod clock;
 pub mod graph;
-pub mod connect;
+mod connect;
 pub mod sim;
 #[deny(clippy::disallowed_methods)]
 pub mod render;

@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use apgit::cli::exit::Exit;
+use apgit::cli::Exit;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -11,18 +11,24 @@ use crate::plan::{Action, Plan, Reason, Waiting};
 /// All devices of a tenant that are declared, by serial key.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FleetStatus {
+    /// Each of them once.
     pub devices: Vec<DeviceStatus>,
     /// Registered in scope and declared nowhere.
     pub unmanaged: usize,
+    /// When the tenant was read.
     pub observed_at: Timestamp,
 }
 
 /// One declared device.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeviceStatus {
+    /// As declared.
     pub serial: SerialNumber,
+    /// Where it is declared.
     pub origin: Origin,
+    /// `None` until it is registered.
     pub registration_id: Option<RegistrationId>,
+    /// Where it stands.
     pub stage: Stage,
 }
 
@@ -36,15 +42,29 @@ pub enum Stage {
     /// An import of ours is under way.
     Importing,
     /// Imported, not listed yet.
-    AwaitingRegistration { since: Timestamp },
+    AwaitingRegistration {
+        /// When the import was complete.
+        since: Timestamp,
+    },
     /// Nothing to send: the vendor registers it.
     AwaitingVendor,
     /// Registered; these fields are not as declared.
-    ToUpdate { fields: Vec<Field> },
+    ToUpdate {
+        /// Which.
+        fields: Vec<Field>,
+    },
     /// Written, and not shown yet.
-    AwaitingValues { since: Timestamp, fields: Vec<Field> },
+    AwaitingValues {
+        /// When it was written.
+        since: Timestamp,
+        /// Which.
+        fields: Vec<Field>,
+    },
     /// A change is needed and will not be made.
-    Held { reason: Reason },
+    Held {
+        /// Why not.
+        reason: Reason,
+    },
 }
 
 impl Stage {

@@ -19,18 +19,36 @@ pub type Response = http::Response<Bytes>;
 pub enum TransportError {
     /// Nothing was sent: name not found, connection refused, TLS refused.
     #[error("cannot connect to `{host}`: {reason}")]
-    Connect { host: String, reason: String },
+    Connect {
+        /// Where to.
+        host: String,
+        /// Why not.
+        reason: String,
+    },
     /// Nothing was sent: who answers cannot prove to be the host. No time
     /// heals this.
     #[error("the certificate of `{host}` is not trusted: {reason}")]
-    Untrusted { host: String, reason: String },
+    Untrusted {
+        /// Who should have answered.
+        host: String,
+        /// What is wrong with the certificate.
+        reason: String,
+    },
     /// The request may or may not have had its effect: connection lost or
     /// timed out after it was (partly) sent.
     #[error("the connection to `{host}` was lost: {reason}")]
-    Lost { host: String, reason: String },
+    Lost {
+        /// Where to.
+        host: String,
+        /// How it broke.
+        reason: String,
+    },
     /// Our own rule: this host may not receive a request.
     #[error("`{host}` is not a host of a known cloud")]
-    Forbidden { host: String },
+    Forbidden {
+        /// Where to.
+        host: String,
+    },
 }
 
 /// Sends one request and waits for its response.
@@ -39,6 +57,8 @@ pub enum TransportError {
 /// on sockets belong to the implementation.
 #[async_trait]
 pub trait Transport: Send + Sync {
+    /// # Errors
+    /// Why there is no response; a response of any status is one.
     async fn send(&self, request: Request) -> Result<Response, TransportError>;
 }
 

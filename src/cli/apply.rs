@@ -26,7 +26,7 @@ use super::source;
 
 /// What is applied, and who has said yes to it.
 #[derive(Debug, Clone, clap::Args)]
-pub struct ApplyArgs {
+pub(super) struct ApplyArgs {
     #[command(flatten)]
     pub source: Source,
     #[command(flatten)]

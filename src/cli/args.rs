@@ -25,7 +25,7 @@ use super::validate::ValidateArgs;
 #[command(
     after_help = "First steps:\n  apgit plan examples/contoso --simulate    look, without an account or a network\n  apgit help exit-codes                     what the exit codes mean"
 )]
-pub struct Cli {
+pub(super) struct Cli {
     #[command(flatten)]
     pub global: Global,
     #[command(subcommand)]
@@ -34,7 +34,7 @@ pub struct Cli {
 
 /// What every command takes.
 #[derive(Debug, Clone, Args)]
-pub struct Global {
+pub(super) struct Global {
     /// When to use colour; `NO_COLOR` and `CLICOLOR_FORCE` are honoured
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN", help_heading = "Global")]
     pub color: Color,
@@ -56,14 +56,14 @@ pub struct Global {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Color {
+pub(super) enum Color {
     Auto,
     Always,
     Never,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(super) enum Command {
     /// Show the difference between the declaration and the tenant
     Plan(PlanArgs),
     /// Show the difference, ask, and close it
@@ -90,7 +90,7 @@ pub enum Command {
 
 /// Which declarations, and against which tenant.
 #[derive(Debug, Clone, Args)]
-pub struct Source {
+pub(super) struct Source {
     /// Folders or files with manifests
     #[arg(value_name = "PATH", default_value = ".")]
     pub paths: Vec<PathBuf>,
@@ -100,7 +100,7 @@ pub struct Source {
 
 /// The built-in simulated tenant.
 #[derive(Debug, Clone, Args)]
-pub struct Simulated {
+pub(super) struct Simulated {
     /// Use the built-in simulated tenant instead of Microsoft's: no account, no network, no waiting
     #[arg(long, help_heading = "Simulation")]
     pub simulate: bool,
@@ -113,7 +113,7 @@ pub struct Simulated {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Profile {
+pub(super) enum Profile {
     Calm,
     Busy,
     Hostile,
@@ -121,7 +121,7 @@ pub enum Profile {
 
 impl Profile {
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Calm => "calm",
             Self::Busy => "busy",
@@ -132,7 +132,7 @@ impl Profile {
 
 /// Where reports go.
 #[derive(Debug, Clone, Args)]
-pub struct Reports {
+pub(super) struct Reports {
     /// Write a report: `text` or `json`, to a file with `=PATH` (repeatable)
     #[arg(long, value_name = "FORMAT[=PATH]", value_parser = ReportTo::parse, help_heading = "Output")]
     pub report: Vec<ReportTo>,
@@ -146,13 +146,13 @@ pub struct Reports {
 
 /// One report and its destination; no path is stdout.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReportTo {
+pub(super) struct ReportTo {
     pub format: Format,
     pub path: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub(super) enum Format {
     Text,
     Json,
 }
@@ -175,7 +175,7 @@ impl ReportTo {
 
 /// A word of `--fail-on`; `None` is the word `none`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FailOnWord(pub Option<FailOn>);
+pub(super) struct FailOnWord(pub Option<FailOn>);
 
 fn fail_on(word: &str) -> Result<FailOnWord, String> {
     match word {
@@ -189,7 +189,8 @@ fn fail_on(word: &str) -> Result<FailOnWord, String> {
 
 /// Exact numbers of guarded changes that a person has seen.
 #[derive(Debug, Clone, Args)]
-pub struct ApprovalArgs {
+#[expect(clippy::struct_field_names, reason = "as the flags are named")]
+pub(super) struct ApprovalArgs {
     /// Let exactly so many updates through
     #[arg(long, value_name = "N", help_heading = "Approval")]
     pub approve_updates: Option<u32>,

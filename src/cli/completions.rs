@@ -9,7 +9,7 @@ use super::settings::{Settings, print};
 
 /// For which shell.
 #[derive(Debug, Clone, clap::Args)]
-pub struct CompletionsArgs {
+pub(super) struct CompletionsArgs {
     /// The shell
     #[arg(value_enum)]
     pub shell: clap_complete::Shell,

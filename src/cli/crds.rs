@@ -10,7 +10,7 @@ use super::settings::{Settings, print};
 
 /// Where the definitions go.
 #[derive(Debug, Clone, clap::Args)]
-pub struct CrdsArgs {
+pub(super) struct CrdsArgs {
     /// Write one file per kind into this folder instead of all to stdout
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -21,7 +21,7 @@ pub struct CrdsArgs {
 pub(super) fn run(args: &CrdsArgs, _: &Settings) -> Result<Exit, CliError> {
     let files = files()?;
     let Some(folder) = &args.out else {
-        print(&files.iter().map(|(_, text)| format!("---\n{text}")).collect::<String>())?;
+        print(&files.iter().flat_map(|(_, text)| ["---\n", text]).collect::<String>())?;
         return Ok(Exit::Done);
     };
     std::fs::create_dir_all(folder).map_err(|error| CliError::file("create", folder, &error))?;

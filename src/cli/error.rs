@@ -1,6 +1,7 @@
 //! What goes wrong in a command: a message, hints, and an exit code. Small
 //! error types of the modules below are folded into this one here.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::connect::ConnectError;
@@ -14,7 +15,7 @@ use super::exit::Exit;
 
 /// An error as people see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CliError {
+pub(super) struct CliError {
     pub exit: Exit,
     pub message: String,
     /// What to do, one sentence each.
@@ -24,27 +25,27 @@ pub struct CliError {
 }
 
 impl CliError {
-    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+    pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self { exit, message: message.into(), hints: Vec::new(), problems: None }
     }
 
     /// A file that cannot be read, written or created: the verb.
-    pub fn file(verb: &str, path: &Path, error: &std::io::Error) -> Self {
+    pub(super) fn file(verb: &str, path: &Path, error: &std::io::Error) -> Self {
         Self::new(Exit::Failed, format!("cannot {verb} `{}`: {error}", path.display()))
     }
 
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
     }
 
     /// `error: …`, and a line `hint: …` for each.
     #[must_use]
-    pub fn text(&self, look: &Look) -> String {
+    pub(super) fn text(&self, look: &Look) -> String {
         let mut text = format!("{} {}\n", look.paint(Role::Error, "error:"), look.show_lines(&self.message));
         for hint in &self.hints {
-            text.push_str(&format!("{} {}\n", look.paint(Role::Heading, "hint:"), look.show_lines(hint)));
+            let _ = writeln!(text, "{} {}", look.paint(Role::Heading, "hint:"), look.show_lines(hint));
         }
         text
     }
@@ -102,7 +103,7 @@ impl From<RoundError> for CliError {
 
 /// Which number a failed request ends with.
 #[must_use]
-pub fn exit_of(kind: ErrorKind) -> Exit {
+pub(super) fn exit_of(kind: ErrorKind) -> Exit {
     match kind {
         ErrorKind::Auth | ErrorKind::Permission => Exit::Denied,
         ErrorKind::Stopped => Exit::Cancelled,

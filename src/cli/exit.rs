@@ -4,21 +4,34 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Exit {
+    /// All that was asked for is done.
     Done = 0,
+    /// Something went wrong that has no number of its own.
     Failed = 1,
+    /// A plan has changes, and somebody asked to be told by number.
     ChangesExist = 2,
+    /// What is declared is wrong.
     Invalid = 3,
+    /// The tenant does not let us in.
     Denied = 4,
+    /// A limit, a protection or a person said no.
     Blocked = 5,
+    /// What was approved is not what would be done.
     Stale = 6,
+    /// Some of it is done.
     Partial = 7,
+    /// A signal stopped it.
     Cancelled = 8,
+    /// The service takes no more for now.
     Later = 9,
+    /// What was typed makes no sense.
     Usage = 64,
+    /// A promise of ours is broken.
     Bug = 70,
 }
 
 impl Exit {
+    /// Every code, smallest first.
     pub const ALL: [Self; 12] = [
         Self::Done,
         Self::Failed,
@@ -34,6 +47,7 @@ impl Exit {
         Self::Bug,
     ];
 
+    /// What the process ends with.
     #[must_use]
     pub fn code(self) -> u8 {
         self as u8
@@ -85,9 +99,9 @@ impl Exit {
 
 /// The table as text (`apgit help exit-codes`).
 #[must_use]
-pub fn table() -> String {
+pub(super) fn table() -> String {
     let mut text = String::from("Exit codes of every command:\n\n");
-    text.push_str(&format!("  {:<5} {:<62} {}\n", "Code", "Meaning", "Try again by machine?"));
+    text.push_str("  Code  Meaning                                                        Try again by machine?\n");
     for exit in Exit::ALL {
         let (meaning, again) = exit.meaning();
         let line = format!("  {:<5} {meaning:<62} {again}", exit.code());

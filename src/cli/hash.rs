@@ -22,7 +22,7 @@ use super::settings::{Settings, print, tell};
 /// Which hashes, and how much of them is shown: serial numbers, addresses and
 /// keys are redacted unless asked for.
 #[derive(Debug, Clone, clap::Args)]
-pub struct HashArgs {
+pub(super) struct HashArgs {
     /// Files to look into; `-` is standard input
     #[arg(value_name = "FILE", required_unless_present = "generate", conflicts_with = "generate")]
     pub files: Vec<PathBuf>,

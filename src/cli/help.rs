@@ -9,7 +9,7 @@ use super::settings::{Settings, print};
 
 /// About what.
 #[derive(Debug, Clone, clap::Args)]
-pub struct HelpArgs {
+pub(super) struct HelpArgs {
     /// A command, or `exit-codes`
     pub topic: Option<String>,
 }

@@ -21,7 +21,7 @@ use super::source::{self, Declared};
 
 /// What a plan is of, and how it is shown.
 #[derive(Debug, Clone, clap::Args)]
-pub struct PlanArgs {
+pub(super) struct PlanArgs {
     #[command(flatten)]
     pub source: Source,
     #[command(flatten)]
@@ -132,7 +132,7 @@ pub(super) struct Shown<'a> {
 }
 
 impl Shown<'_> {
-    pub fn with_view<T>(&self, failed_on: Option<FailOn>, show: impl FnOnce(&PlanView) -> T) -> T {
+    pub(super) fn with_view<T>(&self, failed_on: Option<FailOn>, show: impl FnOnce(&PlanView) -> T) -> T {
         show(&PlanView {
             cleared: &self.prepared.cleared,
             schedule: &self.prepared.schedule,

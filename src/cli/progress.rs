@@ -16,7 +16,7 @@ use crate::render::style::{duration, time_of_day};
 use super::settings::tell;
 
 /// Takes the events of an apply.
-pub enum Progress {
+pub(super) enum Progress {
     Lines(Lines),
     Bars(Box<Bars>),
     /// Says nothing (`-q`).
@@ -26,7 +26,7 @@ pub enum Progress {
 impl Progress {
     /// Bars for a person, lines for a log.
     #[must_use]
-    pub fn new(quiet: bool, watched: bool, look: Look, clock: SharedClock) -> Self {
+    pub(super) fn new(quiet: bool, watched: bool, look: Look, clock: SharedClock) -> Self {
         match (quiet, watched) {
             (true, _) => Self::Silent,
             (false, true) => Self::Bars(Box::new(Bars::new(look, clock))),
@@ -34,7 +34,7 @@ impl Progress {
         }
     }
 
-    pub fn event(&mut self, event: &Event) {
+    pub(super) fn event(&mut self, event: &Event) {
         match self {
             Self::Lines(lines) => lines.event(event),
             Self::Bars(bars) => bars.event(event),
@@ -43,7 +43,7 @@ impl Progress {
     }
 
     /// Removes what was drawn, so that the report stands alone.
-    pub fn end(self) {
+    pub(super) fn end(self) {
         if let Self::Bars(bars) = self {
             let _ = bars.all.clear();
         }
@@ -51,7 +51,7 @@ impl Progress {
 }
 
 /// One line per event, with the time; the same line is not said twice.
-pub struct Lines {
+pub(super) struct Lines {
     look: Look,
     clock: SharedClock,
     last: String,
@@ -68,7 +68,7 @@ impl Lines {
 }
 
 /// A bar for imports, one for updates, and a line that counts down.
-pub struct Bars {
+pub(super) struct Bars {
     all: MultiProgress,
     look: Look,
     imports: ProgressBar,

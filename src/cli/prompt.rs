@@ -6,7 +6,7 @@ use crate::render::style::clean;
 
 /// What a person is asked about.
 #[derive(Debug, Clone)]
-pub struct Question {
+pub(super) struct Question {
     /// As it is called in the declaration.
     pub tenant: String,
     /// As the tenant calls itself, if it told us.
@@ -22,7 +22,7 @@ pub struct Question {
 ///
 /// # Errors
 /// When the terminal cannot be read or written.
-pub fn consent(question: &Question, input: &mut dyn BufRead, output: &mut dyn Write) -> std::io::Result<bool> {
+pub(super) fn consent(question: &Question, input: &mut dyn BufRead, output: &mut dyn Write) -> std::io::Result<bool> {
     let Question { tenant_id, changes, simulated, .. } = question;
     let tenant = clean(&question.tenant);
     let real_name = question.real_name.as_deref().map(clean);

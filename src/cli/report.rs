@@ -11,14 +11,14 @@ use super::settings::print;
 
 /// The reports of a run, and the documents that they hold so far: one per
 /// tenant.
-pub struct Outlets {
+pub(super) struct Outlets {
     outlets: Vec<(ReportTo, String)>,
 }
 
 impl Outlets {
     /// # Errors
     /// When two reports want stdout.
-    pub fn new(args: &Reports) -> Result<Self, CliError> {
+    pub(super) fn new(args: &Reports) -> Result<Self, CliError> {
         let json = args.json.then_some(ReportTo { format: Format::Json, path: None });
         let mut wanted: Vec<ReportTo> = args.report.iter().cloned().chain(json).collect();
         let on_stdout = wanted.iter().filter(|report| report.path.is_none()).count();
@@ -35,13 +35,13 @@ impl Outlets {
 
     /// True if stdout belongs to a report for tools.
     #[must_use]
-    pub fn stdout_is_json(&self) -> bool {
+    pub(super) fn stdout_is_json(&self) -> bool {
         self.outlets.iter().any(|(report, _)| report.path.is_none() && report.format == Format::Json)
     }
 
     /// True if text goes to stdout.
     #[must_use]
-    pub fn stdout_is_text(&self) -> bool {
+    pub(super) fn stdout_is_text(&self) -> bool {
         !self.stdout_is_json()
     }
 
@@ -50,7 +50,7 @@ impl Outlets {
     ///
     /// # Errors
     /// When stdout cannot be written.
-    pub fn add(&mut self, mut render: impl FnMut(Format, Option<&Path>) -> String) -> Result<(), CliError> {
+    pub(super) fn add(&mut self, mut render: impl FnMut(Format, Option<&Path>) -> String) -> Result<(), CliError> {
         for (report, documents) in &mut self.outlets {
             let document = render(report.format, report.path.as_deref());
             match &report.path {
@@ -66,7 +66,7 @@ impl Outlets {
     ///
     /// # Errors
     /// The error of the run; else the file that cannot be written.
-    pub fn finish<T>(mut self, ended: Result<T, CliError>) -> Result<T, CliError> {
+    pub(super) fn finish<T>(mut self, ended: Result<T, CliError>) -> Result<T, CliError> {
         if let Err(error) = &ended {
             let CliError { exit, message, hints, problems } = error;
             self.add(|format, _| match format {

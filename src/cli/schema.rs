@@ -10,7 +10,7 @@ use super::settings::{Settings, print};
 
 /// Where the schema goes.
 #[derive(Debug, Clone, clap::Args)]
-pub struct SchemaArgs {
+pub(super) struct SchemaArgs {
     /// Write to this file instead of stdout
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,

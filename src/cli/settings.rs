@@ -18,7 +18,7 @@ const WIDTH_MIN: usize = 60;
 
 /// The fixed parts of a run.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub(super) struct Settings {
     /// How stdout looks.
     pub look: Look,
     /// How stderr looks.
@@ -37,7 +37,7 @@ pub struct Settings {
 impl Settings {
     /// # Errors
     /// When there is no folder for state.
-    pub fn resolve(global: &Global) -> Result<Self, CliError> {
+    pub(super) fn resolve(global: &Global) -> Result<Self, CliError> {
         match global.color {
             Color::Auto => anstream::ColorChoice::Auto,
             Color::Always => anstream::ColorChoice::Always,
@@ -65,7 +65,7 @@ impl Settings {
     /// The folder of a tenant's journal: one per target, so that a simulated
     /// tenant, inside this program or on a port, never meets the real one's.
     #[must_use]
-    pub fn state_of(&self, target: &Target, tenant: TenantId) -> PathBuf {
+    pub(super) fn state_of(&self, target: &Target, tenant: TenantId) -> PathBuf {
         let folder = match target {
             Target::Cloud(_) => self.state_dir.clone(),
             Target::Simulated => self.state_dir.join("simulated"),
@@ -87,7 +87,7 @@ fn folder_name(url: &str) -> String {
 }
 
 /// A variable of the environment.
-pub fn variable(name: &str) -> Option<String> {
+pub(super) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
@@ -123,7 +123,7 @@ fn width() -> usize {
 ///
 /// # Errors
 /// When stdout cannot take it.
-pub fn print(text: &str) -> Result<(), CliError> {
+pub(super) fn print(text: &str) -> Result<(), CliError> {
     let mut out = anstream::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
@@ -134,12 +134,12 @@ pub fn print(text: &str) -> Result<(), CliError> {
 }
 
 /// Writes everything that is not data. There is nobody to tell if that fails.
-pub fn tell(text: &str) {
+pub(super) fn tell(text: &str) {
     let _ = anstream::stderr().lock().write_all(text.as_bytes());
 }
 
 /// Logs to stderr, our own modules only: libraries below may log bodies.
-pub fn log(verbose: u8, look: Look) {
+pub(super) fn log(verbose: u8, look: Look) {
     use tracing_subscriber::filter::{LevelFilter, Targets};
     use tracing_subscriber::layer::SubscriberExt as _;
     use tracing_subscriber::util::SubscriberInitExt as _;

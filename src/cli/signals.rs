@@ -11,7 +11,7 @@ use super::settings::tell;
 ///
 /// # Errors
 /// Those of the command, or that the machine has no threads for it.
-pub fn run(command: impl AsyncFnOnce(Stop) -> Result<Exit, CliError>) -> Result<Exit, CliError> {
+pub(super) fn run(command: impl AsyncFnOnce(Stop) -> Result<Exit, CliError>) -> Result<Exit, CliError> {
     let (stopper, stop) = Stop::new();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

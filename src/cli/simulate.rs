@@ -14,7 +14,7 @@ use super::settings::{Settings, print};
 
 /// How the tenant begins and behaves, and where it listens.
 #[derive(Debug, Clone, clap::Args)]
-pub struct SimulateArgs {
+pub(super) struct SimulateArgs {
     /// Loopback address and port to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8800")]
     pub listen: SocketAddr,
@@ -58,7 +58,7 @@ pub struct SimulateArgs {
 
 /// What a tenant goes by.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Named {
+pub(super) struct Named {
     pub domain: String,
     pub id: Option<uuid::Uuid>,
 }
@@ -188,7 +188,7 @@ fn greeting(server: &Server, args: &SimulateArgs) -> String {
     let (plain, secret) = (server.url(), sim::CLIENT_SECRET);
     let domains = server.tenant().with_all(|tenants| {
         let named = tenants.each().filter(|tenant| !tenant.settings().login.tenants.is_empty());
-        named.flat_map(|tenant| tenant.settings().directory.domains.first().cloned()).collect::<Vec<_>>()
+        named.filter_map(|tenant| tenant.settings().directory.domains.first().cloned()).collect::<Vec<_>>()
     });
     let whom = if domains.is_empty() { "any tenant".to_owned() } else { format!("tenant {}", domains.join(" or ")) };
     let mut lines = vec![

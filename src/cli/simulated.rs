@@ -8,8 +8,7 @@ use secrecy::SecretString;
 
 use crate::clock::{self, SharedClock, Stop};
 use crate::connect::{Connection, Purpose, Way};
-use crate::graph::Cloud;
-use crate::graph::login::Auth;
+use crate::graph::{Auth, Cloud};
 use crate::model::{Target, TenantId};
 use crate::sim::{self, CLIENT_SECRET, EPOCH, InProcess, Tenant};
 
@@ -26,7 +25,7 @@ const CLIENT_ID: &str = "aaaaaaaa-0000-4000-8000-000000000001";
 ///
 /// # Errors
 /// When there is a state that cannot be read.
-pub fn connect(
+pub(super) fn connect(
     settings: &Settings,
     args: &Simulated,
     tenant: TenantId,

@@ -17,7 +17,7 @@ use super::settings::{Settings, tell, variable};
 use super::simulated;
 
 /// What is declared under some paths.
-pub struct Declared {
+pub(super) struct Declared {
     pub fleets: Vec<Fleet>,
     /// The paths as they were typed.
     pub root: String,
@@ -28,7 +28,7 @@ pub struct Declared {
 ///
 /// # Errors
 /// When something is wrong with them, or the wanted tenant is not among them.
-pub fn load(settings: &Settings, paths: &[PathBuf]) -> Result<Declared, CliError> {
+pub(super) fn load(settings: &Settings, paths: &[PathBuf]) -> Result<Declared, CliError> {
     let root = paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" ");
     let loaded = manifest::load(paths);
     if !loaded.problems.is_empty() {
@@ -57,7 +57,7 @@ pub fn load(settings: &Settings, paths: &[PathBuf]) -> Result<Declared, CliError
 ///
 /// # Errors
 /// When the declaration names an endpoint or an identity that cannot be used.
-pub async fn connect(
+pub(super) async fn connect(
     settings: &Settings,
     simulated: &Simulated,
     fleet: &Fleet,
@@ -69,11 +69,13 @@ pub async fn connect(
         return simulated::connect(settings, simulated, tenant, purpose, stop);
     }
     let outside = Outside { variable: &variable, allowed_hosts: &settings.allow_endpoints };
-    Ok(connect::connect(&fleet.tenant, tenant, purpose, outside, stop).await?)
+    let connection = connect::connect(&fleet.tenant, tenant, purpose, outside, stop).await?;
+    tracing::debug!(tenant = %fleet.desired.tenant.name, target = connection.target.name(), "the way is prepared");
+    Ok(connection)
 }
 
 /// The place of a claim for reports.
-pub fn place(fleet: &Fleet, origin: Origin) -> Place {
+pub(super) fn place(fleet: &Fleet, origin: Origin) -> Place {
     let place = fleet.places.get(origin);
     place.map_or_else(|| Place { file: Arc::from("?"), line: 0 }, |place| Place { file: place.file, line: place.line })
 }

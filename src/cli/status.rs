@@ -18,7 +18,7 @@ use super::source;
 
 /// Which devices.
 #[derive(Debug, Clone, clap::Args)]
-pub struct StatusArgs {
+pub(super) struct StatusArgs {
     /// Only this device; or folders and files with manifests, as for the other commands
     #[arg(value_name = "SERIAL|PATH")]
     pub words: Vec<String>,

@@ -16,7 +16,7 @@ use super::source;
 
 /// Which tenant, and whether to wait for it.
 #[derive(Debug, Clone, clap::Args)]
-pub struct SyncArgs {
+pub(super) struct SyncArgs {
     #[command(flatten)]
     pub source: Source,
     /// Wait until the tenant allows a sync, instead of stopping with 9

@@ -13,7 +13,7 @@ use super::settings::{Settings, print, tell};
 
 /// What is checked.
 #[derive(Debug, Clone, clap::Args)]
-pub struct ValidateArgs {
+pub(super) struct ValidateArgs {
     /// Folders or files with manifests
     #[arg(value_name = "PATH", default_value = ".")]
     pub paths: Vec<PathBuf>,

@@ -78,7 +78,11 @@ impl Repeat {
 
 impl Client {
     /// Sends until there is an answer that `read` understands, or no hope.
-    pub async fn send<T>(&self, call: &Call, read: impl Fn(&Response) -> Result<T, String>) -> Result<T, GraphError> {
+    pub(super) async fn send<T>(
+        &self,
+        call: &Call,
+        read: impl Fn(&Response) -> Result<T, String>,
+    ) -> Result<T, GraphError> {
         let patience = later(self.clock.now(), self.settings.patience);
         let deadline = call.send_before.map_or(patience, |before| before.min(patience));
         let mut rebuilt = false;
@@ -149,7 +153,7 @@ impl Client {
     }
 
     /// Waits until the budget lets `cost` requests go, and books them.
-    pub async fn wait_for_budget(
+    pub(super) async fn wait_for_budget(
         &self,
         class: Class,
         cost: u32,
@@ -172,7 +176,7 @@ impl Client {
 
     /// Tells the budget about a 429, and says how long to wait before the
     /// next attempt (counted from 1).
-    pub fn learn(&self, class: Class, error: &GraphError, attempt: u32) -> SignedDuration {
+    pub(super) fn learn(&self, class: Class, error: &GraphError, attempt: u32) -> SignedDuration {
         let wait = error.retry_after.unwrap_or_else(|| self.backoff(error.kind, attempt));
         let wait = wait.max(SignedDuration::from_secs(1));
         if error.kind == ErrorKind::Throttled {
@@ -182,7 +186,7 @@ impl Client {
         wait
     }
 
-    pub fn pace<T>(&self, ask: impl FnOnce(&mut Pace) -> T) -> T {
+    pub(super) fn pace<T>(&self, ask: impl FnOnce(&mut Pace) -> T) -> T {
         // The budget is counters only: whatever panicked left it usable.
         ask(&mut self.budget.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -279,9 +283,4 @@ pub(super) fn json<T: serde::de::DeserializeOwned>(response: &Response) -> Resul
         let what = if body.trim_ascii_start().starts_with(b"<") { "a page of HTML" } else { "not what we know" };
         format!("the body ({} bytes) is {what}: line {}, column {}", body.len(), error.line(), error.column())
     })
-}
-
-/// Accepts any success; there is nothing to read.
-pub(super) fn nothing(_: &Response) -> Result<(), String> {
-    Ok(())
 }

@@ -9,13 +9,18 @@ use reqwest::Url;
 /// Microsoft's clouds. Hosts: Microsoft Graph's list of national deployments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Cloud {
+    /// Everybody who is in none of the others.
     Global,
+    /// Microsoft 365 Government, GCC High.
     GccHigh,
+    /// The US Department of Defense.
     Dod,
+    /// Operated by 21Vianet.
     China,
 }
 
 impl Cloud {
+    /// Every cloud.
     pub const ALL: [Self; 4] = [Self::Global, Self::GccHigh, Self::Dod, Self::China];
 
     /// As a manifest writes it.
@@ -29,6 +34,7 @@ impl Cloud {
         }
     }
 
+    /// Where it signs in and where its Graph is.
     #[must_use]
     pub fn endpoints(self) -> Endpoints {
         let (login, graph) = match self {
@@ -48,17 +54,22 @@ const CHINA_LOGIN_NEW: &str = "login.partner.microsoftonline.cn";
 /// `https://graph.microsoft.com`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoints {
+    /// Where tokens come from.
     pub login: String,
+    /// Where Graph answers.
     pub graph: String,
 }
 
 /// Says why a base URL is not acceptable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
+    /// No URL, or one with a path, a query or a user.
     #[error("`{0}` is not the base URL of an endpoint: write `https://host` without a path")]
     NotABase(String),
+    /// A token would be readable on the way.
     #[error("`{0}` is plain http: only loopback may be reached without TLS")]
     Plain(String),
+    /// The host is nobody's that we know.
     #[error(
         "`{0}` is not a host of Microsoft's clouds: a token sent there could be stolen, so it must be named on the command line with `--allow-endpoint {0}`"
     )]
@@ -85,20 +96,20 @@ impl Endpoints {
 
 /// The hosts that may receive a credential.
 #[derive(Debug, Clone, Default)]
-pub struct Hosts {
+pub(super) struct Hosts {
     extra: Vec<String>,
 }
 
 impl Hosts {
     /// The four clouds, loopback, and `extra` (from the command line only).
     #[must_use]
-    pub fn with(extra: &[String]) -> Self {
+    pub(super) fn with(extra: &[String]) -> Self {
         Self { extra: extra.iter().map(|host| host.to_ascii_lowercase()).collect() }
     }
 
     /// True if a Graph token or a client's credential may go to this URL.
     #[must_use]
-    pub fn allow(&self, url: &Url) -> bool {
+    pub(super) fn allow(&self, url: &Url) -> bool {
         is_loopback(url) && matches!(url.scheme(), "http" | "https")
             || url.scheme() == "https" && url.host_str().is_some_and(|host| self.knows(host))
     }
@@ -128,7 +139,7 @@ impl Hosts {
     }
 }
 
-/// True for `localhost`, 127.0.0.0/8 and ::1.
+/// True for `localhost`, 127.0.0.0/8 and `::1`.
 pub(super) fn is_loopback(url: &Url) -> bool {
     let Some(host) = url.host_str() else { return false };
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();

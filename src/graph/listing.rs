@@ -36,7 +36,7 @@ impl<W: DeserializeOwned, T, K: Hash + Eq> Listing<W, T, K> {
     /// # Errors
     /// When any page is missing, a link loops or leads elsewhere, or an item
     /// cannot be told from others.
-    pub async fn read(&self, client: &Client) -> Result<Vec<T>, GraphError> {
+    pub(super) async fn read(&self, client: &Client) -> Result<Vec<T>, GraphError> {
         match self.follow(client).await {
             // The place in the listing that a link remembers can expire
             // between two pages. Then, once, from the start.

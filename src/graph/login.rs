@@ -53,7 +53,9 @@ pub trait Credential: Send + Sync {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct LoginError {
+    /// What went wrong, as for any other request.
     pub kind: ErrorKind,
+    /// A sentence for people.
     pub message: String,
     /// What the login endpoint asks us to wait.
     pub retry_after: Option<SignedDuration>,
@@ -99,6 +101,7 @@ const WAIT_MAX: SignedDuration = SignedDuration::from_mins(2);
 const MARGIN: SignedDuration = SignedDuration::from_mins(5);
 
 impl Login {
+    /// Signs in as `auth`, with the first token that is asked for.
     #[must_use]
     pub fn new(
         auth: Auth,

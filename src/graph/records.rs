@@ -8,6 +8,7 @@ use crate::model::{HardwareHash, ImportId, ImportRecordId, ImportState, Registra
 /// An import request and how far it has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImportRecord {
+    /// The service's own name for it.
     pub id: ImportRecordId,
     /// The client's own mark; `None` where another client left none, or text
     /// that is not a GUID.
@@ -21,26 +22,37 @@ pub struct ImportRecord {
 /// One device to register. Owns the hash, so that it is gone with the row.
 #[derive(Debug)]
 pub struct ImportRow<'a> {
+    /// As declared.
     pub serial: &'a SerialNumber,
+    /// What the service registers.
     pub hash: HardwareHash,
+    /// `None`: no tag.
     pub group_tag: Option<&'a str>,
+    /// `None`: nobody.
     pub user: Option<&'a str>,
+    /// Our own mark, by which a later run finds the record again.
     pub import_id: ImportId,
 }
 
 /// One write of a batch. Each may safely be sent twice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Write {
+    /// Changes fields.
     Update {
+        /// Whose.
         id: RegistrationId,
+        /// Which, and to what.
         fields: Fields,
     },
+    /// Removes the user.
     UnassignUser {
+        /// From which registration.
         id: RegistrationId,
     },
     /// Removes the record of an import; the registration stays. A record that
     /// is already gone is a success.
     DeleteImport {
+        /// Which record.
         record: ImportRecordId,
     },
 }
@@ -49,16 +61,21 @@ pub enum Write {
 /// clears it (a user is removed by [`Write::UnassignUser`] instead).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fields {
+    /// The tag that groups follow.
     pub group_tag: Option<CompactString>,
+    /// The name that the user signs in with.
     pub user: Option<CompactString>,
-    /// The service wants a user beside it.
+    /// How the user is greeted. The service wants a user beside it.
     pub addressable_user_name: Option<CompactString>,
+    /// The device's name.
     pub display_name: Option<CompactString>,
 }
 
 /// The tenant, as its directory names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Organization {
+    /// What it calls itself.
     pub display_name: CompactString,
+    /// The domains that its users may have.
     pub verified_domains: Vec<CompactString>,
 }

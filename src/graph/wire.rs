@@ -20,7 +20,7 @@ use crate::model::{Device, EnrollmentState, ImportId, ImportRecordId, ImportStat
 
 /// One page of a collection.
 #[derive(Debug, Deserialize)]
-pub struct Page<T> {
+pub(super) struct Page<T> {
     #[serde(rename = "@odata.nextLink", default, deserialize_with = "text")]
     pub next_link: CompactString,
     /// Required: an answer without it is not an empty collection.
@@ -30,7 +30,7 @@ pub struct Page<T> {
 /// `windowsAutopilotDeviceIdentity`, as far as we look at it.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Registration {
+pub(super) struct Registration {
     #[serde(default, deserialize_with = "guid")]
     id: Option<Uuid>,
     #[serde(default, deserialize_with = "text")]
@@ -59,7 +59,7 @@ impl Registration {
     /// # Errors
     /// Without an id a registration cannot be told from another, and leaving
     /// it out would make a complete listing a lie.
-    pub fn into_device(self) -> Result<Device, String> {
+    pub(super) fn into_device(self) -> Result<Device, String> {
         let id = self.id.ok_or_else(|| "a registration has no usable `id`".to_owned())?;
         Ok(Device {
             id: RegistrationId(id),
@@ -81,7 +81,7 @@ impl Registration {
 /// hash (`hardwareIdentifier`) comes back empty and is not read at all.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Imported {
+pub(super) struct Imported {
     #[serde(default, deserialize_with = "guid")]
     id: Option<Uuid>,
     #[serde(default, deserialize_with = "guid")]
@@ -95,6 +95,7 @@ pub struct Imported {
 /// `importedWindowsAutopilotDeviceIdentityState`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "as Microsoft names them")]
 struct ImportedState {
     #[serde(default, deserialize_with = "text")]
     device_import_status: CompactString,
@@ -109,7 +110,7 @@ struct ImportedState {
 impl Imported {
     /// # Errors
     /// When the record has no usable id.
-    pub fn into_record(self) -> Result<ImportRecord, String> {
+    pub(super) fn into_record(self) -> Result<ImportRecord, String> {
         let id = self.id.ok_or_else(|| "an import record has no usable `id`".to_owned())?;
         Ok(ImportRecord {
             id: ImportRecordId(id),
@@ -139,7 +140,7 @@ impl ImportedState {
 /// sent and dropped, never logged.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ImportRow<'a> {
+pub(super) struct ImportRow<'a> {
     #[serde(rename = "@odata.type")]
     pub odata_type: &'static str,
     pub serial_number: &'a str,
@@ -151,13 +152,13 @@ pub struct ImportRow<'a> {
 }
 
 impl ImportRow<'_> {
-    pub const TYPE: &'static str = "#microsoft.graph.importedWindowsAutopilotDeviceIdentity";
+    pub(super) const TYPE: &'static str = "#microsoft.graph.importedWindowsAutopilotDeviceIdentity";
 }
 
 /// The body of the `import` action.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ImportBody<'a> {
+pub(super) struct ImportBody<'a> {
     pub imported_windows_autopilot_device_identities: Vec<ImportRow<'a>>,
 }
 
@@ -165,7 +166,7 @@ pub struct ImportBody<'a> {
 /// `null` is never sent, because nobody documents what it does.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct UpdateBody<'a> {
+pub(super) struct UpdateBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_principal_name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -224,13 +225,13 @@ impl From<OrganizationEntity> for Organization {
 
 /// The envelope of `$batch`.
 #[derive(Serialize)]
-pub struct BatchRequest<'a> {
+pub(super) struct BatchRequest<'a> {
     pub requests: Vec<BatchPart<'a>>,
 }
 
 /// One request in an envelope; `url` is relative, without the version.
 #[derive(Serialize)]
-pub struct BatchPart<'a> {
+pub(super) struct BatchPart<'a> {
     pub id: String,
     pub method: &'a str,
     pub url: &'a str,
@@ -242,13 +243,13 @@ pub struct BatchPart<'a> {
 
 /// The answer to an envelope: its parts in any order.
 #[derive(Debug, Deserialize)]
-pub struct BatchResponse {
+pub(super) struct BatchResponse {
     pub responses: Vec<BatchAnswer>,
 }
 
 /// The answer to one part.
 #[derive(Debug, Deserialize)]
-pub struct BatchAnswer {
+pub(super) struct BatchAnswer {
     #[serde(default, deserialize_with = "text")]
     pub id: CompactString,
     pub status: u16,
@@ -261,12 +262,12 @@ pub struct BatchAnswer {
 /// Shapes 1 to 3 of an error: Graph's envelope. `message` may itself be JSON
 /// text, see [`NestedError`].
 #[derive(Debug, Deserialize)]
-pub struct ErrorEnvelope {
+pub(super) struct ErrorEnvelope {
     pub error: ErrorBody,
 }
 
 #[derive(Debug, Deserialize)]
-pub struct ErrorBody {
+pub(super) struct ErrorBody {
     #[serde(default, deserialize_with = "text")]
     pub code: CompactString,
     #[serde(default, deserialize_with = "text")]
@@ -277,7 +278,7 @@ pub struct ErrorBody {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct InnerError {
+pub(super) struct InnerError {
     #[serde(default, deserialize_with = "text")]
     pub request_id: CompactString,
     #[serde(default, deserialize_with = "text")]
@@ -287,7 +288,7 @@ pub struct InnerError {
 /// What Intune writes inside `message`, and sometimes at the top.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct NestedError {
+pub(super) struct NestedError {
     pub message: String,
     #[serde(default, deserialize_with = "text")]
     pub custom_api_error_phrase: CompactString,

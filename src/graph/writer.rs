@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::batch::{self, Part, PartResult};
-use super::client::{Call, Repeat, json, nothing};
+use super::client::{Call, Repeat, json};
 use super::error::{About, ErrorKind, GraphError};
 use super::pace::Class;
 use super::reader::{Graph, IMPORTS, REGISTRATIONS, SETTINGS, without_version};
@@ -29,14 +29,10 @@ impl Deref for GraphWriter {
 }
 
 impl GraphWriter {
+    /// Writes where `graph` reads, within the same budget.
     #[must_use]
     pub fn new(graph: Graph) -> Self {
         Self(graph)
-    }
-
-    #[must_use]
-    pub fn read(&self) -> &Graph {
-        &self.0
     }
 
     /// Asks the service to register devices, through one `import` action. A
@@ -97,7 +93,7 @@ impl GraphWriter {
             repeat: Repeat::Never,
             send_before: None,
         };
-        self.0.0.send(&call, nothing).await
+        self.0.0.send(&call, |_| Ok(())).await
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use apgit::graph::login::{Credential, LoginError};
+use apgit::graph::{Credential, LoginError};
 use apgit::transport::{Request, Response, Transport, TransportError};
 use cpu_time::{ProcessTime, ThreadTime};
 use secrecy::SecretString;

@@ -33,16 +33,16 @@ pub(super) struct Adapter {
 }
 
 impl Adapter {
-    pub fn new(transport: SharedTransport, clock: SharedClock, endpoints: &Endpoints) -> Self {
+    pub(super) fn new(transport: SharedTransport, clock: SharedClock, endpoints: &Endpoints) -> Self {
         Self { transport, clock, login: endpoints.login.clone(), failure: Mutex::new(None) }
     }
 
-    pub fn failure(&self) -> Option<LoginError> {
+    pub(super) fn failure(&self) -> Option<LoginError> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Sends one request and takes only a success for an answer.
-    pub async fn send(&self, request: Request) -> Result<Response, LoginError> {
+    pub(super) async fn send(&self, request: Request) -> Result<Response, LoginError> {
         let host = request.uri().host().unwrap_or_default().to_owned();
         let answer = self.transport.send(request).await;
         let result = match answer {
@@ -162,7 +162,8 @@ fn said(status: u16, host: &str, body: &[u8]) -> String {
         text.truncate(cut);
     }
     if text.is_empty() {
-        text = format!("`{host}` answers {status} {}", error.error).trim_end().to_owned();
+        text = format!("`{host}` answers {status} {}", error.error);
+        text.truncate(text.trim_end().len());
     }
     if let Some(advice) = error.error_codes.iter().find_map(|code| advice(*code)) {
         text = format!("{} ({advice})", text.trim_end_matches('.'));

@@ -44,7 +44,12 @@ pub(super) struct Certificate {
 impl Certificate {
     /// `pem` holds a certificate and its RSA private key (PKCS#8 or PKCS#1), in
     /// any order.
-    pub fn new(pem: &SecretString, client_id: &str, audience: String, clock: SharedClock) -> Result<Self, LoginError> {
+    pub(super) fn new(
+        pem: &SecretString,
+        client_id: &str,
+        audience: String,
+        clock: SharedClock,
+    ) -> Result<Self, LoginError> {
         let text = pem.expose_secret().as_bytes();
         let certificate = CertificateDer::from_pem_slice(text)
             .map_err(|_| LoginError::auth("the PEM file has no certificate (`BEGIN CERTIFICATE`)"))?;
@@ -107,7 +112,7 @@ pub(super) struct GitHub {
 }
 
 impl GitHub {
-    pub fn new(
+    pub(super) fn new(
         request_url: &str,
         request_token: &SecretString,
         endpoints: &Endpoints,
@@ -160,11 +165,9 @@ impl fmt::Debug for GitHub {
 /// What a federated credential expects, cloud by cloud. Source: Microsoft's
 /// page on workload identity federation with GitHub Actions.
 fn audience(endpoints: &Endpoints) -> &'static str {
-    if endpoints.login.ends_with(".us") {
-        "api://AzureADTokenExchangeUSGov"
-    } else if endpoints.login.ends_with(".cn") {
-        "api://AzureADTokenExchangeChina"
-    } else {
-        "api://AzureADTokenExchange"
+    match endpoints.login.rsplit('.').next() {
+        Some("us") => "api://AzureADTokenExchangeUSGov",
+        Some("cn") => "api://AzureADTokenExchangeChina",
+        _ => "api://AzureADTokenExchange",
     }
 }

@@ -12,28 +12,39 @@ use crate::model::TenantId;
 /// An identity with all that it needs to sign in.
 #[derive(Debug, Clone)]
 pub enum Auth {
+    /// The secret of an app registration.
     ClientSecret {
+        /// The app.
         client_id: String,
+        /// Its secret.
         secret: SecretString,
     },
-    /// `pem`: a certificate and its RSA private key.
+    /// A certificate that an app registration knows.
     Certificate {
+        /// The app.
         client_id: String,
+        /// The certificate and its RSA private key.
         pem: SecretString,
     },
     /// The token that Kubernetes writes for a pod. Read anew for each sign-in.
     WorkloadIdentityFile {
+        /// The app.
         client_id: String,
+        /// Where the token stands.
         token_file: PathBuf,
     },
     /// The token that GitHub gives to a workflow with `id-token: write`.
     GitHubOidc {
+        /// The app.
         client_id: String,
+        /// Where the token is asked for.
         request_url: String,
+        /// What opens that door.
         request_token: SecretString,
     },
-    /// Without `client_id`: the machine's own (system-assigned) identity.
+    /// An identity that Azure gives to a machine.
     ManagedIdentity {
+        /// `None`: the machine's own (system-assigned) one.
         client_id: Option<String>,
     },
     /// Whoever `az` is signed in as; a service principal.
@@ -43,17 +54,22 @@ pub enum Auth {
 /// The kinds of `auth` that a manifest can name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuthKind {
+    /// [`Auth::ClientSecret`].
     ClientSecret,
+    /// [`Auth::Certificate`].
     Certificate,
     /// A token file, else GitHub.
     WorkloadIdentity,
+    /// [`Auth::ManagedIdentity`].
     ManagedIdentity,
+    /// [`Auth::AzureCli`].
     AzureCli,
 }
 
 /// What a manifest says about signing in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Declared {
+    /// The tenant that `AZURE_TENANT_ID` may not contradict.
     pub tenant: Option<TenantId>,
     /// `None`: whatever the environment offers.
     pub kind: Option<AuthKind>,

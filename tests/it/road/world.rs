@@ -9,8 +9,7 @@ use std::thread::JoinHandle;
 
 use apgit::apply::Event;
 use apgit::clock::{self, SharedClock, Stop};
-use apgit::graph::login::{Auth, Login};
-use apgit::graph::{Endpoints, Graph, GraphWriter};
+use apgit::graph::{Auth, Endpoints, Graph, GraphWriter, Login};
 use apgit::hash::generate::Machine;
 use apgit::ledger::{FileJournal, Journal, JournalError, JournalStore};
 use apgit::manifest::{self, Hashes};
