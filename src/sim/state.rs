@@ -15,6 +15,7 @@ mod profiles;
 mod random;
 mod reading;
 mod registrations;
+mod registry;
 mod sync;
 mod tenant;
 mod tenants;

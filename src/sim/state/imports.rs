@@ -423,9 +423,9 @@ impl Tenant {
 
     /// Whoever looks a second time finds the registration id.
     fn tell_outcome(&mut self, id: Uuid) {
-        if let Some(record) = self.imports.records.get_mut(&id)
-            && record.hides_id
-            && matches!(record.status, Status::Complete { .. })
+        let tells = |record: &Record| record.hides_id && matches!(record.status, Status::Complete { .. });
+        if self.imports.records.get(&id).is_some_and(tells)
+            && let Some(record) = self.imports.records.get_mut(&id)
         {
             record.hides_id = false;
             self.changed = true;

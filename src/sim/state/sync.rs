@@ -95,10 +95,8 @@ impl Tenant {
             return;
         }
         self.sync.last_sync = at;
-        let waiting: Vec<Uuid> =
-            self.registrations.iter().filter(|(_, registration)| registration.awaits_sync).map(|(id, _)| id).collect();
-        for id in waiting {
-            self.happen_to_registration(at, id, Event::VendorArrives { id });
+        for id in self.registrations.awaiting_sync() {
+            self.vendor_arrives(at, id);
         }
     }
 }

@@ -18,7 +18,7 @@ use super::hash::Hardware;
 use super::imports::{Imports, Refusal};
 use super::login::Logins;
 use super::random::Random;
-use super::registrations::Registrations;
+use super::registry::Registrations;
 use super::sync::SyncState;
 use super::tenants::Others;
 use super::throttle::Throttle;
@@ -112,7 +112,8 @@ impl Tenant {
 
     /// The same, with other tenants beside this one.
     pub(super) fn advance_among(&mut self, now: Timestamp, others: &Others<'_>) {
-        while let Some((at, event)) = self.agenda.take_due(now) {
+        while let Some((due, event)) = self.agenda.take_due(now) {
+            let at = due.at;
             self.now = self.now.max(at);
             self.changed = true;
             match event {
@@ -130,7 +131,7 @@ impl Tenant {
                 | Event::ProfileAssigned { id }
                 | Event::ObjectAppears { id }
                 | Event::ObjectTagged { id }
-                | Event::VendorArrives { id } => self.happen_to_registration(at, id, event),
+                | Event::VendorArrives { id } => self.happen_to_registration(&due, id, event),
             }
         }
         self.now = self.now.max(now);

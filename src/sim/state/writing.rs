@@ -136,7 +136,7 @@ impl Tenant {
         let now = self.now;
         let settings = &self.settings.delete;
         let status = if call.in_batch { settings.batch_status } else { settings.status };
-        if self.registrations.deleted.contains(&id) {
+        if self.registrations.was_deleted(id) {
             return Err(match settings.gone_status {
                 404 => Problem::nested(404, "Resource not found"),
                 _ => Problem::phrase(400, format!("ZtdDevice {id} is already deleted"), "ZtdDeviceAlreadyDeleted"),
@@ -171,7 +171,7 @@ impl Tenant {
         for serial in serials.iter().filter_map(Value::as_str) {
             let ids: Vec<Uuid> = self
                 .registrations
-                .iter()
+                .of_serial(serial)
                 .filter(|(_, registration)| registration.serial.eq_ignore_ascii_case(serial))
                 .map(|(id, _)| id)
                 .collect();
