@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::counters::{Counters, LogEntry};
+use super::counters::{Counters, Counting, LogEntry};
 use crate::sim::state::{
     Enrolment, Event, Object, Origin, ProfileState, Refusal, Registration, Status, Tenant, Userless, Values, device_id,
     hash::{self, Device, Hardware, Strictness},
@@ -387,7 +387,9 @@ impl Tenant {
 
     /// Starts counting anew; the log goes too.
     pub fn reset_counters(&mut self) {
-        self.counters = Counters::default();
+        self.counters = Counting::default();
+        // A change only adds to what was counted.
+        self.unwatch();
         self.changed = true;
     }
 

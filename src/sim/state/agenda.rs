@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
 use super::registrations::Values;
+use super::tracked::{Entries, Tracked};
 
 /// Something that happens by itself once its time has come.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -80,7 +81,7 @@ pub(super) struct Due {
 #[derive(Debug, Default, Clone, Deserialize)]
 #[serde(from = "Saved")]
 pub(in crate::sim) struct Agenda {
-    events: BTreeMap<(Timestamp, u64), Event>,
+    events: Tracked<(Timestamp, u64), Event>,
     entered: u64,
 }
 
@@ -92,8 +93,8 @@ struct Saved {
 
 impl From<Saved> for Agenda {
     fn from(saved: Saved) -> Self {
-        let events = saved.events.into_iter().map(|(at, entry, event)| ((at, entry), event)).collect();
-        Self { events, entered: saved.entered }
+        let events: BTreeMap<_, _> = saved.events.into_iter().map(|(at, entry, event)| ((at, entry), event)).collect();
+        Self { events: events.into(), entered: saved.entered }
     }
 }
 
@@ -117,12 +118,25 @@ impl Agenda {
 
     /// Takes the first event that is due at `now`.
     pub(super) fn take_due(&mut self, now: Timestamp) -> Option<(Due, Event)> {
-        let first = self.events.first_entry()?;
-        if first.key().0 > now {
-            return None;
-        }
-        let ((at, entry), event) = first.remove_entry();
+        let (at, entry) = *self.events.keys().next().filter(|(at, _)| *at <= now)?;
+        let event = self.events.remove(&(at, entry))?;
         Some((Due { at, entry }, event))
+    }
+
+    /// From now on, remembers what is entered and what has happened.
+    pub(super) fn watch(&mut self) {
+        self.events.watch();
+    }
+
+    /// What was entered since this was last asked, and what has happened.
+    pub(super) fn take_touched(&mut self) -> Entries<(Timestamp, u64), Event> {
+        self.events.take_touched()
+    }
+
+    /// Enters what was entered elsewhere, and drops what has happened there.
+    pub(super) fn put(&mut self, entered: u64, entries: Entries<(Timestamp, u64), Event>) {
+        self.entered = entered;
+        self.events.put(entries);
     }
 
     /// The number of the last entry.

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::tenant::Tenant;
+use super::tracked::{Entries, Tracked};
 use crate::sim::door::{
     Answer, Call, Problem, query,
     wire::{NEVER, Page, seconds},
@@ -42,7 +43,7 @@ enum Kind {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(from = "BTreeMap<Uuid, Corporate>")]
 pub(super) struct Corporates {
-    all: BTreeMap<Uuid, Corporate>,
+    all: Tracked<Uuid, Corporate>,
     by_identifier: HashMap<(Kind, String), Uuid>,
 }
 
@@ -50,7 +51,7 @@ impl From<BTreeMap<Uuid, Corporate>> for Corporates {
     fn from(all: BTreeMap<Uuid, Corporate>) -> Self {
         let by_identifier =
             all.iter().map(|(id, corporate)| (key(corporate.kind, &corporate.identifier), *id)).collect();
-        Self { all, by_identifier }
+        Self { all: all.into(), by_identifier }
     }
 }
 
@@ -66,6 +67,27 @@ fn key(kind: Kind, identifier: &str) -> (Kind, String) {
 }
 
 impl Corporates {
+    /// From now on, remembers what is touched.
+    pub(super) fn watch(&mut self) {
+        self.all.watch();
+    }
+
+    /// What became of the identifiers that were touched since this was last
+    /// asked.
+    pub(super) fn take_touched(&mut self) -> Entries<Uuid, Corporate> {
+        self.all.take_touched()
+    }
+
+    /// Lets identifiers become what they became elsewhere.
+    pub(super) fn put(&mut self, entries: Entries<Uuid, Corporate>) {
+        for (id, corporate) in entries {
+            self.remove(id);
+            if let Some(corporate) = corporate {
+                self.insert(id, corporate);
+            }
+        }
+    }
+
     fn of(&self, line: &Line) -> Option<Uuid> {
         self.by_identifier.get(&key(line.kind, &line.identifier)).copied()
     }

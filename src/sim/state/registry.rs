@@ -11,12 +11,13 @@ use uuid::Uuid;
 
 use super::hash::{Digest, Hardware};
 use super::registrations::{Enrolment, Registration};
+use super::tracked::{Entries, Tracked};
 
 /// All registrations, in the order of a listing.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(from = "Saved")]
 pub(in crate::sim) struct Registrations {
-    all: BTreeMap<Uuid, Registration>,
+    all: Tracked<Uuid, Registration>,
     /// Ids that were registrations once.
     deleted: BTreeSet<Uuid>,
     by_hardware: Index<Digest>,
@@ -69,7 +70,7 @@ impl Serialize for Registrations {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
         struct Saved<'a> {
-            all: &'a BTreeMap<Uuid, Registration>,
+            all: &'a Tracked<Uuid, Registration>,
             deleted: &'a BTreeSet<Uuid>,
         }
         Saved { all: &self.all, deleted: &self.deleted }.serialize(serializer)
@@ -88,6 +89,30 @@ impl Registrations {
         self.forget(id, &registration);
         self.deleted.insert(id);
         Some(registration)
+    }
+
+    /// From now on, remembers what is touched.
+    pub(super) fn watch(&mut self) {
+        self.all.watch();
+    }
+
+    /// What became of the registrations that were touched since this was last
+    /// asked.
+    pub(super) fn take_touched(&mut self) -> Entries<Uuid, Registration> {
+        self.all.take_touched()
+    }
+
+    /// Lets registrations become what they became elsewhere.
+    pub(super) fn put(&mut self, entries: Entries<Uuid, Registration>) {
+        for (id, registration) in entries {
+            if let Some(old) = self.all.remove(&id) {
+                self.forget(id, &old);
+            }
+            match registration {
+                Some(registration) => self.insert(id, registration),
+                None => _ = self.deleted.insert(id),
+            }
+        }
     }
 
     fn index(&mut self, id: Uuid, registration: &Registration) {

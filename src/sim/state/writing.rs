@@ -89,9 +89,9 @@ impl Tenant {
         if self.random.chance("update conflict", self.settings.update.conflict_share) {
             return Err(Problem::nested(412, "An error has occurred"));
         }
-        self.counters.updates_accepted += 1;
+        self.counters.note(|counters| counters.updates_accepted += 1);
         if self.random.chance("update lost", self.settings.update.lost_share) {
-            self.counters.updates_lost += 1;
+            self.counters.note(|counters| counters.updates_lost += 1);
         } else {
             self.accept_values(id, values);
         }
@@ -158,7 +158,7 @@ impl Tenant {
         registration.deleting = true;
         let visible = self.random.delay("delete", settings.visible);
         self.agenda.enter(now + visible, Event::Gone { id });
-        self.counters.deletes_accepted += 1;
+        self.counters.note(|counters| counters.deletes_accepted += 1);
         Ok(Answer::empty(status))
     }
 
