@@ -18,5 +18,6 @@ pub use settings::{Delay, Settings};
 pub use switches::Switch;
 
 pub(super) use control::{Advance, latest};
+pub(super) use counters::Counting;
 pub(super) use faults::Injection;
 pub(super) use settings::{List, ProfileSetting};

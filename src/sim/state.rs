@@ -5,9 +5,11 @@
 //! from the tenant's own, or of how a test sets a scene.
 
 mod agenda;
+mod change;
 mod corporate;
 mod devices;
 mod directory;
+mod file;
 pub(super) mod hash;
 mod imports;
 mod login;
@@ -15,21 +17,24 @@ mod profiles;
 mod random;
 mod reading;
 mod registrations;
+mod registry;
 mod sync;
 mod tenant;
 mod tenants;
 mod throttle;
 mod token;
+mod tracked;
 mod writing;
 
+pub use file::StateError;
 pub use login::CLIENT_SECRET;
 pub use registrations::Origin;
-pub use tenant::{StateError, Tenant};
+pub use tenant::Tenant;
 pub use tenants::Tenants;
 
 pub(super) use agenda::Event;
 pub(super) use devices::{Key, device_id};
+pub(super) use file::StateFile;
 pub(super) use imports::{Record, Refusal, Status};
 pub(super) use random::Random;
 pub(super) use registrations::{Enrolment, Object, ProfileState, Registration, Userless, Values};
-pub(super) use tenant::write_whole;

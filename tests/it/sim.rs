@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 mod faults;
 mod fixtures;
 mod imports;
+mod keeping;
 mod login;
 mod neighbours;
 mod over_http;
@@ -327,36 +328,6 @@ async fn a_saved_tenant_holds_no_hash() {
         }
     }
     assert!(saved.contains("TEST-2"), "the search looked at the right text");
-}
-
-#[tokio::test]
-async fn a_tenant_in_process_is_saved_before_its_client_hears_of_a_change() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("state/tenant.json");
-    let tenant = Tenant::open(&file, Settings::calm(), 1, sim::EPOCH).unwrap();
-    let mut client = Client::on(tenant).await;
-    client.sim = client.sim.clone().saving_to(&file);
-    client.import(json!([{"serialNumber": "TEST-1", "hardwareIdentifier": hash("TEST-1")}])).await;
-    let kept = Tenant::open(&file, Settings::calm(), 99, sim::EPOCH).unwrap();
-    assert_eq!(kept.import_records()[0].serial, "TEST-1");
-    client.wait(seconds(60)).await;
-    client.list("v1.0").await;
-    let kept = Tenant::open(&file, Settings::calm(), 99, sim::EPOCH).unwrap();
-    assert_eq!(kept.registrations().len(), 1, "what happened by itself is kept as well");
-    assert_eq!(kept.now(), sim::EPOCH + seconds(60));
-}
-
-#[tokio::test]
-async fn a_file_that_holds_no_tenant_is_not_overwritten() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("tenant.json");
-    std::fs::write(&file, "{}").unwrap();
-    let error = Tenant::open(&file, Settings::calm(), 1, sim::EPOCH).unwrap_err().to_string();
-    assert!(
-        error.contains("does not hold a simulated tenant") && error.ends_with("delete the file to start anew"),
-        "{error}"
-    );
-    assert_eq!(std::fs::read_to_string(&file).unwrap(), "{}");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::answer::Reply;
 use crate::clock::{self, Clock as _};
 use crate::sim::stage::{Advance, latest};
-use crate::sim::state::{Tenant, Tenants};
+use crate::sim::state::{StateFile, Tenant, Tenants};
 use crate::transport::{Request, Response, Transport, TransportError};
 
 /// Tenants in this process. Clones share them and the clock.
@@ -20,7 +20,7 @@ use crate::transport::{Request, Response, Transport, TransportError};
 pub struct InProcess {
     tenants: Arc<Mutex<Tenants>>,
     clock: clock::Virtual,
-    file: Option<Arc<PathBuf>>,
+    file: Option<Arc<Mutex<StateFile>>>,
 }
 
 impl InProcess {
@@ -32,12 +32,13 @@ impl InProcess {
         Self { tenants: Arc::new(Mutex::new(tenants)), clock, file: None }
     }
 
-    /// Saves the tenant to `path` after every request that changed it, before
+    /// Keeps the tenant in `path` after every request that changed it, before
     /// the client gets its answer: a client that is killed afterwards finds
-    /// the tenant as it left it.
+    /// the tenant as it left it. What is written is in proportion to what
+    /// happened, however large the tenant is.
     #[must_use]
     pub fn saving_to(mut self, path: impl Into<PathBuf>) -> Self {
-        self.file = Some(Arc::new(path.into()));
+        self.file = Some(Arc::new(Mutex::new(StateFile::new(path))));
         self
     }
 
@@ -51,6 +52,12 @@ impl InProcess {
         let mut tenants = self.tenants.lock().expect("no holder of this lock panics");
         tenants.advance(self.clock.now());
         look(&mut tenants)
+    }
+
+    /// Bytes written so far to keep the tenant.
+    #[must_use]
+    pub fn bytes_written(&self) -> u64 {
+        self.file.as_ref().map_or(0, |file| file.lock().expect("no holder of this lock panics").written())
     }
 
     /// The clock that the tenant lives on.
@@ -95,10 +102,11 @@ impl Transport for InProcess {
         let latency = tenants.latency();
         // A state that was loaded may be ahead of the clock.
         self.clock.advance_to(tenants.now() + latency);
-        if let Some(path) = &self.file
+        if let Some(file) = &self.file
             && tenants.take_changed()
         {
-            tenants.save_to(path).map_err(|error| lost(error.to_string()))?;
+            let mut file = file.lock().expect("no holder of this lock panics");
+            file.keep(&mut tenants).map_err(|error| lost(error.to_string()))?;
         }
         match reply {
             Reply::Response(response) => Ok(response),

@@ -28,7 +28,7 @@ use super::answer::Reply;
 use super::certificates::{Certificates, is_served};
 use super::waiting_room::{Speed, WaitingRoom};
 use crate::sim::stage::{Advance, latest};
-use crate::sim::state::{StateError, Tenant, Tenants, write_whole};
+use crate::sim::state::{StateError, StateFile, Tenant, Tenants};
 
 /// The largest request: a bulk import of 500 hashes is about 2.3 MB.
 const BODY_MAX: usize = 64 * 1024 * 1024;
@@ -216,13 +216,12 @@ impl Server {
 
 /// Never ends but by a failure.
 async fn save_after_changes(shared: Shared, file: Option<PathBuf>) -> StateError {
-    let Some(path) = file else { return std::future::pending().await };
+    let Some(mut file) = file.map(StateFile::new) else { return std::future::pending().await };
     loop {
         if shared.with_all(Tenants::take_changed) {
             // Written here and not on a thread of its own: a write that
             // outlives this task could overwrite the last state.
-            let text = shared.with_all(|tenants| tenants.save());
-            if let Err(error) = write_whole(&path, text.as_bytes()) {
+            if let Err(error) = shared.with_all(|tenants| file.keep(tenants)) {
                 return error;
             }
             tokio::time::sleep(SAVES_EVERY).await;

@@ -101,7 +101,7 @@ impl Tenant {
     pub(in crate::sim) fn control(&mut self, call: &Call<'_>, rest: &[String]) -> Result<Answer, Problem> {
         let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
         match (&call.method, rest.as_slice()) {
-            (&Method::GET, ["counters"]) => Ok(Answer::json(200, &self.counters)),
+            (&Method::GET, ["counters"]) => Ok(Answer::json(200, self.counters())),
             (&Method::GET, ["log"]) => Ok(Answer::json(200, &self.counters.log)),
             (&Method::GET, ["settings"]) => Ok(Answer::json(200, &self.settings)),
             (&Method::GET, ["registrations"]) => Ok(Answer::json(200, &self.registrations())),

@@ -1,6 +1,7 @@
 //! What the simulated tenant has counted: the witness for tests about calls.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Deref;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -71,13 +72,109 @@ pub struct LogEntry {
     pub in_batch: bool,
 }
 
-impl Counters {
-    pub(in crate::sim) fn count(&mut self, entry: LogEntry) {
-        *self.calls.entry(format!("{} {} {}", entry.method, entry.route, entry.status)).or_insert(0) += 1;
-        if self.log.len() == LOG_MAX {
-            self.log.pop_front();
+/// The counters of a tenant, and what they have grown by since they were last
+/// written down: they grow with the fleet, and what is written for one request
+/// must not.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(in crate::sim) struct Counting {
+    all: Counters,
+    #[serde(skip)]
+    grown: Option<Box<Counters>>,
+}
+
+impl Deref for Counting {
+    type Target = Counters;
+
+    fn deref(&self) -> &Counters {
+        &self.all
+    }
+}
+
+impl Counting {
+    /// Counts something; `count` only adds.
+    pub(in crate::sim) fn note(&mut self, count: impl Fn(&mut Counters)) {
+        count(&mut self.all);
+        if let Some(grown) = &mut self.grown {
+            count(grown);
         }
-        self.log.push_back(entry);
+    }
+
+    /// Counts a request and keeps it in the log.
+    pub(in crate::sim) fn log(&mut self, entry: LogEntry) {
+        self.note(|counters| {
+            let call = format!("{} {} {}", entry.method, entry.route, entry.status);
+            *counters.calls.entry(call).or_insert(0) += 1;
+        });
+        if self.all.log.len() == LOG_MAX {
+            self.all.log.pop_front();
+        }
+        self.all.log.push_back(entry);
+    }
+
+    /// From now on, remembers what is counted.
+    pub(in crate::sim) fn watch(&mut self) {
+        self.grown = Some(Box::default());
+    }
+
+    /// What was counted since this was last asked.
+    pub(in crate::sim) fn take_grown(&mut self) -> Box<Counters> {
+        self.grown.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Counts what was counted elsewhere.
+    pub(in crate::sim) fn grow(&mut self, by: Counters) {
+        self.all.grow(by);
+    }
+}
+
+fn add(to: &mut BTreeMap<String, u64>, more: BTreeMap<String, u64>) {
+    for (name, count) in more {
+        *to.entry(name).or_insert(0) += count;
+    }
+}
+
+impl Counters {
+    fn grow(&mut self, by: Self) {
+        let Self {
+            calls,
+            token_requests,
+            import_posts,
+            import_posts_refused,
+            import_posts_unanswered,
+            rows_posted,
+            row_outcomes,
+            syncs_accepted,
+            syncs_refused,
+            listings,
+            import_listings,
+            updates_accepted,
+            updates_lost,
+            deletes_accepted,
+            posted,
+            registered,
+            posted_while_running,
+            deeds_failed,
+            log: _,
+        } = by;
+        add(&mut self.calls, calls);
+        self.token_requests += token_requests;
+        self.import_posts += import_posts;
+        self.import_posts_refused += import_posts_refused;
+        self.import_posts_unanswered += import_posts_unanswered;
+        self.rows_posted += rows_posted;
+        add(&mut self.row_outcomes, row_outcomes);
+        self.syncs_accepted.extend(syncs_accepted);
+        self.syncs_refused += syncs_refused;
+        self.listings.extend(listings);
+        self.import_listings.extend(import_listings);
+        self.updates_accepted += updates_accepted;
+        self.updates_lost += updates_lost;
+        self.deletes_accepted += deletes_accepted;
+        add(&mut self.posted, posted);
+        add(&mut self.registered, registered);
+        add(&mut self.posted_while_running, posted_while_running);
+        self.deeds_failed += deeds_failed;
     }
 
     /// How many requests had this method and this route, whatever came of it.

@@ -31,7 +31,7 @@ pub enum Mishap {
     LostRequest,
 }
 
-/// A mishap that waits for its request.
+/// A mishap that waits for its request, or for several.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::sim) struct Injection {
     mishap: Mishap,
@@ -39,6 +39,12 @@ pub(in crate::sim) struct Injection {
     route: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     retry_after_s: Option<i64>,
+    #[serde(default = "once")]
+    times: usize,
+}
+
+fn once() -> usize {
+    1
 }
 
 impl Injection {
@@ -87,14 +93,14 @@ impl Mishap {
 impl Tenant {
     /// Lets a mishap befall the next Graph request.
     pub fn inject(&mut self, mishap: Mishap) {
-        self.injections.push_back(Injection { mishap, method: None, route: None, retry_after_s: None });
+        self.injections.push_back(Injection { mishap, method: None, route: None, retry_after_s: None, times: 1 });
     }
 
     /// Lets a mishap befall the next request of this method and route; the
     /// route as in [`Counters::calls`](crate::sim::Counters::calls).
     pub fn inject_at(&mut self, mishap: Mishap, method: &str, route: &str) {
         let (method, route) = (Some(method.to_owned()), Some(route.to_owned()));
-        self.injections.push_back(Injection { mishap, method, route, retry_after_s: None });
+        self.injections.push_back(Injection { mishap, method, route, retry_after_s: None, times: 1 });
     }
 
     pub(super) fn inject_many(&mut self, inject: Inject) -> Result<(), String> {
@@ -108,8 +114,10 @@ impl Tenant {
             return Err("`retryAfter` is a number of seconds, and not negative".to_owned());
         }
         let method = method.map(|method| method.to_ascii_uppercase());
-        let one = Injection { mishap, method, route, retry_after_s };
-        self.injections.extend(std::iter::repeat_n(one, times.unwrap_or(1).min(10_000)));
+        let times = times.unwrap_or(1).min(10_000);
+        if times > 0 {
+            self.injections.push_back(Injection { mishap, method, route, retry_after_s, times });
+        }
         Ok(())
     }
 
@@ -124,7 +132,13 @@ impl Tenant {
 
     fn take_injection(&mut self, meant: impl Fn(&Injection) -> bool) -> Option<(Mishap, Option<i64>)> {
         let at = self.injections.iter().position(meant)?;
-        self.injections.remove(at).map(|injection| (injection.mishap, injection.retry_after_s))
+        let injection = self.injections.get_mut(at)?;
+        let taken = (injection.mishap, injection.retry_after_s);
+        injection.times -= 1;
+        if injection.times == 0 {
+            self.injections.remove(at);
+        }
+        Some(taken)
     }
 
     /// What befalls this request, if anything. A part of a batch can be

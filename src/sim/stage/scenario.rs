@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::counters::{Counters, LogEntry};
+use super::counters::{Counters, Counting, LogEntry};
 use crate::sim::state::{
     Enrolment, Event, Object, Origin, ProfileState, Refusal, Registration, Status, Tenant, Userless, Values, device_id,
     hash::{self, Device, Hardware, Strictness},
@@ -78,7 +78,7 @@ impl Tenant {
             ("Northwind", "Workstation 9"),
         ];
         const TAGS: [&str; 4] = ["", "OSL-STD", "BGO-STD", "KIOSK-LOBBY"];
-        let first = self.registrations.iter().count() + self.registrations.deleted.len();
+        let first = self.registrations.ever();
         for number in first..first + count {
             let (manufacturer, model) = MAKES[self.random.below("stock make", MAKES.len())];
             let tag = TAGS[self.random.below("stock tag", TAGS.len())];
@@ -254,12 +254,13 @@ impl Tenant {
     }
 
     fn change_as_portal(&mut self, id: Uuid, change: impl FnOnce(&mut Values)) -> Result<(), ScenarioError> {
+        // An update that was under way is part of what everybody sees now.
+        let views_from = self.agenda.entered();
         let registration = self.registration_mut(id)?;
         change(&mut registration.settled);
         registration.by_id = None;
         registration.in_list = None;
-        // An update that was under way is part of what everybody sees now.
-        self.agenda.forget_views_of(id);
+        registration.views_from = views_from;
         Ok(())
     }
 
@@ -268,7 +269,7 @@ impl Tenant {
     /// # Errors
     /// When there is no such registration.
     pub fn enrol(&mut self, id: Uuid) -> Result<(), ScenarioError> {
-        let enrolment = Enrolment {
+        let mut enrolment = Enrolment {
             managed_device: self.random.uuid("managed device"),
             directory_device: device_id(id),
             contacted: self.now,
@@ -281,10 +282,12 @@ impl Tenant {
             return Err(ScenarioError::NoObject(id));
         }
         registration.object = Object::There;
-        match &mut registration.enrolment {
-            Some(enrolled) => enrolled.contacted = enrolment.contacted,
-            none => *none = Some(enrolment),
+        // A device that is in touch again stays the one it is.
+        if let Some(enrolled) = &registration.enrolment {
+            enrolment.managed_device = enrolled.managed_device;
+            enrolment.directory_device = enrolled.directory_device;
         }
+        self.registrations.set_enrolment(id, Some(enrolment));
         Ok(())
     }
 
@@ -315,7 +318,8 @@ impl Tenant {
     /// # Errors
     /// When there is no such registration.
     pub fn unenrol(&mut self, id: Uuid) -> Result<(), ScenarioError> {
-        self.registration_mut(id)?.enrolment = None;
+        self.registration_mut(id)?;
+        self.registrations.set_enrolment(id, None);
         Ok(())
     }
 
@@ -341,32 +345,13 @@ impl Tenant {
     /// All registrations, visible or not, as they will be in the end.
     #[must_use]
     pub fn registrations(&self) -> Vec<RegistrationView> {
-        let view = |(id, registration): (Uuid, &Registration)| RegistrationView {
-            id,
-            serial: registration.serial.to_string(),
-            manufacturer: registration.manufacturer.to_string(),
-            model: registration.model.to_string(),
-            group_tag: registration.settled.group_tag.to_string(),
-            user: registration.settled.user.to_string(),
-            addressable_user_name: registration.settled.addressable_user_name.to_string(),
-            display_name: registration.settled.display_name.to_string(),
-            purchase_order: registration.purchase_order.to_string(),
-            origin: registration.origin,
-            enrolled: registration.enrolment.is_some(),
-            readable: registration.readable,
-            listed: registration.listed,
-            deleting: registration.deleting,
-            hardware: registration.hardware.name(),
-        };
         self.registrations.iter().map(view).collect()
     }
 
     /// The registrations of one serial, compared as people do.
     #[must_use]
     pub fn registrations_of(&self, serial: &str) -> Vec<RegistrationView> {
-        let mut found = self.registrations();
-        found.retain(|registration| registration.serial.trim().eq_ignore_ascii_case(serial.trim()));
-        found
+        self.registrations.of_serial(serial).map(view).collect()
     }
 
     /// All import records that a client can still see.
@@ -402,7 +387,9 @@ impl Tenant {
 
     /// Starts counting anew; the log goes too.
     pub fn reset_counters(&mut self) {
-        self.counters = Counters::default();
+        self.counters = Counting::default();
+        // A change only adds to what was counted.
+        self.unwatch();
         self.changed = true;
     }
 
@@ -410,5 +397,25 @@ impl Tenant {
     #[must_use]
     pub fn request_log(&self) -> Vec<LogEntry> {
         self.counters.log.iter().cloned().collect()
+    }
+}
+
+fn view((id, registration): (Uuid, &Registration)) -> RegistrationView {
+    RegistrationView {
+        id,
+        serial: registration.serial.to_string(),
+        manufacturer: registration.manufacturer.to_string(),
+        model: registration.model.to_string(),
+        group_tag: registration.settled.group_tag.to_string(),
+        user: registration.settled.user.to_string(),
+        addressable_user_name: registration.settled.addressable_user_name.to_string(),
+        display_name: registration.settled.display_name.to_string(),
+        purchase_order: registration.purchase_order.to_string(),
+        origin: registration.origin,
+        enrolled: registration.enrolment.is_some(),
+        readable: registration.readable,
+        listed: registration.listed,
+        deleting: registration.deleting,
+        hardware: registration.hardware.name(),
     }
 }

@@ -99,7 +99,7 @@ impl Tenant {
             Ok(_) => tracing::info!(deed = name, at = %self.now(), "played"),
             Err(reason) => {
                 tracing::warn!(deed = name, at = %self.now(), reason, "a deed of the script cannot be done");
-                self.counters.deeds_failed += 1;
+                self.counters.note(|counters| counters.deeds_failed += 1);
             }
         }
     }

@@ -8,10 +8,11 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
 use super::registrations::Values;
+use super::tracked::{Entries, Tracked};
 
 /// Something that happens by itself once its time has come.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -69,15 +70,22 @@ pub(in crate::sim) enum Event {
     },
 }
 
+/// When an event happens, and the number under which it was entered.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Due {
+    pub(super) at: Timestamp,
+    pub(super) entry: u64,
+}
+
 /// Events in order of time; those of one time in order of entry.
-#[derive(Debug, Default, Clone, Serialize, Deserialize)]
-#[serde(from = "Saved", into = "Saved")]
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(from = "Saved")]
 pub(in crate::sim) struct Agenda {
-    events: BTreeMap<(Timestamp, u64), Event>,
+    events: Tracked<(Timestamp, u64), Event>,
     entered: u64,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Saved {
     entered: u64,
     events: Vec<(Timestamp, u64, Event)>,
@@ -85,15 +93,20 @@ struct Saved {
 
 impl From<Saved> for Agenda {
     fn from(saved: Saved) -> Self {
-        let events = saved.events.into_iter().map(|(at, entry, event)| ((at, entry), event)).collect();
-        Self { events, entered: saved.entered }
+        let events: BTreeMap<_, _> = saved.events.into_iter().map(|(at, entry, event)| ((at, entry), event)).collect();
+        Self { events: events.into(), entered: saved.entered }
     }
 }
 
-impl From<Agenda> for Saved {
-    fn from(agenda: Agenda) -> Self {
-        let events = agenda.events.into_iter().map(|((at, entry), event)| (at, entry, event)).collect();
-        Self { entered: agenda.entered, events }
+impl Serialize for Agenda {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Saved<'a> {
+            entered: u64,
+            events: Vec<(Timestamp, u64, &'a Event)>,
+        }
+        let events = self.events.iter().map(|((at, entry), event)| (*at, *entry, event)).collect();
+        Saved { entered: self.entered, events }.serialize(serializer)
     }
 }
 
@@ -103,22 +116,32 @@ impl Agenda {
         self.events.insert((at, self.entered), event);
     }
 
-    /// Takes the first event that is due at `now`, with its own time.
-    pub(super) fn take_due(&mut self, now: Timestamp) -> Option<(Timestamp, Event)> {
-        let first = self.events.first_entry()?;
-        if first.key().0 > now {
-            return None;
-        }
-        let ((at, _), event) = first.remove_entry();
-        Some((at, event))
+    /// Takes the first event that is due at `now`.
+    pub(super) fn take_due(&mut self, now: Timestamp) -> Option<(Due, Event)> {
+        let (at, entry) = *self.events.keys().next().filter(|(at, _)| *at <= now)?;
+        let event = self.events.remove(&(at, entry))?;
+        Some((Due { at, entry }, event))
     }
 
-    /// Drops what readers of a registration were going to see later.
-    pub(in crate::sim) fn forget_views_of(&mut self, registration: Uuid) {
-        self.events.retain(|_, event| match event {
-            Event::ShowById { id, .. } | Event::ShowInList { id, .. } => *id != registration,
-            _ => true,
-        });
+    /// From now on, remembers what is entered and what has happened.
+    pub(super) fn watch(&mut self) {
+        self.events.watch();
+    }
+
+    /// What was entered since this was last asked, and what has happened.
+    pub(super) fn take_touched(&mut self) -> Entries<(Timestamp, u64), Event> {
+        self.events.take_touched()
+    }
+
+    /// Enters what was entered elsewhere, and drops what has happened there.
+    pub(super) fn put(&mut self, entered: u64, entries: Entries<(Timestamp, u64), Event>) {
+        self.entered = entered;
+        self.events.put(entries);
+    }
+
+    /// The number of the last entry.
+    pub(in crate::sim) fn entered(&self) -> u64 {
+        self.entered
     }
 
     /// The time of the next event, if any.

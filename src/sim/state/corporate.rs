@@ -4,15 +4,16 @@
 //! No import records and no waiting here: a list is taken while its request
 //! is answered, each line with a status of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use compact_str::CompactString;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::tenant::Tenant;
+use super::tracked::{Entries, Tracked};
 use crate::sim::door::{
     Answer, Call, Problem, query,
     wire::{NEVER, Page, seconds},
@@ -30,7 +31,7 @@ pub(super) struct Corporate {
     modified: Timestamp,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum Kind {
     Imei,
@@ -38,8 +39,70 @@ enum Kind {
     ManufacturerModelSerial,
 }
 
-/// All identifiers, in the order of a listing.
-pub(super) type Corporates = BTreeMap<Uuid, Corporate>;
+/// All identifiers, in the order of a listing, and by what they say.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(from = "BTreeMap<Uuid, Corporate>")]
+pub(super) struct Corporates {
+    all: Tracked<Uuid, Corporate>,
+    by_identifier: HashMap<(Kind, String), Uuid>,
+}
+
+impl From<BTreeMap<Uuid, Corporate>> for Corporates {
+    fn from(all: BTreeMap<Uuid, Corporate>) -> Self {
+        let by_identifier =
+            all.iter().map(|(id, corporate)| (key(corporate.kind, &corporate.identifier), *id)).collect();
+        Self { all: all.into(), by_identifier }
+    }
+}
+
+impl Serialize for Corporates {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.all.serialize(serializer)
+    }
+}
+
+/// Two lines are one identifier whatever the letter case.
+fn key(kind: Kind, identifier: &str) -> (Kind, String) {
+    (kind, identifier.to_ascii_lowercase())
+}
+
+impl Corporates {
+    /// From now on, remembers what is touched.
+    pub(super) fn watch(&mut self) {
+        self.all.watch();
+    }
+
+    /// What became of the identifiers that were touched since this was last
+    /// asked.
+    pub(super) fn take_touched(&mut self) -> Entries<Uuid, Corporate> {
+        self.all.take_touched()
+    }
+
+    /// Lets identifiers become what they became elsewhere.
+    pub(super) fn put(&mut self, entries: Entries<Uuid, Corporate>) {
+        for (id, corporate) in entries {
+            self.remove(id);
+            if let Some(corporate) = corporate {
+                self.insert(id, corporate);
+            }
+        }
+    }
+
+    fn of(&self, line: &Line) -> Option<Uuid> {
+        self.by_identifier.get(&key(line.kind, &line.identifier)).copied()
+    }
+
+    fn insert(&mut self, id: Uuid, corporate: Corporate) {
+        self.by_identifier.insert(key(corporate.kind, &corporate.identifier), id);
+        self.all.insert(id, corporate);
+    }
+
+    fn remove(&mut self, id: Uuid) -> Option<Corporate> {
+        let corporate = self.all.remove(&id)?;
+        self.by_identifier.remove(&key(corporate.kind, &corporate.identifier));
+        Some(corporate)
+    }
+}
 
 /// What a line may name; most of it is the service's to fill.
 const PROPERTIES: [&str; 9] = [
@@ -93,17 +156,13 @@ impl Line {
             }
         }
     }
-
-    fn is(&self, other: &Corporate) -> bool {
-        self.kind == other.kind && self.identifier.eq_ignore_ascii_case(&other.identifier)
-    }
 }
 
 impl Tenant {
     pub(in crate::sim) fn list_corporate(&self, call: &Call<'_>) -> Result<Answer, Problem> {
         let size = query::page_size(call, &self.settings.list)?;
         let start = query::skip_token(call)?.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
-        let mut found = self.corporate.range((start, std::ops::Bound::Unbounded));
+        let mut found = self.corporate.all.range((start, std::ops::Bound::Unbounded));
         let page: Vec<_> = found.by_ref().take(size).collect();
         let more = found.next().is_some();
         let next_link = page.last().filter(|_| more).map(|(last, _)| query::next_link(call, **last));
@@ -113,14 +172,14 @@ impl Tenant {
     }
 
     pub(in crate::sim) fn get_corporate(&self, call: &Call<'_>, id: Uuid) -> Result<Answer, Problem> {
-        let found = self.corporate.get(&id).ok_or_else(|| Problem::nested(404, "Resource not found"))?;
+        let found = self.corporate.all.get(&id).ok_or_else(|| Problem::nested(404, "Resource not found"))?;
         let mut json = corporate_json(id, found);
         json["@odata.context"] = call.context("deviceManagement/importedDeviceIdentities/$entity").into();
         Ok(Answer::json(200, &json))
     }
 
     pub(in crate::sim) fn delete_corporate(&mut self, id: Uuid) -> Result<Answer, Problem> {
-        let found = self.corporate.remove(&id);
+        let found = self.corporate.remove(id);
         found.map(|_| Answer::empty(204)).ok_or_else(|| Problem::nested(404, "Resource not found"))
     }
 
@@ -131,23 +190,18 @@ impl Tenant {
         let now = self.now;
         let mut results = Vec::new();
         for line in lines(&body)? {
-            let there = self.corporate.iter().find(|(_, other)| line.is(other)).map(|(id, _)| *id);
+            let there = self.corporate.of(&line);
             let id = there.unwrap_or_else(|| self.random.uuid("corporate identifier"));
+            let old = there.and_then(|id| self.corporate.all.get(&id));
+            let (identifier, created) =
+                old.map_or((line.identifier.into(), now), |old| (old.identifier.clone(), old.created));
             let taken = there.is_none() || overwrite;
-            let entry = self.corporate.entry(id).or_insert_with(|| Corporate {
-                kind: line.kind,
-                identifier: line.identifier.as_str().into(),
-                description: CompactString::default(),
-                platform: CompactString::default(),
-                created: now,
-                modified: now,
-            });
             if taken {
-                entry.description = line.description.into();
-                entry.platform = line.platform.into();
-                entry.modified = now;
+                let (description, platform) = (line.description.into(), line.platform.into());
+                let new = Corporate { kind: line.kind, identifier, description, platform, created, modified: now };
+                self.corporate.insert(id, new);
             }
-            let mut json = corporate_json(id, entry);
+            let mut json = corporate_json(id, &self.corporate.all[&id]);
             json["status"] = taken.into();
             results.push(json);
         }
@@ -158,8 +212,8 @@ impl Tenant {
     /// Those of a list that are there.
     pub(in crate::sim) fn search_corporate(&self, call: &Call<'_>) -> Result<Answer, Problem> {
         let lines = lines(&call.json()?)?;
-        let found = self.corporate.iter().filter(|(_, other)| lines.iter().any(|line| line.is(other)));
-        let value = found.map(|(id, corporate)| corporate_json(*id, corporate)).collect();
+        let found: BTreeSet<Uuid> = lines.iter().filter_map(|line| self.corporate.of(line)).collect();
+        let value = found.iter().map(|id| corporate_json(*id, &self.corporate.all[id])).collect();
         let context = call.context("Collection(microsoft.graph.importedDeviceIdentity)");
         Ok(Answer::json(200, &Page::<Value> { context, count: None, next_link: None, value }))
     }

@@ -224,15 +224,13 @@ impl Tenant {
     /// The device leaves Intune; its registration stays, and can be deleted.
     pub(in crate::sim) fn delete_managed(&mut self, id: Uuid) -> Result<Answer, Problem> {
         let (registration_id, ..) = self.managed(id)?;
-        if let Some(registration) = self.registrations.get_mut(registration_id) {
-            registration.enrolment = None;
-        }
+        self.registrations.set_enrolment(registration_id, None);
         Ok(Answer::empty(204))
     }
 
     fn managed(&self, id: Uuid) -> Result<(Uuid, &Registration, &Enrolment), Problem> {
-        let mut enrolled = self.registrations.iter().filter_map(|(own, r)| Some((own, r, r.enrolment.as_ref()?)));
-        let found = enrolled.find(|(_, _, enrolment)| enrolment.managed_device == id);
+        let found = self.registrations.of_managed_device(id);
+        let found = found.and_then(|(own, registration)| Some((own, registration, registration.enrolment.as_ref()?)));
         found.ok_or_else(|| Problem::nested(404, "Resource not found"))
     }
 }

@@ -4,13 +4,13 @@
 //! it: only what the HTTP layer itself can see (base64, property names) is
 //! refused at once, and then the whole request with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use compact_str::CompactString;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -19,6 +19,7 @@ use super::hash::{self, Device, Hardware, Strictness};
 use super::registrations::{Origin, Registration, Values};
 use super::tenant::Tenant;
 use super::tenants::Others;
+use super::tracked::Tracked;
 use crate::sim::door::{
     Answer, Call, Problem,
     query::{self, Filter},
@@ -59,7 +60,7 @@ pub(in crate::sim) struct Record {
 }
 
 /// Hardware that is always refused, with this error.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::sim) struct Refusal {
     pub(in crate::sim) hardware: Hardware,
     pub(in crate::sim) code: i32,
@@ -67,16 +68,67 @@ pub(in crate::sim) struct Refusal {
 }
 
 /// All records, in the order of a listing.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(from = "Saved")]
 pub(in crate::sim) struct Imports {
-    pub(super) records: BTreeMap<Uuid, Record>,
+    pub(super) records: Tracked<Uuid, Record>,
     /// By hardware: rows that have no outcome yet.
-    running: BTreeMap<String, u32>,
+    running: HashMap<String, u32>,
     /// Rows that have no outcome yet, with or without hardware.
     waiting: u32,
 }
 
+#[derive(Deserialize)]
+struct Saved {
+    records: BTreeMap<Uuid, Record>,
+}
+
+impl From<Saved> for Imports {
+    fn from(saved: Saved) -> Self {
+        let mut imports = Self::default();
+        saved.records.into_iter().for_each(|(id, record)| imports.put(id, Some(record)));
+        imports
+    }
+}
+
+impl Serialize for Imports {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Saved<'a> {
+            records: &'a Tracked<Uuid, Record>,
+        }
+        Saved { records: &self.records }.serialize(serializer)
+    }
+}
+
 impl Imports {
+    /// Enters a record, or lets it become another or none, and counts what is
+    /// under way.
+    pub(super) fn put(&mut self, id: Uuid, record: Option<Record>) {
+        if let Some(old) = self.records.get(&id).filter(|old| old.is_running()) {
+            self.waiting = self.waiting.saturating_sub(1);
+            if let Some(name) = old.hardware_name()
+                && let Some(running) = self.running.get_mut(&name)
+            {
+                *running -= 1;
+                if *running == 0 {
+                    self.running.remove(&name);
+                }
+            }
+        }
+        let Some(record) = record else {
+            self.records.remove(&id);
+            return;
+        };
+        if record.is_running() {
+            self.waiting += 1;
+            if let Some(name) = record.hardware_name() {
+                *self.running.entry(name).or_insert(0) += 1;
+            }
+        }
+        self.records.insert(id, record);
+    }
+
     /// Records that their client has not deleted.
     pub(in crate::sim) fn visible(&self) -> impl Iterator<Item = (Uuid, &Record)> {
         self.records.iter().filter(|(_, record)| !record.deleted).map(|(id, record)| (*id, record))
@@ -244,16 +296,16 @@ impl Tenant {
         };
         self.plan_import(id);
         if let Some(name) = record.hardware_name() {
-            *self.counters.posted.entry(name.clone()).or_insert(0) += 1;
-            let running = self.imports.running.entry(name.clone()).or_insert(0);
-            if *running > 0 {
-                *self.counters.posted_while_running.entry(name).or_insert(0) += 1;
-            }
-            *running += 1;
+            let is_running = self.imports.running.contains_key(&name);
+            self.counters.note(|counters| {
+                *counters.posted.entry(name.clone()).or_insert(0) += 1;
+                if is_running {
+                    *counters.posted_while_running.entry(name.clone()).or_insert(0) += 1;
+                }
+            });
         }
-        self.imports.waiting += 1;
-        self.counters.rows_posted += 1;
-        self.imports.records.insert(id, record);
+        self.counters.note(|counters| counters.rows_posted += 1);
+        self.imports.put(id, Some(record));
         id
     }
 
@@ -289,16 +341,7 @@ impl Tenant {
     }
 
     fn end_import(&mut self, at: Timestamp, id: Uuid, others: &Others<'_>) {
-        let record = self.imports.records[&id].clone();
-        self.imports.waiting = self.imports.waiting.saturating_sub(1);
-        if let Some(name) = record.hardware_name()
-            && let Some(running) = self.imports.running.get_mut(&name)
-        {
-            *running -= 1;
-            if *running == 0 {
-                self.imports.running.remove(&name);
-            }
-        }
+        let mut record = self.imports.records[&id].clone();
         let status = match self.judge(&record, others) {
             Ok(device) => Status::Complete { registration: self.register_import(at, &record, device) },
             Err((code, name)) => Status::Error { code, name },
@@ -307,13 +350,10 @@ impl Tenant {
             Status::Error { name, .. } => name.to_string(),
             _ => "complete".to_owned(),
         };
-        *self.counters.row_outcomes.entry(name).or_insert(0) += 1;
+        self.counters.note(|counters| *counters.row_outcomes.entry(name.clone()).or_insert(0) += 1);
         let completed = matches!(status, Status::Complete { .. });
-        if record.deleted {
-            self.imports.records.remove(&id);
-        } else if let Some(record) = self.imports.records.get_mut(&id) {
-            record.status = status;
-        }
+        record.status = status;
+        self.imports.put(id, (!record.deleted).then_some(record));
         if completed {
             self.start_sync_after_import();
         }
@@ -350,7 +390,8 @@ impl Tenant {
     }
 
     fn register_import(&mut self, at: Timestamp, record: &Record, device: Device) -> Uuid {
-        *self.counters.registered.entry(device.hardware.name()).or_insert(0) += 1;
+        let name = device.hardware.name();
+        self.counters.note(|counters| *counters.registered.entry(name.clone()).or_insert(0) += 1);
         let settling = self.random.delay("settling", self.settings.delete.settling);
         // The serial is the client's text; it is not read from the hash again.
         let mut registration = Registration::new(Origin::Import, device.hardware, &record.serial, at);
@@ -423,9 +464,9 @@ impl Tenant {
 
     /// Whoever looks a second time finds the registration id.
     fn tell_outcome(&mut self, id: Uuid) {
-        if let Some(record) = self.imports.records.get_mut(&id)
-            && record.hides_id
-            && matches!(record.status, Status::Complete { .. })
+        let tells = |record: &Record| record.hides_id && matches!(record.status, Status::Complete { .. });
+        if self.imports.records.get(&id).is_some_and(tells)
+            && let Some(record) = self.imports.records.get_mut(&id)
         {
             record.hides_id = false;
             self.changed = true;

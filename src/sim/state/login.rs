@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::tenant::Tenant;
 use super::token::Claims;
+use super::tracked::Tracked;
 use crate::sim::door::{Answer, Area, Call, Problem};
 
 /// The secret of every app in every simulated tenant. It opens nothing else.
@@ -20,13 +21,20 @@ pub const CLIENT_SECRET: &str = "simulated-secret-of-no-value";
 /// Tokens given out, and what apps may do.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Logins {
-    tokens: BTreeMap<String, Token>,
+    pub(super) tokens: Tracked<String, Token>,
+    #[serde(flatten)]
+    pub(super) known: Known,
+}
+
+/// Who has logged in, and what apps may do besides the setting.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Known {
     tenants_seen: BTreeSet<String>,
     pub(super) roles: BTreeMap<String, Vec<String>>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Token {
+pub(super) struct Token {
     app: String,
     /// The tenant's id, where the client called it by one.
     #[serde(default)]
@@ -173,7 +181,7 @@ impl Tenant {
             }
         }
         let id = tenant.parse().ok();
-        self.logins.tenants_seen.insert(tenant);
+        self.logins.known.tenants_seen.insert(tenant);
         let by_assertion = !form.contains_key("client_secret");
         let (token, life_s) = self.new_token(app, id, audience, by_assertion);
         Ok(Answer::json(
@@ -208,7 +216,7 @@ impl Tenant {
             tenant: tenant.unwrap_or(self.organization_id),
             app: &app,
             by_assertion,
-            roles: self.logins.roles.get(&app).unwrap_or(&self.settings.login.roles),
+            roles: self.logins.known.roles.get(&app).unwrap_or(&self.settings.login.roles),
             issued: self.now,
             expires,
         };
@@ -260,7 +268,7 @@ impl Tenant {
             }
             Area::ManagedWrite => &["DeviceManagementManagedDevices.ReadWrite.All"],
         };
-        let roles = self.logins.roles.get(app).unwrap_or(&self.settings.login.roles);
+        let roles = self.logins.known.roles.get(app).unwrap_or(&self.settings.login.roles);
         if enough.iter().any(|wanted| roles.iter().any(|role| role == wanted)) {
             return Ok(());
         }
@@ -375,13 +383,17 @@ impl Tenant {
     /// Tenant ids or domains that have logged in, in lower case.
     #[must_use]
     pub fn tenants_seen(&self) -> Vec<String> {
-        self.logins.tenants_seen.iter().cloned().collect()
+        self.logins.known.tenants_seen.iter().cloned().collect()
     }
 
     /// Makes every token given out so far invalid.
     pub fn expire_tokens(&mut self) {
         let now = self.now;
-        self.logins.tokens.values_mut().for_each(|token| token.expires = token.expires.min(now));
+        for name in self.issued_tokens() {
+            if let Some(token) = self.logins.tokens.get_mut(&name) {
+                token.expires = token.expires.min(now);
+            }
+        }
         self.changed = true;
     }
 }

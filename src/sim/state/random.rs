@@ -39,6 +39,17 @@ impl Random {
         Self { seed, drawn: BTreeMap::new() }
     }
 
+    /// How far each stream has been read that has moved on since `before`.
+    pub(super) fn drawn_since(&self, before: &Self) -> BTreeMap<String, u64> {
+        let moved = self.drawn.iter().filter(|(stream, count)| before.drawn.get(*stream) != Some(count));
+        moved.map(|(stream, count)| (stream.clone(), *count)).collect()
+    }
+
+    /// Reads on where somebody else left off.
+    pub(super) fn go_on(&mut self, drawn: BTreeMap<String, u64>) {
+        self.drawn.extend(drawn);
+    }
+
     pub(super) fn next(&mut self, stream: &str) -> u64 {
         let count = match self.drawn.get_mut(stream) {
             Some(count) => count,

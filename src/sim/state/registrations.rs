@@ -1,19 +1,17 @@
 //! Registrations: what the device directory holds, and what a reader sees of
 //! it by id and in the list.
 //!
-//! Here are the nouns, the index by hardware, and the life of a registration
-//! as events move it on. Requests that read or change one live in
-//! `reading.rs` and `writing.rs`.
-
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+//! Here are the nouns, and the life of a registration as events move it on.
+//! Where it is kept and found lives in `registry.rs`, requests that read or
+//! change one in `reading.rs` and `writing.rs`.
 
 use compact_str::CompactString;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::agenda::Event;
-use super::hash::{Digest, Hardware};
+use super::agenda::{Due, Event};
+use super::hash::Hardware;
 use super::tenant::Tenant;
 
 /// What a client may change.
@@ -141,6 +139,10 @@ pub(in crate::sim) struct Registration {
     /// Since when the main board is not the one that was registered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::sim) board_swapped: Option<Timestamp>,
+    /// Views of changes that were entered before this entry of the agenda are
+    /// void: somebody changed the device in the portal since.
+    #[serde(default)]
+    pub(in crate::sim) views_from: u64,
     /// Changes become visible in the order in which they were accepted.
     pub(super) by_id_from: Timestamp,
     pub(super) in_list_from: Timestamp,
@@ -173,6 +175,7 @@ impl Registration {
             object_tag: CompactString::default(),
             userless: Userless::Unknown,
             board_swapped: None,
+            views_from: 0,
             by_id_from: now,
             in_list_from: now,
         }
@@ -184,83 +187,6 @@ impl Registration {
 
     pub(super) fn seen_in_list(&self) -> &Values {
         self.in_list.as_deref().unwrap_or(&self.settled)
-    }
-}
-
-/// All registrations, in the order of a listing.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(from = "Saved", into = "Saved")]
-pub(in crate::sim) struct Registrations {
-    all: BTreeMap<Uuid, Registration>,
-    /// Ids that were registrations once.
-    pub(in crate::sim) deleted: BTreeSet<Uuid>,
-    by_hardware: HashMap<Digest, Vec<Uuid>>,
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-struct Saved {
-    all: BTreeMap<Uuid, Registration>,
-    deleted: BTreeSet<Uuid>,
-}
-
-impl From<Saved> for Registrations {
-    fn from(saved: Saved) -> Self {
-        let mut registrations = Self { deleted: saved.deleted, ..Self::default() };
-        for (id, registration) in saved.all {
-            registrations.insert(id, registration);
-        }
-        registrations
-    }
-}
-
-impl From<Registrations> for Saved {
-    fn from(registrations: Registrations) -> Self {
-        Self { all: registrations.all, deleted: registrations.deleted }
-    }
-}
-
-impl Registrations {
-    pub(in crate::sim) fn insert(&mut self, id: Uuid, registration: Registration) {
-        for key in registration.hardware.keys() {
-            self.by_hardware.entry(key).or_default().push(id);
-        }
-        self.all.insert(id, registration);
-    }
-
-    pub(in crate::sim) fn remove(&mut self, id: Uuid) -> Option<Registration> {
-        let registration = self.all.remove(&id)?;
-        for key in registration.hardware.keys() {
-            if let Some(ids) = self.by_hardware.get_mut(&key) {
-                ids.retain(|other| *other != id);
-            }
-        }
-        self.deleted.insert(id);
-        Some(registration)
-    }
-
-    pub(super) fn get(&self, id: Uuid) -> Option<&Registration> {
-        self.all.get(&id)
-    }
-
-    pub(in crate::sim) fn get_mut(&mut self, id: Uuid) -> Option<&mut Registration> {
-        self.all.get_mut(&id)
-    }
-
-    pub(in crate::sim) fn iter(&self) -> impl Iterator<Item = (Uuid, &Registration)> {
-        self.all.iter().map(|(id, registration)| (*id, registration))
-    }
-
-    /// Registrations behind `after` in the order of a listing.
-    pub(super) fn after(&self, after: Option<Uuid>) -> impl Iterator<Item = (Uuid, &Registration)> {
-        use std::ops::Bound::{Excluded, Unbounded};
-        let start = after.map_or(Unbounded, Excluded);
-        self.all.range((start, Unbounded)).map(|(id, registration)| (*id, registration))
-    }
-
-    /// The registration of this hardware, however it became one.
-    pub(in crate::sim) fn of_hardware(&self, hardware: &Hardware) -> Option<Uuid> {
-        let candidates = hardware.keys().filter_map(|key| self.by_hardware.get(&key)).flatten();
-        candidates.copied().find(|id| self.all.get(id).is_some_and(|other| other.hardware.is(hardware)))
     }
 }
 
@@ -332,16 +258,22 @@ impl Tenant {
     }
 
     /// Lets an event happen that is about one registration.
-    pub(super) fn happen_to_registration(&mut self, at: Timestamp, id: Uuid, event: Event) {
-        if let Event::Gone { .. } = event {
-            self.registrations.remove(id);
-            return;
+    pub(super) fn happen_to_registration(&mut self, due: &Due, id: Uuid, event: Event) {
+        let at = due.at;
+        match event {
+            Event::Gone { .. } => {
+                self.registrations.remove(id);
+                return;
+            }
+            Event::VendorArrives { .. } => return self.vendor_arrives(at, id),
+            _ => {}
         }
         // Events outlive a registration that somebody removed meanwhile.
         let Some(registration) = self.registrations.get_mut(id) else { return };
         match event {
             Event::Readable { .. } => registration.readable = true,
             Event::Listed { .. } => registration.listed = true,
+            Event::ShowById { .. } | Event::ShowInList { .. } if due.entry <= registration.views_from => {}
             Event::ShowById { values, .. } => {
                 registration.by_id = (*values != registration.settled).then_some(values);
             }
@@ -361,12 +293,15 @@ impl Tenant {
                 registration.profile = ProfileState::Assigned;
                 registration.profile_since = Some(at);
             }
-            Event::VendorArrives { .. } if registration.awaits_sync => {
-                registration.awaits_sync = false;
-                self.plan_visibility(at, id);
-                self.plan_profile(at, id);
-            }
             _ => {}
+        }
+    }
+
+    /// A sync brings what a vendor registered.
+    pub(super) fn vendor_arrives(&mut self, at: Timestamp, id: Uuid) {
+        if self.registrations.arrive(id) {
+            self.plan_visibility(at, id);
+            self.plan_profile(at, id);
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::sim::door::{
 };
 
 /// What `windowsAutopilotSettings` shows.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct SyncState {
     id: Uuid,
     last_sync: Timestamp,
@@ -56,15 +56,16 @@ impl Tenant {
     /// SDKs that retry it within seconds.
     pub(in crate::sim) fn start_sync_by_hand(&mut self) -> Result<Answer, Problem> {
         if self.sync.running {
-            self.counters.syncs_refused += 1;
+            self.counters.note(|counters| counters.syncs_refused += 1);
             return Err(Problem::nested(409, "A sync is already in progress"));
         }
         if self.sync_must_wait() {
-            self.counters.syncs_refused += 1;
+            self.counters.note(|counters| counters.syncs_refused += 1);
             return Err(Problem::nested(429, "A sync was requested less than 10 minutes ago"));
         }
         self.sync.last_trigger = self.now;
-        self.counters.syncs_accepted.push(self.now);
+        let now = self.now;
+        self.counters.note(|counters| counters.syncs_accepted.push(now));
         self.start_sync();
         Ok(Answer::empty(204))
     }
@@ -95,10 +96,8 @@ impl Tenant {
             return;
         }
         self.sync.last_sync = at;
-        let waiting: Vec<Uuid> =
-            self.registrations.iter().filter(|(_, registration)| registration.awaits_sync).map(|(id, _)| id).collect();
-        for id in waiting {
-            self.happen_to_registration(at, id, Event::VendorArrives { id });
+        for id in self.registrations.awaiting_sync() {
+            self.vendor_arrives(at, id);
         }
     }
 }

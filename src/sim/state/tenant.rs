@@ -13,17 +13,19 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::agenda::{Agenda, Event};
+use super::change::{Before, Change};
 use super::corporate::Corporates;
+use super::file::{self, StateError};
 use super::hash::Hardware;
 use super::imports::{Imports, Refusal};
 use super::login::Logins;
 use super::random::Random;
-use super::registrations::Registrations;
+use super::registry::Registrations;
 use super::sync::SyncState;
 use super::tenants::Others;
 use super::throttle::Throttle;
 use crate::sim::door::{Answer, Area, Call, Problem, Reply, Target};
-use crate::sim::stage::{Counters, Injection, LogEntry, Mishap, Settings};
+use crate::sim::stage::{Counting, Injection, LogEntry, Mishap, Settings};
 use crate::transport::Request;
 
 /// The form of a saved tenant; another number is not read.
@@ -51,20 +53,13 @@ pub struct Tenant {
     pub(in crate::sim) injections: VecDeque<Injection>,
     #[serde(default)]
     pub(super) corporate: Corporates,
-    pub(in crate::sim) counters: Counters,
+    pub(in crate::sim) counters: Counting,
+    /// How parts of it were when it was last written down, where somebody
+    /// writes it down.
+    #[serde(skip)]
+    pub(super) before: Option<Box<Before>>,
     #[serde(skip)]
     pub(in crate::sim) changed: bool,
-}
-
-/// Says why a saved tenant cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum StateError {
-    #[error("cannot read the simulated tenant in `{path}`: {reason}")]
-    Read { path: String, reason: std::io::Error },
-    #[error("cannot write the simulated tenant to `{path}`: {reason}")]
-    Write { path: String, reason: std::io::Error },
-    #[error("`{path}` does not hold a simulated tenant: {reason}; delete the file to start anew")]
-    Form { path: String, reason: String },
 }
 
 impl Tenant {
@@ -89,7 +84,8 @@ impl Tenant {
             refused: Vec::new(),
             injections: VecDeque::new(),
             corporate: Corporates::default(),
-            counters: Counters::default(),
+            counters: Counting::default(),
+            before: None,
             changed: true,
         }
     }
@@ -112,7 +108,8 @@ impl Tenant {
 
     /// The same, with other tenants beside this one.
     pub(super) fn advance_among(&mut self, now: Timestamp, others: &Others<'_>) {
-        while let Some((at, event)) = self.agenda.take_due(now) {
+        while let Some((due, event)) = self.agenda.take_due(now) {
+            let at = due.at;
             self.now = self.now.max(at);
             self.changed = true;
             match event {
@@ -130,7 +127,7 @@ impl Tenant {
                 | Event::ProfileAssigned { id }
                 | Event::ObjectAppears { id }
                 | Event::ObjectTagged { id }
-                | Event::VendorArrives { id } => self.happen_to_registration(at, id, event),
+                | Event::VendorArrives { id } => self.happen_to_registration(&due, id, event),
             }
         }
         self.now = self.now.max(now);
@@ -212,22 +209,24 @@ impl Tenant {
         if let Target::Control(_) = target {
             return;
         }
-        let counters = &mut self.counters;
-        if let Target::Token(_) | Target::ManagedIdentity = target {
-            counters.token_requests += 1;
-        }
-        if target.is_import_post(&call.method) {
-            counters.import_posts += 1;
-            counters.import_posts_refused += u64::from(!stored);
-            counters.import_posts_unanswered += u64::from(stored && !(200..300).contains(&status));
-        }
+        let now = self.now;
         let first_page = call.method == Method::GET && status == 200 && call.option("$skiptoken").is_none();
-        match target {
-            Target::Registrations if first_page => counters.listings.push(self.now),
-            Target::Imports if first_page => counters.import_listings.push(self.now),
-            _ => {}
-        }
-        counters.count(LogEntry {
+        self.counters.note(|counters| {
+            if let Target::Token(_) | Target::ManagedIdentity = target {
+                counters.token_requests += 1;
+            }
+            if target.is_import_post(&call.method) {
+                counters.import_posts += 1;
+                counters.import_posts_refused += u64::from(!stored);
+                counters.import_posts_unanswered += u64::from(stored && !(200..300).contains(&status));
+            }
+            match target {
+                Target::Registrations if first_page => counters.listings.push(now),
+                Target::Imports if first_page => counters.import_listings.push(now),
+                _ => {}
+            }
+        });
+        self.counters.log(LogEntry {
             at: self.now,
             method: call.method.to_string(),
             route: target.template().to_owned(),
@@ -248,17 +247,28 @@ impl Tenant {
     }
 
     /// The tenant that was saved: with the same requests it has the same
-    /// future as the one that went on.
+    /// future as the one that went on. Behind a saved tenant may stand what
+    /// happened to it afterwards, as in the file of a tenant that is kept.
     ///
     /// # Errors
     /// When the text is not that of a saved tenant of this format.
     pub fn load(text: &str) -> Result<Self, String> {
-        let mut tenant: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        if tenant.format != FORMAT {
-            return Err(format!("it has format {}, this program reads {FORMAT}", tenant.format));
+        let mut text = serde_json::Deserializer::from_str(text);
+        let mut tenant = Self::deserialize(&mut text).map_err(|error| error.to_string())?;
+        tenant.check_format()?;
+        while text.end().is_err() {
+            let [change] = <[Change; 1]>::deserialize(&mut text).map_err(|error| error.to_string())?;
+            tenant.apply(change);
         }
         tenant.changed = false;
         Ok(tenant)
+    }
+
+    pub(super) fn check_format(&self) -> Result<(), String> {
+        match self.format {
+            FORMAT => Ok(()),
+            other => Err(format!("it has format {other}, this program reads {FORMAT}")),
+        }
     }
 
     /// The tenant saved at `path`, under the given settings; where there is
@@ -267,16 +277,10 @@ impl Tenant {
     /// # Errors
     /// When the file is there but cannot be read or understood.
     pub fn open(path: &Path, settings: Settings, seed: u64, default_now: Timestamp) -> Result<Self, StateError> {
-        match std::fs::read_to_string(path) {
-            Ok(text) => {
-                let form = |reason| StateError::Form { path: path.display().to_string(), reason };
-                let mut tenant = Self::load(&text).map_err(form)?;
-                tenant.settings = settings;
-                Ok(tenant)
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::new(settings, seed, default_now)),
-            Err(reason) => Err(StateError::Read { path: path.display().to_string(), reason }),
-        }
+        let Some(text) = file::read(path)? else { return Ok(Self::new(settings, seed, default_now)) };
+        let mut tenant = Self::load(&text).map_err(|reason| file::form(path, reason))?;
+        tenant.settings = settings;
+        Ok(tenant)
     }
 
     /// Writes the state so that a reader finds the old file or the new one,
@@ -285,7 +289,7 @@ impl Tenant {
     /// # Errors
     /// When the file or its folder cannot be written.
     pub fn save_to(&self, path: &Path) -> Result<(), StateError> {
-        write_whole(path, self.save().as_bytes())
+        file::write_whole(path, self.save())
     }
 
     /// The id of the organisation.
@@ -353,21 +357,9 @@ impl Tenant {
     /// `login.roles`.
     pub fn set_roles(&mut self, client_id: &str, roles: &[&str]) {
         let roles = roles.iter().map(|role| (*role).to_owned()).collect();
-        self.logins.roles.insert(client_id.to_lowercase(), roles);
+        self.logins.known.roles.insert(client_id.to_lowercase(), roles);
         self.changed = true;
     }
-}
-
-/// Writes a file whole or not at all.
-pub(in crate::sim) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
-    use std::io::Write as _;
-    let failed = |reason| StateError::Write { path: path.display().to_string(), reason };
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder).map_err(failed)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-    file.write_all(bytes).map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
-    Ok(())
 }
 
 /// Why a request has no good answer.

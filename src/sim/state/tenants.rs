@@ -9,11 +9,14 @@
 use std::path::Path;
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::json;
 use uuid::Uuid;
 
+use super::change::Change;
+use super::file::{self, StateError};
 use super::hash::Hardware;
-use super::tenant::{StateError, Tenant, write_whole};
+use super::tenant::Tenant;
 use crate::sim::door::{Answer, Call, Problem, Reply};
 use crate::sim::stage::Settings;
 use crate::transport::{Request, Response};
@@ -181,16 +184,42 @@ impl Tenants {
         }
     }
 
-    /// The tenants that were saved.
+    /// From now on, remembers what changes: the tenants are being written down
+    /// as they are.
+    pub(super) fn watch(&mut self) {
+        self.all.iter_mut().for_each(Tenant::watch);
+    }
+
+    /// What happened to each tenant since this was last asked, as JSON; `None`
+    /// where nobody watched one of them.
+    pub(super) fn take_change(&mut self) -> Option<String> {
+        let changes: Option<Vec<Change>> = self.all.iter_mut().map(Tenant::take_change).collect();
+        Some(serde_json::to_string(&changes?).expect("a change is plain data"))
+    }
+
+    /// The tenants that were saved. Behind them may stand what happened to
+    /// them afterwards, as in the file of tenants that are kept.
     ///
     /// # Errors
     /// When the text is not that of saved tenants.
     pub fn load(text: &str) -> Result<Self, String> {
-        let several: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        let Some(several) = several["tenants"].as_array() else {
+        #[derive(Deserialize)]
+        struct Several {
+            tenants: Vec<Tenant>,
+        }
+        let inside = text.trim_start().trim_start_matches('{').trim_start();
+        if !inside.starts_with("\"tenants\"") {
             return Ok(Self::from(Tenant::load(text)?));
-        };
-        let all: Vec<Tenant> = several.iter().map(|one| Tenant::load(&one.to_string())).collect::<Result<_, _>>()?;
+        }
+        let wrong = |error: serde_json::Error| error.to_string();
+        let mut text = serde_json::Deserializer::from_str(text);
+        let Several { tenants: mut all } = Several::deserialize(&mut text).map_err(wrong)?;
+        all.iter().try_for_each(Tenant::check_format)?;
+        while text.end().is_err() {
+            let changes = Vec::<Change>::deserialize(&mut text).map_err(wrong)?;
+            all.iter_mut().zip(changes).for_each(|(tenant, change)| tenant.apply(change));
+        }
+        all.iter_mut().for_each(|tenant| tenant.changed = false);
         if all.is_empty() { Err("it holds no tenant".to_owned()) } else { Ok(Self { all }) }
     }
 
@@ -200,13 +229,8 @@ impl Tenants {
     /// # Errors
     /// When the file is there but cannot be read or understood.
     pub fn open(path: &Path, settings: &Settings, new: impl FnOnce() -> Self) -> Result<Self, StateError> {
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(new()),
-            Err(reason) => return Err(StateError::Read { path: path.display().to_string(), reason }),
-        };
-        let form = |reason| StateError::Form { path: path.display().to_string(), reason };
-        let mut tenants = Self::load(&text).map_err(form)?;
+        let Some(text) = file::read(path)? else { return Ok(new()) };
+        let mut tenants = Self::load(&text).map_err(|reason| file::form(path, reason))?;
         for tenant in &mut tenants.all {
             tenant.set_settings(settings.clone().named_as(tenant.settings()));
             tenant.changed = false;
@@ -220,6 +244,6 @@ impl Tenants {
     /// # Errors
     /// When the file or its folder cannot be written.
     pub fn save_to(&self, path: &Path) -> Result<(), StateError> {
-        write_whole(path, self.save().as_bytes())
+        file::write_whole(path, self.save())
     }
 }

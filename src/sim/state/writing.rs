@@ -89,9 +89,9 @@ impl Tenant {
         if self.random.chance("update conflict", self.settings.update.conflict_share) {
             return Err(Problem::nested(412, "An error has occurred"));
         }
-        self.counters.updates_accepted += 1;
+        self.counters.note(|counters| counters.updates_accepted += 1);
         if self.random.chance("update lost", self.settings.update.lost_share) {
-            self.counters.updates_lost += 1;
+            self.counters.note(|counters| counters.updates_lost += 1);
         } else {
             self.accept_values(id, values);
         }
@@ -136,7 +136,7 @@ impl Tenant {
         let now = self.now;
         let settings = &self.settings.delete;
         let status = if call.in_batch { settings.batch_status } else { settings.status };
-        if self.registrations.deleted.contains(&id) {
+        if self.registrations.was_deleted(id) {
             return Err(match settings.gone_status {
                 404 => Problem::nested(404, "Resource not found"),
                 _ => Problem::phrase(400, format!("ZtdDevice {id} is already deleted"), "ZtdDeviceAlreadyDeleted"),
@@ -158,7 +158,7 @@ impl Tenant {
         registration.deleting = true;
         let visible = self.random.delay("delete", settings.visible);
         self.agenda.enter(now + visible, Event::Gone { id });
-        self.counters.deletes_accepted += 1;
+        self.counters.note(|counters| counters.deletes_accepted += 1);
         Ok(Answer::empty(status))
     }
 
@@ -171,7 +171,7 @@ impl Tenant {
         for serial in serials.iter().filter_map(Value::as_str) {
             let ids: Vec<Uuid> = self
                 .registrations
-                .iter()
+                .of_serial(serial)
                 .filter(|(_, registration)| registration.serial.eq_ignore_ascii_case(serial))
                 .map(|(id, _)| id)
                 .collect();

@@ -10,7 +10,7 @@ fn seeds() -> u64 {
 }
 
 /// A client with no plan at all, for so much virtual time.
-async fn wander(client: &mut Client, span: SignedDuration, rng: &mut fastrand::Rng) {
+pub async fn wander(client: &mut Client, span: SignedDuration, rng: &mut fastrand::Rng) {
     let end = client.clock.now() + span;
     while client.clock.now() < end {
         let serial = format!("TEST-{}", rng.u8(0..12));
