@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct SerialNumber(CompactString);
 
-/// A serial number made comparable: trimmed and upper case.
+/// A serial number made comparable: trimmed, letters of ASCII in upper case.
+/// All others stay: folded by Unicode, `STRAßE` would write to `STRASSE`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SerialKey(CompactString);
@@ -81,12 +82,9 @@ impl std::fmt::Display for SerialNumber {
 impl SerialKey {
     #[must_use]
     pub fn of(text: &str) -> Self {
-        let text = text.trim();
-        if text.bytes().any(|b| b.is_ascii_lowercase() || !b.is_ascii()) {
-            Self(text.to_uppercase().into())
-        } else {
-            Self(text.into())
-        }
+        let mut key = CompactString::from(text.trim());
+        key.make_ascii_uppercase();
+        Self(key)
     }
 
     #[must_use]
@@ -236,6 +234,17 @@ mod tests {
     #[test]
     fn serials_compare_trimmed_and_without_case() {
         assert_eq!(SerialNumber::parse(" ab-1 ").unwrap().key(), SerialKey::of("AB-1"));
+    }
+
+    #[test]
+    fn serials_fold_the_letters_of_ascii_and_no_others() {
+        let same = |a, b| SerialKey::of(a) == SerialKey::of(b);
+        assert!(same("strasse-1", "STRASSE-1"));
+        // Folded by Unicode, each of these would be the device beside it.
+        for (one, other) in [("STRAßE", "STRASSE"), ("ı1", "I1"), ("ſ1", "S1"), ("é1", "É1"), ("\u{212a}1", "K1")]
+        {
+            assert!(!same(one, other), "{one} {other}");
+        }
     }
 
     #[test]

@@ -327,6 +327,17 @@ fn one_serial_is_claimed_once_unless_registrations_tell_them_apart() {
 }
 
 #[test]
+fn serials_that_differ_in_more_than_the_case_of_ascii_are_two_devices() {
+    let repo = Repo::new();
+    repo.devices(
+        "a.yaml",
+        "  devices: [{serialNumber: STRAßE}, {serialNumber: STRASSE}, {serialNumber: ſ1}, {serialNumber: s1}]\n",
+    );
+    let loaded = repo.load();
+    assert_eq!((codes(&loaded), loaded.devices()), (vec![], 4));
+}
+
+#[test]
 fn names_are_given_once_per_kind() {
     let repo = Repo::new();
     repo.devices("a.yaml", "  devices: []\n");

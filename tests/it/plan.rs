@@ -258,6 +258,12 @@ fn the_scope_bounds_writes_by_the_observed_tag_and_what_is_unmanaged() {
 }
 
 #[test]
+fn a_serial_meets_its_registration_in_any_case_of_ascii_letters_only() {
+    case("ab-1 tag=X\nSTRAßE vendor tag=X", "AB-1 1\nSTRASSE 2")
+        .plans("~ ab-1 groupTag \"\" -> \"X\"\n> STRAßE vendor\n? STRASSE");
+}
+
+#[test]
 fn suspended_and_unadoptable_devices_are_held() {
     case("A1 tag=X suspend\nA2 tag=X never\nA3 suspend", "A1 1\nA2 2")
         .plans("x A1 Suspended\nx A2 AdoptionNotAllowed\nx A3 Suspended");
