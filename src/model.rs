@@ -15,4 +15,4 @@ pub use field::{Field, FieldChange};
 pub use hardware_hash::{HardwareHash, HashDigest};
 pub use hash_ref::{HashCheck, HashError, HashLocation, HashRef, HashSource};
 pub use ids::{ImportId, ImportRecordId, RegistrationId, TenantId};
-pub use text::{DisplayName, GroupTag, SerialKey, SerialNumber, UserPrincipalName};
+pub use text::{DisplayName, Greeting, GroupTag, Rule, SerialKey, SerialNumber, UserPrincipalName};

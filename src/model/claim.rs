@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use compact_str::CompactString;
-
-use super::{DisplayName, GroupTag, HashRef, RegistrationId, SerialNumber, TenantId, UserPrincipalName};
+use super::{DisplayName, Greeting, GroupTag, HashRef, RegistrationId, SerialNumber, TenantId, UserPrincipalName};
 
 /// A three-valued field: absent, empty and a value are three wishes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -44,7 +42,7 @@ pub struct Claim {
     pub hash: Option<Arc<HashRef>>,
     pub group_tag: Want<GroupTag>,
     pub user: Want<UserPrincipalName>,
-    pub addressable_user_name: Want<CompactString>,
+    pub addressable_user_name: Want<Greeting>,
     pub display_name: Want<DisplayName>,
     pub deletion_policy: DeletionPolicy,
     pub protect: bool,

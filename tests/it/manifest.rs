@@ -1,8 +1,12 @@
 //! Manifests through the public door: both doors against one table, what is
 //! drawn, what is found across files, and the generated files.
 
+mod fields;
+
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use apgit::cli::{crds, schema, validate};
 use apgit::hash::generate::{Machine, Vendor};
@@ -10,6 +14,7 @@ use apgit::manifest::{self, Hashes, Loaded, Severity, check_hashes, load};
 use apgit::model::{HashError, HashLocation, HashSource as _, SerialNumber, Want};
 use apgit::render::problems;
 use apgit::resource::{self, AutopilotDeviceSetSpec, AutopilotDeviceSpec, AutopilotTenantSpec, Kind};
+use regex_automata::meta::Regex;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -153,6 +158,12 @@ fn typed<T: serde::de::DeserializeOwned>(spec: Value) -> T {
     serde_json::from_value(spec).expect("what passes the schema fits the type")
 }
 
+fn matches(pattern: &str, text: &str) -> bool {
+    static KNOWN: Mutex<BTreeMap<String, Regex>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap();
+    known.entry(pattern.to_owned()).or_insert_with(|| Regex::new(pattern).unwrap()).is_match(text)
+}
+
 fn structural(value: &Value, schema: &Value, at: &str, out: &mut Vec<String>) {
     let number = |key: &str| schema.get(key).and_then(Value::as_f64);
     let ok = match (schema["type"].as_str().unwrap(), value) {
@@ -177,9 +188,7 @@ fn structural(value: &Value, schema: &Value, at: &str, out: &mut Vec<String>) {
             number("minLength").is_none_or(|min| length >= min)
                 && number("maxLength").is_none_or(|max| length <= max)
                 && schema["enum"].as_array().is_none_or(|choices| choices.contains(value))
-                && pattern.is_none_or(|text_pattern| {
-                    regex_automata::meta::Regex::new(text_pattern).unwrap().is_match(text.as_str())
-                })
+                && pattern.is_none_or(|pattern| matches(pattern, text))
         }
         ("integer", Value::Number(found)) => {
             let found = found.as_f64().unwrap();

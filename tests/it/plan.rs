@@ -7,8 +7,8 @@ use std::sync::Arc;
 use apgit::ledger::{ImportFact, ImportState, PendingUpdate};
 use apgit::model::{
     AdoptionPolicy, Claim, Coverage, DeletionPolicy, Desired, Device, DisplayName, EnrollmentState, Field, FieldChange,
-    GroupTag, HashCheck, HashDigest, HashLocation, HashRef, Limits, Observed, Origin, Policy, RegistrationId, Scope,
-    SerialKey, SerialNumber, Tenant, TenantId, UserPrincipalName, Want,
+    Greeting, GroupTag, HashCheck, HashDigest, HashLocation, HashRef, Limits, Observed, Origin, Policy, RegistrationId,
+    Scope, SerialKey, SerialNumber, Tenant, TenantId, UserPrincipalName, Want,
 };
 use apgit::plan::{self, Action, Approvals, Facts, HashFact, Plan, Waiting, guard, import_id};
 use jiff::{SignedDuration, Timestamp};
@@ -62,7 +62,7 @@ fn claim(line: &str) -> Claim {
         match key {
             "tag" => claim.group_tag = want(value, |text| GroupTag::parse(text).unwrap()),
             "user" => claim.user = want(value, |text| UserPrincipalName::parse(text).unwrap()),
-            "greeting" => claim.addressable_user_name = want(value, |text| text.into()),
+            "greeting" => claim.addressable_user_name = want(value, |text| Greeting::parse(text).unwrap()),
             "name" => claim.display_name = want(value, |text| DisplayName::parse(text).unwrap()),
             "id" => claim.registration_id = Some(RegistrationId(Uuid::from_u128(value.parse().unwrap()))),
             "vendor" => claim.hash = None,
