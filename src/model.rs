@@ -24,5 +24,5 @@ pub use ids::{ImportId, ImportRecordId, RegistrationId, TenantId};
 pub use import::ImportState;
 pub use key::DeviceKey;
 pub use target::Target;
-pub use text::{DisplayName, GroupTag, SerialKey, SerialNumber, UserPrincipalName};
+pub use text::{DisplayName, Greeting, GroupTag, Rule, SerialKey, SerialNumber, UserPrincipalName};
 pub use time::later;

@@ -8,6 +8,7 @@
 mod auth;
 mod device;
 mod device_set;
+mod form;
 mod hash_ref;
 mod problem;
 mod schema;
@@ -38,12 +39,14 @@ pub const API_VERSION: &str = "apgit.dev/v1alpha1";
 
 /// The longest `metadata.name`: it becomes a label value too.
 pub const MAX_NAME: usize = 63;
+/// What a cluster allows as `metadata.name` and `metadata.namespace`.
+pub const NAME_PATTERN: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
 
 /// A reference to an object of the same namespace by its name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LocalRef {
     /// `metadata.name` of the object.
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = MAX_NAME))]
     pub name: String,
 }

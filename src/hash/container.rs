@@ -145,7 +145,7 @@ impl Decoded {
     /// or it is no serial number at all.
     #[must_use]
     pub fn serial(&self) -> Option<SerialNumber> {
-        SerialNumber::parse(&self.text(TextField::SerialNumber)?).ok()
+        SerialNumber::parse(self.text(TextField::SerialNumber)?.trim()).ok()
     }
 
     /// A text; `None` if there is no such record, it is empty, or SMBIOS had

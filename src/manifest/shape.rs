@@ -110,6 +110,6 @@ pub(super) static NAME: LazyLock<Shape> = LazyLock::new(|| {
         "type": "string",
         "minLength": 1,
         "maxLength": resource::MAX_NAME,
-        "pattern": r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+        "pattern": resource::NAME_PATTERN,
     }))
 });

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
-use super::{DeviceKey, DisplayName, GroupTag, HashRef, RegistrationId, SerialNumber, TenantId, UserPrincipalName};
+use super::{
+    DeviceKey, DisplayName, Greeting, GroupTag, HashRef, RegistrationId, SerialNumber, TenantId, UserPrincipalName,
+};
 
 /// A three-valued field: absent, empty and a value are three wishes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -53,7 +54,7 @@ pub struct Claim {
     pub hash: Option<Arc<HashRef>>,
     pub group_tag: Want<GroupTag>,
     pub user: Want<UserPrincipalName>,
-    pub addressable_user_name: Want<CompactString>,
+    pub addressable_user_name: Want<Greeting>,
     pub display_name: Want<DisplayName>,
     pub deletion_policy: DeletionPolicy,
     pub protect: bool,

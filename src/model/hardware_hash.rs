@@ -42,6 +42,9 @@ impl std::fmt::Debug for HardwareHash {
 }
 
 impl HashDigest {
+    /// What [`HashDigest::parse`] reads.
+    pub const PATTERN: &str = "^(sha256:)?[0-9A-Fa-f]{64}$";
+
     /// What people see: `sha256:` and 8 hex digits.
     #[must_use]
     pub fn short(&self) -> String {
@@ -58,7 +61,7 @@ impl HashDigest {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let hex = text.strip_prefix("sha256:").unwrap_or(text);
-        if hex.len() != 64 || !hex.is_ascii() {
+        if hex.len() != 64 || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return None;
         }
         let mut bytes = [0; 32];

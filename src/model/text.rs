@@ -1,4 +1,5 @@
-//! Text that has rules: serial numbers, group tags, users, display names.
+//! Text that has rules: serial numbers, group tags, users, greetings, display
+//! names.
 //!
 //! The rules and their sources are in one place here, so that manifests,
 //! Kubernetes objects and the planner cannot disagree about them.
@@ -6,13 +7,55 @@
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
+/// The rule of a text field, for a parser and for a schema. Both say the same
+/// of any text but the empty one, which a schema takes for a wish of its own
+/// (nothing) where the field may be cleared.
+#[derive(Debug)]
+pub struct Rule {
+    /// In characters.
+    pub max: usize,
+    /// As clusters and editors read it: Go's, ECMAScript's and our own regular
+    /// expressions agree on what stands in these.
+    pub pattern: &'static str,
+    /// What may be wrong, asked in turn, and how it is said.
+    wrong: &'static [Mistake],
+    too_long: &'static str,
+}
+
+/// Whether a text makes it, and the sentence about it.
+type Mistake = (fn(&str) -> bool, &'static str);
+
+impl Rule {
+    /// # Errors
+    /// A sentence that says what the text breaks.
+    pub fn check(&self, text: &str) -> Result<(), &'static str> {
+        if let Some((_, sentence)) = self.wrong.iter().find(|(is_wrong, _)| is_wrong(text)) {
+            return Err(sentence);
+        }
+        // Bytes are counted faster, and are never fewer.
+        if text.len() > self.max && text.chars().count() > self.max {
+            return Err(self.too_long);
+        }
+        Ok(())
+    }
+}
+
+fn is_blank(text: &str) -> bool {
+    text.trim().is_empty()
+}
+
+fn has_control(text: &str) -> bool {
+    text.chars().any(char::is_control)
+}
+
 /// A serial number as declared: trimmed, not empty, no control characters,
 /// at most 128 characters. Compared through [`SerialNumber::key`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SerialNumber(CompactString);
 
-/// A serial number made comparable: trimmed and upper case.
+/// A serial number made comparable: trimmed, letters of ASCII in upper case.
+/// All others stay: folded by Unicode, `STRAßE` would write to `STRASSE`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SerialKey(CompactString);
@@ -32,22 +75,21 @@ const PLACEHOLDERS: [&str; 10] = [
 ];
 
 impl SerialNumber {
-    pub const MAX: usize = 128;
+    pub const RULE: Rule = Rule {
+        max: 128,
+        pattern: r"^[^\p{Cc}]*[^\p{Z}\p{Cc}][^\p{Cc}]*$",
+        wrong: &[
+            (is_blank, "a serial number is not empty"),
+            (has_control, "a serial number has no control characters"),
+        ],
+        too_long: "a serial number has at most 128 characters",
+    };
 
     /// # Errors
     /// A sentence that says which rule the text breaks.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
-        let text = text.trim();
-        if text.is_empty() {
-            return Err("a serial number is not empty");
-        }
-        if text.chars().count() > Self::MAX {
-            return Err("a serial number has at most 128 characters");
-        }
-        if text.chars().any(char::is_control) {
-            return Err("a serial number has no control characters");
-        }
-        Ok(Self(text.into()))
+        Self::RULE.check(text)?;
+        Ok(Self(text.trim().into()))
     }
 
     #[must_use]
@@ -81,12 +123,9 @@ impl std::fmt::Display for SerialNumber {
 impl SerialKey {
     #[must_use]
     pub fn of(text: &str) -> Self {
-        let text = text.trim();
-        if text.bytes().any(|b| b.is_ascii_lowercase() || !b.is_ascii()) {
-            Self(text.to_uppercase().into())
-        } else {
-            Self(text.into())
-        }
+        let mut key = CompactString::from(text.trim());
+        key.make_ascii_uppercase();
+        Self(key)
     }
 
     #[must_use]
@@ -102,13 +141,22 @@ impl std::fmt::Display for SerialKey {
 }
 
 macro_rules! text {
-    ($(#[$doc:meta])* $name:ident) => {
+    ($(#[$doc:meta])* $name:ident: $rule:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
         pub struct $name(CompactString);
 
         impl $name {
+            pub const RULE: Rule = $rule;
+
+            /// # Errors
+            /// A sentence that says which rule the text breaks.
+            pub fn parse(text: &str) -> Result<Self, &'static str> {
+                Self::RULE.check(text)?;
+                Ok(Self(text.into()))
+            }
+
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -133,100 +181,60 @@ text! {
     /// A group tag: not empty, no comma, no blank at either end, no control
     /// characters, at most 512 characters (the most any known tool sends;
     /// Microsoft names no maximum).
-    GroupTag
+    GroupTag: Rule {
+        max: 512,
+        pattern: r"^([^,\p{Z}\p{Cc}]([^,\p{Cc}]*[^,\p{Z}\p{Cc}])?)?$",
+        wrong: &[
+            (str::is_empty, "a group tag is not empty"),
+            (|text| text.contains(','), "a group tag has no comma: it would split a row of a CSV file"),
+            (|text| text.trim() != text, "a group tag has no blanks at its ends"),
+            (has_control, "a group tag has no control characters"),
+        ],
+        too_long: "a group tag has at most 512 characters",
+    }
 }
 text! {
     /// A user's sign-in name: one `@`, something on both sides, no blanks.
-    UserPrincipalName
+    UserPrincipalName: Rule {
+        max: 320,
+        pattern: r"^([^@,\p{Z}\p{Cc}]+@[^@,.\p{Z}\p{Cc}]+(\.[^@,.\p{Z}\p{Cc}]+)+)?$",
+        wrong: &[(|text| !is_user(text), "a user is written like `name@domain.example`")],
+        too_long: "a user has at most 320 characters",
+    }
+}
+text! {
+    /// How a device greets its user: no control characters.
+    Greeting: Rule {
+        max: 256,
+        pattern: r"^[^\p{Cc}]*$",
+        wrong: &[(has_control, "a greeting has no control characters")],
+        too_long: "a greeting has at most 256 characters",
+    }
 }
 text! {
     /// A computer name: 1 to 15 letters, digits, hyphens; not digits only.
-    DisplayName
-}
-
-impl GroupTag {
-    pub const MAX: usize = 512;
-
-    /// # Errors
-    /// A sentence that says which rule the text breaks.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
-        if text.is_empty() {
-            return Err("a group tag is not empty");
-        }
-        if text.contains(',') {
-            return Err("a group tag has no comma: it would split a row of a CSV file");
-        }
-        if text.trim() != text {
-            return Err("a group tag has no blanks at its ends");
-        }
-        if text.chars().any(char::is_control) {
-            return Err("a group tag has no control characters");
-        }
-        if text.chars().count() > Self::MAX {
-            return Err("a group tag has at most 512 characters");
-        }
-        Ok(Self(text.into()))
+    DisplayName: Rule {
+        max: 15,
+        pattern: r"^([0-9A-Za-z-]*[A-Za-z-][0-9A-Za-z-]*)?$",
+        wrong: &[
+            (str::is_empty, "a display name has 1 to 15 characters"),
+            (|text| !text.bytes().all(is_of_name), "a display name has only letters, digits and hyphens"),
+            (|text| text.bytes().all(|b| b.is_ascii_digit()), "a display name is not digits only"),
+        ],
+        too_long: "a display name has 1 to 15 characters",
     }
 }
 
-impl UserPrincipalName {
-    pub const MAX: usize = 320;
-
-    /// # Errors
-    /// A sentence that says which rule the text breaks.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
-        let form = "a user is written like `name@domain.example`";
-        let (name, domain) = text.split_once('@').ok_or(form)?;
-        let bad = |c: char| c.is_whitespace() || c.is_control() || c == '@' || c == ',';
-        if name.is_empty()
-            || !domain.contains('.')
-            || domain.split('.').any(str::is_empty)
-            || text.contains(bad_pair(bad))
-        {
-            return Err(form);
-        }
-        if text.chars().count() > Self::MAX {
-            return Err("a user has at most 320 characters");
-        }
-        Ok(Self(text.into()))
-    }
-
-    /// The part behind the `@`, lower case.
-    #[must_use]
-    pub fn domain(&self) -> String {
-        self.0.rsplit('@').next().unwrap_or_default().to_lowercase()
-    }
+fn is_user(text: &str) -> bool {
+    let bad = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '@' | ',');
+    text.split_once('@').is_some_and(|(name, domain)| {
+        let labels = domain.contains('.') && !domain.split('.').any(str::is_empty);
+        !name.is_empty() && labels && !name.contains(bad) && !domain.contains(bad)
+    })
 }
 
-/// The first `@` is legal, so only the other rules are looked up per character.
-fn bad_pair(bad: impl Fn(char) -> bool) -> impl FnMut(char) -> bool {
-    let mut seen = false;
-    move |c| {
-        if c == '@' && !seen {
-            seen = true;
-            return false;
-        }
-        bad(c)
-    }
-}
-
-impl DisplayName {
-    pub const MAX: usize = 15;
-
-    /// # Errors
-    /// A sentence that says which rule the text breaks.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
-        if text.is_empty() || text.len() > Self::MAX {
-            return Err("a display name has 1 to 15 characters");
-        }
-        if !text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
-            return Err("a display name has only letters, digits and hyphens");
-        }
-        if text.bytes().all(|b| b.is_ascii_digit()) {
-            return Err("a display name is not digits only");
-        }
-        Ok(Self(text.into()))
-    }
+fn is_of_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'-'
 }
 
 #[cfg(test)]
@@ -236,6 +244,17 @@ mod tests {
     #[test]
     fn serials_compare_trimmed_and_without_case() {
         assert_eq!(SerialNumber::parse(" ab-1 ").unwrap().key(), SerialKey::of("AB-1"));
+    }
+
+    #[test]
+    fn serials_fold_the_letters_of_ascii_and_no_others() {
+        let same = |a, b| SerialKey::of(a) == SerialKey::of(b);
+        assert!(same("strasse-1", "STRASSE-1"));
+        // Folded by Unicode, each of these would be the device beside it.
+        for (one, other) in [("STRAßE", "STRASSE"), ("ı1", "I1"), ("ſ1", "S1"), ("é1", "É1"), ("\u{212a}1", "K1")]
+        {
+            assert!(!same(one, other), "{one} {other}");
+        }
     }
 
     #[test]

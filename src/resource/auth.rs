@@ -3,9 +3,9 @@
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use super::Problems;
+use super::form::GUID;
 
 /// A way to sign in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -94,7 +94,7 @@ macro_rules! identity {
         pub struct $name {
             $($extra)*
             /// The application (client) id of the app registration, a GUID.
-            #[schemars(length(max = 36), pattern(r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"))]
+            #[schemars(length(max = GUID.max), pattern(GUID.pattern))]
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub client_id: Option<String>,
             /// `ClientSecret`: where the secret stands. Left out: `AZURE_CLIENT_SECRET`.
@@ -230,7 +230,7 @@ fn check_members(path: &[&'static str], kind: Option<AuthType>, members: &Member
             "add the application (client) id of the app registration",
         );
     }
-    if members.client_id.is_some_and(|text| text.parse::<Uuid>().is_err()) {
+    if members.client_id.is_some_and(|text| !GUID.fits(text)) {
         problems.push(&at("clientId"), "not-a-guid", "`clientId` is not a GUID");
     }
     for (member, name, given) in members.given {

@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use compact_str::CompactString;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::form::GUID;
 use super::{FieldProblem, HardwareHashRef, LocalRef, Problems, Status, hash_ref};
-use crate::model::{self, Claim, DisplayName, GroupTag, HashRef, Origin, RegistrationId, SerialNumber};
+use crate::model::{self, Claim, DisplayName, Greeting, GroupTag, HashRef, Origin, RegistrationId, SerialNumber};
 use crate::model::{UserPrincipalName, Want};
 
 /// What happens to the registration when its declaration goes.
@@ -61,21 +61,21 @@ macro_rules! device_fields {
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub hardware_hash_ref: Option<$crate::resource::HardwareHashRef>,
             /// Group tag. Left out: stays as it is. Empty: cleared.
-            #[schemars(length(max = 512), pattern(r"^([^, \t\r\n]([^,\r\n]*[^, \t\r\n])?)?$"))]
+            #[schemars(length(max = GroupTag::RULE.max), pattern(GroupTag::RULE.pattern))]
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub group_tag: Option<String>,
             /// User that the device is assigned to. Left out: stays as it is.
             /// Empty: nobody.
-            #[schemars(length(max = 320), pattern(r"^([^@ \t\r\n,]+@[^@ \t\r\n,.]+(\.[^@ \t\r\n,.]+)+)?$"))]
+            #[schemars(length(max = UserPrincipalName::RULE.max), pattern(UserPrincipalName::RULE.pattern))]
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub user_principal_name: Option<String>,
             /// How the device greets its user. Only together with a user.
-            #[schemars(length(max = 256))]
+            #[schemars(length(max = Greeting::RULE.max), pattern(Greeting::RULE.pattern))]
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub addressable_user_name: Option<String>,
             /// Computer name: up to 15 letters, digits, hyphens. Left out:
             /// stays as it is. Empty: cleared.
-            #[schemars(length(max = 15), pattern(r"^([0-9A-Za-z-]*[A-Za-z-][0-9A-Za-z-]*)?$"))]
+            #[schemars(length(max = DisplayName::RULE.max), pattern(DisplayName::RULE.pattern))]
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub display_name: Option<String>,
             /// What happens to the registration when this declaration goes:
@@ -139,10 +139,10 @@ device_fields! {
         pub tenant_ref: Option<LocalRef>,
         /// Serial number as the firmware shows it. Cannot be changed.
         #[x_kube(validation = Rule::new("self == oldSelf").message("serialNumber is immutable").reason(Reason::FieldValueForbidden))]
-        #[schemars(length(min = 1, max = 128), pattern(r"^[^\x00-\x1F\x7F]*[^\x00-\x20\x7F][^\x00-\x1F\x7F]*$"))]
+        #[schemars(length(min = 1, max = SerialNumber::RULE.max), pattern(SerialNumber::RULE.pattern))]
         pub serial_number: String,
         /// Tells registrations with one serial number apart, a GUID.
-        #[schemars(length(max = 36), pattern(r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"))]
+        #[schemars(length(max = GUID.max), pattern(GUID.pattern))]
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub registration_id: Option<String>,
     }
@@ -168,7 +168,7 @@ pub struct Layer {
     pub hash: Option<Arc<HashRef>>,
     group_tag: Option<Want<GroupTag>>,
     user: Option<Want<UserPrincipalName>>,
-    addressable_user_name: Option<Want<CompactString>>,
+    addressable_user_name: Option<Want<Greeting>>,
     display_name: Option<Want<DisplayName>>,
     deletion_policy: Option<DeletionPolicy>,
     protect: Option<bool>,
@@ -237,7 +237,7 @@ pub(super) fn layer(values: Values<'_>, problems: &mut Problems) -> Layer {
             "addressableUserName",
             "addressable-user-name",
             values.addressable_user_name,
-            addressable,
+            Greeting::parse,
             problems,
         ),
         display_name: want("displayName", "display-name", values.display_name, DisplayName::parse, problems),
@@ -246,17 +246,6 @@ pub(super) fn layer(values: Values<'_>, problems: &mut Problems) -> Layer {
         adoption: values.adoption_policy,
         suspend: values.suspend,
     }
-}
-
-/// A greeting: any text without control characters, at most 256 characters.
-fn addressable(text: &str) -> Result<CompactString, &'static str> {
-    if text.chars().any(char::is_control) {
-        return Err("a greeting has no control characters");
-    }
-    if text.chars().count() > 256 {
-        return Err("a greeting has at most 256 characters");
-    }
-    Ok(text.into())
 }
 
 /// Absent, empty, or a value: three wishes.
@@ -302,7 +291,7 @@ pub(super) fn serial(text: &str, problems: &mut Problems) -> Option<SerialNumber
 /// The registration id, or nothing after a problem.
 pub fn registration_id(text: Option<&str>, problems: &mut Problems) -> Option<RegistrationId> {
     let text = text?;
-    let id = text.parse().ok();
+    let id = text.parse().ok().filter(|_| GUID.fits(text));
     if id.is_none() {
         problems.push(&["registrationId"], "not-a-guid", "`registrationId` is not a GUID");
     }

@@ -4,8 +4,9 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use super::device::{device_fields, registration_id, serial};
+use super::form::GUID;
 use super::{FieldPath, FieldProblem, Layer, LocalRef, Problems, Status};
-use crate::model::Claim;
+use crate::model::{Claim, DisplayName, Greeting, GroupTag, SerialNumber, UserPrincipalName};
 
 /// The most devices in one set: the most that one import call takes, and an
 /// object that etcd still likes.
@@ -49,7 +50,7 @@ pub struct AutopilotDeviceSetSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub defaults: Option<SetDefaults>,
     /// Up to 500 devices.
-    #[schemars(length(max = 500))]
+    #[schemars(length(max = MAX_DEVICES))]
     pub devices: Vec<SetDevice>,
 }
 
@@ -64,10 +65,10 @@ device_fields! {
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
     pub struct SetDevice {
         /// Serial number as the firmware shows it.
-        #[schemars(length(min = 1, max = 128), pattern(r"^[^\x00-\x1F\x7F]*[^\x00-\x20\x7F][^\x00-\x1F\x7F]*$"))]
+        #[schemars(length(min = 1, max = SerialNumber::RULE.max), pattern(SerialNumber::RULE.pattern))]
         pub serial_number: String,
         /// Tells registrations with one serial number apart, a GUID.
-        #[schemars(length(max = 36), pattern(r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"))]
+        #[schemars(length(max = GUID.max), pattern(GUID.pattern))]
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub registration_id: Option<String>,
     }

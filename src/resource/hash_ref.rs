@@ -6,12 +6,9 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::form::{HASH_VARIABLE, VAULT_SECRET, VAULT_URL};
 use super::{Cloud, Problems, SecretKeyRef};
 use crate::model::{self, HashDigest, HashLocation, HashRef};
-
-/// What the name of a variable with a hash starts with, so that a manifest
-/// cannot read any other variable of the machine it runs on.
-const ENV_PREFIX: &str = "APGIT_HASH_";
 
 /// Hosts of Key Vaults per cloud.
 const VAULT_SUFFIXES: [(Cloud, &str); 4] = [
@@ -48,7 +45,7 @@ pub struct HardwareHashRef {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub csv: Option<String>,
     /// An environment variable whose name starts with `APGIT_HASH_`.
-    #[schemars(length(min = 12, max = 256), pattern(r"^APGIT_HASH_[A-Z0-9_]+$"))]
+    #[schemars(length(min = HASH_VARIABLE.min, max = HASH_VARIABLE.max), pattern(HASH_VARIABLE.pattern))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub env: Option<String>,
     /// A key of a Kubernetes Secret.
@@ -59,7 +56,7 @@ pub struct HardwareHashRef {
     pub key_vault_secret: Option<KeyVaultSecret>,
     /// The SHA-256 of the hash's bytes in hex. Needed where the hash cannot be
     /// read while planning.
-    #[schemars(length(min = 64, max = 71), pattern(r"^(sha256:)?[0-9A-Fa-f]{64}$"))]
+    #[schemars(length(min = 64, max = 71), pattern(HashDigest::PATTERN))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
     /// `Trust`: let Microsoft judge a hash that our decoder does not know.
@@ -72,10 +69,10 @@ pub struct HardwareHashRef {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct KeyVaultSecret {
     /// Such as `https://contoso-hashes.vault.azure.net`.
-    #[schemars(length(min = 1, max = 253), pattern(r"^https://[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)+/?$"))]
+    #[schemars(length(min = VAULT_URL.min, max = VAULT_URL.max), pattern(VAULT_URL.pattern))]
     pub vault_url: String,
     /// Name of the secret.
-    #[schemars(length(min = 1, max = 127), pattern(r"^[0-9A-Za-z-]+$"))]
+    #[schemars(length(min = VAULT_SECRET.min, max = VAULT_SECRET.max), pattern(VAULT_SECRET.pattern))]
     pub name: String,
 }
 
@@ -142,13 +139,12 @@ pub(super) fn check(spec: &HardwareHashRef, problems: &mut Problems) -> Option<H
         places.push(HashLocation::Csv(PathBuf::from(csv)));
     }
     if let Some(env) = &spec.env {
-        let rest = env.strip_prefix(ENV_PREFIX).unwrap_or_default();
-        if rest.is_empty() || !rest.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_') {
+        if !HASH_VARIABLE.fits(env) {
             problems.push_hint(
                 &[AT, "env"],
                 "hash-env-name",
                 "this environment variable may not be read",
-                format!("name it `{ENV_PREFIX}…`, in capitals, digits and `_`"),
+                "name it `APGIT_HASH_…`, in capitals, digits and `_`",
             );
         }
         places.push(HashLocation::Env(env.clone()));
@@ -162,7 +158,7 @@ pub(super) fn check(spec: &HardwareHashRef, problems: &mut Problems) -> Option<H
         places.push(HashLocation::SecretKeyRef { name: secret.name.clone(), key: secret.key.clone() });
     }
     if let Some(vault) = &spec.key_vault_secret {
-        if vault_host(&vault.vault_url).is_none_or(|host| !host.contains('.')) {
+        if !VAULT_URL.fits(&vault.vault_url) {
             problems.push_hint(
                 &[AT, "keyVaultSecret", "vaultUrl"],
                 "vault-url",
@@ -170,8 +166,7 @@ pub(super) fn check(spec: &HardwareHashRef, problems: &mut Problems) -> Option<H
                 "write it like `https://name.vault.azure.net`",
             );
         }
-        let legal = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
-        if vault.name.is_empty() || !vault.name.bytes().all(legal) {
+        if !VAULT_SECRET.fits(&vault.name) {
             problems.push(
                 &[AT, "keyVaultSecret", "name"],
                 "vault-secret-name",

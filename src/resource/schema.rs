@@ -7,7 +7,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt;
 use serde_json::{Map, Value, json};
 
-use super::{API_VERSION, AutopilotDevice, AutopilotDeviceSet, AutopilotTenant, MAX_NAME};
+use super::{API_VERSION, AutopilotDevice, AutopilotDeviceSet, AutopilotTenant, MAX_NAME, NAME_PATTERN};
 
 /// The three kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -150,7 +150,7 @@ fn editor_kind(kind: Kind) -> Value {
                         "type": "string",
                         "minLength": 1,
                         "maxLength": MAX_NAME,
-                        "pattern": "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$",
+                        "pattern": NAME_PATTERN,
                     },
                     "namespace": {"type": "string"},
                     "labels": {"type": "object", "additionalProperties": {"type": "string"}},

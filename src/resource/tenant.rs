@@ -4,6 +4,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::form::{ENDPOINT, GUID, INTERVAL, OWNER};
 use super::{AdoptionPolicy, Auth, FieldPath, FieldProblem, Problems, Status, auth};
 use crate::model::{self, Limits, Scope, Tenant};
 
@@ -87,7 +88,7 @@ pub enum Approval {
 pub struct AutopilotTenantSpec {
     /// The Entra tenant's id, a GUID.
     #[x_kube(validation = Rule::new("self == oldSelf").message("tenantId is immutable").reason(Reason::FieldValueForbidden))]
-    #[schemars(length(max = 36), pattern(r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"))]
+    #[schemars(length(max = GUID.max), pattern(GUID.pattern))]
     pub tenant_id: String,
     /// Microsoft's cloud. Left out: `Global`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -106,7 +107,7 @@ pub struct AutopilotTenantSpec {
     /// Who we are among several that manage this tenant. It goes into import
     /// ids and the ledger: choose once.
     #[x_kube(validation = Rule::new("self == oldSelf").message("ownerId is immutable").reason(Reason::FieldValueForbidden))]
-    #[schemars(length(min = 1, max = 63), pattern(r"^[0-9A-Za-z]([0-9A-Za-z._-]*[0-9A-Za-z])?$"))]
+    #[schemars(length(min = OWNER.min, max = OWNER.max), pattern(OWNER.pattern))]
     pub owner_id: String,
     /// Bounds every write and deletion. Left out: the whole tenant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -125,7 +126,7 @@ pub struct AutopilotTenantSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sync: Option<Sync>,
     /// Time between full listings, such as `10m` (operator only).
-    #[schemars(length(max = 8), pattern(r"^[1-9][0-9]*(s|m|h)$"))]
+    #[schemars(length(max = INTERVAL.max), pattern(INTERVAL.pattern))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<String>,
     /// Left out: `IfUnowned`.
@@ -158,10 +159,10 @@ pub struct AutopilotTenantSpec {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Endpoints {
     /// Where tokens come from, such as `http://127.0.0.1:8800`.
-    #[schemars(length(min = 1, max = 253), pattern(r"^https?://[^/ \t\r\n?#@]+/?$"))]
+    #[schemars(length(min = ENDPOINT.min, max = ENDPOINT.max), pattern(ENDPOINT.pattern))]
     pub login: String,
     /// Where Graph answers.
-    #[schemars(length(min = 1, max = 253), pattern(r"^https?://[^/ \t\r\n?#@]+/?$"))]
+    #[schemars(length(min = ENDPOINT.min, max = ENDPOINT.max), pattern(ENDPOINT.pattern))]
     pub graph: String,
 }
 
@@ -238,7 +239,7 @@ pub struct LedgerSpec {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Peer {
     /// Its `ownerId`.
-    #[schemars(length(min = 1, max = 63), pattern(r"^[0-9A-Za-z]([0-9A-Za-z._-]*[0-9A-Za-z])?$"))]
+    #[schemars(length(min = OWNER.min, max = OWNER.max), pattern(OWNER.pattern))]
     pub owner_id: String,
 }
 
@@ -259,8 +260,8 @@ impl From<Policy> for model::Policy {
 /// Every problem, by path from `spec`.
 pub fn tenant(name: &str, spec: &AutopilotTenantSpec) -> Result<Tenant, Vec<FieldProblem>> {
     let mut problems = Problems::under(FieldPath::root().field("spec"));
-    let id = spec.tenant_id.parse();
-    if id.is_err() {
+    let id = spec.tenant_id.parse().ok().filter(|_| GUID.fits(&spec.tenant_id));
+    if id.is_none() {
         problems.push_hint(
             &["tenantId"],
             "not-a-guid",
@@ -287,7 +288,7 @@ pub fn tenant(name: &str, spec: &AutopilotTenantSpec) -> Result<Tenant, Vec<Fiel
     check_tag_policy(spec, &mut problems);
     let limits = limits(spec.limits.as_ref(), &mut problems);
     match (id, problems.is_empty()) {
-        (Ok(id), true) => Ok(Tenant {
+        (Some(id), true) => Ok(Tenant {
             name: name.to_owned(),
             id,
             policy: spec.policy.into(),
@@ -302,12 +303,8 @@ pub fn tenant(name: &str, spec: &AutopilotTenantSpec) -> Result<Tenant, Vec<Fiel
     }
 }
 
-/// An owner becomes part of a branch name and of file names.
 fn check_owner(path: &[&'static str], owner: &str, problems: &mut Problems) {
-    let inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-    let edge = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
-    let bytes = owner.as_bytes();
-    if bytes.len() > 63 || !bytes.iter().copied().all(inner) || !edge(bytes.first()) || !edge(bytes.last()) {
+    if !OWNER.fits(owner) {
         problems.push_hint(
             path,
             "owner-id",
@@ -320,14 +317,7 @@ fn check_owner(path: &[&'static str], owner: &str, problems: &mut Problems) {
 fn check_endpoints(spec: &AutopilotTenantSpec, problems: &mut Problems) {
     let Some(endpoints) = &spec.endpoints else { return };
     for (name, url) in [("login", &endpoints.login), ("graph", &endpoints.graph)] {
-        let uri = url.parse::<http::Uri>().ok();
-        let plain = uri.as_ref().is_some_and(|uri| {
-            matches!(uri.scheme_str(), Some("http" | "https"))
-                && uri.host().is_some_and(|host| !host.is_empty())
-                && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
-                && matches!(uri.path_and_query().map(http::uri::PathAndQuery::as_str), None | Some("/" | ""))
-        });
-        if !plain {
+        if !ENDPOINT.fits(url) {
             problems.push_hint(
                 &["endpoints", name],
                 "endpoint-url",
@@ -340,9 +330,7 @@ fn check_endpoints(spec: &AutopilotTenantSpec, problems: &mut Problems) {
 
 fn check_interval(spec: &AutopilotTenantSpec, problems: &mut Problems) {
     let Some(interval) = &spec.interval else { return };
-    let digits = interval.strip_suffix(['s', 'm', 'h']).unwrap_or_default();
-    let legal = !digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit());
-    if digits.is_empty() || !legal || interval.len() > 8 {
+    if !INTERVAL.fits(interval) {
         let hint = "write a number and a unit: `600s`, `10m`, `1h`";
         problems.push_hint(&["interval"], "interval", "`interval` is not a duration", hint);
     }

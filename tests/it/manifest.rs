@@ -1,6 +1,8 @@
 //! Manifests through the public door: both doors against one table, what is
 //! drawn, what is found across files, and the generated files.
 
+mod fields;
+
 use std::fmt::Write as _;
 
 use apgit::hash::generate::{Machine, Vendor};
@@ -277,6 +279,17 @@ fn one_serial_is_claimed_once_unless_registrations_tell_them_apart() {
          duplicate-registration c.yaml:5:28 c.yaml:5:122\n\
          duplicate-serial c.yaml:5:28 c.yaml:5:102\n"
     );
+}
+
+#[test]
+fn serials_that_differ_in_more_than_the_case_of_ascii_are_two_devices() {
+    let repo = Repo::new();
+    repo.devices(
+        "a.yaml",
+        "  devices: [{serialNumber: STRAßE}, {serialNumber: STRASSE}, {serialNumber: ſ1}, {serialNumber: s1}]\n",
+    );
+    let loaded = repo.load();
+    assert_eq!((codes(&loaded), loaded.devices()), (vec![], 4));
 }
 
 #[test]

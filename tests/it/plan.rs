@@ -7,8 +7,8 @@ use std::sync::Arc;
 use apgit::ledger::{ImportFact, PendingUpdate, Tail};
 use apgit::model::{
     AdoptionPolicy, Claim, Coverage, Desired, Device, DeviceKey, DisplayName, EnrollmentState, Field, FieldChange,
-    GroupTag, HashCheck, HashDigest, HashLocation, HashRef, ImportState, Observed, Policy, RegistrationId, Scope,
-    SerialNumber, Target, Tenant, TenantId, UserPrincipalName, Want,
+    Greeting, GroupTag, HashCheck, HashDigest, HashLocation, HashRef, ImportState, Observed, Policy, RegistrationId,
+    Scope, SerialNumber, Target, Tenant, TenantId, UserPrincipalName, Want,
 };
 use apgit::plan::{self, Action, Approvals, Facts, HashFact, Plan, Waiting, guard, import_id};
 use jiff::{SignedDuration, Timestamp};
@@ -37,7 +37,7 @@ fn claim(line: &str) -> Claim {
         match key {
             "tag" => claim.group_tag = want(value, |text| GroupTag::parse(text).unwrap()),
             "user" => claim.user = want(value, |text| UserPrincipalName::parse(text).unwrap()),
-            "greeting" => claim.addressable_user_name = want(value, |text| text.into()),
+            "greeting" => claim.addressable_user_name = want(value, |text| Greeting::parse(text).unwrap()),
             "name" => claim.display_name = want(value, |text| DisplayName::parse(text).unwrap()),
             "id" => claim.registration_id = Some(RegistrationId(Uuid::from_u128(value.parse().unwrap()))),
             "vendor" => claim.hash = None,
@@ -235,6 +235,12 @@ fn the_scope_bounds_writes_by_the_observed_tag_and_what_is_unmanaged() {
         case("A1 tag=OSL-2\nA2 tag=OSL-2\nA3 tag=BER", "A1 1 tag=OSL-1\nA2 2 tag=BER\nB1 3 tag=BER\nB2 4 tag=OSL-9");
     case.tenant.scope = Scope::new(vec!["OSL-*".to_owned()]).unwrap();
     case.plans("~ A1 groupTag \"OSL-1\" -> \"OSL-2\"\nx A2 OutOfScope\nx A3 OutOfScope\n? B2");
+}
+
+#[test]
+fn a_serial_meets_its_registration_in_any_case_of_ascii_letters_only() {
+    case("ab-1 tag=X\nSTRAßE vendor tag=X", "AB-1 1\nSTRASSE 2")
+        .plans("~ ab-1 groupTag \"\" -> \"X\"\n> STRAßE vendor\n? STRASSE");
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! As much of JSON Schema as our own schemas use: those of the reports, and
 //! those of the kinds.
 
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
 use regex_automata::meta::Regex;
 use serde_json::Value;
 
@@ -71,10 +74,18 @@ fn bounds(schema: &Value, value: &Value, at: &str, found: &mut Vec<String>) {
         found.push(format!("{at}: {value} is too large or too small"));
     }
     if let (Some(pattern), Some(text)) = (schema["pattern"].as_str(), value.as_str())
-        && !Regex::new(pattern).expect("a pattern of ours").is_match(text)
+        && !matches(pattern, text)
     {
         found.push(format!("{at}: {value} does not match {pattern}"));
     }
+}
+
+/// Patterns are few, and texts many: each pattern is compiled once.
+fn matches(pattern: &str, text: &str) -> bool {
+    static KNOWN: Mutex<BTreeMap<String, Regex>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().expect("no holder of this lock panics");
+    let regex = known.entry(pattern.to_owned());
+    regex.or_insert_with(|| Regex::new(pattern).expect("a pattern of ours")).is_match(text)
 }
 
 fn has_type(schema: &Value, value: &Value) -> bool {
