@@ -1,7 +1,6 @@
 //! `apgit apply`: plan, ask, do, wait, report.
 
 use std::io::{stderr, stdin};
-use std::path::Path;
 
 use crate::apply::{Halt, Outcome};
 use crate::clock::Stop;
@@ -10,14 +9,14 @@ use crate::graph::GraphWriter;
 use crate::ledger::{FileJournal, Journal};
 use crate::manifest::Hashes;
 use crate::plan::{Plan, Reason};
-use crate::render::apply::ApplyView;
-use crate::render::{self, FailOn};
+use crate::render::document::ApplyView;
+use crate::render::{self, Document, Format};
 use crate::round::{Consent, Prepared, Report, Round};
 
-use super::args::{ApprovalArgs, Format, Reports, Source};
+use super::args::{ApprovalArgs, Reports, Source};
 use super::error::{CliError, exit_of};
 use super::exit::Exit;
-use super::plan::{Shown, approvals, detail, fail_on, text_look};
+use super::plan::{Shown, approvals, fail_on, look};
 use super::progress::Progress;
 use super::prompt::{Question, consent};
 use super::report::Outlets;
@@ -80,14 +79,13 @@ async fn tenants(args: &ApplyArgs, settings: &Settings, stop: &Stop, outlets: &m
         let prepared = round.prepare(&mut journal).await?;
         let shown = Shown { declared: &declared, fleet, connection: &connection, prepared: &prepared };
         let failed = fail_on(&args.reports, &prepared);
-        show_plan(&shown, failed, settings, outlets.stdout_is_text())?;
+        let plan = shown.document(failed);
+        show_plan(&plan, settings, outlets.stdout_is_text())?;
         if failed.is_some() {
-            shown.with_view(failed, |view| {
-                outlets.add(|format, _| match format {
-                    Format::Json => render::json::plan(view),
-                    // On stdout it stands already.
-                    Format::Text => String::new(),
-                })
+            outlets.add(|format, _| match format {
+                Format::Json => format.draw(&plan, &settings.look),
+                // On stdout it stands already.
+                Format::Text => String::new(),
             })?;
             exit = exit.worse(Exit::Blocked);
             continue;
@@ -109,9 +107,9 @@ async fn tenants(args: &ApplyArgs, settings: &Settings, stop: &Stop, outlets: &m
 }
 
 /// The plan, on stdout unless that belongs to a report for tools.
-fn show_plan(shown: &Shown<'_>, failed: Option<FailOn>, settings: &Settings, on_stdout: bool) -> Result<(), CliError> {
+fn show_plan(plan: &Document, settings: &Settings, on_stdout: bool) -> Result<(), CliError> {
     let look = if on_stdout { settings.look } else { settings.err_look };
-    let text = shown.with_view(failed, |view| render::text::plan(view, &look, detail(settings)));
+    let text = render::text::draw(plan, &look);
     match (on_stdout, settings.quiet) {
         (true, _) => print(&text),
         (false, false) => {
@@ -183,19 +181,11 @@ fn show_report(
         places,
         exit_code: exit.code(),
     };
+    let document = Document::Apply(view.document());
     if outlets.stdout_is_json() && !settings.quiet {
-        tell(&render::apply::text(&view, &settings.err_look));
+        tell(&render::text::draw(&document, &settings.err_look));
     }
-    outlets.add(|format, path: Option<&Path>| match format {
-        Format::Json => render::apply::json(&view),
-        Format::Text if nothing_to_say(&view) => String::new(),
-        Format::Text => render::apply::text(&view, &text_look(path, settings)),
-    })
-}
-
-/// A run without changes and without a hitch has said `No changes.` already.
-fn nothing_to_say(view: &ApplyView) -> bool {
-    view.outcomes.of.is_empty() && view.halt.is_none() && view.outcomes.sync == crate::apply::SyncOutcome::NotNeeded
+    outlets.add(|format, path| format.draw(&document, &look(path, settings)))
 }
 
 /// How a run ended, in one number. Failures that need a person go before those

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::render::FailOn;
+use crate::render::{FailOn, Format};
 
 use super::apply::ApplyArgs;
 use super::completions::CompletionsArgs;
@@ -151,12 +151,6 @@ pub struct ReportTo {
     pub path: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    Text,
-    Json,
-}
-
 impl ReportTo {
     fn parse(text: &str) -> Result<Self, String> {
         let (format, path) = match text.split_once('=') {
@@ -164,10 +158,9 @@ impl ReportTo {
             Some((_, "")) => return Err("a path is missing behind `=`".to_owned()),
             Some((format, path)) => (format, Some(PathBuf::from(path))),
         };
-        let format = match format {
-            "text" => Format::Text,
-            "json" => Format::Json,
-            other => return Err(format!("`{other}` is not a format: text, json")),
+        let Some(format) = Format::named(format) else {
+            let known: Vec<&str> = Format::ALL.iter().map(|format| format.name()).collect();
+            return Err(format!("`{format}` is not a format: {}", known.join(", ")));
         };
         Ok(Self { format, path })
     }

@@ -7,6 +7,7 @@ use crate::connect::ConnectError;
 use crate::graph::{ErrorKind, GraphError};
 use crate::ledger::JournalError;
 use crate::render::Look;
+use crate::render::document::ProblemDocument;
 use crate::render::style::Role;
 use crate::round::RoundError;
 
@@ -19,8 +20,8 @@ pub struct CliError {
     pub message: String,
     /// What to do, one sentence each.
     pub hints: Vec<String>,
-    /// What is wrong with the declarations, for tools.
-    pub problems: Option<serde_json::Value>,
+    /// What is wrong with the declarations, for reports.
+    pub problems: Option<Vec<ProblemDocument>>,
 }
 
 impl CliError {

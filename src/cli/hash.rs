@@ -11,9 +11,10 @@ use jiff::Timestamp;
 use crate::capture::{self, CaptureError, CsvEntry, CsvTable};
 use crate::hash::generate::{Machine, Vendor};
 use crate::hash::identity::Verdict;
-use crate::hash::{Decoded, Finding, Repair, checks, compare, identity_keys};
+use crate::hash::{Comparison, Decoded, Finding, Repair, checks, compare, identity_keys};
 use crate::model::{HardwareHash, SerialNumber};
-use crate::render::hash::{self as render, HashReport, Identifiers};
+use crate::render::document::{HashDocument, HashReport, Identifiers};
+use crate::render::{Document, Format};
 
 use super::error::CliError;
 use super::exit::Exit;
@@ -80,18 +81,16 @@ pub(super) fn run(args: &HashArgs, settings: &Settings) -> Result<Exit, CliError
         }
     }
     failed |= reports.iter().flatten().any(HashReport::has_errors);
-    let shown = if args.compare.is_some() {
-        compare_two(args, &reports, &identifiers, failed)?
-    } else if args.json {
-        render::json(reports.iter().flatten(), None, &identifiers)
-    } else {
-        let texts = reports.iter().map(|file| match &file[..] {
-            [one] => render::text(one, &identifiers),
-            rows => render::summary(rows, &identifiers),
-        });
-        texts.collect::<Vec<_>>().join("\n")
+    let compared = match (&args.compare, &reports[..]) {
+        (None, _) => None,
+        (Some(_), [first, second]) => compare_two(first, second)?,
+        // A file that could not be read has been reported.
+        (Some(_), _) if failed => return Ok(Exit::Invalid),
+        (Some(_), _) => return Err(misfit("`--compare` takes one FILE and the OTHER")),
     };
-    print(&shown)?;
+    let format = if args.json { Format::Json } else { Format::Text };
+    let document = Document::Hash(HashDocument::of(&reports, compared.as_ref(), &identifiers));
+    print(&format.draw(&document, &settings.look))?;
     Ok(if failed { Exit::Invalid } else { Exit::Done })
 }
 
@@ -112,29 +111,13 @@ fn identifiers(args: &HashArgs) -> Result<Identifiers, CliError> {
     Ok(Identifiers { show: args.show_identifiers, secret: secret.transpose()? })
 }
 
-fn compare_two(
-    args: &HashArgs,
-    reports: &[Vec<HashReport>],
-    identifiers: &Identifiers,
-    failed: bool,
-) -> Result<String, CliError> {
-    let [first, second] = reports else {
-        // A file that could not be read has been reported.
-        return if failed { Ok(String::new()) } else { Err(misfit("`--compare` takes one FILE and the OTHER")) };
-    };
-    let ([first], [second]) = (&first[..], &second[..]) else {
+/// Nothing where a hash cannot be taken apart: its findings say why.
+fn compare_two(first: &[HashReport], second: &[HashReport]) -> Result<Option<Comparison>, CliError> {
+    let ([first], [second]) = (first, second) else {
         let (first, second) = (first.len(), second.len());
         return Err(misfit(format!("`--compare` takes files with one hash each; there are {first} and {second}")));
     };
-    let (Some(one), Some(other)) = (&first.decoded, &second.decoded) else {
-        return Ok([first, second].map(|report| render::text(report, identifiers)).concat());
-    };
-    let comparison = compare(one, other);
-    Ok(if args.json {
-        render::json([first, second], Some(&comparison), identifiers)
-    } else {
-        render::comparison(first, second, &comparison)
-    })
+    Ok(first.decoded.as_ref().zip(second.decoded.as_ref()).map(|(one, other)| compare(one, other)))
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, CliError> {

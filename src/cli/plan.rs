@@ -8,11 +8,11 @@ use crate::graph::Graph;
 use crate::ledger::{FileJournal, Journal};
 use crate::manifest::{Fleet, Hashes};
 use crate::plan::Approvals;
-use crate::render::text::Detail;
-use crate::render::{self, FailOn, Look, PlanView};
+use crate::render::document::PlanView;
+use crate::render::{self, Detail, Document, FailOn, Look};
 use crate::round::{Prepared, Round};
 
-use super::args::{ApprovalArgs, Format, Reports, Source};
+use super::args::{ApprovalArgs, Reports, Source};
 use super::error::CliError;
 use super::exit::Exit;
 use super::report::Outlets;
@@ -57,16 +57,14 @@ async fn tenants(args: &PlanArgs, settings: &Settings, stop: &Stop, outlets: &mu
         let prepared = prepare(settings, fleet, &connection, &approvals, stop).await?;
         let shown = Shown { declared: &declared, fleet, connection: &connection, prepared: &prepared };
         let failed = fail_on(&args.reports, &prepared);
-        shown.with_view(failed, |view| {
-            outlets.add(|format, path| match path {
-                None if args.diff => render::diff::plan(view, &settings.look),
-                _ => report(view, format, path, settings),
-            })?;
-            if args.diff {
-                tell(&render::text::plan(view, &settings.err_look, Detail::Totals));
-            }
-            Ok::<_, CliError>(())
+        let document = shown.document(failed);
+        outlets.add(|format, path| match path {
+            None if args.diff => render::diff::draw(&document, &settings.look),
+            _ => format.draw(&document, &look(path, settings)),
         })?;
+        if args.diff {
+            tell(&render::text::draw(&document, &Look { detail: Detail::Totals, ..settings.err_look }));
+        }
         exit = exit.worse(exit_of(args, &prepared, failed));
     }
     Ok(exit)
@@ -132,8 +130,8 @@ pub(super) struct Shown<'a> {
 }
 
 impl Shown<'_> {
-    pub fn with_view<T>(&self, failed_on: Option<FailOn>, show: impl FnOnce(&PlanView) -> T) -> T {
-        show(&PlanView {
+    pub fn document(&self, failed_on: Option<FailOn>) -> Document {
+        let view = PlanView {
             cleared: &self.prepared.cleared,
             schedule: &self.prepared.schedule,
             calls: self.prepared.calls,
@@ -144,22 +142,15 @@ impl Shown<'_> {
             created_at: self.connection.clock.now(),
             places: &|origin| source::place(self.fleet, origin),
             failed_on,
-        })
-    }
-}
-
-fn report(view: &PlanView, format: Format, path: Option<&Path>, settings: &Settings) -> String {
-    match format {
-        Format::Json => render::json::plan(view),
-        Format::Text => render::text::plan(view, &text_look(path, settings), detail(settings)),
+        };
+        Document::Plan(Box::new(view.document()))
     }
 }
 
 /// A file has no colours, whatever the terminal has.
-pub(super) fn text_look(path: Option<&Path>, settings: &Settings) -> Look {
-    if path.is_some() { Look { unicode: true, ..Look::default() } } else { settings.look }
-}
-
-pub(super) fn detail(settings: &Settings) -> Detail {
-    if settings.quiet { Detail::Totals } else { Detail::Full }
+pub(super) fn look(path: Option<&Path>, settings: &Settings) -> Look {
+    match path {
+        None => settings.look,
+        Some(_) => Look { detail: settings.look.detail, ..Look::default() },
+    }
 }

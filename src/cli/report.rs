@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use crate::render;
+use crate::render::document::FailureDocument;
+use crate::render::{Document, Format, Look};
 
-use super::args::{Format, ReportTo, Reports};
+use super::args::{ReportTo, Reports};
 use super::error::CliError;
 use super::exit::Exit;
 use super::settings::print;
@@ -68,11 +69,10 @@ impl Outlets {
     /// The error of the run; else the file that cannot be written.
     pub fn finish<T>(mut self, ended: Result<T, CliError>) -> Result<T, CliError> {
         if let Err(error) = &ended {
-            let CliError { exit, message, hints, problems } = error;
-            self.add(|format, _| match format {
-                Format::Json => render::json::failure(exit.code(), message, hints, problems.as_ref()),
-                Format::Text => String::new(),
-            })?;
+            let CliError { exit, message, hints, problems } = error.clone();
+            let failure = FailureDocument { problems, ..FailureDocument::new(exit.code(), message, hints) };
+            let failure = Document::Failure(failure);
+            self.add(|format, _| format.draw(&failure, &Look::default()))?;
         }
         let written = self.write();
         ended.and_then(|value| written.map(|()| value))

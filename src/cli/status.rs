@@ -6,7 +6,8 @@ use crate::clock::Stop;
 use crate::connect::Purpose;
 use crate::model::SerialKey;
 use crate::plan::Approvals;
-use crate::render::status::{StatusView, json, text};
+use crate::render::document::StatusView;
+use crate::render::{Document, Format};
 use crate::status::fold;
 
 use super::args::Simulated;
@@ -54,7 +55,8 @@ pub(super) async fn run(args: &StatusArgs, settings: &Settings, stop: &Stop) -> 
         }
         let places = |origin| source::place(fleet, origin);
         let view = StatusView { tenant: &fleet.desired.tenant, fleet: &status, places: &places };
-        print(&if args.json { json(&view) } else { text(&view, &settings.look) })?;
+        let format = if args.json { Format::Json } else { Format::Text };
+        print(&format.draw(&Document::Status(view.document()), &settings.look))?;
     }
     match (found, serial) {
         (false, Some(serial)) => {

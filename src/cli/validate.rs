@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use serde_json::json;
-
-use crate::manifest::{Hashes, Severity, check_hashes, load, sort};
-use crate::render::problems;
+use crate::manifest::{Hashes, check_hashes, load, sort};
+use crate::render::document::ProblemsDocument;
+use crate::render::{Detail, Document, Format, Look, text};
 
 use super::error::CliError;
 use super::exit::Exit;
@@ -38,45 +37,14 @@ pub(super) fn run(args: &ValidateArgs, settings: &Settings) -> Result<Exit, CliE
         }
         sort(&mut loaded.problems);
     }
-    let found = &loaded.problems;
-    let errors = found.iter().filter(|problem| problem.severity == Severity::Error).count();
-    let warnings = found.len() - errors;
-    let (files, documents, devices, skipped) = (loaded.files, loaded.documents, loaded.devices(), loaded.skipped);
-    if args.json {
-        let report = json!({
-            "files": files,
-            "documents": documents,
-            "skipped": skipped,
-            "tenants": loaded.fleets.len(),
-            "devices": devices,
-            "errors": errors,
-            "warnings": warnings,
-            "problems": problems::json(found),
-        });
-        print(&format!("{report:#}\n"))?;
-    } else {
-        tell(&problems::text(found, settings.err_look.color, settings.err_look.width));
-        let counted = [
-            count(files, "file"),
-            format!("{} ({skipped} of other kinds)", count(documents, "document")),
-            count(loaded.fleets.len(), "tenant"),
-            count(devices, "device"),
-            verdict(errors, warnings),
-        ];
-        print(&format!("{}\n", counted.join(", ")))?;
+    let problems = ProblemsDocument::of(&loaded);
+    let exit = if problems.errors > 0 { Exit::Invalid } else { Exit::Done };
+    let format = if args.json { Format::Json } else { Format::Text };
+    if format == Format::Text {
+        tell(&text::problems(&problems.problems, &settings.err_look));
     }
-    Ok(if errors > 0 { Exit::Invalid } else { Exit::Done })
-}
-
-fn verdict(errors: usize, warnings: usize) -> String {
-    match (errors, warnings) {
-        (0, 0) => "no problems".to_owned(),
-        (0, warnings) => count(warnings, "warning"),
-        (errors, 0) => count(errors, "error"),
-        (errors, warnings) => format!("{} and {}", count(errors, "error"), count(warnings, "warning")),
-    }
-}
-
-fn count(number: usize, word: &str) -> String {
-    if number == 1 { format!("1 {word}") } else { format!("{number} {word}s") }
+    // The problems themselves have been told.
+    let look = Look { detail: Detail::Totals, ..settings.look };
+    print(&format.draw(&Document::Problems(problems), &look))?;
+    Ok(exit)
 }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use apgit::apply::{Estimate, Schedule};
 use apgit::model::*;
 use apgit::plan::*;
-use apgit::render::{Place, PlanView};
+use apgit::render::Place;
+use apgit::render::document::PlanView;
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -24,8 +25,8 @@ pub fn id(number: u128) -> RegistrationId {
     RegistrationId(Uuid::from_u128(number))
 }
 
-pub fn serial(text: &str) -> SerialNumber {
-    SerialNumber::parse(text).expect("a serial")
+pub fn device_key(serial: &str) -> DeviceKey {
+    DeviceKey::of(SerialNumber::parse(serial).expect("a serial"))
 }
 
 /// An origin is its line here; kiosks stand from 1000 on.
@@ -45,19 +46,17 @@ pub fn device(number: u128, serial: &str, tag: &str, user: &str) -> Device {
 }
 
 pub fn register(of: &str, line: u32, digest: u8, values: &[(Field, &str)]) -> Change {
+    let reference =
+        HashRef { location: HashLocation::File(PathBuf::from("hash.txt")), pin: None, check: HashCheck::Decode };
     let register = Register {
-        reference: Arc::new(HashRef {
-            location: HashLocation::File(PathBuf::from("hash.txt")),
-            pin: None,
-            check: HashCheck::Decode,
-        }),
         digest: HashDigest([digest; 32]),
         import_id: ImportId(Uuid::from_u128(u128::from(digest))),
         attempt: 1,
         values: values.iter().map(|(field, value)| (*field, (*value).into())).collect(),
         running: false,
     };
-    Change { serial: serial(of), origin: Origin(line), action: Action::Register(register), notes: vec![] }
+    let effect = Effect { device: device_key(of), action: Action::Register(register) };
+    Change { effect, origin: Origin(line), hash: Some(Arc::new(reference)), notes: vec![] }
 }
 
 pub fn update(before: Device, line: u32, fields: &[(Field, &str)], notes: Vec<Note>) -> Change {
@@ -67,17 +66,18 @@ pub fn update(before: Device, line: u32, fields: &[(Field, &str)], notes: Vec<No
         after: (*after).into(),
     };
     let fields = fields.iter().map(change).collect();
-    let update = Update { id: before.id, before: Box::new(before.clone()), fields };
-    Change { serial: serial(&before.serial), origin: Origin(line), action: Action::Update(update), notes }
+    let device = device_key(&before.serial);
+    let update = Update { id: before.id, before: Box::new(before), fields, adopts: false, tail_of: None };
+    Change { effect: Effect { device, action: Action::Update(update) }, origin: Origin(line), hash: None, notes }
 }
 
 pub fn claim(of: &str, line: u32) -> Claim {
     Claim { origin: Origin(line), ..support::claim(of) }
 }
 
-pub fn held(of: &str, line: u32, action: &'static str, reason: Reason, details: &[&str]) -> Held {
+pub fn held(of: &str, line: u32, action: ActionKind, reason: Reason, details: &[&str]) -> Held {
     Held {
-        serial: serial(of),
+        device: device_key(of),
         registration_id: None,
         origin: Origin(line),
         action,
@@ -93,7 +93,9 @@ pub fn held(of: &str, line: u32, action: &'static str, reason: Reason, details: 
 pub fn unchanged() -> Plan {
     Plan {
         tenant: tenant(),
+        target: Target::default(),
         changes: vec![],
+        upkeep: Upkeep::default(),
         held: vec![],
         awaiting: vec![],
         unmanaged: vec![],
@@ -106,14 +108,19 @@ pub fn unchanged() -> Plan {
 
 /// A plan with everything in it.
 pub fn plan() -> Plan {
-    let mut refused =
-        held("9TRS0H3", 52, "register", Reason::AssignedToOtherTenant, &["808 ZtdDeviceAssignedToOtherTenant"]);
+    let mut refused = held(
+        "9TRS0H3",
+        52,
+        ActionKind::Register,
+        Reason::AssignedToOtherTenant,
+        &["808 ZtdDeviceAssignedToOtherTenant"],
+    );
     refused.since = Some(at("2026-10-04T06:12:00Z"));
     refused.retry_at = Some(at("2026-10-05T06:12:00Z"));
     let limit = "26 changes of class `retag of enrolled devices`, limit 25";
     let approve = "approve exactly these with: apgit apply --approve-retags=26";
     let retag = |of: &str, line| {
-        let mut held = held(of, line, "update", Reason::LimitExceeded, &[limit, approve]);
+        let mut held = held(of, line, ActionKind::Update, Reason::LimitExceeded, &[limit, approve]);
         held.registration_id = Some(id(u128::from(line)));
         held.fields = vec![FieldChange { field: Field::GroupTag, before: "BER-STD".into(), after: "BER-NEW".into() }];
         held
@@ -142,10 +149,16 @@ pub fn plan() -> Plan {
             register("PF4T9K2L", 1007, 0x0c, &[(Field::GroupTag, "KIOSK-LOBBY"), (Field::DisplayName, "LOBBY-01")]),
         ],
         held: vec![retag("4CE0460D0G", 60), retag("4CE0460D1H", 61), refused],
+        upkeep: Upkeep { sync: Some(SyncReason::Registers), clean_up: vec![] },
         awaiting: vec![
-            Awaiting { serial: serial("7VENDOR1"), registration_id: None, origin: Origin(200), what: Waiting::Vendor },
             Awaiting {
-                serial: serial("8WAIT22"),
+                device: device_key("7VENDOR1"),
+                registration_id: None,
+                origin: Origin(200),
+                what: Waiting::Vendor,
+            },
+            Awaiting {
+                device: device_key("8WAIT22"),
                 registration_id: None,
                 origin: Origin(201),
                 what: Waiting::Registration { since: at("2026-10-04T08:12:00Z") },
