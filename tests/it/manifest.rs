@@ -619,7 +619,7 @@ fn encrypted_files_are_read_through_age_and_sops() {
     let without = Hashes::new(fleet.root.clone()).with_tools_in(repo.path().to_owned());
     assert_eq!(check_hashes(fleet, &without), [], "validate needs no key");
     let claim = &fleet.desired.claims()[0];
-    let error = without.read(claim.hash.as_ref().unwrap(), &claim.serial).unwrap_err();
+    let error = without.read_now(claim.hash.as_ref().unwrap(), &claim.serial).unwrap_err();
     assert!(matches!(error, HashError::NotHere(_)), "{error}");
 }
 

@@ -1,7 +1,7 @@
 //! Machines that do not exist.
 
 use apgit::model::SerialNumber;
-use apgit::model::hash::generate::{Machine, Vendor};
+use apgit::hash::generate::{Machine, Vendor};
 
 /// The `number`th machine of a fleet: each with a serial of its own, the makers
 /// in turn.
