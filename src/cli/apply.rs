@@ -9,14 +9,14 @@ use crate::graph::GraphWriter;
 use crate::ledger::{FileJournal, Journal};
 use crate::manifest::Hashes;
 use crate::plan::{Plan, Reason};
-use crate::render::document::ApplyView;
-use crate::render::{self, Document, Format};
+use crate::render::document::{ApplyView, Kind};
+use crate::render::{Document, Format, Places};
 use crate::round::{Consent, Prepared, Report, Round};
 
-use super::args::{ApprovalArgs, Reports, Source};
+use super::args::{ApprovalArgs, FailsOn, Reports, Source};
 use super::error::{CliError, exit_of};
 use super::exit::Exit;
-use super::plan::{Shown, approvals, fail_on, look};
+use super::plan::{Shown, approvals, fail_on};
 use super::progress::Progress;
 use super::prompt::{Question, consent};
 use super::report::Outlets;
@@ -30,6 +30,8 @@ pub struct ApplyArgs {
     pub source: Source,
     #[command(flatten)]
     pub reports: Reports,
+    #[command(flatten)]
+    pub fails_on: FailsOn,
     /// Do not ask
     #[arg(long, help_heading = "Approval")]
     pub auto_approve: bool,
@@ -51,7 +53,7 @@ fn sha256(text: &str) -> Result<String, String> {
 /// # Errors
 /// When there is no plan, or no consent. What happens after that is a report.
 pub(super) async fn run(args: &ApplyArgs, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
-    let mut outlets = Outlets::new(&args.reports)?;
+    let mut outlets = Outlets::new(args.reports.wanted(), Kind::Apply, settings.look)?;
     let ended = tenants(args, settings, stop, &mut outlets).await;
     outlets.finish(ended)
 }
@@ -78,15 +80,11 @@ async fn tenants(args: &ApplyArgs, settings: &Settings, stop: &Stop, outlets: &m
         };
         let prepared = round.prepare(&mut journal).await?;
         let shown = Shown { declared: &declared, fleet, connection: &connection, prepared: &prepared };
-        let failed = fail_on(&args.reports, &prepared);
+        let failed = fail_on(&args.fails_on, &prepared);
         let plan = shown.document(failed);
-        show_plan(&plan, settings, outlets.stdout_is_text())?;
+        show_plan(&plan, settings, outlets.stdout_is(Format::Text))?;
         if failed.is_some() {
-            outlets.add(|format, _| match format {
-                Format::Json => format.draw(&plan, &settings.look),
-                // On stdout it stands already.
-                Format::Text => String::new(),
-            })?;
+            outlets.keep(plan);
             exit = exit.worse(Exit::Blocked);
             continue;
         }
@@ -109,7 +107,7 @@ async fn tenants(args: &ApplyArgs, settings: &Settings, stop: &Stop, outlets: &m
 /// The plan, on stdout unless that belongs to a report for tools.
 fn show_plan(plan: &Document, settings: &Settings, on_stdout: bool) -> Result<(), CliError> {
     let look = if on_stdout { settings.look } else { settings.err_look };
-    let text = render::text::draw(plan, &look);
+    let text = Format::Text.draw(plan, &look);
     match (on_stdout, settings.quiet) {
         (true, _) => print(&text),
         (false, false) => {
@@ -167,7 +165,7 @@ fn show_report(
     exit: Exit,
     outlets: &mut Outlets,
     settings: &Settings,
-    places: render::Places<'_>,
+    places: Places<'_>,
 ) -> Result<(), CliError> {
     let halt = report.halt.as_ref().map(ToString::to_string);
     let view = ApplyView {
@@ -182,10 +180,10 @@ fn show_report(
         exit_code: exit.code(),
     };
     let document = Document::Apply(view.document());
-    if outlets.stdout_is_json() && !settings.quiet {
-        tell(&render::text::draw(&document, &settings.err_look));
+    if !outlets.stdout_is(Format::Text) && !settings.quiet {
+        tell(&Format::Text.draw(&document, &settings.err_look));
     }
-    outlets.add(|format, path| format.draw(&document, &look(path, settings)))
+    outlets.add(document)
 }
 
 /// How a run ended, in one number. Failures that need a person go before those

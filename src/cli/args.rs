@@ -133,12 +133,26 @@ impl Profile {
 /// Where reports go.
 #[derive(Debug, Clone, Args)]
 pub struct Reports {
-    /// Write a report: `text` or `json`, to a file with `=PATH` (repeatable)
+    /// Write a report: `text`, `json`, or a plan as `diff`; to a file with `=PATH` (repeatable)
     #[arg(long, value_name = "FORMAT[=PATH]", value_parser = ReportTo::parse, help_heading = "Output")]
     pub report: Vec<ReportTo>,
     /// The same as `--report json`
     #[arg(long, help_heading = "Output")]
     pub json: bool,
+}
+
+impl Reports {
+    /// What was asked for, however it was said.
+    #[must_use]
+    pub fn wanted(&self) -> Vec<ReportTo> {
+        let json = self.json.then(|| ReportTo::stdout(Format::Json));
+        self.report.iter().cloned().chain(json).collect()
+    }
+}
+
+/// What makes a plan fail a pipeline.
+#[derive(Debug, Clone, Args)]
+pub struct FailsOn {
     /// Exit with 5 if the plan has these: none, held, unmanaged, changes
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = fail_on, help_heading = "Output")]
     pub fail_on: Vec<FailOnWord>,
@@ -152,6 +166,11 @@ pub struct ReportTo {
 }
 
 impl ReportTo {
+    #[must_use]
+    pub fn stdout(format: Format) -> Self {
+        Self { format, path: None }
+    }
+
     fn parse(text: &str) -> Result<Self, String> {
         let (format, path) = match text.split_once('=') {
             None | Some((_, "-")) => (text.split('=').next().unwrap_or_default(), None),

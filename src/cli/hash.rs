@@ -13,11 +13,13 @@ use crate::hash::generate::{Machine, Vendor};
 use crate::hash::identity::Verdict;
 use crate::hash::{Comparison, Decoded, Finding, Repair, checks, compare, identity_keys};
 use crate::model::{HardwareHash, SerialNumber};
-use crate::render::document::{HashDocument, HashReport, Identifiers};
-use crate::render::{Document, Format};
+use crate::render::Document;
+use crate::render::document::{HashDocument, HashReport, Identifiers, Kind};
 
+use super::args::Reports;
 use super::error::CliError;
 use super::exit::Exit;
+use super::report::Outlets;
 use super::settings::{Settings, print, tell};
 
 /// Which hashes, and how much of them is shown: serial numbers, addresses and
@@ -27,9 +29,8 @@ pub struct HashArgs {
     /// Files to look into; `-` is standard input
     #[arg(value_name = "FILE", required_unless_present = "generate", conflicts_with = "generate")]
     pub files: Vec<PathBuf>,
-    /// Print one JSON document
-    #[arg(long, conflicts_with = "generate")]
-    pub json: bool,
+    #[command(flatten)]
+    pub reports: Reports,
     /// Show serial numbers, UUIDs, addresses and keys in full
     #[arg(long, conflicts_with = "generate")]
     pub show_identifiers: bool,
@@ -41,7 +42,7 @@ pub struct HashArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "generate")]
     pub fingerprint_key: Option<PathBuf>,
     /// Print N synthetic hashes, of devices that do not exist
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", conflicts_with_all = ["report", "json"])]
     pub generate: Option<u32>,
     /// Start of the synthetic devices; each has the next number
     #[arg(long, value_name = "S", default_value_t = 1, requires = "generate")]
@@ -66,6 +67,12 @@ pub(super) fn run(args: &HashArgs, settings: &Settings) -> Result<Exit, CliError
     if let Some(count) = args.generate {
         return generate(args, count);
     }
+    let mut outlets = Outlets::new(args.reports.wanted(), Kind::Hash, settings.look)?;
+    let ended = inspect_all(args, settings, &mut outlets);
+    outlets.finish(ended)
+}
+
+fn inspect_all(args: &HashArgs, settings: &Settings, outlets: &mut Outlets) -> Result<Exit, CliError> {
     let identifiers = identifiers(args)?;
     let now = Timestamp::now();
     let mut failed = false;
@@ -84,13 +91,11 @@ pub(super) fn run(args: &HashArgs, settings: &Settings) -> Result<Exit, CliError
     let compared = match (&args.compare, &reports[..]) {
         (None, _) => None,
         (Some(_), [first, second]) => compare_two(first, second)?,
-        // A file that could not be read has been reported.
-        (Some(_), _) if failed => return Ok(Exit::Invalid),
+        // A file that could not be read has been told; the other is shown.
+        (Some(_), _) if failed => None,
         (Some(_), _) => return Err(misfit("`--compare` takes one FILE and the OTHER")),
     };
-    let format = if args.json { Format::Json } else { Format::Text };
-    let document = Document::Hash(HashDocument::of(&reports, compared.as_ref(), &identifiers));
-    print(&format.draw(&document, &settings.look))?;
+    outlets.add(Document::Hash(HashDocument::of(&reports, compared.as_ref(), &identifiers)))?;
     Ok(if failed { Exit::Invalid } else { Exit::Done })
 }
 

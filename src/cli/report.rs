@@ -1,88 +1,131 @@
 //! Where reports go: one of them to stdout, others to files.
 
-use std::path::Path;
+use crate::render::document::{FailureDocument, Kind};
+use crate::render::{Detail, Document, Format, Look};
 
-use crate::render::document::FailureDocument;
-use crate::render::{Document, Format, Look};
-
-use super::args::{ReportTo, Reports};
+use super::args::ReportTo;
 use super::error::CliError;
 use super::exit::Exit;
 use super::settings::print;
 
-/// The reports of a run, and the documents that they hold so far: one per
-/// tenant.
+/// The reports of a run, and what was reported so far: a document per tenant.
 pub struct Outlets {
-    outlets: Vec<(ReportTo, String)>,
+    outlets: Vec<Outlet>,
+    /// For formats that draw a run at its end.
+    documents: Vec<Document>,
+}
+
+/// One report.
+struct Outlet {
+    to: ReportTo,
+    look: Look,
+    /// What goes to a file.
+    text: String,
 }
 
 impl Outlets {
+    /// Text goes to stdout if nothing else is wanted there.
+    ///
     /// # Errors
-    /// When two reports want stdout.
-    pub fn new(args: &Reports) -> Result<Self, CliError> {
-        let json = args.json.then_some(ReportTo { format: Format::Json, path: None });
-        let mut wanted: Vec<ReportTo> = args.report.iter().cloned().chain(json).collect();
-        let on_stdout = wanted.iter().filter(|report| report.path.is_none()).count();
-        match on_stdout {
-            0 => wanted.push(ReportTo { format: Format::Text, path: None }),
+    /// When two reports want stdout, or a format does not show such documents.
+    pub fn new(mut wanted: Vec<ReportTo>, kind: Kind, look: Look) -> Result<Self, CliError> {
+        if let Some(ReportTo { format, .. }) = wanted.iter().find(|report| !report.format.shows(kind)) {
+            let shown: Vec<&str> = Format::ALL.into_iter().filter(|f| f.shows(kind)).map(Format::name).collect();
+            let message = format!("`apgit {}` has no report in the format `{}`", kind.command(), format.name());
+            return Err(CliError::new(Exit::Usage, message).hint(format!("its formats: {}", shown.join(", "))));
+        }
+        match wanted.iter().filter(|report| report.path.is_none()).count() {
+            0 => wanted.push(ReportTo::stdout(Format::Text)),
             1 => {}
             _ => {
                 return Err(CliError::new(Exit::Usage, "only one report can go to stdout")
                     .hint("write the others to files: --report json=plan.json"));
             }
         }
-        Ok(Self { outlets: wanted.into_iter().map(|report| (report, String::new())).collect() })
+        // A file has no colours, whatever the terminal has.
+        let file_look = Look { detail: look.detail, ..Look::default() };
+        let outlet = |to: ReportTo| {
+            let look = if to.path.is_some() { file_look } else { look };
+            Outlet { to, look, text: String::new() }
+        };
+        Ok(Self { outlets: wanted.into_iter().map(outlet).collect(), documents: Vec::new() })
     }
 
-    /// True if stdout belongs to a report for tools.
+    /// Leaves what was told already out of the report on stdout.
     #[must_use]
-    pub fn stdout_is_json(&self) -> bool {
-        self.outlets.iter().any(|(report, _)| report.path.is_none() && report.format == Format::Json)
+    pub fn totals_on_stdout(mut self) -> Self {
+        for outlet in self.outlets.iter_mut().filter(|outlet| outlet.to.path.is_none()) {
+            outlet.look.detail = Detail::Totals;
+        }
+        self
     }
 
-    /// True if text goes to stdout.
+    /// True if stdout belongs to this format.
     #[must_use]
-    pub fn stdout_is_text(&self) -> bool {
-        !self.stdout_is_json()
+    pub fn stdout_is(&self, format: Format) -> bool {
+        self.outlets.iter().any(|outlet| outlet.to == ReportTo::stdout(format))
     }
 
-    /// Adds a tenant's report: to stdout at once, to files at the end. `render`
-    /// is told whether the text may be for a terminal.
+    /// Adds a document: on stdout at once where the format is read as a run goes
+    /// on, else at its end.
     ///
     /// # Errors
     /// When stdout cannot be written.
-    pub fn add(&mut self, mut render: impl FnMut(Format, Option<&Path>) -> String) -> Result<(), CliError> {
-        for (report, documents) in &mut self.outlets {
-            let document = render(report.format, report.path.as_deref());
-            match &report.path {
-                None => print(&document)?,
-                Some(_) => documents.push_str(&document),
-            }
+    pub fn add(&mut self, document: Document) -> Result<(), CliError> {
+        for outlet in self.outlets.iter_mut().filter(|outlet| outlet.to.format.streams()) {
+            outlet.take(&document)?;
         }
+        self.keep(document);
         Ok(())
     }
 
-    /// Writes the files. An error ends the reports for tools, too: one that is
-    /// missing or old would tell them less than nothing.
+    /// Adds a document that has been told already: only formats that draw a run
+    /// at its end have it.
+    pub fn keep(&mut self, document: Document) {
+        self.documents.push(document);
+    }
+
+    /// Ends the reports. An error ends those for tools, too: one that is missing
+    /// or old would tell them less than nothing.
     ///
     /// # Errors
-    /// The error of the run; else the file that cannot be written.
-    pub fn finish<T>(mut self, ended: Result<T, CliError>) -> Result<T, CliError> {
+    /// The error of the run; else what cannot be written.
+    pub fn finish(mut self, ended: Result<Exit, CliError>) -> Result<Exit, CliError> {
         if let Err(error) = &ended {
-            let CliError { exit, message, hints, problems } = error.clone();
-            let failure = FailureDocument { problems, ..FailureDocument::new(exit.code(), message, hints) };
-            let failure = Document::Failure(failure);
-            self.add(|format, _| format.draw(&failure, &Look::default()))?;
+            self.keep(failure(error));
         }
         let written = self.write();
-        ended.and_then(|value| written.map(|()| value))
+        ended.and_then(|exit| written.map(|()| exit))
     }
 
+    /// One report that cannot be written costs no other.
     fn write(self) -> Result<(), CliError> {
-        for (report, documents) in self.outlets {
-            let Some(path) = report.path else { continue };
-            std::fs::write(&path, documents).map_err(|error| CliError::file("write", &path, &error))?;
+        let Self { outlets, documents } = self;
+        outlets.into_iter().map(|outlet| outlet.end(&documents)).fold(Ok(()), Result::and)
+    }
+}
+
+impl Outlet {
+    fn take(&mut self, document: &Document) -> Result<(), CliError> {
+        let text = self.to.format.draw(document, &self.look);
+        if self.to.path.is_none() {
+            return print(&text);
         }
+        self.text.push_str(&text);
         Ok(())
     }
+
+    /// `documents` are those of the whole run.
+    fn end(mut self, documents: &[Document]) -> Result<(), CliError> {
+        if !self.to.format.streams() {
+            documents.iter().try_for_each(|document| self.take(document))?;
+        }
+        let Some(path) = self.to.path else { return Ok(()) };
+        std::fs::write(&path, self.text).map_err(|error| CliError::file("write", &path, &error))
+    }
+}
+
+fn failure(error: &CliError) -> Document {
+    let CliError { exit, message, hints, problems } = error.clone();
+    Document::Failure(FailureDocument { problems, ..FailureDocument::new(exit.code(), message, hints) })
 }

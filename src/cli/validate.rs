@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 
 use crate::manifest::{Hashes, check_hashes, load, sort};
-use crate::render::document::ProblemsDocument;
-use crate::render::{Detail, Document, Format, Look, text};
+use crate::render::document::{Kind, ProblemsDocument};
+use crate::render::{Document, Format, text};
 
+use super::args::Reports;
 use super::error::CliError;
 use super::exit::Exit;
-use super::settings::{Settings, print, tell};
+use super::report::Outlets;
+use super::settings::{Settings, tell};
 
 /// What is checked.
 #[derive(Debug, Clone, clap::Args)]
@@ -19,9 +21,8 @@ pub struct ValidateArgs {
     /// Do not read the hashes that manifests refer to
     #[arg(long)]
     pub no_hashes: bool,
-    /// Write the result as JSON to stdout
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub reports: Reports,
 }
 
 /// Tells every problem, with `--json` as data; warnings alone are no failure.
@@ -29,6 +30,7 @@ pub struct ValidateArgs {
 /// # Errors
 /// When stdout cannot be written.
 pub(super) fn run(args: &ValidateArgs, settings: &Settings) -> Result<Exit, CliError> {
+    let mut outlets = Outlets::new(args.reports.wanted(), Kind::Problems, settings.look)?.totals_on_stdout();
     let mut loaded = load(&args.paths);
     if !args.no_hashes {
         for fleet in &loaded.fleets {
@@ -39,12 +41,9 @@ pub(super) fn run(args: &ValidateArgs, settings: &Settings) -> Result<Exit, CliE
     }
     let problems = ProblemsDocument::of(&loaded);
     let exit = if problems.errors > 0 { Exit::Invalid } else { Exit::Done };
-    let format = if args.json { Format::Json } else { Format::Text };
-    if format == Format::Text {
+    if outlets.stdout_is(Format::Text) {
         tell(&text::problems(&problems.problems, &settings.err_look));
     }
-    // The problems themselves have been told.
-    let look = Look { detail: Detail::Totals, ..settings.look };
-    print(&format.draw(&Document::Problems(problems), &look))?;
-    Ok(exit)
+    outlets.add(Document::Problems(problems))?;
+    outlets.finish(Ok(exit))
 }

@@ -47,3 +47,27 @@ pub enum Document {
     Hash(HashDocument),
     Failure(FailureDocument),
 }
+
+/// What a command reports on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Plan,
+    Apply,
+    Status,
+    Problems,
+    Hash,
+}
+
+impl Kind {
+    /// The command that makes such reports.
+    #[must_use]
+    pub fn command(self) -> &'static str {
+        match self {
+            Self::Plan => "plan",
+            Self::Apply => "apply",
+            Self::Status => "status",
+            Self::Problems => "validate",
+            Self::Hash => "hash",
+        }
+    }
+}

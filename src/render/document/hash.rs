@@ -76,11 +76,13 @@ impl HashReport {
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HashDocument {
+    pub format_version: &'static str,
+    /// Always `apgit.hash`.
+    pub kind: &'static str,
     /// Whether two hashes are of one device, where that was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "ComparisonDocument")]
     pub comparison: Option<ComparisonDocument>,
-    pub format_version: &'static str,
     pub hashes: Vec<HashRow>,
     /// False where `(redacted)` stands for what identifies a machine.
     pub identifiers_shown: bool,
@@ -98,8 +100,9 @@ impl HashDocument {
     pub fn of(files: &[Vec<HashReport>], compared: Option<&Comparison>, identifiers: &Identifiers) -> Self {
         let hashes: Vec<HashRow> = files.iter().flatten().map(|report| report.document(identifiers)).collect();
         Self {
-            comparison: compared.map(|comparison| ComparisonDocument::of(comparison, &hashes)),
             format_version: FORMAT_VERSION,
+            kind: "apgit.hash",
+            comparison: compared.map(|comparison| ComparisonDocument::of(comparison, &hashes)),
             hashes,
             identifiers_shown: identifiers.show,
             fingerprinted: identifiers.secret.is_some(),

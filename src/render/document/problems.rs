@@ -10,12 +10,16 @@ use serde::Serialize;
 
 use crate::manifest::{Loaded, Problem, Spot};
 
-use super::Severity;
 use super::place::text;
+use super::{FORMAT_VERSION, Severity};
 
 /// What `apgit validate --json` writes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct ProblemsDocument {
+    pub format_version: &'static str,
+    /// Always `apgit.problems`.
+    pub kind: &'static str,
     pub devices: usize,
     /// Documents in the files, those of other kinds included.
     pub documents: usize,
@@ -34,6 +38,8 @@ impl ProblemsDocument {
         let problems = problems(&loaded.problems);
         let Found { errors, warnings, .. } = Found::among(&problems);
         Self {
+            format_version: FORMAT_VERSION,
+            kind: "apgit.problems",
             devices: loaded.devices(),
             documents: loaded.documents,
             errors,
