@@ -63,6 +63,7 @@ async fn tenants(args: &ApplyArgs, settings: &Settings, stop: &Stop, outlets: &m
     let approvals = approvals(&args.approvals);
     let mut exit = Exit::Done;
     for fleet in &declared.fleets {
+        outlets.begin(&fleet.desired.tenant.name, declared.fleets.len());
         let connection = source::connect(settings, &args.source.simulated, fleet, Purpose::Write, stop).await?;
         let clock = connection.clock.clone();
         let state = settings.state_of(&connection.target, fleet.desired.tenant.id);

@@ -51,6 +51,7 @@ async fn tenants(args: &PlanArgs, settings: &Settings, stop: &Stop, outlets: &mu
     let approvals = approvals(&args.approvals);
     let mut exit = Exit::Done;
     for fleet in &declared.fleets {
+        outlets.begin(&fleet.desired.tenant.name, declared.fleets.len());
         let connection = source::connect(settings, &args.source.simulated, fleet, Purpose::Read, stop).await?;
         let prepared = prepare(settings, fleet, &connection, &approvals, stop).await?;
         let shown = Shown { declared: &declared, fleet, connection: &connection, prepared: &prepared };

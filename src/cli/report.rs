@@ -1,6 +1,6 @@
 //! Where reports go: one of them to stdout, others to files.
 
-use crate::render::document::{FailureDocument, Kind};
+use crate::render::document::{FailureDocument, FleetDocument, Kind};
 use crate::render::{Detail, Document, Format, Look};
 
 use super::args::ReportTo;
@@ -13,6 +13,10 @@ pub struct Outlets {
     outlets: Vec<Outlet>,
     /// For formats that draw a run at its end.
     documents: Vec<Document>,
+    /// True if the run has several tenants.
+    several: bool,
+    /// The tenant that is worked on.
+    tenant: Option<String>,
 }
 
 /// One report.
@@ -48,7 +52,8 @@ impl Outlets {
             let look = if to.path.is_some() { file_look } else { look };
             Outlet { to, look, text: String::new() }
         };
-        Ok(Self { outlets: wanted.into_iter().map(outlet).collect(), documents: Vec::new() })
+        let outlets = wanted.into_iter().map(outlet).collect();
+        Ok(Self { outlets, documents: Vec::new(), several: false, tenant: None })
     }
 
     /// Leaves what was told already out of the report on stdout.
@@ -64,6 +69,12 @@ impl Outlets {
     #[must_use]
     pub fn stdout_is(&self, format: Format) -> bool {
         self.outlets.iter().any(|outlet| outlet.to == ReportTo::stdout(format))
+    }
+
+    /// Goes on with a tenant, of so many in the run.
+    pub fn begin(&mut self, tenant: &str, of: usize) {
+        self.several = of > 1;
+        self.tenant = Some(tenant.to_owned());
     }
 
     /// Adds a document: on stdout at once where the format is read as a run goes
@@ -83,6 +94,7 @@ impl Outlets {
     /// at its end have it.
     pub fn keep(&mut self, document: Document) {
         self.documents.push(document);
+        self.tenant = None;
     }
 
     /// Ends the reports. An error ends those for tools, too: one that is missing
@@ -92,16 +104,29 @@ impl Outlets {
     /// The error of the run; else what cannot be written.
     pub fn finish(mut self, ended: Result<Exit, CliError>) -> Result<Exit, CliError> {
         if let Err(error) = &ended {
-            self.keep(failure(error));
+            let failure = self.failure(error);
+            self.keep(failure);
         }
-        let written = self.write();
+        let written = self.write(ended.as_ref().map_or_else(|error| error.exit, |exit| *exit));
         ended.and_then(|exit| written.map(|()| exit))
     }
 
+    fn failure(&self, error: &CliError) -> Document {
+        let CliError { exit, message, hints, problems } = error.clone();
+        let tenant = self.tenant.clone().filter(|_| self.several);
+        Document::Failure(FailureDocument { tenant, problems, ..FailureDocument::new(exit.code(), message, hints) })
+    }
+
     /// One report that cannot be written costs no other.
-    fn write(self) -> Result<(), CliError> {
-        let Self { outlets, documents } = self;
-        outlets.into_iter().map(|outlet| outlet.end(&documents)).fold(Ok(()), Result::and)
+    fn write(self, exit: Exit) -> Result<(), CliError> {
+        let Self { outlets, documents, several, .. } = self;
+        // One tenant has one document; what went wrong after it is told on stderr.
+        let whole = if several {
+            Some(Document::Fleet(FleetDocument::new(documents, exit.code())))
+        } else {
+            documents.into_iter().next()
+        };
+        outlets.into_iter().map(|outlet| outlet.end(whole.as_ref())).fold(Ok(()), Result::and)
     }
 }
 
@@ -115,17 +140,12 @@ impl Outlet {
         Ok(())
     }
 
-    /// `documents` are those of the whole run.
-    fn end(mut self, documents: &[Document]) -> Result<(), CliError> {
+    /// `whole` is the run as one document.
+    fn end(mut self, whole: Option<&Document>) -> Result<(), CliError> {
         if !self.to.format.streams() {
-            documents.iter().try_for_each(|document| self.take(document))?;
+            whole.map_or(Ok(()), |document| self.take(document))?;
         }
         let Some(path) = self.to.path else { return Ok(()) };
         std::fs::write(&path, self.text).map_err(|error| CliError::file("write", &path, &error))
     }
-}
-
-fn failure(error: &CliError) -> Document {
-    let CliError { exit, message, hints, problems } = error.clone();
-    Document::Failure(FailureDocument { problems, ..FailureDocument::new(exit.code(), message, hints) })
 }

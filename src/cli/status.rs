@@ -52,6 +52,7 @@ async fn tenants(args: &StatusArgs, settings: &Settings, stop: &Stop, outlets: &
         if wanted.as_ref().is_some_and(|key| !is_here(key)) {
             continue;
         }
+        outlets.begin(&fleet.desired.tenant.name, declared.fleets.len());
         found = true;
         let connection = source::connect(settings, &args.simulated, fleet, Purpose::Read, stop).await?;
         let prepared = prepare(settings, fleet, &connection, &Approvals::default(), stop).await?;

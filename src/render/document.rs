@@ -8,6 +8,7 @@
 mod apply;
 mod fail_on;
 mod failure;
+mod fleet;
 mod hash;
 mod place;
 mod plan;
@@ -23,6 +24,7 @@ use serde::Serialize;
 pub use apply::{ApplyDocument, ApplyView, OutcomeDocument};
 pub use fail_on::FailOn;
 pub use failure::FailureDocument;
+pub use fleet::FleetDocument;
 pub use hash::{
     ComparisonDocument, HashDocument, HashReport, HashRow, Identifiers, KeyDocument, SectionDocument, Told, told_once,
 };
@@ -36,7 +38,7 @@ pub use symbol::Symbol;
 /// The version of every document of this crate for tools.
 pub const FORMAT_VERSION: &str = "1.0";
 
-/// One report, whatever it is about.
+/// One report, whatever it is about; `kind` tells which.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Document {
@@ -46,6 +48,8 @@ pub enum Document {
     Problems(ProblemsDocument),
     Hash(HashDocument),
     Failure(FailureDocument),
+    /// Those of several tenants.
+    Fleet(FleetDocument),
 }
 
 /// What a command reports on.

@@ -1,5 +1,9 @@
 //! Documents for tools, as they are.
 
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde_json::Value;
+
 use super::document::{Document, PlanDocument};
 use super::style::Look;
 
@@ -13,10 +17,20 @@ pub fn draw(document: &Document, _: &Look) -> String {
 
 /// The JSON Schema of a plan, from the types that write it.
 #[must_use]
-pub fn plan_schema() -> serde_json::Value {
+pub fn plan_schema() -> Value {
+    schema::<PlanDocument>("https://apgit.dev/schema/plan/1.0.json")
+}
+
+/// The JSON Schema of every report, likewise.
+#[must_use]
+pub fn report_schema() -> Value {
+    schema::<Document>("https://apgit.dev/schema/report/1.0.json")
+}
+
+fn schema<T: JsonSchema>(id: &str) -> Value {
     // The producer's side: what is left out when it is nothing is not required.
-    let settings = schemars::generate::SchemaSettings::draft2020_12().for_serialize();
-    let mut schema = settings.into_generator().into_root_schema_for::<PlanDocument>();
-    schema.insert("$id".to_owned(), "https://apgit.dev/schema/plan/1.0.json".into());
+    let settings = SchemaSettings::draft2020_12().for_serialize();
+    let mut schema = settings.into_generator().into_root_schema_for::<T>();
+    schema.insert("$id".to_owned(), id.into());
     schema.to_value()
 }

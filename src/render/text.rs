@@ -23,6 +23,7 @@ pub fn draw(document: &Document, look: &Look) -> String {
         Document::Hash(hash) => hash::draw(hash),
         // An error is told on stderr by whoever ends the run.
         Document::Failure(_) => String::new(),
+        Document::Fleet(fleet) => fleet.tenants.iter().map(|tenant| draw(tenant, look)).collect(),
     }
 }
 

@@ -40,7 +40,7 @@ pub struct ApplyView<'a> {
 #[serde(rename_all = "camelCase")]
 pub struct ApplyDocument {
     pub format_version: &'static str,
-    /// Always `apgit.apply`.
+    #[schemars(extend("const" = "apgit.apply"))]
     pub kind: &'static str,
     pub plan_id: String,
     pub digest: DigestDocument,

@@ -10,9 +10,13 @@ use super::{FORMAT_VERSION, ProblemDocument};
 #[serde(rename_all = "camelCase")]
 pub struct FailureDocument {
     pub format_version: &'static str,
-    /// Always `apgit.error`.
+    #[schemars(extend("const" = "apgit.error"))]
     pub kind: &'static str,
     pub exit_code: u8,
+    /// The tenant that failed, where a run has several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub tenant: Option<String>,
     pub message: String,
     /// What to do, one sentence each.
     pub hints: Vec<String>,
@@ -25,6 +29,7 @@ pub struct FailureDocument {
 impl FailureDocument {
     #[must_use]
     pub fn new(exit_code: u8, message: String, hints: Vec<String>) -> Self {
-        Self { format_version: FORMAT_VERSION, kind: "apgit.error", exit_code, message, hints, problems: None }
+        let (tenant, problems) = (None, None);
+        Self { format_version: FORMAT_VERSION, kind: "apgit.error", exit_code, tenant, message, hints, problems }
     }
 }

@@ -77,7 +77,7 @@ impl HashReport {
 #[serde(rename_all = "camelCase")]
 pub struct HashDocument {
     pub format_version: &'static str,
-    /// Always `apgit.hash`.
+    #[schemars(extend("const" = "apgit.hash"))]
     pub kind: &'static str,
     /// Whether two hashes are of one device, where that was asked.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -29,7 +29,7 @@ pub struct PlanDocument {
     /// `major.minor`. Ignore members that you do not know; refuse another
     /// major version.
     pub format_version: &'static str,
-    /// Always `apgit.plan`.
+    #[schemars(extend("const" = "apgit.plan"))]
     pub kind: &'static str,
     /// `plan-` and the first 12 hex digits of the digest: for people.
     pub plan_id: String,

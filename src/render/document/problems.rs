@@ -18,7 +18,7 @@ use super::{FORMAT_VERSION, Severity};
 #[serde(rename_all = "camelCase")]
 pub struct ProblemsDocument {
     pub format_version: &'static str,
-    /// Always `apgit.problems`.
+    #[schemars(extend("const" = "apgit.problems"))]
     pub kind: &'static str,
     pub devices: usize,
     /// Documents in the files, those of other kinds included.

@@ -27,7 +27,7 @@ pub struct StatusView<'a> {
 #[serde(rename_all = "camelCase")]
 pub struct StatusDocument {
     pub format_version: &'static str,
-    /// Always `apgit.status`.
+    #[schemars(extend("const" = "apgit.status"))]
     pub kind: &'static str,
     pub tenant: String,
     pub tenant_id: String,

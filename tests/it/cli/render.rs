@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use apgit::apply::{Outcome, Outcomes, SyncOutcome};
 use apgit::model::{Desired, RegistrationId};
 use apgit::plan::{ActionKind, Plan, Reason};
-use apgit::render::document::{ApplyView, PlanView, StatusView};
+use apgit::render::document::{ApplyView, FailureDocument, FleetDocument, PlanView, StatusView};
 use apgit::render::{self, Detail, Document, FailOn, Format, Look};
+use serde_json::Value;
 use snapbox::file;
 use uuid::Uuid;
 
@@ -184,15 +185,25 @@ fn a_status_has_one_line_per_device() {
 }
 
 #[test]
-fn the_published_schema_of_a_plan_is_current_and_holds() {
-    let schema = render::json::plan_schema();
-    check(format!("{schema:#}\n"), file!["../../../schema/plan.schema.json": Text]);
-    let document = serde_json::from_str(&json(&of_plan(sample::plan()))).expect("a plan is JSON");
-    assert_eq!(violations(&schema, &document), Vec::<String>::new());
-    let mut broken: serde_json::Value = document;
+fn the_published_schemas_are_current_and_hold() {
+    let (plan, report) = (render::json::plan_schema(), render::json::report_schema());
+    check(format!("{plan:#}\n"), file!["../../../schema/plan.schema.json": Text]);
+    check(format!("{report:#}\n"), file!["../../../schema/report.schema.json": Text]);
+    let parsed = |document: &Document| -> Value { serde_json::from_str(&json(document)).expect("a report is JSON") };
+    let failure = FailureDocument::new(4, "no".to_owned(), vec![]);
+    let tenants = vec![of_plan(sample::plan()), of_apply(), of_status(), Document::Failure(failure)];
+    let fleet = Document::Fleet(FleetDocument::new(tenants.clone(), 4));
+    for document in tenants.iter().chain([&fleet]) {
+        assert_eq!(violations(&report, &parsed(document)), Vec::<String>::new());
+    }
+    let mut broken = parsed(&tenants[0]);
+    assert_eq!(violations(&plan, &broken), Vec::<String>::new());
     broken["planId"] = 7.into();
     broken["surprise"] = true.into();
-    assert_eq!(violations(&schema, &broken).len(), 2, "the check finds what is planted");
+    assert_eq!(violations(&plan, &broken).len(), 2, "the check finds what is planted");
+    let mut broken = parsed(&fleet);
+    broken["tenants"][1]["kind"] = "apgit.plan".into();
+    assert_eq!(violations(&report, &broken).len(), 1, "the check finds what is planted");
 }
 
 /// The files of a folder of sources, and of those below it, but for some.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Desk, Folder};
+use crate::support::{Desk, Folder, root, violations};
 
 const CONTOSO: &str = "examples/contoso";
 const HASH: &str = "examples/contoso/hashes/TEST-BGO-001.txt";
@@ -76,4 +76,81 @@ fn a_run_without_a_report_is_reported_as_an_error() {
         assert_eq!((&written["kind"], &written["exitCode"]), (&"apgit.error".into(), &failed.code.into()), "{words}");
         assert_eq!(parsed(&desk.run(&format!("{words} --json")).out), written);
     }
+}
+
+fn keeps_the_published_schema(document: &Value) {
+    let published = std::fs::read_to_string(root().join("schema/report.schema.json")).expect("the published schema");
+    assert_eq!(violations(&parsed(&published), document), Vec::<String>::new(), "{document:#}");
+}
+
+#[test]
+fn the_reports_of_every_command_keep_the_published_schema() {
+    let desk = Desk::new();
+    for words in [
+        &format!("plan {CONTOSO} --simulate"),
+        &format!("apply {CONTOSO} --simulate --auto-approve"),
+        &format!("status {CONTOSO} --simulate"),
+        "validate examples/pathological",
+        &format!("hash {HASH} --compare {HASH}"),
+        "plan examples/pathological",
+    ] {
+        keeps_the_published_schema(&parsed(&desk.run(&format!("{words} --json")).out));
+    }
+}
+
+/// The example with a second tenant, that has no devices.
+fn two_tenants() -> Folder {
+    let folder = Folder::copy_of(&root().join(CONTOSO));
+    let tenant = folder.read("tenant.yaml");
+    folder.write("fabrikam.yaml", tenant.replace("name: contoso", "name: fabrikam").replace("11111111-", "99999999-"));
+    for file in ["devices/oslo/laptops.yaml", "devices/oslo/kiosks.yaml", "devices/bergen/laptops.yaml"] {
+        folder.edit(file, "spec:\n", "spec:\n  tenantRef: {name: contoso}\n");
+    }
+    folder
+}
+
+/// What a run over several tenants says, shortened: `plan contoso, plan fabrikam: 0`.
+fn shortened(document: &Value) -> String {
+    keeps_the_published_schema(document);
+    assert_eq!((&document["kind"], &document["formatVersion"]), (&"apgit.fleet".into(), &"1.0".into()));
+    let tenant = |of: &Value| {
+        let name = of["tenant"].as_str().or(of["tenant"]["name"].as_str()).expect("a tenant's name");
+        format!("{} {name}", of["kind"].as_str().expect("a kind").trim_start_matches("apgit."))
+    };
+    let tenants: Vec<String> = document["tenants"].as_array().expect("tenants").iter().map(tenant).collect();
+    format!("{}: {}", tenants.join(", "), document["exitCode"])
+}
+
+#[test]
+fn two_tenants_are_one_document() {
+    let (desk, fleet, folder) = (Desk::new(), two_tenants(), Folder::new());
+    let path = fleet.path().display();
+    let file = folder.at("report.json");
+    for (words, expected) in [
+        (format!("plan {path} --simulate"), "plan fabrikam, plan contoso: 0"),
+        (format!("plan {path} --simulate --detailed-exitcode"), "plan fabrikam, plan contoso: 2"),
+        (format!("apply {path} --simulate --fail-on changes --auto-approve"), "apply fabrikam, plan contoso: 5"),
+        (format!("apply {path} --simulate --auto-approve"), "apply fabrikam, apply contoso: 0"),
+        (format!("status {path} --simulate"), "status fabrikam, status contoso: 0"),
+        (format!("status --path {path} --simulate TEST-OSL-001"), "status contoso: 0"),
+    ] {
+        assert_eq!(shortened(&parsed(&desk.run(&format!("{words} --json")).out)), expected, "{words}");
+        desk.run(&format!("{words} --report json={}", file.display()));
+        assert_eq!(shortened(&parsed(&folder.read("report.json"))), expected, "{words}");
+    }
+    let one = desk.run(&format!("status {path} --simulate --tenant contoso --json"));
+    assert_eq!(parsed(&one.out)["kind"], "apgit.status", "one tenant's document stands alone");
+}
+
+#[test]
+fn a_tenant_that_fails_stands_among_the_others() {
+    let (desk, fleet) = (Desk::new(), two_tenants());
+    let path = fleet.path().display();
+    // Nothing is to do for the first, and nobody is there to ask for the second.
+    let apply = desk.run(&format!("apply {path} --simulate --json"));
+    assert_eq!(shortened(&parsed(&apply.out)), "apply fabrikam, error contoso: 64");
+    assert_eq!(apply.code, 64);
+    // No tenant was reached.
+    let elsewhere = desk.run(&format!("status --path {path} --simulate --json NOSUCH"));
+    assert_eq!(parsed(&elsewhere.out)["kind"], "apgit.error");
 }
