@@ -1,7 +1,6 @@
 //! `apgit apply`: plan, ask, do, wait, report.
 
 use std::io::{stderr, stdin};
-use std::path::Path;
 
 use crate::apply::{Halt, Outcome};
 use crate::clock::Stop;
@@ -10,14 +9,14 @@ use crate::graph::GraphWriter;
 use crate::ledger::{FileJournal, Journal};
 use crate::manifest::Hashes;
 use crate::plan::{Plan, Reason};
-use crate::render::apply::ApplyView;
-use crate::render::{self, FailOn};
+use crate::render::document::{ApplyView, Kind};
+use crate::render::{Document, Format, Places};
 use crate::round::{Consent, Prepared, Report, Round};
 
-use super::args::{ApprovalArgs, Format, Reports, Source};
+use super::args::{ApprovalArgs, FailsOn, Reports, Source};
 use super::error::{CliError, exit_of};
 use super::exit::Exit;
-use super::plan::{Shown, approvals, detail, fail_on, text_look};
+use super::plan::{Shown, approvals, fail_on};
 use super::progress::Progress;
 use super::prompt::{Question, consent};
 use super::report::Outlets;
@@ -31,6 +30,8 @@ pub(super) struct ApplyArgs {
     pub source: Source,
     #[command(flatten)]
     pub reports: Reports,
+    #[command(flatten)]
+    pub fails_on: FailsOn,
     /// Do not ask
     #[arg(long, help_heading = "Approval")]
     pub auto_approve: bool,
@@ -52,7 +53,7 @@ fn sha256(text: &str) -> Result<String, String> {
 /// # Errors
 /// When there is no plan, or no consent. What happens after that is a report.
 pub(super) async fn run(args: &ApplyArgs, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
-    let mut outlets = Outlets::new(&args.reports)?;
+    let mut outlets = Outlets::new(args.reports.wanted(), Kind::Apply, settings.look)?;
     let ended = tenants(args, settings, stop, &mut outlets).await;
     outlets.finish(ended)
 }
@@ -62,6 +63,7 @@ async fn tenants(args: &ApplyArgs, settings: &Settings, stop: &Stop, outlets: &m
     let approvals = approvals(&args.approvals);
     let mut exit = Exit::Done;
     for fleet in &declared.fleets {
+        outlets.begin(&fleet.desired.tenant.name, declared.fleets.len());
         let connection = source::connect(settings, &args.source.simulated, fleet, Purpose::Write, stop).await?;
         let clock = connection.clock.clone();
         let state = settings.state_of(&connection.target, fleet.desired.tenant.id);
@@ -79,16 +81,11 @@ async fn tenants(args: &ApplyArgs, settings: &Settings, stop: &Stop, outlets: &m
         };
         let prepared = round.prepare(&mut journal).await?;
         let shown = Shown { declared: &declared, fleet, connection: &connection, prepared: &prepared };
-        let failed = fail_on(&args.reports, &prepared);
-        show_plan(&shown, failed, settings, outlets.stdout_is_text())?;
+        let failed = fail_on(&args.fails_on, &prepared);
+        let plan = shown.document(failed);
+        show_plan(&plan, settings, outlets.stdout_is(Format::Text))?;
         if failed.is_some() {
-            shown.with_view(failed, |view| {
-                outlets.add(|format, _| match format {
-                    Format::Json => render::json::plan(view),
-                    // On stdout it stands already.
-                    Format::Text => String::new(),
-                })
-            })?;
+            outlets.keep(plan);
             exit = exit.worse(Exit::Blocked);
             continue;
         }
@@ -109,9 +106,9 @@ async fn tenants(args: &ApplyArgs, settings: &Settings, stop: &Stop, outlets: &m
 }
 
 /// The plan, on stdout unless that belongs to a report for tools.
-fn show_plan(shown: &Shown<'_>, failed: Option<FailOn>, settings: &Settings, on_stdout: bool) -> Result<(), CliError> {
+fn show_plan(plan: &Document, settings: &Settings, on_stdout: bool) -> Result<(), CliError> {
     let look = if on_stdout { settings.look } else { settings.err_look };
-    let text = shown.with_view(failed, |view| render::text::plan(view, &look, detail(settings)));
+    let text = Format::Text.draw(plan, &look);
     match (on_stdout, settings.quiet) {
         (true, _) => print(&text),
         (false, false) => {
@@ -169,7 +166,7 @@ fn show_report(
     exit: Exit,
     outlets: &mut Outlets,
     settings: &Settings,
-    places: render::Places<'_>,
+    places: Places<'_>,
 ) -> Result<(), CliError> {
     let halt = report.halt.as_ref().map(ToString::to_string);
     let view = ApplyView {
@@ -183,19 +180,11 @@ fn show_report(
         places,
         exit_code: exit.code(),
     };
-    if outlets.stdout_is_json() && !settings.quiet {
-        tell(&render::apply::text(&view, &settings.err_look));
+    let document = Document::Apply(view.document());
+    if !outlets.stdout_is(Format::Text) && !settings.quiet {
+        tell(&Format::Text.draw(&document, &settings.err_look));
     }
-    outlets.add(|format, path: Option<&Path>| match format {
-        Format::Json => render::apply::json(&view),
-        Format::Text if nothing_to_say(&view) => String::new(),
-        Format::Text => render::apply::text(&view, &text_look(path, settings)),
-    })
-}
-
-/// A run without changes and without a hitch has said `No changes.` already.
-fn nothing_to_say(view: &ApplyView) -> bool {
-    view.outcomes.of.is_empty() && view.halt.is_none() && view.outcomes.sync == crate::apply::SyncOutcome::NotNeeded
+    outlets.add(document)
 }
 
 /// How a run ended, in one number. Failures that need a person go before those

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::render::FailOn;
+use crate::render::{FailOn, Format};
 
 use super::apply::ApplyArgs;
 use super::completions::CompletionsArgs;
@@ -133,12 +133,26 @@ impl Profile {
 /// Where reports go.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Reports {
-    /// Write a report: `text` or `json`, to a file with `=PATH` (repeatable)
+    /// Write a report: `text`, `json`, or a plan as `diff`; to a file with `=PATH` (repeatable)
     #[arg(long, value_name = "FORMAT[=PATH]", value_parser = ReportTo::parse, help_heading = "Output")]
     pub report: Vec<ReportTo>,
     /// The same as `--report json`
     #[arg(long, help_heading = "Output")]
     pub json: bool,
+}
+
+impl Reports {
+    /// What was asked for, however it was said.
+    #[must_use]
+    pub fn wanted(&self) -> Vec<ReportTo> {
+        let json = self.json.then(|| ReportTo::stdout(Format::Json));
+        self.report.iter().cloned().chain(json).collect()
+    }
+}
+
+/// What makes a plan fail a pipeline.
+#[derive(Debug, Clone, Args)]
+pub struct FailsOn {
     /// Exit with 5 if the plan has these: none, held, unmanaged, changes
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = fail_on, help_heading = "Output")]
     pub fail_on: Vec<FailOnWord>,
@@ -151,23 +165,21 @@ pub(super) struct ReportTo {
     pub path: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Format {
-    Text,
-    Json,
-}
-
 impl ReportTo {
+    #[must_use]
+    pub fn stdout(format: Format) -> Self {
+        Self { format, path: None }
+    }
+
     fn parse(text: &str) -> Result<Self, String> {
         let (format, path) = match text.split_once('=') {
             None | Some((_, "-")) => (text.split('=').next().unwrap_or_default(), None),
             Some((_, "")) => return Err("a path is missing behind `=`".to_owned()),
             Some((format, path)) => (format, Some(PathBuf::from(path))),
         };
-        let format = match format {
-            "text" => Format::Text,
-            "json" => Format::Json,
-            other => return Err(format!("`{other}` is not a format: text, json")),
+        let Some(format) = Format::named(format) else {
+            let known: Vec<&str> = Format::ALL.iter().map(|format| format.name()).collect();
+            return Err(format!("`{format}` is not a format: {}", known.join(", ")));
         };
         Ok(Self { format, path })
     }

@@ -8,6 +8,7 @@ use crate::connect::ConnectError;
 use crate::graph::{ErrorKind, GraphError};
 use crate::ledger::JournalError;
 use crate::render::Look;
+use crate::render::document::ProblemDocument;
 use crate::render::style::Role;
 use crate::round::RoundError;
 
@@ -20,8 +21,8 @@ pub(super) struct CliError {
     pub message: String,
     /// What to do, one sentence each.
     pub hints: Vec<String>,
-    /// What is wrong with the declarations, for tools.
-    pub problems: Option<serde_json::Value>,
+    /// What is wrong with the declarations, for reports.
+    pub problems: Option<Vec<ProblemDocument>>,
 }
 
 impl CliError {

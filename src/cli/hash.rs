@@ -11,12 +11,15 @@ use jiff::Timestamp;
 use crate::capture::{self, CaptureError, CsvEntry, CsvTable};
 use crate::hash::generate::{Machine, Vendor};
 use crate::hash::identity::Verdict;
-use crate::hash::{Decoded, Finding, Repair, checks, compare, identity_keys};
+use crate::hash::{Comparison, Decoded, Finding, Repair, checks, compare, identity_keys};
 use crate::model::{HardwareHash, SerialNumber};
-use crate::render::hash::{self as render, HashReport, Identifiers};
+use crate::render::Document;
+use crate::render::document::{HashDocument, HashReport, Identifiers, Kind};
 
+use super::args::Reports;
 use super::error::CliError;
 use super::exit::Exit;
+use super::report::Outlets;
 use super::settings::{Settings, print, tell};
 
 /// Which hashes, and how much of them is shown: serial numbers, addresses and
@@ -26,9 +29,8 @@ pub(super) struct HashArgs {
     /// Files to look into; `-` is standard input
     #[arg(value_name = "FILE", required_unless_present = "generate", conflicts_with = "generate")]
     pub files: Vec<PathBuf>,
-    /// Print one JSON document
-    #[arg(long, conflicts_with = "generate")]
-    pub json: bool,
+    #[command(flatten)]
+    pub reports: Reports,
     /// Show serial numbers, UUIDs, addresses and keys in full
     #[arg(long, conflicts_with = "generate")]
     pub show_identifiers: bool,
@@ -40,7 +42,7 @@ pub(super) struct HashArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "generate")]
     pub fingerprint_key: Option<PathBuf>,
     /// Print N synthetic hashes, of devices that do not exist
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", conflicts_with_all = ["report", "json"])]
     pub generate: Option<u32>,
     /// Start of the synthetic devices; each has the next number
     #[arg(long, value_name = "S", default_value_t = 1, requires = "generate")]
@@ -65,6 +67,12 @@ pub(super) fn run(args: &HashArgs, settings: &Settings) -> Result<Exit, CliError
     if let Some(count) = args.generate {
         return generate(args, count);
     }
+    let mut outlets = Outlets::new(args.reports.wanted(), Kind::Hash, settings.look)?;
+    let ended = inspect_all(args, settings, &mut outlets);
+    outlets.finish(ended)
+}
+
+fn inspect_all(args: &HashArgs, settings: &Settings, outlets: &mut Outlets) -> Result<Exit, CliError> {
     let identifiers = identifiers(args)?;
     let now = Timestamp::now();
     let mut failed = false;
@@ -80,18 +88,14 @@ pub(super) fn run(args: &HashArgs, settings: &Settings) -> Result<Exit, CliError
         }
     }
     failed |= reports.iter().flatten().any(HashReport::has_errors);
-    let shown = if args.compare.is_some() {
-        compare_two(args, &reports, &identifiers, failed)?
-    } else if args.json {
-        render::json(reports.iter().flatten(), None, &identifiers)
-    } else {
-        let texts = reports.iter().map(|file| match &file[..] {
-            [one] => render::text(one, &identifiers),
-            rows => render::summary(rows, &identifiers),
-        });
-        texts.collect::<Vec<_>>().join("\n")
+    let compared = match (&args.compare, &reports[..]) {
+        (None, _) => None,
+        (Some(_), [first, second]) => compare_two(first, second)?,
+        // A file that could not be read has been told; the other is shown.
+        (Some(_), _) if failed => None,
+        (Some(_), _) => return Err(misfit("`--compare` takes one FILE and the OTHER")),
     };
-    print(&shown)?;
+    outlets.add(Document::Hash(HashDocument::of(&reports, compared.as_ref(), &identifiers)))?;
     Ok(if failed { Exit::Invalid } else { Exit::Done })
 }
 
@@ -112,29 +116,13 @@ fn identifiers(args: &HashArgs) -> Result<Identifiers, CliError> {
     Ok(Identifiers { show: args.show_identifiers, secret: secret.transpose()? })
 }
 
-fn compare_two(
-    args: &HashArgs,
-    reports: &[Vec<HashReport>],
-    identifiers: &Identifiers,
-    failed: bool,
-) -> Result<String, CliError> {
-    let [first, second] = reports else {
-        // A file that could not be read has been reported.
-        return if failed { Ok(String::new()) } else { Err(misfit("`--compare` takes one FILE and the OTHER")) };
-    };
-    let ([first], [second]) = (&first[..], &second[..]) else {
+/// Nothing where a hash cannot be taken apart: its findings say why.
+fn compare_two(first: &[HashReport], second: &[HashReport]) -> Result<Option<Comparison>, CliError> {
+    let ([first], [second]) = (first, second) else {
         let (first, second) = (first.len(), second.len());
         return Err(misfit(format!("`--compare` takes files with one hash each; there are {first} and {second}")));
     };
-    let (Some(one), Some(other)) = (&first.decoded, &second.decoded) else {
-        return Ok([first, second].map(|report| render::text(report, identifiers)).concat());
-    };
-    let comparison = compare(one, other);
-    Ok(if args.json {
-        render::json([first, second], Some(&comparison), identifiers)
-    } else {
-        render::comparison(first, second, &comparison)
-    })
+    Ok(first.decoded.as_ref().zip(second.decoded.as_ref()).map(|(one, other)| compare(one, other)))
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, CliError> {

@@ -1,18 +1,16 @@
 //! `apgit plan`: the difference, and nothing else.
 
-use std::path::Path;
-
 use crate::clock::Stop;
 use crate::connect::{Connection, Purpose};
 use crate::graph::Graph;
 use crate::ledger::{FileJournal, Journal};
 use crate::manifest::{Fleet, Hashes};
 use crate::plan::Approvals;
-use crate::render::text::Detail;
-use crate::render::{self, FailOn, Look, PlanView};
+use crate::render::document::{Kind, PlanView};
+use crate::render::{Detail, Document, FailOn, Format, Look};
 use crate::round::{Prepared, Round};
 
-use super::args::{ApprovalArgs, Format, Reports, Source};
+use super::args::{ApprovalArgs, FailsOn, ReportTo, Reports, Source};
 use super::error::CliError;
 use super::exit::Exit;
 use super::report::Outlets;
@@ -26,9 +24,11 @@ pub(super) struct PlanArgs {
     pub source: Source,
     #[command(flatten)]
     pub reports: Reports,
-    /// Show every changed device as a unified diff of YAML
+    /// Show every changed device as a unified diff of YAML: the same as `--report diff`
     #[arg(long, help_heading = "Output")]
     pub diff: bool,
+    #[command(flatten)]
+    pub fails_on: FailsOn,
     /// Exit with 2 if there are changes
     #[arg(long, help_heading = "Output")]
     pub detailed_exitcode: bool,
@@ -39,11 +39,9 @@ pub(super) struct PlanArgs {
 /// # Errors
 /// When there is no plan: bad declarations, no sign-in, no answer.
 pub(super) async fn run(args: &PlanArgs, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
-    let mut outlets = Outlets::new(&args.reports)?;
-    if args.diff && outlets.stdout_is_json() {
-        return Err(CliError::new(Exit::Usage, "a diff and a report for tools cannot both go to stdout")
-            .hint("write the report to a file: --report json=plan.json"));
-    }
+    let diff = args.diff.then(|| ReportTo::stdout(Format::Diff));
+    let wanted = args.reports.wanted().into_iter().chain(diff).collect();
+    let mut outlets = Outlets::new(wanted, Kind::Plan, settings.look)?;
     let ended = tenants(args, settings, stop, &mut outlets).await;
     outlets.finish(ended)
 }
@@ -53,20 +51,16 @@ async fn tenants(args: &PlanArgs, settings: &Settings, stop: &Stop, outlets: &mu
     let approvals = approvals(&args.approvals);
     let mut exit = Exit::Done;
     for fleet in &declared.fleets {
+        outlets.begin(&fleet.desired.tenant.name, declared.fleets.len());
         let connection = source::connect(settings, &args.source.simulated, fleet, Purpose::Read, stop).await?;
         let prepared = prepare(settings, fleet, &connection, &approvals, stop).await?;
         let shown = Shown { declared: &declared, fleet, connection: &connection, prepared: &prepared };
-        let failed = fail_on(&args.reports, &prepared);
-        shown.with_view(failed, |view| {
-            outlets.add(|format, path| match path {
-                None if args.diff => render::diff::plan(view, &settings.look),
-                _ => report(view, format, path, settings),
-            })?;
-            if args.diff {
-                tell(&render::text::plan(view, &settings.err_look, Detail::Totals));
-            }
-            Ok::<_, CliError>(())
-        })?;
+        let failed = fail_on(&args.fails_on, &prepared);
+        let document = shown.document(failed);
+        let look = Look { detail: Detail::Totals, ..settings.err_look };
+        let totals = outlets.stdout_is(Format::Diff).then(|| Format::Text.draw(&document, &look));
+        outlets.add(document)?;
+        tell(&totals.unwrap_or_default());
         exit = exit.worse(exit_of(args, &prepared, failed));
     }
     Ok(exit)
@@ -118,7 +112,7 @@ pub(super) fn approvals(args: &ApprovalArgs) -> Approvals {
 }
 
 /// The first of the `--fail-on` words that the plan fulfils.
-pub(super) fn fail_on(args: &Reports, prepared: &Prepared) -> Option<FailOn> {
+pub(super) fn fail_on(args: &FailsOn, prepared: &Prepared) -> Option<FailOn> {
     let words = args.fail_on.iter().filter_map(|word| word.0);
     words.into_iter().find(|word| word.applies(prepared.cleared.plan()))
 }
@@ -132,8 +126,8 @@ pub(super) struct Shown<'a> {
 }
 
 impl Shown<'_> {
-    pub(super) fn with_view<T>(&self, failed_on: Option<FailOn>, show: impl FnOnce(&PlanView) -> T) -> T {
-        show(&PlanView {
+    pub(super) fn document(&self, failed_on: Option<FailOn>) -> Document {
+        let view = PlanView {
             cleared: &self.prepared.cleared,
             schedule: &self.prepared.schedule,
             calls: self.prepared.calls,
@@ -144,22 +138,7 @@ impl Shown<'_> {
             created_at: self.connection.clock.now(),
             places: &|origin| source::place(self.fleet, origin),
             failed_on,
-        })
+        };
+        Document::Plan(Box::new(view.document()))
     }
-}
-
-fn report(view: &PlanView, format: Format, path: Option<&Path>, settings: &Settings) -> String {
-    match format {
-        Format::Json => render::json::plan(view),
-        Format::Text => render::text::plan(view, &text_look(path, settings), detail(settings)),
-    }
-}
-
-/// A file has no colours, whatever the terminal has.
-pub(super) fn text_look(path: Option<&Path>, settings: &Settings) -> Look {
-    if path.is_some() { Look { unicode: true, ..Look::default() } } else { settings.look }
-}
-
-pub(super) fn detail(settings: &Settings) -> Detail {
-    if settings.quiet { Detail::Totals } else { Detail::Full }
 }

@@ -9,9 +9,8 @@ use jiff::Timestamp;
 
 use crate::apply::Event;
 use crate::clock::SharedClock;
-use crate::render::Look;
-use crate::render::apply::event_line;
 use crate::render::style::{duration, time_of_day};
+use crate::render::{Look, event};
 
 use super::settings::tell;
 
@@ -59,7 +58,7 @@ pub(super) struct Lines {
 
 impl Lines {
     fn event(&mut self, event: &Event) {
-        let Some(line) = event_line(event, &self.look) else { return };
+        let Some(line) = event::line(event, &self.look) else { return };
         if line != self.last {
             tell(&format!("  {}  {line}\n", time_of_day(self.clock.now())));
             self.last = line;
@@ -102,7 +101,7 @@ impl Bars {
             _ => None,
         };
         *self.until.lock().expect("no holder of this lock panics") = waits;
-        let Some(text) = event_line(event, &self.look) else { return };
+        let Some(text) = event::line(event, &self.look) else { return };
         let lasting = matches!(event, Event::Halved { .. } | Event::Ended { .. });
         if lasting {
             self.line.println(format!("  {text}"));

@@ -1,88 +1,151 @@
 //! Where reports go: one of them to stdout, others to files.
 
-use std::path::Path;
+use crate::render::document::{FailureDocument, FleetDocument, Kind};
+use crate::render::{Detail, Document, Format, Look};
 
-use crate::render;
-
-use super::args::{Format, ReportTo, Reports};
+use super::args::ReportTo;
 use super::error::CliError;
 use super::exit::Exit;
 use super::settings::print;
 
-/// The reports of a run, and the documents that they hold so far: one per
-/// tenant.
+/// The reports of a run, and what was reported so far: a document per tenant.
 pub(super) struct Outlets {
-    outlets: Vec<(ReportTo, String)>,
+    outlets: Vec<Outlet>,
+    /// For formats that draw a run at its end.
+    documents: Vec<Document>,
+    /// True if the run has several tenants.
+    several: bool,
+    /// The tenant that is worked on.
+    tenant: Option<String>,
+}
+
+/// One report.
+struct Outlet {
+    to: ReportTo,
+    look: Look,
+    /// What goes to a file.
+    text: String,
 }
 
 impl Outlets {
+    /// Text goes to stdout if nothing else is wanted there.
+    ///
     /// # Errors
-    /// When two reports want stdout.
-    pub(super) fn new(args: &Reports) -> Result<Self, CliError> {
-        let json = args.json.then_some(ReportTo { format: Format::Json, path: None });
-        let mut wanted: Vec<ReportTo> = args.report.iter().cloned().chain(json).collect();
-        let on_stdout = wanted.iter().filter(|report| report.path.is_none()).count();
-        match on_stdout {
-            0 => wanted.push(ReportTo { format: Format::Text, path: None }),
+    /// When two reports want stdout, or a format does not show such documents.
+    pub(super) fn new(mut wanted: Vec<ReportTo>, kind: Kind, look: Look) -> Result<Self, CliError> {
+        if let Some(ReportTo { format, .. }) = wanted.iter().find(|report| !report.format.shows(kind)) {
+            let shown: Vec<&str> = Format::ALL.into_iter().filter(|f| f.shows(kind)).map(Format::name).collect();
+            let message = format!("`apgit {}` has no report in the format `{}`", kind.command(), format.name());
+            return Err(CliError::new(Exit::Usage, message).hint(format!("its formats: {}", shown.join(", "))));
+        }
+        match wanted.iter().filter(|report| report.path.is_none()).count() {
+            0 => wanted.push(ReportTo::stdout(Format::Text)),
             1 => {}
             _ => {
                 return Err(CliError::new(Exit::Usage, "only one report can go to stdout")
                     .hint("write the others to files: --report json=plan.json"));
             }
         }
-        Ok(Self { outlets: wanted.into_iter().map(|report| (report, String::new())).collect() })
+        // A file has no colours, whatever the terminal has.
+        let file_look = Look { detail: look.detail, ..Look::default() };
+        let outlet = |to: ReportTo| {
+            let look = if to.path.is_some() { file_look } else { look };
+            Outlet { to, look, text: String::new() }
+        };
+        let outlets = wanted.into_iter().map(outlet).collect();
+        Ok(Self { outlets, documents: Vec::new(), several: false, tenant: None })
     }
 
-    /// True if stdout belongs to a report for tools.
+    /// Leaves what was told already out of the report on stdout.
     #[must_use]
-    pub(super) fn stdout_is_json(&self) -> bool {
-        self.outlets.iter().any(|(report, _)| report.path.is_none() && report.format == Format::Json)
+    pub(super) fn totals_on_stdout(mut self) -> Self {
+        for outlet in self.outlets.iter_mut().filter(|outlet| outlet.to.path.is_none()) {
+            outlet.look.detail = Detail::Totals;
+        }
+        self
     }
 
-    /// True if text goes to stdout.
+    /// True if stdout belongs to this format.
     #[must_use]
-    pub(super) fn stdout_is_text(&self) -> bool {
-        !self.stdout_is_json()
+    pub(super) fn stdout_is(&self, format: Format) -> bool {
+        self.outlets.iter().any(|outlet| outlet.to == ReportTo::stdout(format))
     }
 
-    /// Adds a tenant's report: to stdout at once, to files at the end. `render`
-    /// is told whether the text may be for a terminal.
+    /// Goes on with a tenant, of so many in the run.
+    pub fn begin(&mut self, tenant: &str, of: usize) {
+        self.several = of > 1;
+        self.tenant = Some(tenant.to_owned());
+    }
+
+    /// Adds a document: on stdout at once where the format is read as a run goes
+    /// on, else at its end.
     ///
     /// # Errors
     /// When stdout cannot be written.
-    pub(super) fn add(&mut self, mut render: impl FnMut(Format, Option<&Path>) -> String) -> Result<(), CliError> {
-        for (report, documents) in &mut self.outlets {
-            let document = render(report.format, report.path.as_deref());
-            match &report.path {
-                None => print(&document)?,
-                Some(_) => documents.push_str(&document),
-            }
+    pub(super) fn add(&mut self, document: Document) -> Result<(), CliError> {
+        for outlet in self.outlets.iter_mut().filter(|outlet| outlet.to.format.streams()) {
+            outlet.take(&document)?;
         }
+        self.keep(document);
         Ok(())
     }
 
-    /// Writes the files. An error ends the reports for tools, too: one that is
-    /// missing or old would tell them less than nothing.
+    /// Adds a document that has been told already: only formats that draw a run
+    /// at its end have it.
+    pub fn keep(&mut self, document: Document) {
+        self.documents.push(document);
+        self.tenant = None;
+    }
+
+    /// Ends the reports. An error ends those for tools, too: one that is missing
+    /// or old would tell them less than nothing.
     ///
     /// # Errors
-    /// The error of the run; else the file that cannot be written.
-    pub(super) fn finish<T>(mut self, ended: Result<T, CliError>) -> Result<T, CliError> {
+    /// The error of the run; else what cannot be written.
+    pub(super) fn finish(mut self, ended: Result<Exit, CliError>) -> Result<Exit, CliError> {
         if let Err(error) = &ended {
-            let CliError { exit, message, hints, problems } = error;
-            self.add(|format, _| match format {
-                Format::Json => render::json::failure(exit.code(), message, hints, problems.as_ref()),
-                Format::Text => String::new(),
-            })?;
+            let failure = self.failure(error);
+            self.keep(failure);
         }
-        let written = self.write();
-        ended.and_then(|value| written.map(|()| value))
+        let written = self.write(ended.as_ref().map_or_else(|error| error.exit, |exit| *exit));
+        ended.and_then(|exit| written.map(|()| exit))
     }
 
-    fn write(self) -> Result<(), CliError> {
-        for (report, documents) in self.outlets {
-            let Some(path) = report.path else { continue };
-            std::fs::write(&path, documents).map_err(|error| CliError::file("write", &path, &error))?;
+    fn failure(&self, error: &CliError) -> Document {
+        let CliError { exit, message, hints, problems } = error.clone();
+        let tenant = self.tenant.clone().filter(|_| self.several);
+        Document::Failure(FailureDocument { tenant, problems, ..FailureDocument::new(exit.code(), message, hints) })
+    }
+
+    /// One report that cannot be written costs no other.
+    fn write(self, exit: Exit) -> Result<(), CliError> {
+        let Self { outlets, documents, several, .. } = self;
+        // One tenant has one document; what went wrong after it is told on stderr.
+        let whole = if several {
+            Some(Document::Fleet(FleetDocument::new(documents, exit.code())))
+        } else {
+            documents.into_iter().next()
+        };
+        outlets.into_iter().map(|outlet| outlet.end(whole.as_ref())).fold(Ok(()), Result::and)
+    }
+}
+
+impl Outlet {
+    fn take(&mut self, document: &Document) -> Result<(), CliError> {
+        let text = self.to.format.draw(document, &self.look);
+        if self.to.path.is_none() {
+            return print(&text);
         }
+        self.text.push_str(&text);
         Ok(())
+    }
+
+    /// `whole` is the run as one document.
+    fn end(mut self, whole: Option<&Document>) -> Result<(), CliError> {
+        if !self.to.format.streams() {
+            whole.map_or(Ok(()), |document| self.take(document))?;
+        }
+        let Some(path) = self.to.path else { return Ok(()) };
+        std::fs::write(&path, self.text).map_err(|error| CliError::file("write", &path, &error))
     }
 }

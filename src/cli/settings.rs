@@ -5,7 +5,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
 use crate::model::{Target, TenantId};
-use crate::render::Look;
+use crate::render::{Detail, Look};
 
 use super::args::{Color, Global};
 use super::error::CliError;
@@ -49,6 +49,7 @@ impl Settings {
             color: painted(anstream::AutoStream::choice(&std::io::stdout())),
             unicode: speaks_utf_8(),
             width: width(),
+            detail: if global.quiet { Detail::Totals } else { Detail::Full },
         };
         Ok(Self {
             look,

@@ -8,7 +8,8 @@ use crate::clock::Stop;
 use crate::connect::{self, Connection, Outside, Purpose};
 use crate::manifest::{self, Fleet};
 use crate::model::Origin;
-use crate::render::{Place, problems};
+use crate::render::document::problems;
+use crate::render::{self, Place};
 
 use super::args::Simulated;
 use super::error::CliError;
@@ -31,13 +32,11 @@ pub(super) struct Declared {
 pub(super) fn load(settings: &Settings, paths: &[PathBuf]) -> Result<Declared, CliError> {
     let root = paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" ");
     let loaded = manifest::load(paths);
-    if !loaded.problems.is_empty() {
-        tell(&problems::text(&loaded.problems, settings.err_look.color, settings.err_look.width));
-    }
+    let problems = problems(&loaded.problems);
+    tell(&render::text::problems(&problems, &settings.err_look));
     if loaded.has_errors() {
         let message = format!("the declarations under `{root}` have errors; nothing was sent");
-        let problems = Some(problems::json(&loaded.problems));
-        return Err(CliError { problems, ..CliError::new(Exit::Invalid, message) });
+        return Err(CliError { problems: Some(problems), ..CliError::new(Exit::Invalid, message) });
     }
     let names: Vec<String> = loaded.fleets.iter().map(|fleet| format!("`{}`", fleet.desired.tenant.name)).collect();
     let wanted = |fleet: &Fleet| settings.tenant.as_ref().is_none_or(|name| *name == fleet.desired.tenant.name);

@@ -6,14 +6,16 @@ use crate::clock::Stop;
 use crate::connect::Purpose;
 use crate::model::SerialKey;
 use crate::plan::Approvals;
-use crate::render::status::{StatusView, json, text};
+use crate::render::Document;
+use crate::render::document::{Kind, StatusView};
 use crate::status::fold;
 
-use super::args::Simulated;
+use super::args::{Reports, Simulated};
 use super::error::CliError;
 use super::exit::Exit;
 use super::plan::prepare;
-use super::settings::{Settings, print};
+use super::report::Outlets;
+use super::settings::Settings;
 use super::source;
 
 /// Which devices.
@@ -27,14 +29,19 @@ pub(super) struct StatusArgs {
     pub paths: Vec<PathBuf>,
     #[command(flatten)]
     pub simulated: Simulated,
-    /// For tools
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub reports: Reports,
 }
 
 /// # Errors
 /// When the tenant cannot be read, or the wanted device is not declared.
 pub(super) async fn run(args: &StatusArgs, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
+    let mut outlets = Outlets::new(args.reports.wanted(), Kind::Status, settings.look)?;
+    let ended = tenants(args, settings, stop, &mut outlets).await;
+    outlets.finish(ended)
+}
+
+async fn tenants(args: &StatusArgs, settings: &Settings, stop: &Stop, outlets: &mut Outlets) -> Result<Exit, CliError> {
     let (paths, serial) = sort(args)?;
     let declared = source::load(settings, &paths)?;
     let wanted = serial.map(SerialKey::of);
@@ -45,6 +52,7 @@ pub(super) async fn run(args: &StatusArgs, settings: &Settings, stop: &Stop) -> 
         if wanted.as_ref().is_some_and(|key| !is_here(key)) {
             continue;
         }
+        outlets.begin(&fleet.desired.tenant.name, declared.fleets.len());
         found = true;
         let connection = source::connect(settings, &args.simulated, fleet, Purpose::Read, stop).await?;
         let prepared = prepare(settings, fleet, &connection, &Approvals::default(), stop).await?;
@@ -54,7 +62,7 @@ pub(super) async fn run(args: &StatusArgs, settings: &Settings, stop: &Stop) -> 
         }
         let places = |origin| source::place(fleet, origin);
         let view = StatusView { tenant: &fleet.desired.tenant, fleet: &status, places: &places };
-        print(&if args.json { json(&view) } else { text(&view, &settings.look) })?;
+        outlets.add(Document::Status(view.document()))?;
     }
     match (found, serial) {
         (false, Some(serial)) => {

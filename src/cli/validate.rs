@@ -2,14 +2,15 @@
 
 use std::path::PathBuf;
 
-use serde_json::json;
+use crate::manifest::{Hashes, check_hashes, load, sort};
+use crate::render::document::{Kind, ProblemsDocument};
+use crate::render::{Document, Format, text};
 
-use crate::manifest::{Hashes, Severity, check_hashes, load, sort};
-use crate::render::problems;
-
+use super::args::Reports;
 use super::error::CliError;
 use super::exit::Exit;
-use super::settings::{Settings, print, tell};
+use super::report::Outlets;
+use super::settings::{Settings, tell};
 
 /// What is checked.
 #[derive(Debug, Clone, clap::Args)]
@@ -20,9 +21,8 @@ pub(super) struct ValidateArgs {
     /// Do not read the hashes that manifests refer to
     #[arg(long)]
     pub no_hashes: bool,
-    /// Write the result as JSON to stdout
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub reports: Reports,
 }
 
 /// Tells every problem, with `--json` as data; warnings alone are no failure.
@@ -30,6 +30,7 @@ pub(super) struct ValidateArgs {
 /// # Errors
 /// When stdout cannot be written.
 pub(super) fn run(args: &ValidateArgs, settings: &Settings) -> Result<Exit, CliError> {
+    let mut outlets = Outlets::new(args.reports.wanted(), Kind::Problems, settings.look)?.totals_on_stdout();
     let mut loaded = load(&args.paths);
     if !args.no_hashes {
         for fleet in &loaded.fleets {
@@ -38,45 +39,11 @@ pub(super) fn run(args: &ValidateArgs, settings: &Settings) -> Result<Exit, CliE
         }
         sort(&mut loaded.problems);
     }
-    let found = &loaded.problems;
-    let errors = found.iter().filter(|problem| problem.severity == Severity::Error).count();
-    let warnings = found.len() - errors;
-    let (files, documents, devices, skipped) = (loaded.files, loaded.documents, loaded.devices(), loaded.skipped);
-    if args.json {
-        let report = json!({
-            "files": files,
-            "documents": documents,
-            "skipped": skipped,
-            "tenants": loaded.fleets.len(),
-            "devices": devices,
-            "errors": errors,
-            "warnings": warnings,
-            "problems": problems::json(found),
-        });
-        print(&format!("{report:#}\n"))?;
-    } else {
-        tell(&problems::text(found, settings.err_look.color, settings.err_look.width));
-        let counted = [
-            count(files, "file"),
-            format!("{} ({skipped} of other kinds)", count(documents, "document")),
-            count(loaded.fleets.len(), "tenant"),
-            count(devices, "device"),
-            verdict(errors, warnings),
-        ];
-        print(&format!("{}\n", counted.join(", ")))?;
+    let problems = ProblemsDocument::of(&loaded);
+    let exit = if problems.errors > 0 { Exit::Invalid } else { Exit::Done };
+    if outlets.stdout_is(Format::Text) {
+        tell(&text::problems(&problems.problems, &settings.err_look));
     }
-    Ok(if errors > 0 { Exit::Invalid } else { Exit::Done })
-}
-
-fn verdict(errors: usize, warnings: usize) -> String {
-    match (errors, warnings) {
-        (0, 0) => "no problems".to_owned(),
-        (0, warnings) => count(warnings, "warning"),
-        (errors, 0) => count(errors, "error"),
-        (errors, warnings) => format!("{} and {}", count(errors, "error"), count(warnings, "warning")),
-    }
-}
-
-fn count(number: usize, word: &str) -> String {
-    if number == 1 { format!("1 {word}") } else { format!("{number} {word}s") }
+    outlets.add(Document::Problems(problems))?;
+    outlets.finish(Ok(exit))
 }

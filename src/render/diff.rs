@@ -7,66 +7,72 @@ use std::fmt::Write as _;
 
 use similar::{ChangeTag, InlineChangeMode, InlineChangeOptions, TextDiff};
 
-use crate::model::{Device, Field};
-use crate::plan::{Action, Change};
-
+use super::document::{ActionDocument, ChangeDocument, Document, Place, PlanDocument, Shown};
 use super::style::{Look, Role, clean};
-use super::{Place, PlanView};
 
 /// Lines of context around a change. A device has few fields, so all of them
 /// show.
 const CONTEXT: usize = 8;
 
-/// All changed devices, by file, line and serial. Empty without changes.
+/// All changed devices of a plan, by file, line and serial. Empty without
+/// changes, and for whatever is not a plan.
 #[must_use]
-pub fn plan(view: &PlanView, look: &Look) -> String {
-    let mut changes: Vec<(Place, &Change)> =
-        view.plan().changes.iter().map(|change| (view.place(change.origin), change)).collect();
-    changes.sort_by(|a, b| (&a.0, a.1.serial().as_str()).cmp(&(&b.0, b.1.serial().as_str())));
+pub fn draw(document: &Document, look: &Look) -> String {
+    match document {
+        Document::Plan(plan) => changes(plan, look),
+        Document::Fleet(fleet) => fleet.tenants.iter().map(|tenant| draw(tenant, look)).collect(),
+        Document::Apply(_) | Document::Status(_) | Document::Problems(_) | Document::Hash(_) | Document::Failure(_) => {
+            String::new()
+        }
+    }
+}
+
+fn changes(plan: &PlanDocument, look: &Look) -> String {
     let mut out = String::new();
-    for (place, change) in changes {
-        let (tenant, declared) = sides(change);
-        device(&mut out, change.serial().as_str(), &place, &tenant, &declared, look);
+    for action in plan.actions_in_order() {
+        let (tenant, declared) = sides(action);
+        device(&mut out, &action.object.serial_number, &action.source, &tenant, &declared, look);
     }
     out
 }
 
 /// What is there and what shall be, as YAML. A registration that is not there
 /// is an empty text.
-fn sides(change: &Change) -> (String, String) {
-    match change.action() {
-        Action::Register(register) => {
-            let mut declared = head(change);
-            let _ = writeln!(declared, "hardwareHash: {}", register.digest.short());
-            for (field, value) in register.values.iter().filter(|(_, value)| !value.is_empty()) {
-                line(&mut declared, field.name(), value);
-            }
-            (String::new(), declared)
-        }
-        Action::Update(update) => {
-            let mut after: Device = (*update.before).clone();
-            for change in &update.fields {
-                change.field.set(&mut after, change.after.clone());
-            }
-            (registration(change, &update.before), registration(change, &after))
-        }
-    }
+fn sides(action: &ActionDocument) -> (String, String) {
+    let Some(observed) = &action.observed else { return (String::new(), declared(action)) };
+    let after = |path: &str| action.changes.iter().find(|field| field.path == path).map(ChangeDocument::after);
+    let before = observed.iter().map(|(path, value)| (*path, value.as_str()));
+    (
+        registration(action, before.clone()),
+        registration(action, before.map(|(p, value)| (p, after(p).unwrap_or(value)))),
+    )
 }
 
-fn head(change: &Change) -> String {
+fn head(action: &ActionDocument) -> String {
     let mut text = String::new();
-    line(&mut text, "serialNumber", change.serial().as_str());
+    line(&mut text, "serialNumber", &action.object.serial_number);
     text
 }
 
-fn registration(change: &Change, device: &Device) -> String {
-    let mut text = head(change);
-    line(&mut text, "registrationId", &device.id.to_string());
-    for field in Field::ALL {
-        let value = field.of(device);
-        if !value.is_empty() {
-            line(&mut text, field.name(), value);
-        }
+/// The hash stands before the values.
+fn declared(action: &ActionDocument) -> String {
+    let mut text = head(action);
+    for field in action.changes.iter().filter(|field| field.shown == Shown::Digest) {
+        let _ = writeln!(text, "{}: {}", field.path, field.digest());
+    }
+    for field in action.changes.iter().filter(|field| field.shown == Shown::Value) {
+        line(&mut text, field.path, field.after());
+    }
+    text
+}
+
+fn registration<'a>(action: &ActionDocument, fields: impl Iterator<Item = (&'static str, &'a str)>) -> String {
+    let mut text = head(action);
+    if let Some(id) = action.object.registration_id {
+        line(&mut text, "registrationId", &id.to_string());
+    }
+    for (path, value) in fields.filter(|(_, value)| !value.is_empty()) {
+        line(&mut text, path, value);
     }
     text
 }

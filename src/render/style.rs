@@ -1,10 +1,13 @@
-//! The alphabet and the colours: one symbol per action, colour only supports
-//! it. Text from a tenant is cleaned here before anybody sees it.
+//! How text looks: alphabet, colours and width, and how numbers and times are
+//! written for people. Text from a tenant is cleaned here before anybody sees
+//! it.
 
 use std::borrow::Cow;
 
 use anstyle::{AnsiColor, Style};
 use unicode_width::UnicodeWidthStr;
+
+use super::document::Symbol;
 
 /// How text shall look: told by whoever knows the terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,12 +17,22 @@ pub struct Look {
     pub unicode: bool,
     /// In columns.
     pub width: usize,
+    pub detail: Detail,
+}
+
+/// How much of a report is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// Everything.
+    Full,
+    /// The totals only (`-q`).
+    Totals,
 }
 
 impl Default for Look {
-    /// Without colour, in UTF-8, 100 columns.
+    /// Without colour, in UTF-8, 100 columns, everything.
     fn default() -> Self {
-        Self { color: false, unicode: true, width: 100 }
+        Self { color: false, unicode: true, width: 100, detail: Detail::Full }
     }
 }
 
@@ -59,45 +72,8 @@ impl Role {
     }
 }
 
-/// What happens to a device, as one character.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Symbol {
-    Register,
-    Update,
-    Awaiting,
-    Unmanaged,
-    Blocked,
-    Conflict,
-}
-
 impl Symbol {
-    pub const ALL: [Self; 6] =
-        [Self::Register, Self::Update, Self::Awaiting, Self::Unmanaged, Self::Blocked, Self::Conflict];
-
-    #[must_use]
-    pub fn sign(self) -> &'static str {
-        match self {
-            Self::Register => "+",
-            Self::Update => "~",
-            Self::Awaiting => ">",
-            Self::Unmanaged => "?",
-            Self::Blocked => "!",
-            Self::Conflict => "x",
-        }
-    }
-
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Register => "register",
-            Self::Update => "update",
-            Self::Awaiting => "waiting",
-            Self::Unmanaged => "unmanaged",
-            Self::Blocked => "blocked",
-            Self::Conflict => "conflict",
-        }
-    }
-
+    /// Colour only supports the symbol.
     #[must_use]
     pub fn role(self) -> Role {
         match self {

@@ -4,5 +4,6 @@
 mod house;
 mod readme;
 mod render;
+mod reports;
 mod sample;
 mod transcript;

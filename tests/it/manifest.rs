@@ -8,7 +8,8 @@ use std::fmt::Write as _;
 use apgit::hash::generate::{Machine, Vendor};
 use apgit::manifest::{self, Hashes, Loaded, Severity, check_hashes, load};
 use apgit::model::{HashError, HashLocation, SerialNumber, Want};
-use apgit::render::problems;
+use apgit::render::document::problems;
+use apgit::render::{Look, text};
 use apgit::resource::{self, AutopilotDeviceSetSpec, AutopilotDeviceSpec, AutopilotTenantSpec, Kind};
 use serde::Deserialize;
 use serde_json::Value;
@@ -73,6 +74,10 @@ fn codes(loaded: &Loaded) -> Vec<&str> {
     codes
 }
 
+fn told(loaded: &Loaded) -> String {
+    text::problems(&problems(&loaded.problems), &Look::default())
+}
+
 fn validated(paths: &str) -> (i32, String, String) {
     let mut validate = Desk::new().command(&format!("validate {paths}"));
     let Ran { code, out, err } = ran(validate.env("COLUMNS", "120"));
@@ -105,7 +110,7 @@ fn the_text_door_says_of_each_case_what_the_table_says() {
         let repo = if case.yaml.contains("kind: AutopilotTenant") { Repo::bare() } else { Repo::new() };
         repo.write("case.yaml", &case.yaml);
         let loaded = repo.load();
-        assert_eq!(codes(&loaded), case.text, "{}\n{}", case.name, problems::text(&loaded.problems, false, 120));
+        assert_eq!(codes(&loaded), case.text, "{}\n{}", case.name, told(&loaded));
     }
 }
 
@@ -198,7 +203,7 @@ fn defaults_are_merged_under_each_device_field_by_field() {
 ",
     );
     let loaded = repo.load();
-    assert!(!loaded.has_errors(), "{}", problems::text(&loaded.problems, false, 120));
+    assert!(!loaded.has_errors(), "{}", told(&loaded));
     let claims = loaded.fleets[0].desired.claims();
     let location = |at: usize| &claims[at].hash.as_ref().unwrap().location;
     assert_eq!(claims[0].group_tag.text(), Some("OSL-STD"));
@@ -580,7 +585,7 @@ fn a_raw_hash_is_refused_and_no_part_of_it_is_repeated() {
         let (code, out, err) = validated(&repo.path().display().to_string());
         assert_eq!(code, 3, "{err}");
         assert!(err.contains("error[raw-hash]"), "{err}");
-        let json = problems::json(&repo.load().problems).to_string();
+        let json = serde_json::to_string(&problems(&repo.load().problems)).unwrap();
         for window in hash.as_bytes().windows(24) {
             let window = std::str::from_utf8(window).unwrap();
             for output in [&out, &err, &json] {

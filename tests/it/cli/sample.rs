@@ -7,7 +7,8 @@ use std::sync::Arc;
 use apgit::apply::{Estimate, Schedule};
 use apgit::model::*;
 use apgit::plan::*;
-use apgit::render::{Place, PlanView};
+use apgit::render::Place;
+use apgit::render::document::PlanView;
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -24,8 +25,8 @@ pub fn id(number: u128) -> RegistrationId {
     RegistrationId(Uuid::from_u128(number))
 }
 
-pub fn serial(text: &str) -> SerialNumber {
-    SerialNumber::parse(text).expect("a serial")
+pub fn device_key(serial: &str) -> DeviceKey {
+    DeviceKey::of(SerialNumber::parse(serial).expect("a serial"))
 }
 
 /// An origin is its line here; kiosks stand from 1000 on.
@@ -45,6 +46,8 @@ pub fn device(number: u128, serial: &str, tag: &str, user: &str) -> Device {
 }
 
 pub fn register(of: &str, line: u32, digest: u8, values: &[(Field, &str)]) -> Change {
+    let reference =
+        HashRef { location: HashLocation::File(PathBuf::from("hash.txt")), pin: None, check: HashCheck::Decode };
     let register = Register {
         digest: HashDigest([digest; 32]),
         import_id: ImportId(Uuid::from_u128(u128::from(digest))),
@@ -52,10 +55,8 @@ pub fn register(of: &str, line: u32, digest: u8, values: &[(Field, &str)]) -> Ch
         values: values.iter().map(|(field, value)| (*field, (*value).into())).collect(),
         running: false,
     };
-    let location = HashLocation::File(PathBuf::from("hash.txt"));
-    let hash = Some(Arc::new(HashRef { location, pin: None, check: HashCheck::Decode }));
-    let effect = Effect { device: DeviceKey::of(serial(of)), action: Action::Register(register) };
-    Change { effect, origin: Origin(line), hash, notes: vec![] }
+    let effect = Effect { device: device_key(of), action: Action::Register(register) };
+    Change { effect, origin: Origin(line), hash: Some(Arc::new(reference)), notes: vec![] }
 }
 
 pub fn update(before: Device, line: u32, fields: &[(Field, &str)], notes: Vec<Note>) -> Change {
@@ -65,7 +66,7 @@ pub fn update(before: Device, line: u32, fields: &[(Field, &str)], notes: Vec<No
         after: (*after).into(),
     };
     let fields = fields.iter().map(change).collect();
-    let device = DeviceKey::of(serial(&before.serial));
+    let device = device_key(&before.serial);
     let update = Update { id: before.id, before: Box::new(before), fields, adopts: false, tail_of: None };
     Change { effect: Effect { device, action: Action::Update(update) }, origin: Origin(line), hash: None, notes }
 }
@@ -76,7 +77,7 @@ pub fn claim(of: &str, line: u32) -> Claim {
 
 pub fn held(of: &str, line: u32, action: ActionKind, reason: Reason, details: &[&str]) -> Held {
     Held {
-        device: DeviceKey::of(serial(of)),
+        device: device_key(of),
         registration_id: None,
         origin: Origin(line),
         action,
@@ -151,13 +152,13 @@ pub fn plan() -> Plan {
         held: vec![retag("4CE0460D0G", 60), retag("4CE0460D1H", 61), refused],
         awaiting: vec![
             Awaiting {
-                device: DeviceKey::of(serial("7VENDOR1")),
+                device: device_key("7VENDOR1"),
                 registration_id: None,
                 origin: Origin(200),
                 what: Waiting::Vendor,
             },
             Awaiting {
-                device: DeviceKey::of(serial("8WAIT22")),
+                device: device_key("8WAIT22"),
                 registration_id: None,
                 origin: Origin(201),
                 what: Waiting::Registration { since: at("2026-10-04T08:12:00Z") },

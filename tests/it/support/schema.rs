@@ -39,8 +39,13 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec<
     if schema["enum"].as_array().is_some_and(|choices| !choices.contains(value)) {
         found.push(format!("{at}: {value} is not in {}", schema["enum"]));
     }
+    if schema.get("const").is_some_and(|only| only != value) {
+        found.push(format!("{at}: {value} is not {}", schema["const"]));
+    }
     bounds(schema, value, at, found);
-    if let Some(members) = value.as_object() {
+    if let Some(members) = value.as_object()
+        && schema["additionalProperties"] != true
+    {
         let properties = schema["properties"].as_object().expect("an object type lists its properties");
         for (name, member) in members {
             match properties.get(name) {

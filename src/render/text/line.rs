@@ -1,6 +1,7 @@
 //! One line of columns, whose width is known although it has colours in it.
 
-use super::style::{Look, Role, columns};
+use crate::render::document::Symbol;
+use crate::render::style::{Look, Role, columns};
 
 /// A line under construction.
 pub(super) struct Line<'l> {
@@ -12,6 +13,12 @@ pub(super) struct Line<'l> {
 impl<'l> Line<'l> {
     pub fn new(look: &'l Look) -> Self {
         Self { look, text: String::new(), columns: 0 }
+    }
+
+    /// A line about a device: its symbol, if it has one, and its serial.
+    pub fn start(look: &'l Look, symbol: impl Into<Option<Symbol>>, serial: &str) -> Self {
+        let (role, sign) = symbol.into().map_or((Role::Plain, " "), |symbol| (symbol.role(), symbol.sign()));
+        Self::new(look).plain("  ").painted(role, sign).plain(" ").plain(&look.show(serial))
     }
 
     pub fn plain(mut self, text: &str) -> Self {

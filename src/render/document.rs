@@ -1,0 +1,77 @@
+//! What reports say, as plain data: per kind of report its rows and totals,
+//! judged, sorted and counted once, so that formats have nothing left but to
+//! draw.
+//!
+//! Only here are plans, outcomes, states, problems and hashes known. Tools get
+//! a document as it is serialised; what is skipped there is for people.
+
+mod apply;
+mod fail_on;
+mod failure;
+mod fleet;
+mod hash;
+mod place;
+mod plan;
+mod problems;
+mod reason;
+mod severity;
+mod status;
+mod symbol;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+pub use apply::{ApplyDocument, ApplyView, OutcomeDocument};
+pub use fail_on::FailOn;
+pub use failure::FailureDocument;
+pub use fleet::FleetDocument;
+pub use hash::{
+    ComparisonDocument, HashDocument, HashReport, HashRow, Identifiers, KeyDocument, SectionDocument, Told, told_once,
+};
+pub use place::{Place, Places};
+pub use plan::{ActionDocument, ChangeDocument, HeldDocument, LimitDocument, PlanDocument, PlanView, Shown};
+pub use problems::{Found, ProblemDocument, ProblemsDocument, SpotDocument, problems};
+pub use severity::Severity;
+pub use status::{StatusDocument, StatusView};
+pub use symbol::Symbol;
+
+/// The version of every document of this crate for tools.
+pub const FORMAT_VERSION: &str = "1.0";
+
+/// One report, whatever it is about; `kind` tells which.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Document {
+    Plan(Box<PlanDocument>),
+    Apply(ApplyDocument),
+    Status(StatusDocument),
+    Problems(ProblemsDocument),
+    Hash(HashDocument),
+    Failure(FailureDocument),
+    /// Those of several tenants.
+    Fleet(FleetDocument),
+}
+
+/// What a command reports on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Plan,
+    Apply,
+    Status,
+    Problems,
+    Hash,
+}
+
+impl Kind {
+    /// The command that makes such reports.
+    #[must_use]
+    pub fn command(self) -> &'static str {
+        match self {
+            Self::Plan => "plan",
+            Self::Apply => "apply",
+            Self::Status => "status",
+            Self::Problems => "validate",
+            Self::Hash => "hash",
+        }
+    }
+}

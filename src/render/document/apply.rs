@@ -1,0 +1,261 @@
+//! What became of a plan, as a document: totals, and every change with how it
+//! ended.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::apply::{Outcome, Outcomes, SyncOutcome, Tally};
+use crate::model::{DeviceKey, RegistrationId};
+use crate::plan::{Change, Plan, Reason};
+use crate::render::style::time_of_day;
+
+use super::place::{Place, Places, Row, in_reading_order};
+use super::plan::{DigestDocument, HeldDocument, digest, held};
+use super::{FORMAT_VERSION, Symbol, reason};
+
+/// Everything a report of an apply shows.
+#[derive(Clone, Copy)]
+pub struct ApplyView<'a> {
+    /// The plan that was approved.
+    pub first: &'a Plan,
+    pub outcomes: &'a Outcomes,
+    /// What is still to do; `None` if the run halted before it knew.
+    pub left: Option<&'a Plan>,
+    /// Why the run could not go on, if so.
+    pub halt: Option<&'a str>,
+    /// Requests that were sent, those of the plan included.
+    pub calls: u64,
+    pub started: Timestamp,
+    pub ended: Timestamp,
+    pub places: Places<'a>,
+    pub exit_code: u8,
+}
+
+/// What `apgit apply --report json` writes.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApplyDocument {
+    pub format_version: &'static str,
+    #[schemars(extend("const" = "apgit.apply"))]
+    pub kind: &'static str,
+    pub plan_id: String,
+    pub digest: DigestDocument,
+    pub tenant: String,
+    pub tenant_id: String,
+    #[schemars(with = "String")]
+    pub started_at: Timestamp,
+    #[schemars(with = "String")]
+    pub ended_at: Timestamp,
+    pub calls: u64,
+    pub summary: ApplySummary,
+    pub gate_closed: Option<String>,
+    /// Why the run could not go on, if so.
+    pub halt: Option<String>,
+    pub sync: SyncDocument,
+    /// One per change of the plan that was approved.
+    pub outcomes: Vec<OutcomeDocument>,
+    pub exit_code: u8,
+    /// Held changes that were not held in the plan that was approved: they came
+    /// up while applying, so that plan does not explain them.
+    #[serde(skip)]
+    pub newly_held: Vec<HeldDocument>,
+    /// What to do next, where something is left to do.
+    #[serde(skip)]
+    pub advice: Option<&'static str>,
+}
+
+impl ApplyDocument {
+    /// Changes that are not done, as people read them.
+    #[must_use]
+    pub fn open_in_order(&self) -> Vec<&OutcomeDocument> {
+        in_reading_order(self.outcomes.iter().filter(|outcome| outcome.symbol.is_some()))
+    }
+
+    /// True if there is nothing that the plan before it has not said already.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.outcomes.is_empty() && self.halt.is_none() && self.sync == SyncDocument::NOT_NEEDED
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApplySummary {
+    pub done: usize,
+    pub failed: usize,
+    pub awaiting_visibility: usize,
+    pub not_attempted: usize,
+    pub held: usize,
+    pub cancelled: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct SyncDocument {
+    /// `notNeeded`, `done` or `skipped`.
+    pub result: &'static str,
+    #[schemars(with = "Option<String>")]
+    pub at: Option<Timestamp>,
+    pub message: Option<String>,
+}
+
+impl SyncDocument {
+    const NOT_NEEDED: Self = Self { result: "notNeeded", at: None, message: None };
+
+    fn of(outcome: &SyncOutcome) -> Self {
+        match outcome {
+            SyncOutcome::NotNeeded => Self::NOT_NEEDED,
+            SyncOutcome::Done { at } => Self { result: "done", at: Some(*at), message: None },
+            SyncOutcome::Skipped { message } => Self { result: "skipped", at: None, message: Some(message.clone()) },
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OutcomeDocument {
+    pub serial_number: String,
+    pub action: &'static str,
+    /// `done`, `awaitingVisibility`, `failed` or `notAttempted`.
+    pub result: &'static str,
+    #[schemars(with = "Option<String>")]
+    pub registration_id: Option<RegistrationId>,
+    #[schemars(with = "Option<String>")]
+    pub at: Option<Timestamp>,
+    #[schemars(with = "Option<String>")]
+    pub reason: Option<Reason>,
+    pub message: Option<String>,
+    pub remedies: Vec<&'static str>,
+    #[serde(flatten)]
+    pub source: Place,
+    /// `None` for what is done.
+    #[serde(skip)]
+    pub symbol: Option<Symbol>,
+    /// How it ended, in the words of people.
+    #[serde(skip)]
+    pub words: Cow<'static, str>,
+}
+
+impl OutcomeDocument {
+    /// Why it is not done: the service's words if there are any.
+    #[must_use]
+    pub fn sentence(&self) -> &str {
+        let said = self.message.as_deref().filter(|message| !message.is_empty());
+        said.or(self.reason.map(Reason::text)).unwrap_or_default()
+    }
+}
+
+impl Row for OutcomeDocument {
+    fn place(&self) -> &Place {
+        &self.source
+    }
+
+    fn serial(&self) -> &str {
+        &self.serial_number
+    }
+}
+
+impl ApplyView<'_> {
+    /// The report as a document.
+    #[must_use]
+    pub fn document(&self) -> ApplyDocument {
+        let (plan_id, digest) = digest(self.first);
+        let Tally { done, failed, awaiting, not_attempted } = self.outcomes.tally();
+        let outcomes = self.outcomes.of.iter();
+        ApplyDocument {
+            format_version: FORMAT_VERSION,
+            kind: "apgit.apply",
+            plan_id,
+            digest,
+            tenant: self.first.tenant.name.clone(),
+            tenant_id: self.first.tenant.id.to_string(),
+            started_at: self.started,
+            ended_at: self.ended,
+            calls: self.calls,
+            summary: ApplySummary {
+                done,
+                failed,
+                awaiting_visibility: awaiting,
+                not_attempted,
+                held: self.first.held.len(),
+                cancelled: self.outcomes.cancelled,
+            },
+            gate_closed: self.outcomes.gate_closed.clone(),
+            halt: self.halt.map(str::to_owned),
+            sync: SyncDocument::of(&self.outcomes.sync),
+            outcomes: outcomes.map(|(change, end)| outcome(change, end, (self.places)(change.origin))).collect(),
+            exit_code: self.exit_code,
+            newly_held: self.newly_held(),
+            advice: advice(self.exit_code),
+        }
+    }
+
+    fn newly_held(&self) -> Vec<HeldDocument> {
+        let of_plan = self.first.held.iter().map(|held| (&held.device, held.reason));
+        let of_outcomes = self.outcomes.of.iter().filter_map(|(change, outcome)| match outcome {
+            Outcome::Failed { reason, .. } => Some((&change.effect.device, *reason)),
+            Outcome::Done { .. } | Outcome::Awaiting { .. } | Outcome::NotAttempted { .. } => None,
+        });
+        let known: HashSet<(&DeviceKey, Reason)> = of_plan.chain(of_outcomes).collect();
+        let left = self.left.into_iter().flat_map(|left| &left.held);
+        let new = left.filter(|held| !known.contains(&(&held.device, held.reason)));
+        new.map(|of| held(of, self.places)).collect()
+    }
+}
+
+fn outcome(change: &Change, outcome: &Outcome, source: Place) -> OutcomeDocument {
+    let of = OutcomeDocument {
+        serial_number: change.serial().to_string(),
+        action: change.action().kind().name(),
+        result: "done",
+        registration_id: None,
+        at: None,
+        reason: None,
+        message: None,
+        remedies: vec![],
+        source,
+        symbol: None,
+        words: Cow::Borrowed("done"),
+    };
+    match outcome {
+        Outcome::Done { registration_id, at } => {
+            OutcomeDocument { registration_id: Some(*registration_id), at: Some(*at), ..of }
+        }
+        Outcome::Awaiting { since } => {
+            let words = format!("accepted {}, not listed yet (usual 0-2 min, at most 15)", time_of_day(*since));
+            let (result, symbol) = ("awaitingVisibility", Some(Symbol::Awaiting));
+            OutcomeDocument { result, at: Some(*since), symbol, words: words.into(), ..of }
+        }
+        Outcome::Failed { reason, message } => {
+            let of = OutcomeDocument { result: "failed", symbol: Some(Symbol::Conflict), ..of };
+            not_done(of, "failed", *reason, message)
+        }
+        Outcome::NotAttempted { reason, message } => {
+            let of = OutcomeDocument { result: "notAttempted", symbol: Some(Symbol::Blocked), ..of };
+            not_done(of, "not attempted", *reason, message)
+        }
+    }
+}
+
+fn not_done(of: OutcomeDocument, word: &str, reason: Reason, message: &str) -> OutcomeDocument {
+    OutcomeDocument {
+        reason: Some(reason),
+        message: Some(message.to_owned()),
+        remedies: reason::remedy_codes(reason).to_vec(),
+        words: format!("{word}  {reason}").into(),
+        ..of
+    }
+}
+
+fn advice(exit_code: u8) -> Option<&'static str> {
+    match exit_code {
+        0 => None,
+        5 => Some("a limit or `--fail-on` stands in the way; a person decides"),
+        7 | 8 => Some("go on with `apgit apply`; what is done is not done twice"),
+        9 => Some("the service needs time; go on later with `apgit apply`"),
+        _ => Some("see the reasons above"),
+    }
+}

@@ -1,0 +1,28 @@
+//! A run over several tenants as one document.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{Document, FORMAT_VERSION};
+
+/// What a run over several tenants writes. A run over one tenant writes that
+/// tenant's document alone.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FleetDocument {
+    pub format_version: &'static str,
+    #[schemars(extend("const" = "apgit.fleet"))]
+    pub kind: &'static str,
+    /// The documents of the tenants in the order of the run. The `apgit.error`
+    /// of a tenant that failed is the last: the run went no further.
+    pub tenants: Vec<Document>,
+    /// How the run ended.
+    pub exit_code: u8,
+}
+
+impl FleetDocument {
+    #[must_use]
+    pub fn new(tenants: Vec<Document>, exit_code: u8) -> Self {
+        Self { format_version: FORMAT_VERSION, kind: "apgit.fleet", tenants, exit_code }
+    }
+}

@@ -1,0 +1,41 @@
+//! Where claims stand, and the order in which people read their rows.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Serialize, Serializer};
+
+use crate::model::Origin;
+
+/// Where a claim stands. Ordered as reviewers read: by file, then line.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[schemars(rename = "PlaceDocument")]
+pub struct Place {
+    /// Relative to where the command was run, with `/` between folders.
+    #[serde(serialize_with = "text")]
+    #[schemars(with = "String")]
+    pub file: Arc<str>,
+    /// Counted from 1.
+    pub line: u32,
+}
+
+pub(super) fn text<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(text)
+}
+
+/// Turns a claim's mark into its place.
+pub type Places<'a> = &'a dyn Fn(Origin) -> Place;
+
+/// A row about one declared device.
+pub trait Row {
+    fn place(&self) -> &Place;
+    fn serial(&self) -> &str;
+}
+
+/// Rows by file, line and serial.
+#[must_use]
+pub fn in_reading_order<'r, R: Row>(rows: impl IntoIterator<Item = &'r R>) -> Vec<&'r R> {
+    let mut rows: Vec<&R> = rows.into_iter().collect();
+    rows.sort_by(|a, b| (a.place(), a.serial()).cmp(&(b.place(), b.serial())));
+    rows
+}

@@ -1,0 +1,318 @@
+//! From a cleared plan to its document. Here alone a report looks at plans.
+
+use std::borrow::Cow;
+
+use compact_str::CompactString;
+use jiff::Timestamp;
+
+use crate::apply::Schedule;
+use crate::model::{Field, FieldChange, Origin, Policy, RegistrationId};
+use crate::plan::guard::Class;
+use crate::plan::{
+    Action, ActionKind, Awaiting, Change, ClearedPlan, ENCODING, Held, HeldClass, LimitReading, Plan, Register,
+    Unmanaged, Waiting, fingerprint,
+};
+use crate::render::style::time_of_day;
+
+use super::super::place::{Place, Places};
+use super::super::{FORMAT_VERSION, FailOn, Symbol, reason};
+use super::{
+    ActionDocument, AwaitingDocument, ChangeDocument, Diagnostic, DigestDocument, EstimateDocument, HeldDocument,
+    LimitDocument, Object, ObservedDocument, Owner, PlanDocument, PlanScope, PolicyDocument, Precondition, Remedy,
+    ScopeDocument, Shown, SourceDocument, Summary, TenantDocument, Tool, UnmanagedDocument,
+};
+
+/// Everything a report of a plan shows.
+#[derive(Clone, Copy)]
+pub struct PlanView<'a> {
+    pub cleared: &'a ClearedPlan,
+    pub schedule: &'a Schedule,
+    /// Requests that it took to make the plan.
+    pub calls: u64,
+    /// What was read, as it was typed.
+    pub source: &'a str,
+    /// How many files had something to say.
+    pub files: usize,
+    /// `Global`, `GccHigh`, …
+    pub cloud: &'a str,
+    /// True if the tenant is the built-in simulated one.
+    pub simulated: bool,
+    pub created_at: Timestamp,
+    pub places: Places<'a>,
+    /// What `--fail-on` found, if it found something.
+    pub failed_on: Option<FailOn>,
+}
+
+impl PlanView<'_> {
+    /// The plan as a document.
+    #[must_use]
+    pub fn document(&self) -> PlanDocument {
+        let plan = self.cleared.plan();
+        let (plan_id, digest) = digest(plan);
+        let held: Vec<HeldDocument> = plan.held.iter().map(|of| held(of, self.places)).collect();
+        PlanDocument {
+            format_version: FORMAT_VERSION,
+            kind: "apgit.plan",
+            plan_id,
+            digest,
+            mode: "normal",
+            complete: plan.complete,
+            applicable: plan.complete && !plan.changes.is_empty(),
+            created_at: self.created_at,
+            tool: Tool { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") },
+            tenant: TenantDocument {
+                name: plan.tenant.name.clone(),
+                tenant_id: plan.tenant.id.to_string(),
+                cloud: self.cloud.to_owned(),
+                simulated: self.simulated,
+                suspended: plan.tenant.suspend,
+            },
+            owner: Owner {
+                id: plan.tenant.owner.clone(),
+                scope: ScopeDocument { group_tags: plan.tenant.scope.patterns().to_vec() },
+            },
+            source: SourceDocument {
+                root: self.source.to_owned(),
+                files: self.files,
+                declared_head: plan.counts.declared,
+            },
+            observed: ObservedDocument {
+                at: plan.observed_at,
+                registered: plan.counts.registered,
+                awaiting_visibility: late(plan),
+                calls: self.calls,
+            },
+            policy: PolicyDocument {
+                name: policy(plan.tenant.policy),
+                limits: self.cleared.limits().iter().map(limit).collect(),
+            },
+            scope: PlanScope { partial: !plan.complete, targets: Vec::new(), excludes: Vec::new() },
+            summary: summary(plan),
+            estimate: EstimateDocument {
+                writes: self.schedule.estimate.writes,
+                seconds_low: self.schedule.estimate.seconds_low,
+                seconds_high: self.schedule.estimate.seconds_high,
+                sync_not_before: self.schedule.sync_at,
+            },
+            actions: self.actions(),
+            awaiting: plan.awaiting.iter().map(|of| awaiting(of, self.place(of.origin))).collect(),
+            unmanaged: plan.unmanaged.iter().map(unmanaged).collect(),
+            drift: Vec::new(),
+            diagnostics: diagnostics(&held, self.failed_on),
+            held,
+            failed_on: self.failed_on,
+        }
+    }
+
+    fn place(&self, origin: Origin) -> Place {
+        (self.places)(origin)
+    }
+
+    /// Registrations first, then updates, each by serial.
+    fn actions(&self) -> Vec<ActionDocument> {
+        let mut changes: Vec<&Change> = self.cleared.plan().changes.iter().collect();
+        changes.sort_by_cached_key(|change| (change.action().kind(), change.serial().key()));
+        let numbered = changes.into_iter().zip(1..);
+        numbered.map(|(change, number)| action(format!("a{number}"), change, self.place(change.origin))).collect()
+    }
+}
+
+/// What a plan is called, and what is approved of it.
+pub(in super::super) fn digest(plan: &Plan) -> (String, DigestDocument) {
+    let digest = plan.digest();
+    (digest.plan_id(), DigestDocument { encoding: ENCODING, sha256: digest.sha256 })
+}
+
+fn policy(policy: Policy) -> &'static str {
+    match policy {
+        Policy::Observe => "Observe",
+        Policy::CreateOnly => "CreateOnly",
+        Policy::UpsertOnly => "UpsertOnly",
+        Policy::Sync => "Sync",
+    }
+}
+
+/// Devices that we have written and do not see yet.
+fn late(plan: &Plan) -> usize {
+    plan.awaiting.iter().filter(|awaiting| awaiting.what != Waiting::Vendor).count()
+}
+
+fn summary(plan: &Plan) -> Summary {
+    let count = |kind| plan.changes.iter().filter(|change| change.action().kind() == kind).count();
+    let blocked = plan.held.iter().filter(|held| held.reason.class() == HeldClass::Blocked).count();
+    Summary {
+        register: count(ActionKind::Register),
+        update: count(ActionKind::Update),
+        deregister: 0,
+        release: 0,
+        adopt: 0,
+        unchanged: plan.counts.unchanged,
+        awaiting: plan.awaiting.len(),
+        awaiting_visibility: late(plan),
+        blocked,
+        conflict: plan.held.len() - blocked,
+        unmanaged: plan.unmanaged.len(),
+        drift: 0,
+    }
+}
+
+fn limit(reading: &LimitReading) -> LimitDocument {
+    LimitDocument {
+        name: match reading.class {
+            Class::Update => "maxUpdates",
+            Class::Retag => "maxRetags",
+            Class::Clear => "maxClears",
+            Class::Adopt => "maxAdopts",
+        },
+        limit: reading.limit,
+        value: reading.count,
+        managed: reading.managed,
+        approved: reading.approved,
+        ok: reading.ok(),
+        class: reading.class.name(),
+    }
+}
+
+fn action(id: String, change: &Change, source: Place) -> ActionDocument {
+    let serial = change.serial().as_str();
+    let actions = vec![change.action().kind().name()];
+    let writes = change.action().writes();
+    let notes = change.notes.clone();
+    match change.action() {
+        Action::Register(register) => ActionDocument {
+            id,
+            actions,
+            object: object(serial, None),
+            reason: "DeclaredNotRegistered",
+            cause: "declared",
+            source,
+            changes: registered(register),
+            unknown_after: vec!["registrationId"],
+            precondition: Precondition { expect: "absent", fingerprint: None },
+            writes,
+            notes,
+            symbol: Symbol::Register,
+            observed: None,
+        },
+        Action::Update(update) => ActionDocument {
+            id,
+            actions,
+            object: object(serial, Some(update.id)),
+            reason: "FieldDiffers",
+            cause: "declared",
+            source,
+            changes: update.fields.iter().map(changed).collect(),
+            unknown_after: vec![],
+            precondition: Precondition { expect: "fingerprint", fingerprint: Some(fingerprint(&update.before)) },
+            writes,
+            notes,
+            symbol: Symbol::Update,
+            observed: Some(Field::ALL.iter().map(|field| (field.name(), field.of(&update.before).clone())).collect()),
+        },
+    }
+}
+
+/// Every value that a registration gets, and the hash last.
+fn registered(register: &Register) -> Vec<ChangeDocument> {
+    let value = |(field, value): &(Field, CompactString)| ChangeDocument {
+        path: field.name(),
+        before: None,
+        after: Some(some(value)),
+        after_sha256: None,
+        redacted: None,
+        label: field.label(),
+        shown: if value.is_empty() { Shown::Never } else { Shown::Value },
+    };
+    let hash = ChangeDocument {
+        path: "hardwareHash",
+        before: None,
+        after: None,
+        after_sha256: Some(register.digest),
+        redacted: Some(true),
+        label: "hash",
+        shown: Shown::Digest,
+    };
+    register.values.iter().map(value).chain([hash]).collect()
+}
+
+fn changed(change: &FieldChange) -> ChangeDocument {
+    ChangeDocument {
+        path: change.field.name(),
+        before: some(&change.before),
+        after: Some(some(&change.after)),
+        after_sha256: None,
+        redacted: None,
+        label: change.field.label(),
+        shown: Shown::Change,
+    }
+}
+
+/// A change that will not be made.
+pub(in super::super) fn held(held: &Held, places: Places<'_>) -> HeldDocument {
+    HeldDocument {
+        class: reason::class(held.reason),
+        action: held.action.name(),
+        object: object(held.serial().as_str(), held.registration_id),
+        reason: held.reason,
+        source: places(held.origin),
+        changes: held.fields.iter().map(changed).collect(),
+        evidence: held.details.clone(),
+        since: held.since,
+        retry_after: held.retry_at,
+        remedies: reason::remedy_codes(held.reason).iter().map(|code| Remedy { code }).collect(),
+        symbol: reason::symbol(held.reason),
+    }
+}
+
+fn awaiting(awaiting: &Awaiting, source: Place) -> AwaitingDocument {
+    let (reason, since, changes, words) = match &awaiting.what {
+        Waiting::Vendor => ("AwaitingVendor", None, vec![], Cow::Borrowed("for its vendor to register it")),
+        Waiting::Registration { since } => {
+            let words = format!("imported {}, not listed yet", time_of_day(*since));
+            ("AwaitingRegistration", Some(*since), vec![], words.into())
+        }
+        Waiting::Values { since, fields } => {
+            let labels: Vec<&str> = fields.iter().map(|change| change.field.label()).collect();
+            let words = format!("{} written {}, not shown yet", labels.join(", "), time_of_day(*since));
+            ("AwaitingValues", Some(*since), fields.iter().map(changed).collect(), words.into())
+        }
+    };
+    let object = object(awaiting.serial().as_str(), awaiting.registration_id);
+    AwaitingDocument { reason, object, source, since, changes, words }
+}
+
+fn unmanaged(Unmanaged { device }: &Unmanaged) -> UnmanagedDocument {
+    UnmanagedDocument {
+        serial_number: device.serial.to_string(),
+        registration_id: device.id,
+        group_tag: some(&device.group_tag),
+        user_principal_name: some(&device.user),
+    }
+}
+
+fn diagnostics(held: &[HeldDocument], failed_on: Option<FailOn>) -> Vec<Diagnostic> {
+    let warning = |held: &HeldDocument| Diagnostic {
+        severity: "warning",
+        code: held.reason.to_string(),
+        object: Some(held.object.serial_number.clone()),
+        file: Some(held.source.file.to_string()),
+        line: Some(held.source.line),
+    };
+    let failed = failed_on.map(|failed| Diagnostic {
+        severity: "error",
+        code: format!("FailOn{failed:?}"),
+        object: None,
+        file: None,
+        line: None,
+    });
+    failed.into_iter().chain(held.iter().map(warning)).collect()
+}
+
+fn object(serial: &str, registration_id: Option<RegistrationId>) -> Object {
+    Object { serial_number: serial.to_owned(), registration_id }
+}
+
+/// `""` is nothing, and nothing is `null` for tools.
+fn some(text: &CompactString) -> Option<CompactString> {
+    (!text.is_empty()).then(|| text.clone())
+}

@@ -1,0 +1,125 @@
+//! Problems of manifests as a document. A problem brings its source lines
+//! along, masked, for people; whoever reads JSON has the files.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::manifest::{Loaded, Problem, Spot};
+
+use super::place::text;
+use super::{FORMAT_VERSION, Severity};
+
+/// What `apgit validate --json` writes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProblemsDocument {
+    pub format_version: &'static str,
+    #[schemars(extend("const" = "apgit.problems"))]
+    pub kind: &'static str,
+    pub devices: usize,
+    /// Documents in the files, those of other kinds included.
+    pub documents: usize,
+    pub errors: usize,
+    pub files: usize,
+    pub problems: Vec<ProblemDocument>,
+    /// Documents of other kinds, left alone.
+    pub skipped: usize,
+    pub tenants: usize,
+    pub warnings: usize,
+}
+
+impl ProblemsDocument {
+    #[must_use]
+    pub fn of(loaded: &Loaded) -> Self {
+        let problems = problems(&loaded.problems);
+        let Found { errors, warnings, .. } = Found::among(&problems);
+        Self {
+            format_version: FORMAT_VERSION,
+            kind: "apgit.problems",
+            devices: loaded.devices(),
+            documents: loaded.documents,
+            errors,
+            files: loaded.files,
+            problems,
+            skipped: loaded.skipped,
+            tenants: loaded.fleets.len(),
+            warnings,
+        }
+    }
+}
+
+/// One problem, at one place or at several that contradict each other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ProblemDocument {
+    /// A stable short name, such as `duplicate-serial`.
+    pub code: &'static str,
+    pub hint: Option<String>,
+    pub message: String,
+    pub places: Vec<SpotDocument>,
+    pub severity: Severity,
+}
+
+/// A place in a file. Line and column count from 1, columns in characters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct SpotDocument {
+    pub column: u32,
+    #[serde(serialize_with = "text")]
+    #[schemars(with = "String")]
+    pub file: Arc<str>,
+    pub line: u32,
+    /// Missing for a place that is not in a text, such as a folder.
+    #[serde(skip)]
+    pub excerpt: Option<ExcerptDocument>,
+}
+
+/// A source line without its secrets, and the bytes of it that a problem is
+/// about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExcerptDocument {
+    pub line: String,
+    pub range: Range<usize>,
+}
+
+/// How many problems there are, and in how many files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    pub errors: usize,
+    pub warnings: usize,
+    pub files: usize,
+}
+
+impl Found {
+    #[must_use]
+    pub fn among(problems: &[ProblemDocument]) -> Self {
+        let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
+        let files: BTreeSet<&str> = problems.iter().flat_map(|of| &of.places).map(|spot| &*spot.file).collect();
+        Self { errors, warnings: problems.len() - errors, files: files.len() }
+    }
+}
+
+/// Problems as rows, in their own order.
+#[must_use]
+pub fn problems(found: &[Problem]) -> Vec<ProblemDocument> {
+    let problem = |of: &Problem| ProblemDocument {
+        code: of.code,
+        hint: of.hint.clone(),
+        message: of.message.clone(),
+        places: of.places.iter().map(spot).collect(),
+        severity: of.severity.into(),
+    };
+    found.iter().map(problem).collect()
+}
+
+fn spot(Spot { place, excerpt }: &Spot) -> SpotDocument {
+    let excerpt = excerpt.as_ref();
+    SpotDocument {
+        column: place.column,
+        file: place.file.clone(),
+        line: place.line,
+        excerpt: excerpt.map(|of| ExcerptDocument { line: of.line.clone(), range: of.range.clone() }),
+    }
+}

@@ -1,0 +1,158 @@
+//! What is in hardware hashes: all about the one of a file, or a line for each
+//! of many.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use crate::render::document::{
+    ComparisonDocument, HashDocument, HashRow, KeyDocument, SectionDocument, Told, told_once,
+};
+
+/// The comparison, or file by file what is in it.
+pub(super) fn draw(document: &HashDocument) -> String {
+    if let Some(comparison) = &document.comparison {
+        return printable(&compared(comparison));
+    }
+    let file = |hashes: &[HashRow]| match hashes {
+        [one] => whole(one, document.fingerprinted),
+        rows => summary(rows),
+    };
+    printable(&document.files().map(file).collect::<Vec<_>>().join("\n"))
+}
+
+/// All that is known about one hash.
+fn whole(hash: &HashRow, fingerprinted: bool) -> String {
+    let mut out = format!("{}   {}, {} bytes, {}\n", hash.place(), hash.form, hash.bytes, hash.digest());
+    for section in hash.content.iter().flat_map(|content| &content.sections) {
+        write_section(&mut out, section);
+    }
+    if let Some(keys) = &hash.identity {
+        out.push_str(&identity(keys, fingerprinted));
+    }
+    out.push('\n');
+    out.push_str(&judgement(hash));
+    out
+}
+
+/// One line per hash, then what was found, then the totals: for files with
+/// many hashes.
+fn summary(hashes: &[HashRow]) -> String {
+    let rows: Vec<[String; 5]> = hashes.iter().map(row).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; 4] = std::array::from_fn(width);
+    let mut out = String::new();
+    for [place, digest, serial, device, state] in &rows {
+        let [w0, w1, w2, w3] = widths;
+        let line = format!("{place:w0$}  {digest:w1$}  {serial:w2$}  {device:w3$}  {state}");
+        writeln!(out, "{}", line.trim_end()).expect("text takes all");
+    }
+    for told in told_once(hashes) {
+        out.push_str(&told_text(&told));
+    }
+    let (errors, warnings) = hashes.iter().map(HashRow::count).fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
+    let total = [plural(hashes.len(), "hash"), plural(errors, "error"), plural(warnings, "warning")];
+    write!(out, "\n{}\n", total.join(", ")).expect("text takes all");
+    out
+}
+
+fn told_text(Told { severity, code, message, lines }: &Told<'_>) -> String {
+    let shown = lines.iter().take(8).map(u64::to_string).collect::<Vec<_>>().join(", ");
+    let more = if lines.len() > 8 { format!(" and {} more", lines.len() - 8) } else { String::new() };
+    let word = if lines.len() == 1 { "line" } else { "lines" };
+    format!("\n{}[{code}]: {message}\n  {word} {shown}{more}\n", severity.name())
+}
+
+fn row(hash: &HashRow) -> [String; 5] {
+    let state = match hash.count() {
+        (0, 0) => "ok".into(),
+        (0, warnings) => plural(warnings, "warning"),
+        (errors, 0) => plural(errors, "error"),
+        (errors, warnings) => format!("{}, {}", plural(errors, "error"), plural(warnings, "warning")),
+    };
+    let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
+    [hash.place(), hash.digest(), or_dash(&hash.serial), or_dash(&hash.device), state]
+}
+
+fn plural(count: usize, what: &str) -> String {
+    let ending = match (count, what) {
+        (1, _) => "",
+        (_, "hash") => "es",
+        _ => "s",
+    };
+    format!("{count} {what}{ending}")
+}
+
+/// Repairs and findings, one per line; never nothing.
+fn judgement(hash: &HashRow) -> String {
+    let mut out = String::new();
+    for repair in &hash.repairs {
+        writeln!(out, "repaired[{}]: {}", repair.code, repair.message).expect("text takes all");
+    }
+    for finding in &hash.findings {
+        writeln!(out, "{}[{}]: {}", finding.severity.name(), finding.code, finding.message).expect("text takes all");
+    }
+    if hash.findings.is_empty() {
+        out.push_str("all checks passed\n");
+    }
+    out
+}
+
+/// Whether two hashes are of one device, and why we think so.
+fn compared(comparison: &ComparisonDocument) -> String {
+    let ComparisonDocument { agree, disagree, meaning, places, order, .. } = comparison;
+    format!(
+        "{}: {meaning}\n  keys that agree     {}\n  keys that disagree  {}\n  {order}\n",
+        places.join(" and "),
+        names(agree),
+        names(disagree),
+    )
+}
+
+fn names(kinds: &[&str]) -> String {
+    if kinds.is_empty() { "none".into() } else { kinds.join(", ") }
+}
+
+fn write_section(out: &mut String, section: &SectionDocument) {
+    writeln!(out, "\n{}", section.name).expect("text takes all");
+    for facts in &section.records {
+        if section.is_list {
+            let known = facts.iter().filter(|(_, value)| !value.is_null());
+            let facts: Vec<_> = known.map(|(name, value)| format!("{name} {}", plain(value))).collect();
+            writeln!(out, "  {}", facts.join(", ")).expect("text takes all");
+        } else {
+            for (name, value) in facts {
+                writeln!(out, "  {name:21}{}", plain(value)).expect("text takes all");
+            }
+        }
+    }
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => "(none)".into(),
+        Value::Bool(true) => "yes".into(),
+        Value::Bool(false) => "no".into(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn identity(keys: &[KeyDocument], fingerprinted: bool) -> String {
+    let mut out = "\nidentity\n".to_owned();
+    if !fingerprinted {
+        let kinds: Vec<&str> = keys.iter().map(|key| key.kind).collect();
+        writeln!(out, "  {:21}{}", "keys", names(&kinds)).expect("text takes all");
+    }
+    for KeyDocument { fingerprint, kind } in keys {
+        if let Some(print) = fingerprint {
+            writeln!(out, "  {kind:21}{}", print.short()).expect("text takes all");
+        }
+    }
+    out
+}
+
+/// Firmware texts come from outside: nothing in them may steer a terminal.
+fn printable(text: &str) -> String {
+    text.replace(|c: char| c.is_control() && c != '\n', "\u{fffd}")
+}

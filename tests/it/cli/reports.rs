@@ -1,0 +1,156 @@
+//! Reports of the real binary: every command's, in files and on stdout.
+
+use serde_json::Value;
+
+use crate::support::{Desk, Folder, root, violations};
+
+const CONTOSO: &str = "examples/contoso";
+const HASH: &str = "examples/contoso/hashes/TEST-BGO-001.txt";
+
+fn parsed(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+#[test]
+fn every_command_reports_to_files_beside_its_text() {
+    let (desk, folder) = (Desk::new(), Folder::new());
+    let commands = [
+        ("apgit.plan", format!("plan {CONTOSO} --simulate")),
+        ("apgit.status", format!("status {CONTOSO} --simulate")),
+        ("apgit.problems", "validate examples/pathological".to_owned()),
+        ("apgit.hash", format!("hash {HASH}")),
+    ];
+    for (kind, words) in commands {
+        let alone = desk.run(&words);
+        let (json, text) = (folder.at("report.json"), folder.at("report.txt"));
+        let more = format!("--report json={} --report text={}", json.display(), text.display());
+        let both = desk.run(&format!("{words} {more}"));
+        assert_eq!((both.code, &both.out, &both.err), (alone.code, &alone.out, &alone.err), "{words}");
+        let written = parsed(&folder.read("report.json"));
+        assert_eq!((&written["kind"], &written["formatVersion"]), (&kind.into(), &"1.0".into()));
+        assert_eq!(parsed(&desk.run(&format!("{words} --report json")).out)["kind"], kind);
+        assert!(folder.read("report.txt").ends_with(&both.out), "{words}: {}", folder.read("report.txt"));
+    }
+    let json = folder.at("apply.json");
+    let apply = desk.run(&format!("apply {CONTOSO} --simulate --auto-approve --report json={}", json.display()));
+    assert!(apply.code == 0 && apply.out.contains("\nApply plan-"), "{}", apply.out);
+    assert_eq!(parsed(&folder.read("apply.json"))["kind"], "apgit.apply");
+}
+
+#[test]
+fn the_problems_of_a_report_in_a_file_are_drawn_with_their_lines() {
+    let (desk, folder) = (Desk::new(), Folder::new());
+    let validate =
+        desk.run(&format!("validate examples/pathological --report text={}", folder.at("report.txt").display()));
+    assert_eq!(folder.read("report.txt"), validate.err + &validate.out);
+}
+
+#[test]
+fn a_diff_is_a_report_of_plans_only() {
+    let (desk, folder) = (Desk::new(), Folder::new());
+    let file = folder.at("plan.diff");
+    let plan = desk.run(&format!("plan {CONTOSO} --simulate --report diff={}", file.display()));
+    assert!(plan.code == 0 && plan.out.starts_with("apgit plan "), "{}", plan.out);
+    let diff = desk.run(&format!("plan {CONTOSO} --simulate --diff"));
+    assert_eq!(folder.read("plan.diff"), diff.out);
+    assert_eq!(desk.run(&format!("plan {CONTOSO} --simulate --report diff")).out, diff.out);
+    for words in [
+        format!("apply {CONTOSO} --simulate --report diff={}", file.display()),
+        format!("status {CONTOSO} --simulate --report diff"),
+        format!("validate {CONTOSO} --report diff"),
+        format!("hash {HASH} --report diff"),
+    ] {
+        let refused = desk.run(&words);
+        let (hint, out) = ("hint: its formats: text, json", refused.out.as_str());
+        assert!(refused.code == 64 && refused.err.contains(hint) && out.is_empty(), "{words}: {}", refused.err);
+    }
+}
+
+#[test]
+fn a_run_without_a_report_is_reported_as_an_error() {
+    let (desk, folder) = (Desk::new(), Folder::new());
+    for words in ["hash nowhere.txt", "status examples/contoso --simulate NOSUCH", "plan examples/pathological"] {
+        let file = folder.at("report.json");
+        let failed = desk.run(&format!("{words} --report json={}", file.display()));
+        let written = parsed(&folder.read("report.json"));
+        assert_eq!((&written["kind"], &written["exitCode"]), (&"apgit.error".into(), &failed.code.into()), "{words}");
+        assert_eq!(parsed(&desk.run(&format!("{words} --json")).out), written);
+    }
+}
+
+fn keeps_the_published_schema(document: &Value) {
+    let published = std::fs::read_to_string(root().join("schema/report.schema.json")).expect("the published schema");
+    assert_eq!(violations(&parsed(&published), document), Vec::<String>::new(), "{document:#}");
+}
+
+#[test]
+fn the_reports_of_every_command_keep_the_published_schema() {
+    let desk = Desk::new();
+    for words in [
+        &format!("plan {CONTOSO} --simulate"),
+        &format!("apply {CONTOSO} --simulate --auto-approve"),
+        &format!("status {CONTOSO} --simulate"),
+        "validate examples/pathological",
+        &format!("hash {HASH} --compare {HASH}"),
+        "plan examples/pathological",
+    ] {
+        keeps_the_published_schema(&parsed(&desk.run(&format!("{words} --json")).out));
+    }
+}
+
+/// The example with a second tenant, that has no devices.
+fn two_tenants() -> Folder {
+    let folder = Folder::copy_of(&root().join(CONTOSO));
+    let tenant = folder.read("tenant.yaml");
+    folder.write("fabrikam.yaml", tenant.replace("name: contoso", "name: fabrikam").replace("11111111-", "99999999-"));
+    for file in ["devices/oslo/laptops.yaml", "devices/oslo/kiosks.yaml", "devices/bergen/laptops.yaml"] {
+        folder.edit(file, "spec:\n", "spec:\n  tenantRef: {name: contoso}\n");
+    }
+    folder
+}
+
+/// What a run over several tenants says, shortened: `plan contoso, plan fabrikam: 0`.
+fn shortened(document: &Value) -> String {
+    keeps_the_published_schema(document);
+    assert_eq!((&document["kind"], &document["formatVersion"]), (&"apgit.fleet".into(), &"1.0".into()));
+    let tenant = |of: &Value| {
+        let name = of["tenant"].as_str().or(of["tenant"]["name"].as_str()).expect("a tenant's name");
+        format!("{} {name}", of["kind"].as_str().expect("a kind").trim_start_matches("apgit."))
+    };
+    let tenants: Vec<String> = document["tenants"].as_array().expect("tenants").iter().map(tenant).collect();
+    format!("{}: {}", tenants.join(", "), document["exitCode"])
+}
+
+#[test]
+fn two_tenants_are_one_document() {
+    let (desk, fleet, folder) = (Desk::new(), two_tenants(), Folder::new());
+    let path = fleet.path().display();
+    let file = folder.at("report.json");
+    for (words, expected) in [
+        (format!("plan {path} --simulate"), "plan fabrikam, plan contoso: 0"),
+        (format!("plan {path} --simulate --detailed-exitcode"), "plan fabrikam, plan contoso: 2"),
+        (format!("apply {path} --simulate --fail-on changes --auto-approve"), "apply fabrikam, plan contoso: 5"),
+        (format!("apply {path} --simulate --auto-approve"), "apply fabrikam, apply contoso: 0"),
+        (format!("status {path} --simulate"), "status fabrikam, status contoso: 0"),
+        (format!("status --path {path} --simulate TEST-OSL-001"), "status contoso: 0"),
+    ] {
+        assert_eq!(shortened(&parsed(&desk.run(&format!("{words} --json")).out)), expected, "{words}");
+        desk.run(&format!("{words} --report json={}", file.display()));
+        assert_eq!(shortened(&parsed(&folder.read("report.json"))), expected, "{words}");
+    }
+    let one = desk.run(&format!("status {path} --simulate --tenant contoso --json"));
+    assert_eq!(parsed(&one.out)["kind"], "apgit.status", "one tenant's document stands alone");
+}
+
+#[test]
+fn a_tenant_that_fails_stands_among_the_others() {
+    let (desk, fleet) = (Desk::new(), two_tenants());
+    let path = fleet.path().display();
+    // Nothing is to do for the first, and nobody is there to ask for the second.
+    let apply = desk.run(&format!("apply {path} --simulate --json"));
+    assert_eq!(shortened(&parsed(&apply.out)), "apply fabrikam, error contoso: 64");
+    assert_eq!(apply.code, 64);
+    // No tenant was reached.
+    let elsewhere = desk.run(&format!("status --path {path} --simulate --json NOSUCH"));
+    assert_eq!(parsed(&elsewhere.out)["kind"], "apgit.error");
+}
