@@ -5,6 +5,7 @@
 //! settings (and a [`Stop`](crate::clock::Stop), if it waits for anything).
 
 mod apply;
+mod approval;
 mod args;
 mod completions;
 mod crds;
@@ -12,6 +13,7 @@ mod error;
 mod exit;
 mod hash;
 mod help;
+mod members;
 mod plan;
 mod progress;
 mod prompt;

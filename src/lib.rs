@@ -6,8 +6,8 @@
 //! [`hash`] says which machine a claim's hardware hash is of; `connect` finds
 //! the tenant and [`graph`] reads it; [`plan`] compares the two and decides;
 //! [`apply`] carries the decisions out and [`ledger`] remembers them; [`round`]
-//! is all of that once; [`render`] and [`cli`] show it to people. [`sim`] is a
-//! tenant to try it on.
+//! is all of that once, and `fleet` for several tenants; [`render`] and [`cli`]
+//! show it to people. [`sim`] is a tenant to try it on.
 //!
 //! What is public is so for the binary, the tests and the benchmark; there is no
 //! other promise behind it.
@@ -39,6 +39,7 @@ pub mod transport;
 pub mod clock;
 pub mod graph;
 mod connect;
+mod fleet;
 pub mod sim;
 #[deny(clippy::disallowed_methods)]
 pub mod render;

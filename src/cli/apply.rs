@@ -2,21 +2,22 @@
 
 use std::io::{stderr, stdin};
 
-use crate::apply::{Halt, Outcome};
+use crate::apply::{Halt, Outcome, SyncOutcome};
 use crate::clock::Stop;
-use crate::connect::{Connection, Purpose};
-use crate::graph::GraphWriter;
-use crate::ledger::{FileJournal, Journal};
-use crate::manifest::Hashes;
+use crate::connect::Purpose;
+use crate::fleet::{self, Member, Standing};
 use crate::plan::{Plan, Reason};
 use crate::render::document::{ApplyView, Kind};
+use crate::render::style::{clean, counted};
 use crate::render::{Document, Format, Places};
-use crate::round::{Consent, Prepared, Report, Round};
+use crate::round::{Consent, Prepared, Report};
 
-use super::args::{ApprovalArgs, FailsOn, Reports, Source};
+use super::approval::{Digests, Numbers};
+use super::args::{FailsOn, Reports, Source};
 use super::error::{CliError, exit_of};
 use super::exit::Exit;
-use super::plan::{Shown, approvals, fail_on};
+use super::members;
+use super::plan::{Shown, fail_on};
 use super::progress::Progress;
 use super::prompt::{Question, consent};
 use super::report::Outlets;
@@ -35,19 +36,10 @@ pub(super) struct ApplyArgs {
     /// Do not ask
     #[arg(long, help_heading = "Approval")]
     pub auto_approve: bool,
-    /// Do not ask if the plan has exactly this digest; else stop with 6
-    #[arg(long, value_name = "SHA256", value_parser = sha256, help_heading = "Approval")]
-    pub approve_digest: Option<String>,
     #[command(flatten)]
-    pub approvals: ApprovalArgs,
-}
-
-fn sha256(text: &str) -> Result<String, String> {
-    let hex = text.strip_prefix("sha256:").unwrap_or(text).to_ascii_lowercase();
-    if hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return Ok(hex);
-    }
-    Err("64 hex digits, as `digest.sha256` of `apgit plan --json` has them (a plan id is for people only)".to_owned())
+    pub digests: Digests,
+    #[command(flatten)]
+    pub numbers: Numbers,
 }
 
 /// # Errors
@@ -58,49 +50,50 @@ pub(super) async fn run(args: &ApplyArgs, settings: &Settings, stop: &Stop) -> R
     outlets.finish(ended)
 }
 
+/// All tenants are read, shown and approved before the first write to any.
 async fn tenants(args: &ApplyArgs, settings: &Settings, stop: &Stop, outlets: &mut Outlets) -> Result<Exit, CliError> {
     let declared = source::load(settings, &args.source.paths)?;
-    let approvals = approvals(&args.approvals);
-    let mut exit = Exit::Done;
-    for fleet in &declared.fleets {
-        outlets.begin(&fleet.desired.tenant.name, declared.fleets.len());
-        let connection = source::connect(settings, &args.source.simulated, fleet, Purpose::Write, stop).await?;
-        let clock = connection.clock.clone();
-        let state = settings.state_of(&connection.target, fleet.desired.tenant.id);
-        let mut journal = Journal::open(Box::new(FileJournal::open(&state)?), clock.now()).await?;
-        let hashes = Hashes::new(fleet.root.clone());
-        let round = Round {
-            desired: &fleet.desired,
-            target: &connection.target,
-            graph: &connection.graph,
-            clock: clock.as_ref(),
-            hashes: &hashes,
-            approvals: &approvals,
-            settle: true,
-            stop,
-        };
-        let prepared = round.prepare(&mut journal).await?;
-        let shown = Shown { declared: &declared, fleet, connection: &connection, prepared: &prepared };
-        let failed = fail_on(&args.fails_on, &prepared);
-        let plan = shown.document(failed);
+    let fleets = &declared.fleets;
+    let digests = args.digests.of(fleets)?;
+    let mut members = Vec::with_capacity(fleets.len());
+    for (fleet, numbers) in fleets.iter().zip(args.numbers.of(fleets)?) {
+        outlets.begin(&fleet.desired.tenant.name, fleets.len());
+        members.push(members::open(settings, &args.source.simulated, fleet, Purpose::Write, numbers, stop).await?);
+    }
+    let prepared = fleet::prepare(&mut members, stop).await.map_err(|(at, error)| {
+        outlets.begin(&fleets[at].desired.tenant.name, fleets.len());
+        CliError::from(error)
+    })?;
+    let mut failed = false;
+    for ((fleet, member), prepared) in fleets.iter().zip(&members).zip(&prepared) {
+        let fails = fail_on(&args.fails_on, prepared);
+        let shown = Shown { declared: &declared, fleet, connection: &member.connection, prepared };
+        let plan = shown.document(fails);
         show_plan(&plan, settings, outlets.stdout_is(Format::Text))?;
-        if failed.is_some() {
+        if fails.is_some() {
+            outlets.begin(&fleet.desired.tenant.name, fleets.len());
             outlets.keep(plan);
-            exit = exit.worse(Exit::Blocked);
-            continue;
+            failed = true;
         }
-        let consent = approve(args, settings, &connection, &prepared, stop).await?;
-        let writer = GraphWriter::new(connection.graph.clone());
-        let mut progress = Progress::new(settings.quiet, settings.watched, settings.err_look, clock.clone());
-        let report =
-            round.carry_out(prepared, consent, &writer, &mut journal, &mut |event| progress.event(&event)).await;
+    }
+    if failed {
+        return Ok(Exit::Blocked);
+    }
+    let mut approved = Vec::with_capacity(members.len());
+    for ((member, prepared), digest) in members.iter().zip(prepared).zip(&digests) {
+        outlets.begin(member.name(), fleets.len());
+        approved.push(approve(args, settings, member, prepared, digest.as_deref(), stop).await?);
+    }
+    let mut exit = Exit::Done;
+    for ((fleet, member), (prepared, consent)) in fleets.iter().zip(&mut members).zip(approved) {
+        outlets.begin(&fleet.desired.tenant.name, fleets.len());
+        let clock = member.connection.clock.clone();
+        let mut progress = Progress::new(settings.quiet, settings.watched, settings.err_look, clock);
+        let report = member.carry_out(prepared, consent, stop, &mut |event| progress.event(&event)).await;
         progress.end();
         let ended = exit_of_report(&report);
         show_report(&report, ended, outlets, settings, &|origin| source::place(fleet, origin))?;
         exit = exit.worse(ended);
-        if ended == Exit::Cancelled {
-            break;
-        }
     }
     Ok(exit)
 }
@@ -119,46 +112,76 @@ fn show_plan(plan: &Document, settings: &Settings, on_stdout: bool) -> Result<()
     }
 }
 
-/// Returns if the plan may be carried out.
+/// The plan as it may be carried out.
 async fn approve(
     args: &ApplyArgs,
     settings: &Settings,
-    connection: &Connection,
-    prepared: &Prepared,
+    member: &Member<'_>,
+    prepared: Prepared,
+    digest: Option<&str>,
     stop: &Stop,
-) -> Result<Consent, CliError> {
-    let plan = prepared.cleared.plan();
-    if let Some(approved) = &args.approve_digest {
-        let digest = plan.digest().sha256;
-        if *approved == digest {
-            return Ok(Consent::Seen);
-        }
-        let message = format!("the plan is not the one that was approved: its digest is `{digest}`");
-        return Err(
-            CliError::new(Exit::Stale, message).hint("run apgit plan --json again and approve its digest.sha256")
-        );
+) -> Result<(Prepared, Consent), CliError> {
+    if let Some(digest) = digest {
+        return approved_by_digest(settings, member, prepared, digest).map(|prepared| (prepared, Consent::Seen));
     }
+    let plan = prepared.cleared.plan();
     if args.auto_approve || !plan.writes() {
-        return Ok(Consent::Unseen);
+        return Ok((prepared, Consent::Unseen));
     }
     if !settings.interactive {
         return Err(CliError::new(Exit::Usage, "there is nobody to ask: this is not a terminal, and nothing was sent")
             .hint("add --auto-approve, or --approve-digest with the digest of a reviewed plan"));
     }
-    let organization = connection.graph.organization().await.ok().flatten();
+    let organization = member.connection.graph.organization().await.ok().flatten();
     let question = Question {
         tenant: plan.tenant.name.clone(),
         real_name: organization.map(|organization| organization.display_name.to_string()),
         tenant_id: plan.tenant.id.to_string(),
         changes: plan.changes.len(),
-        simulated: connection.target.is_simulated(),
+        syncs: plan.upkeep.sync.is_some(),
+        clean_up: plan.upkeep.clean_up.len(),
+        simulated: member.connection.target.is_simulated(),
     };
     let answer = tokio::task::spawn_blocking(move || consent(&question, &mut stdin().lock(), &mut stderr()));
     let yes = tokio::select! {
         answer = answer => answer.is_ok_and(|answer| answer.is_ok_and(|yes| yes)),
         () = stop.asked() => return Err(CliError::new(Exit::Cancelled, "stopped on request; nothing was written")),
     };
-    if yes { Ok(Consent::Seen) } else { Err(CliError::new(Exit::Blocked, "not approved; nothing was written")) }
+    let refused = || CliError::new(Exit::Blocked, "not approved; nothing was written");
+    if yes { Ok((prepared, Consent::Seen)) } else { Err(refused()) }
+}
+
+/// What a digest that somebody has seen still stands for.
+fn approved_by_digest(
+    settings: &Settings,
+    member: &Member<'_>,
+    prepared: Prepared,
+    digest: &str,
+) -> Result<Prepared, CliError> {
+    match member.standing(digest, &prepared) {
+        Standing::Same => Ok(prepared),
+        Standing::Rest { prepared, others } => {
+            let name = clean(member.name());
+            let left = prepared.cleared.plan().changes.len();
+            let mut said = match left {
+                0 => format!("{name}: all that was approved is done\n"),
+                left => format!("{name}: approved before; {} left of it\n", counted(left, "change is", "changes are")),
+            };
+            if others > 0 {
+                let words = counted(others, "other change came", "other changes came");
+                said.push_str(&format!("{name}: {words} up since and not part of it: plan again\n"));
+            }
+            if !settings.quiet {
+                tell(&said);
+            }
+            Ok(*prepared)
+        }
+        Standing::Other => {
+            let now = prepared.cleared.plan().digest().sha256;
+            let message = format!("the plan is not the one that was approved: its digest is `{now}`");
+            Err(CliError::new(Exit::Stale, message).hint("run apgit plan again, look at it, and approve its digest"))
+        }
+    }
 }
 
 fn show_report(
@@ -209,6 +232,10 @@ fn exit_of_report(report: &Report) -> Exit {
         };
         let all_later = report.outcomes.of.iter().all(|(_, outcome)| later(outcome));
         return if all_later { Exit::Later } else { Exit::Partial };
+    }
+    // A sync that was needed and is owed: devices wait for it.
+    if matches!(report.outcomes.sync, SyncOutcome::Skipped { .. }) {
+        return Exit::Partial;
     }
     if tally.awaiting > 0 {
         return Exit::Later;

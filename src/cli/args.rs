@@ -199,24 +199,6 @@ fn fail_on(word: &str) -> Result<FailOnWord, String> {
     }
 }
 
-/// Exact numbers of guarded changes that a person has seen.
-#[derive(Debug, Clone, Args)]
-#[expect(clippy::struct_field_names, reason = "as the flags are named")]
-pub(super) struct ApprovalArgs {
-    /// Let exactly so many updates through
-    #[arg(long, value_name = "N", help_heading = "Approval")]
-    pub approve_updates: Option<u32>,
-    /// Let exactly so many retags of enrolled devices through
-    #[arg(long, value_name = "N", help_heading = "Approval")]
-    pub approve_retags: Option<u32>,
-    /// Let exactly so many cleared tags and users through
-    #[arg(long, value_name = "N", help_heading = "Approval")]
-    pub approve_clears: Option<u32>,
-    /// Let exactly so many registrations of others be changed
-    #[arg(long, value_name = "N", help_heading = "Approval")]
-    pub approve_adopts: Option<u32>,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,17 +2,16 @@
 
 use crate::clock::Stop;
 use crate::connect::{Connection, Purpose};
-use crate::graph::Graph;
-use crate::ledger::{FileJournal, Journal};
-use crate::manifest::{Fleet, Hashes};
-use crate::plan::Approvals;
+use crate::manifest::Fleet;
 use crate::render::document::{Kind, PlanView};
 use crate::render::{Detail, Document, FailOn, Format, Look};
-use crate::round::{Prepared, Round};
+use crate::round::Prepared;
 
-use super::args::{ApprovalArgs, FailsOn, ReportTo, Reports, Source};
+use super::approval::Numbers;
+use super::args::{FailsOn, ReportTo, Reports, Source};
 use super::error::CliError;
 use super::exit::Exit;
+use super::members;
 use super::report::Outlets;
 use super::settings::{Settings, tell};
 use super::source::{self, Declared};
@@ -33,7 +32,7 @@ pub(super) struct PlanArgs {
     #[arg(long, help_heading = "Output")]
     pub detailed_exitcode: bool,
     #[command(flatten)]
-    pub approvals: ApprovalArgs,
+    pub approvals: Numbers,
 }
 
 /// # Errors
@@ -48,13 +47,14 @@ pub(super) async fn run(args: &PlanArgs, settings: &Settings, stop: &Stop) -> Re
 
 async fn tenants(args: &PlanArgs, settings: &Settings, stop: &Stop, outlets: &mut Outlets) -> Result<Exit, CliError> {
     let declared = source::load(settings, &args.source.paths)?;
-    let approvals = approvals(&args.approvals);
+    let approvals = args.approvals.of(&declared.fleets)?;
     let mut exit = Exit::Done;
-    for fleet in &declared.fleets {
+    for (fleet, approvals) in declared.fleets.iter().zip(approvals) {
         outlets.begin(&fleet.desired.tenant.name, declared.fleets.len());
-        let connection = source::connect(settings, &args.source.simulated, fleet, Purpose::Read, stop).await?;
-        let prepared = prepare(settings, fleet, &connection, &approvals, stop).await?;
-        let shown = Shown { declared: &declared, fleet, connection: &connection, prepared: &prepared };
+        let simulated = &args.source.simulated;
+        let mut member = members::open(settings, simulated, fleet, Purpose::Read, approvals, stop).await?;
+        let prepared = member.prepare(false, stop).await?;
+        let shown = Shown { declared: &declared, fleet, connection: &member.connection, prepared: &prepared };
         let failed = fail_on(&args.fails_on, &prepared);
         let document = shown.document(failed);
         let look = Look { detail: Detail::Totals, ..settings.err_look };
@@ -73,41 +73,6 @@ fn exit_of(args: &PlanArgs, prepared: &Prepared, failed: Option<FailOn>) -> Exit
         Exit::ChangesExist
     } else {
         Exit::Done
-    }
-}
-
-pub(super) async fn prepare(
-    settings: &Settings,
-    fleet: &Fleet,
-    connection: &Connection,
-    approvals: &Approvals,
-    stop: &Stop,
-) -> Result<Prepared, CliError> {
-    let Connection { graph, clock, target } = connection;
-    let state = settings.state_of(target, fleet.desired.tenant.id);
-    let mut journal = Journal::open(Box::new(FileJournal::read_only(&state)), clock.now()).await?;
-    let hashes = Hashes::new(fleet.root.clone());
-    let graph: &Graph = graph;
-    let round = Round {
-        desired: &fleet.desired,
-        target: &connection.target,
-        graph,
-        clock: clock.as_ref(),
-        hashes: &hashes,
-        approvals,
-        settle: false,
-        stop,
-    };
-    Ok(round.prepare(&mut journal).await?)
-}
-
-/// What a person has approved, as the guards take it.
-pub(super) fn approvals(args: &ApprovalArgs) -> Approvals {
-    Approvals {
-        updates: args.approve_updates,
-        retags: args.approve_retags,
-        clears: args.approve_clears,
-        adopts: args.approve_adopts,
     }
 }
 

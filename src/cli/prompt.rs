@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, Write};
 
-use crate::render::style::clean;
+use crate::render::style::{clean, counted};
 
 /// What a person is asked about.
 #[derive(Debug, Clone)]
@@ -13,6 +13,10 @@ pub(super) struct Question {
     pub real_name: Option<String>,
     pub tenant_id: String,
     pub changes: usize,
+    /// True if the tenant syncs besides.
+    pub syncs: bool,
+    /// Import records of ours that are removed besides.
+    pub clean_up: usize,
     /// True if the tenant is the built-in simulated one.
     pub simulated: bool,
 }
@@ -23,7 +27,7 @@ pub(super) struct Question {
 /// # Errors
 /// When the terminal cannot be read or written.
 pub(super) fn consent(question: &Question, input: &mut dyn BufRead, output: &mut dyn Write) -> std::io::Result<bool> {
-    let Question { tenant_id, changes, simulated, .. } = question;
+    let Question { tenant_id, simulated, .. } = question;
     let tenant = clean(&question.tenant);
     let real_name = question.real_name.as_deref().map(clean);
     let whom = match &real_name {
@@ -31,14 +35,25 @@ pub(super) fn consent(question: &Question, input: &mut dyn BufRead, output: &mut
         _ => format!("{tenant} ({tenant_id})"),
     };
     let kind = if *simulated { "simulated tenant" } else { "tenant" };
-    let words = if *changes == 1 { "1 change".to_owned() } else { format!("{changes} changes") };
-    writeln!(output, "\nMake {words} in the {kind} {whom}?")?;
+    writeln!(output, "\n{} in the {kind} {whom}?", deeds(question))?;
     write!(output, "Type `{tenant}` or `yes` to go on: ")?;
     output.flush()?;
     let mut answer = String::new();
     input.read_line(&mut answer)?;
     let answer = answer.trim();
     Ok(answer == "yes" || answer == tenant || real_name.is_some_and(|name| !name.is_empty() && answer == name))
+}
+
+/// What is consented to, in one breath.
+fn deeds(question: &Question) -> String {
+    let Question { changes, syncs, clean_up, .. } = question;
+    let made = (*changes > 0).then(|| format!("make {}", counted(*changes, "change", "changes")));
+    let synced = syncs.then(|| "start a sync".to_owned());
+    let records = |n| counted(n, "import record of ours", "import records of ours");
+    let cleaned = (*clean_up > 0).then(|| format!("remove {}", records(*clean_up)));
+    let words: Vec<String> = [made, synced, cleaned].into_iter().flatten().collect();
+    let text = words.join(", ");
+    text[..1].to_uppercase() + &text[1..]
 }
 
 #[cfg(test)]
@@ -51,6 +66,8 @@ mod tests {
             real_name: Some("Contoso\u{7} AG".to_owned()),
             tenant_id: "1111".to_owned(),
             changes: 2,
+            syncs: true,
+            clean_up: 0,
             simulated: false,
         };
         let mut output = Vec::new();
@@ -60,7 +77,7 @@ mod tests {
 
     #[test]
     fn the_question_names_the_tenant_by_its_real_name() {
-        assert!(ask("").1.contains("Make 2 changes in the tenant contoso, \"Contoso AG\" (1111)?"));
+        assert!(ask("").1.contains("Make 2 changes, start a sync in the tenant contoso, \"Contoso AG\" (1111)?"));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::status::fold;
 use super::args::{Reports, Simulated};
 use super::error::CliError;
 use super::exit::Exit;
-use super::plan::prepare;
+use super::members;
 use super::report::Outlets;
 use super::settings::Settings;
 use super::source;
@@ -54,8 +54,9 @@ async fn tenants(args: &StatusArgs, settings: &Settings, stop: &Stop, outlets: &
         }
         outlets.begin(&fleet.desired.tenant.name, declared.fleets.len());
         found = true;
-        let connection = source::connect(settings, &args.simulated, fleet, Purpose::Read, stop).await?;
-        let prepared = prepare(settings, fleet, &connection, &Approvals::default(), stop).await?;
+        let approvals = Approvals::default();
+        let mut member = members::open(settings, &args.simulated, fleet, Purpose::Read, approvals, stop).await?;
+        let prepared = member.prepare(false, stop).await?;
         let mut status = fold(&fleet.desired, prepared.cleared.plan());
         if let Some(key) = &wanted {
             status.devices.retain(|device| device.serial.key() == *key);

@@ -2,15 +2,17 @@
 
 use crate::clock::{self, Stop};
 use crate::connect::{Connection, Purpose};
+use crate::fleet::Member;
 use crate::graph::GraphWriter;
-use crate::ledger::{FileJournal, Journal};
 use crate::manifest::Fleet;
+use crate::plan::Approvals;
 use crate::render::style::{clean, duration, time_of_day};
 use crate::round::{SyncAnswer, ask_for_sync};
 
 use super::args::Source;
 use super::error::CliError;
 use super::exit::Exit;
+use super::members;
 use super::settings::{Settings, print, tell};
 use super::source;
 
@@ -30,8 +32,9 @@ pub(super) async fn run(args: &SyncArgs, settings: &Settings, stop: &Stop) -> Re
     let declared = source::load(settings, &args.source.paths)?;
     for fleet in &declared.fleets {
         may_sync(fleet)?;
-        let connection = source::connect(settings, &args.source.simulated, fleet, Purpose::Write, stop).await?;
-        sync(args, settings, fleet, &connection, stop).await?;
+        let (simulated, approvals) = (&args.source.simulated, Approvals::default());
+        let member = members::open(settings, simulated, fleet, Purpose::Write, approvals, stop).await?;
+        sync(args, member, stop).await?;
     }
     Ok(Exit::Done)
 }
@@ -50,19 +53,10 @@ fn may_sync(fleet: &Fleet) -> Result<(), CliError> {
     Err(CliError::new(Exit::Blocked, format!("{name}: nothing may be written to this tenant: {why}")).hint(hint))
 }
 
-async fn sync(
-    args: &SyncArgs,
-    settings: &Settings,
-    fleet: &Fleet,
-    connection: &Connection,
-    stop: &Stop,
-) -> Result<(), CliError> {
-    let Connection { graph, clock, target } = connection;
-    let name = clean(&fleet.desired.tenant.name);
-    let state = settings.state_of(target, fleet.desired.tenant.id);
-    // The lock of an apply: two of us would spoil each other's turn.
-    let mut journal = Journal::open(Box::new(FileJournal::open(&state)?), clock.now()).await?;
-    let writer = GraphWriter::new(graph.clone());
+async fn sync(args: &SyncArgs, member: Member<'_>, stop: &Stop) -> Result<(), CliError> {
+    let name = clean(member.name()).into_owned();
+    let Member { connection: Connection { graph, clock, .. }, mut journal, .. } = member;
+    let writer = GraphWriter::new(graph);
     loop {
         let (at, why) = match ask_for_sync(&writer, clock.as_ref(), &mut journal, None).await? {
             SyncAnswer::Started { at } => return print(&format!("{name}: sync started {}\n", time_of_day(at))),

@@ -51,6 +51,8 @@ pub struct PlanDocument {
     pub policy: PolicyDocument,
     pub scope: PlanScope,
     pub summary: Summary,
+    /// What the tenant as a whole needs besides.
+    pub upkeep: UpkeepDocument,
     pub estimate: EstimateDocument,
     /// What would be done: registrations, then updates, each by serial.
     pub actions: Vec<ActionDocument>,
@@ -215,6 +217,28 @@ pub struct Summary {
     pub conflict: usize,
     pub unmanaged: usize,
     pub drift: usize,
+}
+
+/// Effects on the tenant as a whole: they follow from the others, are consented
+/// to with them, and are not in the digest.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UpkeepDocument {
+    /// `Registers`, `Owed` or `Vendor`; none without a sync.
+    pub sync: Option<&'static str>,
+    /// Since when it is owed.
+    #[schemars(with = "Option<String>")]
+    pub sync_owed_since: Option<Timestamp>,
+    /// Import records of ours that have ended and are removed.
+    pub clean_up: usize,
+}
+
+impl UpkeepDocument {
+    /// True if nothing is needed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sync.is_none() && self.clean_up == 0
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]

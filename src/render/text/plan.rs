@@ -206,7 +206,7 @@ impl<'p> Page<'p> {
     }
 
     fn totals(&self, out: &mut String) {
-        let PlanDocument { plan_id, summary, estimate, actions, held, policy, .. } = self.plan;
+        let PlanDocument { plan_id, digest, summary, actions, held, policy, .. } = self.plan;
         if actions.is_empty() {
             let _ = writeln!(out, "{}", self.look.paint(Role::Heading, "No changes."));
         } else {
@@ -214,6 +214,7 @@ impl<'p> Page<'p> {
             let todo =
                 format!("  {} to register, {} to update", thousands(summary.register), thousands(summary.update));
             Line::new(self.look).plain(&todo).to(HEAD).plain(&self.effort()).end(out);
+            let _ = writeln!(out, "  digest {}", self.look.paint(Role::Dim, &digest.sha256));
         }
         let mut words = vec![format!("{} unchanged", thousands(summary.unchanged))];
         let mut add = |count: usize, word: &str| {
@@ -230,10 +231,26 @@ impl<'p> Page<'p> {
         if !limits.is_empty() {
             let _ = writeln!(out, "  limits: {}", limits.join("   "));
         }
-        if let (Some(at), false) = (estimate.sync_not_before, actions.is_empty()) {
-            let registers = summary.register > 0;
-            let when = if registers { "once the imports are complete, not before " } else { "at the end, after " };
-            let _ = writeln!(out, "  tenant sync: {when}{}", time_of_day(at));
+        self.upkeep(out);
+    }
+
+    /// What is done besides, once the devices are.
+    fn upkeep(&self, out: &mut String) {
+        let PlanDocument { upkeep, estimate, .. } = self.plan;
+        let not_before = estimate.sync_not_before.map(|at| format!("not before {}", time_of_day(at)));
+        let when = match (upkeep.sync, upkeep.sync_owed_since) {
+            (Some(_), Some(since)) => Some(format!("owed since {}", moment(since))),
+            (Some("Registers"), None) => Some("once the imports are complete".to_owned()),
+            (Some(_), None) => Some("for the devices that vendors register".to_owned()),
+            (None, _) => None,
+        };
+        if let Some(when) = when {
+            let words: Vec<String> = [Some(when), not_before].into_iter().flatten().collect();
+            let _ = writeln!(out, "  tenant sync: {}", words.join(", "));
+        }
+        if upkeep.clean_up > 0 {
+            let records = counted(upkeep.clean_up, "ended import record of ours", "ended import records of ours");
+            let _ = writeln!(out, "  clean-up: {records}");
         }
     }
 

@@ -10,7 +10,7 @@ use crate::model::{Field, FieldChange, Origin, Policy, RegistrationId};
 use crate::plan::guard::Class;
 use crate::plan::{
     Action, ActionKind, Awaiting, Change, ClearedPlan, ENCODING, Held, HeldClass, LimitReading, Plan, Register,
-    Unmanaged, Waiting, fingerprint,
+    SyncReason, Unmanaged, Upkeep, Waiting, fingerprint,
 };
 use crate::render::style::time_of_day;
 
@@ -19,7 +19,7 @@ use super::super::{FORMAT_VERSION, FailOn, Symbol, reason};
 use super::{
     ActionDocument, AwaitingDocument, ChangeDocument, Diagnostic, DigestDocument, EstimateDocument, HeldDocument,
     LimitDocument, Object, ObservedDocument, Owner, PlanDocument, PlanScope, PolicyDocument, Precondition, Remedy,
-    ScopeDocument, Shown, SourceDocument, Summary, TenantDocument, Tool, UnmanagedDocument,
+    ScopeDocument, Shown, SourceDocument, Summary, TenantDocument, Tool, UnmanagedDocument, UpkeepDocument,
 };
 
 /// Everything a report of a plan shows.
@@ -57,7 +57,7 @@ impl PlanView<'_> {
             digest,
             mode: "normal",
             complete: plan.complete,
-            applicable: plan.complete && !plan.changes.is_empty(),
+            applicable: plan.complete && plan.writes(),
             created_at: self.created_at,
             tool: Tool { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") },
             tenant: TenantDocument {
@@ -88,6 +88,7 @@ impl PlanView<'_> {
             },
             scope: PlanScope { partial: !plan.complete, targets: Vec::new(), excludes: Vec::new() },
             summary: summary(plan),
+            upkeep: upkeep(&plan.upkeep),
             estimate: EstimateDocument {
                 writes: self.schedule.estimate.writes,
                 seconds_low: self.schedule.estimate.seconds_low,
@@ -315,4 +316,14 @@ fn object(serial: &str, registration_id: Option<RegistrationId>) -> Object {
 /// `""` is nothing, and nothing is `null` for tools.
 fn some(text: &CompactString) -> Option<CompactString> {
     (!text.is_empty()).then(|| text.clone())
+}
+
+fn upkeep(upkeep: &Upkeep) -> UpkeepDocument {
+    let (sync, sync_owed_since) = match upkeep.sync {
+        None => (None, None),
+        Some(SyncReason::Registers) => (Some("Registers"), None),
+        Some(SyncReason::Owed { since }) => (Some("Owed"), Some(since)),
+        Some(SyncReason::Vendor) => (Some("Vendor"), None),
+    };
+    UpkeepDocument { sync, sync_owed_since, clean_up: upkeep.clean_up.len() }
 }

@@ -1,0 +1,136 @@
+//! What a person approves on the command line: exact numbers per class, and
+//! the digest of a plan; per tenant, where several are declared.
+
+use std::str::FromStr;
+
+use clap::Args;
+
+use crate::manifest::Fleet;
+use crate::plan::Approvals;
+
+use super::error::CliError;
+use super::exit::Exit;
+
+/// A value for one tenant, written `NAME=VALUE`, or for the only one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct For<T> {
+    tenant: Option<String>,
+    value: T,
+}
+
+impl<T> For<T> {
+    fn parse<E: ToString>(text: &str, read: impl Fn(&str) -> Result<T, E>) -> Result<Self, String> {
+        let (tenant, value) = match text.split_once('=') {
+            Some((tenant, value)) => (Some(tenant.to_owned()), value),
+            None => (None, text),
+        };
+        let value = read(value).map_err(|error| error.to_string())?;
+        Ok(Self { tenant, value })
+    }
+}
+
+fn number(text: &str) -> Result<For<u32>, String> {
+    For::parse(text, u32::from_str)
+}
+
+fn digest(text: &str) -> Result<For<String>, String> {
+    For::parse(text, sha256)
+}
+
+fn sha256(text: &str) -> Result<String, String> {
+    let hex = text.strip_prefix("sha256:").unwrap_or(text).to_ascii_lowercase();
+    if hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Ok(hex);
+    }
+    Err("64 hex digits, as `apgit plan` shows them under `digest` (a plan id is for people only)".to_owned())
+}
+
+/// Exact numbers of guarded changes that a person has seen.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Numbers {
+    /// Let exactly so many updates through (of one tenant: NAME=N)
+    #[arg(long, value_name = "[NAME=]N", value_parser = number, help_heading = "Approval")]
+    pub approve_updates: Vec<For<u32>>,
+    /// Let exactly so many retags of enrolled devices through
+    #[arg(long, value_name = "[NAME=]N", value_parser = number, help_heading = "Approval")]
+    pub approve_retags: Vec<For<u32>>,
+    /// Let exactly so many cleared tags and users through
+    #[arg(long, value_name = "[NAME=]N", value_parser = number, help_heading = "Approval")]
+    pub approve_clears: Vec<For<u32>>,
+    /// Let exactly so many registrations of others be changed
+    #[arg(long, value_name = "[NAME=]N", value_parser = number, help_heading = "Approval")]
+    pub approve_adopts: Vec<For<u32>>,
+}
+
+/// The digest of a plan that somebody has seen.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Digests {
+    /// Do not ask if the plan has exactly this digest; else stop with 6 (of one tenant: NAME=SHA256)
+    #[arg(long, value_name = "[NAME=]SHA256", value_parser = digest, help_heading = "Approval")]
+    pub approve_digest: Vec<For<String>>,
+}
+
+impl Numbers {
+    /// What was approved for each of these tenants, in their order.
+    ///
+    /// # Errors
+    /// When it is not clear which tenant is meant.
+    pub(super) fn of(&self, fleets: &[Fleet]) -> Result<Vec<Approvals>, CliError> {
+        let updates = each(fleets, "--approve-updates", &self.approve_updates)?;
+        let retags = each(fleets, "--approve-retags", &self.approve_retags)?;
+        let clears = each(fleets, "--approve-clears", &self.approve_clears)?;
+        let adopts = each(fleets, "--approve-adopts", &self.approve_adopts)?;
+        let of =
+            |at: usize| Approvals { updates: updates[at], retags: retags[at], clears: clears[at], adopts: adopts[at] };
+        Ok((0..fleets.len()).map(of).collect())
+    }
+}
+
+impl Digests {
+    /// The digest that was approved for each of these tenants, in their order.
+    ///
+    /// # Errors
+    /// When it is not clear which tenant is meant.
+    pub(super) fn of(&self, fleets: &[Fleet]) -> Result<Vec<Option<String>>, CliError> {
+        each(fleets, "--approve-digest", &self.approve_digest)
+    }
+}
+
+/// An approval is for one tenant; where there are several it says for which.
+fn each<T: Clone>(fleets: &[Fleet], flag: &str, given: &[For<T>]) -> Result<Vec<Option<T>>, CliError> {
+    let names: Vec<&str> = fleets.iter().map(|fleet| fleet.desired.tenant.name.as_str()).collect();
+    let declared = || format!("declared: {}", names.join(", "));
+    let mut each = vec![None; fleets.len()];
+    for For { tenant, value } in given {
+        let at = match (tenant, names.as_slice()) {
+            (None, [_]) => 0,
+            (None, _) => {
+                let message = format!("several tenants are declared: `{flag}` must say for which it is");
+                return Err(CliError::new(Exit::Usage, message).hint(format!("{flag} NAME=…; {}", declared())));
+            }
+            (Some(name), names) => names.iter().position(|known| known == name).ok_or_else(|| {
+                let message = format!("`{flag} {name}=…`: there is no tenant `{name}`");
+                CliError::new(Exit::Usage, message).hint(declared())
+            })?,
+        };
+        if each[at].replace(value.clone()).is_some() {
+            return Err(CliError::new(Exit::Usage, format!("`{flag}` is given twice for tenant `{}`", names[at])));
+        }
+    }
+    Ok(each)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_approval_may_name_its_tenant() {
+        assert_eq!(number("3"), Ok(For { tenant: None, value: 3 }));
+        assert_eq!(number("lab=3"), Ok(For { tenant: Some("lab".to_owned()), value: 3 }));
+        assert!(number("lab=").is_err() && number("three").is_err());
+        let hex = "ab".repeat(32);
+        assert_eq!(digest(&format!("lab=sha256:{hex}")).map(|of| of.value), Ok(hex));
+        assert!(digest("plan-0123456789ab").is_err());
+    }
+}

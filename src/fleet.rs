@@ -1,0 +1,127 @@
+//! Rounds over several tenants. Every command goes through here, for one
+//! tenant or for many: all of them are read and judged before the first write,
+//! and all of them have an account at the end.
+
+use crate::apply::{Event, Halt, Outcome, Outcomes};
+use crate::clock::Stop;
+use crate::connect::Connection;
+use crate::graph::GraphWriter;
+use crate::ledger::Journal;
+use crate::model::{Desired, HashSource};
+use crate::plan::{Approvals, Approved, Effect, Reason};
+use crate::round::{Consent, Prepared, Report, Round, RoundError};
+
+/// One tenant of a run, with the ways to it.
+pub(crate) struct Member<'a> {
+    pub desired: &'a Desired,
+    pub connection: Connection,
+    pub journal: Journal,
+    pub hashes: Box<dyn HashSource>,
+    /// What a person has approved beforehand, by number.
+    pub approvals: Approvals,
+}
+
+/// What a digest that was approved stands for now.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Standing {
+    /// The plan is that very one.
+    Same,
+    /// It was approved before, and in part carried out. What is left of it is
+    /// the plan now; so many other changes are not part of it.
+    Rest { prepared: Box<Prepared>, others: usize },
+    /// It is another plan.
+    Other,
+}
+
+impl Member<'_> {
+    /// The name by which people know the tenant.
+    pub(crate) fn name(&self) -> &str {
+        &self.desired.tenant.name
+    }
+
+    /// Says what would be done. `settle`: wait for our own writes first.
+    ///
+    /// # Errors
+    /// When the tenant cannot be read to the end.
+    pub(crate) async fn prepare(&mut self, settle: bool, stop: &Stop) -> Result<Prepared, RoundError> {
+        let Self { desired, connection, journal, hashes, approvals } = self;
+        round(desired, connection, hashes.as_ref(), approvals, settle, stop).prepare(journal).await
+    }
+
+    /// Holds an approved digest against what would be done.
+    pub(crate) fn standing(&self, digest: &str, prepared: &Prepared) -> Standing {
+        let plan = prepared.cleared.plan();
+        if plan.digest().sha256 == digest {
+            return Standing::Same;
+        }
+        let Some(effects) = self.journal.approved(digest) else { return Standing::Other };
+        let approved = Approved::of(effects);
+        let is_of_it = |effect: &Effect| approved.get(&effect.device).is_some();
+        let refused = |effect: &Effect| approved.refuses(effect, &plan.tenant).is_some();
+        let moved = plan.changes.iter().any(|change| is_of_it(&change.effect) && refused(&change.effect));
+        if moved {
+            return Standing::Other;
+        }
+        let others = plan.changes.iter().filter(|change| !is_of_it(&change.effect)).count();
+        Standing::Rest { prepared: Box::new(prepared.clone().only(&approved)), others }
+    }
+
+    /// Does what was prepared and consented to; where somebody has asked to
+    /// stop before, says of each effect that it was not tried.
+    pub(crate) async fn carry_out(
+        &mut self,
+        prepared: Prepared,
+        consent: Consent,
+        stop: &Stop,
+        on_event: &mut (dyn FnMut(Event) + Send),
+    ) -> Report {
+        if stop.is_asked() {
+            return self.not_reached(prepared);
+        }
+        let Self { desired, connection, journal, hashes, approvals } = self;
+        let writer = GraphWriter::new(connection.graph.clone());
+        let round = round(desired, connection, hashes.as_ref(), approvals, true, stop);
+        round.carry_out(prepared, consent, &writer, journal, on_event).await
+    }
+
+    /// The account of a tenant that the run did not come to.
+    fn not_reached(&self, prepared: Prepared) -> Report {
+        let never = || Outcome::NotAttempted { reason: Reason::Cancelled, message: String::new() };
+        let of = prepared.cleared.plan().changes.iter().map(|change| (change.clone(), never())).collect();
+        let now = self.connection.clock.now();
+        Report {
+            outcomes: Outcomes { of, cancelled: true, ..Outcomes::default() },
+            left: None,
+            calls: prepared.calls,
+            started: now,
+            ended: now,
+            halt: Some(Halt::Asked),
+            prepared,
+        }
+    }
+}
+
+fn round<'r>(
+    desired: &'r Desired,
+    connection: &'r Connection,
+    hashes: &'r dyn HashSource,
+    approvals: &'r Approvals,
+    settle: bool,
+    stop: &'r Stop,
+) -> Round<'r> {
+    let Connection { graph, clock, target } = connection;
+    Round { desired, target, graph, clock: clock.as_ref(), hashes, approvals, settle, stop }
+}
+
+/// Prepares all tenants, one after the other. The first that cannot be read
+/// ends it: nothing has been written anywhere.
+///
+/// # Errors
+/// With the place of the tenant among `members`.
+pub(crate) async fn prepare(members: &mut [Member<'_>], stop: &Stop) -> Result<Vec<Prepared>, (usize, RoundError)> {
+    let mut all = Vec::with_capacity(members.len());
+    for (at, member) in members.iter_mut().enumerate() {
+        all.push(member.prepare(true, stop).await.map_err(|error| (at, error))?);
+    }
+    Ok(all)
+}
