@@ -24,6 +24,7 @@ mod tenants;
 mod throttle;
 mod token;
 mod tracked;
+mod witness;
 mod writing;
 
 pub use file::StateError;
@@ -31,6 +32,7 @@ pub use login::CLIENT_SECRET;
 pub use registrations::Origin;
 pub use tenant::Tenant;
 pub use tenants::Tenants;
+pub use witness::{Found, Write, WriteKind};
 
 pub(super) use agenda::Event;
 pub(super) use devices::{Key, device_id};

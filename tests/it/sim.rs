@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 mod faults;
 mod fixtures;
+mod hands;
 mod imports;
 mod keeping;
 mod login;
@@ -26,6 +27,7 @@ mod secure;
 mod several;
 mod soak;
 mod syncing;
+mod witness;
 mod writing;
 
 pub const DEVICES: &str = "/v1.0/deviceManagement/windowsAutopilotDeviceIdentities";

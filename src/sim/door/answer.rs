@@ -55,12 +55,12 @@ impl Answer {
         let mut response = Response::new(Bytes::from(self.body));
         *response.status_mut() = http::StatusCode::from_u16(self.status).unwrap_or_default();
         let headers = response.headers_mut();
+        headers.insert(DATE, http_date(call.now));
         let mut set = |name: http::HeaderName, value: &str| {
             if let Ok(value) = HeaderValue::from_str(value) {
                 headers.insert(name, value);
             }
         };
-        set(DATE, &http_date(call.now));
         set(http::HeaderName::from_static("request-id"), &call.request_id.to_string());
         set(http::HeaderName::from_static("client-request-id"), &call.client_request_id);
         set(

@@ -5,6 +5,7 @@
 //! Intune's own, the route error, and HTML from a gateway. Who is refused,
 //! and why, is decided by the callers.
 
+use http::HeaderValue;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -183,6 +184,7 @@ fn nested_message(call: &Call<'_>, reason: &str, phrase: &str) -> String {
 }
 
 /// A date as HTTP headers have it.
-pub(super) fn http_date(at: Timestamp) -> String {
-    at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+pub(super) fn http_date(at: Timestamp) -> HeaderValue {
+    let text = at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    HeaderValue::try_from(text).expect("a date has letters and digits only")
 }

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, DATE};
 use jiff::Timestamp;
 
 use super::answer::Reply;
+use super::errors::http_date;
 use crate::clock::{self, Clock as _};
 use crate::sim::stage::{Advance, latest};
 use crate::sim::state::{StateFile, Tenant, Tenants};
@@ -93,7 +94,9 @@ impl InProcess {
 impl Transport for InProcess {
     async fn send(&self, request: Request) -> Result<Response, TransportError> {
         if ["/_sim/clock", "/_sim/advance"].contains(&request.uri().path()) {
-            return Ok(self.serve_clock(&request));
+            let mut response = self.serve_clock(&request);
+            response.headers_mut().insert(DATE, http_date(self.clock.now()));
+            return Ok(response);
         }
         let host = request.uri().host().unwrap_or_default().to_owned();
         let lost = |reason: String| TransportError::Lost { host, reason };

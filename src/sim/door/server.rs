@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HOST};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, DATE, HOST};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -26,6 +26,7 @@ use tokio::task::JoinSet;
 
 use super::answer::Reply;
 use super::certificates::{Certificates, is_served};
+use super::errors::http_date;
 use super::waiting_room::{Speed, WaitingRoom};
 use crate::sim::stage::{Advance, latest};
 use crate::sim::state::{StateError, StateFile, Tenant, Tenants};
@@ -291,9 +292,13 @@ impl Door {
                     if answer.status().is_success() {
                         let _ = tunnels.send(hyper::upgrade::on(&mut request));
                     }
-                    return Ok(answer);
+                    return Ok::<_, Dropped>(answer);
                 }
-                self.serve(request, scheme).await
+                let mut answer = self.serve(request, scheme).await?;
+                // An answer without a date gets that of this machine, and a
+                // client would take it for the tenant's.
+                answer.headers_mut().entry(DATE).or_insert_with(|| http_date(self.shared.now()));
+                Ok(answer)
             }
         });
         let mut http = hyper::server::conn::http1::Builder::new();

@@ -162,7 +162,7 @@ impl Tenant {
                     .map_err(|_| "`inject` needs a `mishap` such as `lostAnswer` or `{\"html\": 502}`")?;
                 self.inject_many(inject)?;
             }
-            "sync" => _ = self.start_sync_by_hand().map_err(|_| "the tenant takes no sync now".to_owned())?,
+            "sync" => self.sync_as_portal().map_err(wrong)?,
             "settings" => {
                 let mut settings = self.settings.clone();
                 settings.read_tree(body).map_err(|error| error.to_string())?;

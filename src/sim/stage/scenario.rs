@@ -9,8 +9,9 @@ use uuid::Uuid;
 
 use super::counters::{Counters, Counting, LogEntry};
 use crate::sim::state::{
-    Enrolment, Event, Object, Origin, ProfileState, Refusal, Registration, Status, Tenant, Userless, Values, device_id,
-    hash::{self, Device, Hardware, Strictness},
+    Enrolment, Event, Object, Origin, ProfileState, Refusal, Registration, Status, Tenant, Userless, Values, WriteKind,
+    device_id,
+    hash::{self, Device, Hardware},
 };
 
 /// A registration as it will be seen once everything has settled.
@@ -62,6 +63,10 @@ pub enum ScenarioError {
     AlreadyRegistered,
     #[error("there is no registration `{0}`")]
     NoSuchRegistration(Uuid),
+    #[error("there is no import record `{0}`")]
+    NoSuchRecord(Uuid),
+    #[error("the tenant takes no sync now")]
+    NoSyncNow,
     #[error("`{0}` comes with the next sync; until then it cannot enrol")]
     AwaitsSync(Uuid),
     #[error("the Entra object of `{0}` was deleted, so the device cannot enrol; remove the registration")]
@@ -195,10 +200,7 @@ impl Tenant {
     }
 
     fn device_in(&self, hash: &str) -> Result<Device, ScenarioError> {
-        let strictness =
-            Strictness { digest: self.settings.import.checks_digest, any: self.settings.import.accepts_any_hash };
-        let bytes = STANDARD.decode(hash.trim()).map_err(|_| ScenarioError::NotAHash)?;
-        hash::read(&bytes, strictness).ok_or(ScenarioError::NotAHash)
+        hash::read(&decoded(hash)?, self.strictness()).ok_or(ScenarioError::NotAHash)
     }
 
     /// Another tenant owns this device: an import ends with 808.
@@ -239,7 +241,7 @@ impl Tenant {
     /// # Errors
     /// When there is no such registration.
     pub fn set_tag_as_portal(&mut self, id: Uuid, group_tag: &str) -> Result<(), ScenarioError> {
-        self.change_as_portal(id, |values| values.group_tag = group_tag.into())?;
+        self.change_as_portal(id, "groupTag", group_tag, |values| values.group_tag = group_tag.into())?;
         self.plan_profile(self.now, id);
         self.plan_object_tag(self.now, id);
         Ok(())
@@ -250,10 +252,70 @@ impl Tenant {
     /// # Errors
     /// When there is no such registration.
     pub fn set_user_as_portal(&mut self, id: Uuid, user: &str) -> Result<(), ScenarioError> {
-        self.change_as_portal(id, |values| values.user = user.into())
+        self.change_as_portal(id, "userPrincipalName", user, |values| values.user = user.into())
     }
 
-    fn change_as_portal(&mut self, id: Uuid, change: impl FnOnce(&mut Values)) -> Result<(), ScenarioError> {
+    /// Somebody changes how the device greets its user in the portal; `""`
+    /// removes that.
+    ///
+    /// # Errors
+    /// When there is no such registration.
+    pub fn set_addressable_user_name_as_portal(&mut self, id: Uuid, name: &str) -> Result<(), ScenarioError> {
+        self.change_as_portal(id, "addressableUserName", name, |values| values.addressable_user_name = name.into())
+    }
+
+    /// Somebody changes the device's name in the portal; `""` removes it.
+    ///
+    /// # Errors
+    /// When there is no such registration.
+    pub fn set_display_name_as_portal(&mut self, id: Uuid, name: &str) -> Result<(), ScenarioError> {
+        self.change_as_portal(id, "displayName", name, |values| values.display_name = name.into())
+    }
+
+    /// Another client, with an import id of its own, imports a device; what
+    /// becomes of it is as of any import.
+    ///
+    /// # Errors
+    /// When the text is no hash.
+    pub fn import_as_other_client(
+        &mut self,
+        import_id: &str,
+        serial: &str,
+        hash: &str,
+        group_tag: &str,
+    ) -> Result<Uuid, ScenarioError> {
+        self.device_in(hash)?;
+        self.changed = true;
+        Ok(self.import_as_other(import_id, serial, decoded(hash)?, group_tag))
+    }
+
+    /// Somebody removes an import record; what is under way goes on.
+    ///
+    /// # Errors
+    /// When there is no such record.
+    pub fn remove_record_as_portal(&mut self, id: Uuid) -> Result<(), ScenarioError> {
+        self.changed = true;
+        if self.remove_record(id, "") { Ok(()) } else { Err(ScenarioError::NoSuchRecord(id)) }
+    }
+
+    /// Somebody starts a sync in the portal; it counts for the ten minutes.
+    ///
+    /// # Errors
+    /// When one is running, or was started less than ten minutes ago.
+    pub fn sync_as_portal(&mut self) -> Result<(), ScenarioError> {
+        self.changed = true;
+        self.start_sync_by_hand("").map(|_| ()).map_err(|_| ScenarioError::NoSyncNow)
+    }
+
+    fn change_as_portal(
+        &mut self,
+        id: Uuid,
+        field: &'static str,
+        value: &str,
+        change: impl FnOnce(&mut Values),
+    ) -> Result<(), ScenarioError> {
+        self.registration_mut(id)?;
+        self.witness_write_to(id, WriteKind::Update, "", vec![(field, value.into())]);
         // An update that was under way is part of what everybody sees now.
         let views_from = self.agenda.entered();
         let registration = self.registration_mut(id)?;
@@ -328,8 +390,10 @@ impl Tenant {
     /// # Errors
     /// When there is no such registration.
     pub fn remove_as_portal(&mut self, id: Uuid) -> Result<(), ScenarioError> {
-        self.changed = true;
-        self.registrations.remove(id).map(|_| ()).ok_or(ScenarioError::NoSuchRegistration(id))
+        self.registration_mut(id)?;
+        self.witness_write_to(id, WriteKind::Delete, "", Vec::new());
+        self.registrations.remove(id);
+        Ok(())
     }
 
     fn registration_mut(&mut self, id: Uuid) -> Result<&mut Registration, ScenarioError> {
@@ -385,11 +449,12 @@ impl Tenant {
         &self.counters
     }
 
-    /// Starts counting anew; the log goes too.
+    /// Starts counting anew; the log and the witnessed writes go too.
     pub fn reset_counters(&mut self) {
         self.counters = Counting::default();
         // A change only adds to what was counted.
         self.unwatch();
+        self.forget_writes();
         self.changed = true;
     }
 
@@ -398,6 +463,10 @@ impl Tenant {
     pub fn request_log(&self) -> Vec<LogEntry> {
         self.counters.log.iter().cloned().collect()
     }
+}
+
+fn decoded(hash: &str) -> Result<Vec<u8>, ScenarioError> {
+    STANDARD.decode(hash.trim()).map_err(|_| ScenarioError::NotAHash)
 }
 
 fn view((id, registration): (Uuid, &Registration)) -> RegistrationView {

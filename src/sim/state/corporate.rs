@@ -14,8 +14,9 @@ use uuid::Uuid;
 
 use super::tenant::Tenant;
 use super::tracked::{Entries, Tracked};
+use super::witness::{Write, WriteKind};
 use crate::sim::door::{
-    Answer, Call, Problem, query,
+    Answer, Call, Problem, Target, query,
     wire::{NEVER, Page, seconds},
 };
 
@@ -178,9 +179,11 @@ impl Tenant {
         Ok(Answer::json(200, &json))
     }
 
-    pub(in crate::sim) fn delete_corporate(&mut self, id: Uuid) -> Result<Answer, Problem> {
-        let found = self.corporate.remove(id);
-        found.map(|_| Answer::empty(204)).ok_or_else(|| Problem::nested(404, "Resource not found"))
+    pub(in crate::sim) fn delete_corporate(&mut self, call: &Call<'_>, id: Uuid) -> Result<Answer, Problem> {
+        self.corporate.remove(id).ok_or_else(|| Problem::nested(404, "Resource not found"))?;
+        let kind = WriteKind::Other(Target::Corporate(id).template());
+        self.witness(Write::new(kind, self.now, &call.app));
+        Ok(Answer::empty(204))
     }
 
     /// Takes what is new; what is there already only if it may be overwritten.
@@ -205,6 +208,8 @@ impl Tenant {
             json["status"] = taken.into();
             results.push(json);
         }
+        let kind = WriteKind::Other(Target::CorporateImport.template());
+        self.witness(Write::new(kind, now, &call.app));
         let context = call.context("Collection(microsoft.graph.importedDeviceIdentityResult)");
         Ok(Answer::json(200, &Page { context, count: None, next_link: None, value: results }))
     }

@@ -10,8 +10,9 @@ use uuid::Uuid;
 
 use super::registrations::{Enrolment, Object, Registration};
 use super::tenant::Tenant;
+use super::witness::WriteKind;
 use crate::sim::door::{
-    Answer, Call, Problem,
+    Answer, Call, Problem, Target,
     query::{self, Filter, Operator},
     wire::{NEVER, Page, seconds},
 };
@@ -182,10 +183,12 @@ impl Tenant {
 
     /// The portal refuses this for a registered device; Graph does not, and
     /// the device cannot enrol any more.
-    pub(in crate::sim) fn delete_object(&mut self, key: Key) -> Result<Answer, Problem> {
+    pub(in crate::sim) fn delete_object(&mut self, call: &Call<'_>, key: Key) -> Result<Answer, Problem> {
         let registration = self.registrations.get_mut(key.registration());
         let registration = registration.filter(|registration| registration.object == Object::There);
         registration.ok_or_else(|| Problem::no_object(&key.as_text()))?.object = Object::Deleted;
+        let kind = WriteKind::Other(Target::Device(key).template());
+        self.witness_write_to(key.registration(), kind, &call.app, Vec::new());
         Ok(Answer::empty(204))
     }
 
@@ -222,8 +225,10 @@ impl Tenant {
     }
 
     /// The device leaves Intune; its registration stays, and can be deleted.
-    pub(in crate::sim) fn delete_managed(&mut self, id: Uuid) -> Result<Answer, Problem> {
+    pub(in crate::sim) fn delete_managed(&mut self, call: &Call<'_>, id: Uuid) -> Result<Answer, Problem> {
         let (registration_id, ..) = self.managed(id)?;
+        let kind = WriteKind::Other(Target::ManagedDevice(id).template());
+        self.witness_write_to(registration_id, kind, &call.app, Vec::new());
         self.registrations.set_enrolment(registration_id, None);
         Ok(Answer::empty(204))
     }

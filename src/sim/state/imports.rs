@@ -20,6 +20,7 @@ use super::registrations::{Origin, Registration, Values};
 use super::tenant::Tenant;
 use super::tenants::Others;
 use super::tracked::Tracked;
+use super::witness::{Write, WriteKind};
 use crate::sim::door::{
     Answer, Call, Problem,
     query::{self, Filter},
@@ -45,6 +46,9 @@ pub(in crate::sim) struct Record {
     pub(in crate::sim) group_tag: CompactString,
     pub(in crate::sim) user: CompactString,
     pub(in crate::sim) import_id: CompactString,
+    /// The app that sent it; empty where it was no client of Graph.
+    #[serde(default, skip_serializing_if = "CompactString::is_empty")]
+    by: CompactString,
     pub(in crate::sim) status: Status,
     /// What the hash said; `None` where it was no hash.
     device: Option<Device>,
@@ -144,6 +148,19 @@ impl Record {
         self.device.as_ref().map(|device| device.hardware.name())
     }
 
+    /// The record's part of a write.
+    fn witnessed(&self, id: Uuid, write: Write) -> Write {
+        let written = [("groupTag", &self.group_tag), ("assignedUserPrincipalName", &self.user)];
+        let written = written.into_iter().filter(|(_, value)| !value.is_empty());
+        Write {
+            serial: self.serial.clone(),
+            record: Some(id),
+            import_id: self.import_id.clone(),
+            written: written.map(|(name, value)| (name, value.clone())).collect(),
+            ..write
+        }
+    }
+
     /// When the request came in.
     pub(in crate::sim) fn posted_at(&self) -> Timestamp {
         self.posted_at
@@ -211,7 +228,7 @@ impl Tenant {
         let body = call.json()?;
         let row =
             body.as_object().ok_or_else(|| Problem::plain(400, "BadRequest", "The request body is not an entity."))?;
-        let ids = self.take_rows(&[row])?;
+        let ids = self.take_rows(&[row], &call.app)?;
         let id = ids[0];
         let mut identity = ImportedIdentity::new(id, &self.imports.records[&id], false);
         identity.context = Some(call.context("deviceManagement/importedWindowsAutopilotDeviceIdentities/$entity"));
@@ -237,14 +254,14 @@ impl Tenant {
                 format!("{} rows are more than the {} of one request", rows.len(), self.settings.import.rows_max);
             return Err(Problem::nested(400, message));
         }
-        let ids = self.take_rows(&rows)?;
+        let ids = self.take_rows(&rows, &call.app)?;
         let value = ids.iter().map(|id| ImportedIdentity::new(*id, &self.imports.records[id], false)).collect();
         let context = call.context("deviceManagement/importedWindowsAutopilotDeviceIdentities");
         Ok(Answer::json(200, &Page { context, count: None, next_link: None, value }))
     }
 
     /// Takes all rows or none.
-    fn take_rows(&mut self, rows: &[&Map<String, Value>]) -> Result<Vec<Uuid>, Problem> {
+    fn take_rows(&mut self, rows: &[&Map<String, Value>], by: &str) -> Result<Vec<Uuid>, Problem> {
         let rows: Vec<Row> = rows.iter().map(|row| read_row(row)).collect::<Result<_, _>>()?;
         if self.settings.import.checks_domain
             && let Some(row) = rows.iter().find(|row| !row.user.is_empty() && !self.has_domain_of(&row.user))
@@ -256,9 +273,7 @@ impl Tenant {
         let mut names: BTreeMap<hash::Digest, Vec<usize>> = BTreeMap::new();
         let mut ids = Vec::with_capacity(rows.len());
         for row in rows {
-            let strictness =
-                Strictness { digest: self.settings.import.checks_digest, any: self.settings.import.accepts_any_hash };
-            let device = row.hash.as_deref().and_then(|bytes| hash::read(bytes, strictness));
+            let device = row.hash.as_deref().and_then(|bytes| hash::read(bytes, self.strictness()));
             let mut twice = false;
             if let Some(device) = &device {
                 let mut alike = device.hardware.keys().filter_map(|key| names.get(&key)).flatten();
@@ -268,12 +283,17 @@ impl Tenant {
                 }
                 seen.push(device.hardware.clone());
             }
-            ids.push(self.take_row(row, device, twice));
+            ids.push(self.take_row(row, device, twice, by));
         }
         Ok(ids)
     }
 
-    fn take_row(&mut self, row: Row, device: Option<Device>, twice: bool) -> Uuid {
+    /// How strictly this tenant reads a hash.
+    pub(in crate::sim) fn strictness(&self) -> Strictness {
+        Strictness { digest: self.settings.import.checks_digest, any: self.settings.import.accepts_any_hash }
+    }
+
+    fn take_row(&mut self, row: Row, device: Option<Device>, twice: bool, by: &str) -> Uuid {
         let now = self.now;
         let id = self.random.uuid("import record id");
         let echo = if self.settings.import.echo_guid { id.to_string() } else { String::new() };
@@ -286,6 +306,7 @@ impl Tenant {
             group_tag: row.group_tag.into(),
             user: row.user.into(),
             import_id: or_echo(row.import_id),
+            by: by.into(),
             status: Status::Unknown,
             device,
             had_hash,
@@ -305,6 +326,7 @@ impl Tenant {
             });
         }
         self.counters.note(|counters| counters.rows_posted += 1);
+        self.witness_row(id, &record);
         self.imports.put(id, Some(record));
         id
     }
@@ -343,7 +365,7 @@ impl Tenant {
     fn end_import(&mut self, at: Timestamp, id: Uuid, others: &Others<'_>) {
         let mut record = self.imports.records[&id].clone();
         let status = match self.judge(&record, others) {
-            Ok(device) => Status::Complete { registration: self.register_import(at, &record, device) },
+            Ok(device) => Status::Complete { registration: self.register_import(at, id, &record, device) },
             Err((code, name)) => Status::Error { code, name },
         };
         let name = match &status {
@@ -389,7 +411,7 @@ impl Tenant {
         Ok(device.clone())
     }
 
-    fn register_import(&mut self, at: Timestamp, record: &Record, device: Device) -> Uuid {
+    fn register_import(&mut self, at: Timestamp, record_id: Uuid, record: &Record, device: Device) -> Uuid {
         let name = device.hardware.name();
         self.counters.note(|counters| *counters.registered.entry(name.clone()).or_insert(0) += 1);
         let settling = self.random.delay("settling", self.settings.delete.settling);
@@ -403,7 +425,10 @@ impl Tenant {
         registration.settled =
             Values { group_tag: record.group_tag.clone(), user: record.user.clone(), ..Values::default() };
         registration.deletable_from = at + settling;
-        self.register(at, registration)
+        let id = self.register(at, registration);
+        let new = Write::new(WriteKind::Register, at, &record.by);
+        self.witness(Write { registration: Some(id), ..record.witnessed(record_id, new) });
+        id
     }
 
     pub(in crate::sim) fn list_imports(&mut self, call: &Call<'_>) -> Result<Answer, Problem> {
@@ -474,17 +499,53 @@ impl Tenant {
     }
 
     /// Deletes the record and nothing else.
-    pub(in crate::sim) fn delete_import(&mut self, id: Uuid) -> Result<Answer, Problem> {
-        let status = self.settings.import.missing_delete_status;
-        match self.imports.records.get_mut(&id).filter(|record| !record.deleted) {
-            Some(record) if record.is_running() => record.deleted = true,
-            Some(_) => {
-                self.imports.records.remove(&id);
-            }
-            None if status < 300 => return Ok(Answer::empty(status)),
-            None => return Err(Problem::nested(status, "Resource not found")),
+    pub(in crate::sim) fn delete_import(&mut self, call: &Call<'_>, id: Uuid) -> Result<Answer, Problem> {
+        match self.settings.import.missing_delete_status {
+            _ if self.remove_record(id, &call.app) => Ok(Answer::empty(204)),
+            status if status < 300 => Ok(Answer::empty(status)),
+            status => Err(Problem::nested(status, "Resource not found")),
         }
-        Ok(Answer::empty(204))
+    }
+
+    /// Takes a record out; what is under way goes on. False where there is
+    /// none.
+    pub(in crate::sim) fn remove_record(&mut self, id: Uuid, by: &str) -> bool {
+        let Some(record) = self.imports.records.get_mut(&id).filter(|record| !record.deleted) else { return false };
+        let write = Write::new(WriteKind::DeleteRecord, self.now, by);
+        let write = Write { written: Vec::new(), ..record.witnessed(id, write) };
+        if record.is_running() {
+            record.deleted = true;
+        } else {
+            self.imports.records.remove(&id);
+        }
+        self.witness(write);
+        true
+    }
+
+    fn witness_row(&mut self, id: Uuid, record: &Record) {
+        let registration = record.device.as_ref().and_then(|device| self.registrations.of_hardware(&device.hardware));
+        let before = self.found(registration);
+        let new = Write::new(WriteKind::Import, self.now, &record.by);
+        self.witness(Write { registration, before, ..record.witnessed(id, new) });
+    }
+
+    /// A client that is not one of Graph's imports a device.
+    pub(in crate::sim) fn import_as_other(
+        &mut self,
+        import_id: &str,
+        serial: &str,
+        hash: Vec<u8>,
+        group_tag: &str,
+    ) -> Uuid {
+        let device = hash::read(&hash, self.strictness());
+        let row = Row {
+            serial: serial.to_owned(),
+            group_tag: group_tag.to_owned(),
+            import_id: import_id.to_owned(),
+            hash: Some(hash),
+            ..Row::default()
+        };
+        self.take_row(row, device, false, "")
     }
 }
 

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::agenda::Event;
 use super::tenant::Tenant;
+use super::witness::{Write, WriteKind};
 use crate::sim::door::{
     Answer, Call, Problem,
     wire::{self, AutopilotSettings},
@@ -54,7 +55,7 @@ impl Tenant {
     /// 204, 409 while one runs, 429 too soon after the last one. The body of
     /// that 429 is not public; that it has no `Retry-After` is inferred from
     /// SDKs that retry it within seconds.
-    pub(in crate::sim) fn start_sync_by_hand(&mut self) -> Result<Answer, Problem> {
+    pub(in crate::sim) fn start_sync_by_hand(&mut self, by: &str) -> Result<Answer, Problem> {
         if self.sync.running {
             self.counters.note(|counters| counters.syncs_refused += 1);
             return Err(Problem::nested(409, "A sync is already in progress"));
@@ -66,6 +67,7 @@ impl Tenant {
         self.sync.last_trigger = self.now;
         let now = self.now;
         self.counters.note(|counters| counters.syncs_accepted.push(now));
+        self.witness(Write::new(WriteKind::Sync, now, by));
         self.start_sync();
         Ok(Answer::empty(204))
     }

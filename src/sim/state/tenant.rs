@@ -24,6 +24,7 @@ use super::registry::Registrations;
 use super::sync::SyncState;
 use super::tenants::Others;
 use super::throttle::Throttle;
+use super::witness::Witness;
 use crate::sim::door::{Answer, Area, Call, Problem, Reply, Target};
 use crate::sim::stage::{Counting, Injection, LogEntry, Mishap, Settings};
 use crate::transport::Request;
@@ -59,6 +60,8 @@ pub struct Tenant {
     #[serde(skip)]
     pub(super) before: Option<Box<Before>>,
     #[serde(skip)]
+    pub(super) witness: Witness,
+    #[serde(skip)]
     pub(in crate::sim) changed: bool,
 }
 
@@ -86,6 +89,7 @@ impl Tenant {
             corporate: Corporates::default(),
             counters: Counting::default(),
             before: None,
+            witness: Witness::default(),
             changed: true,
         }
     }

@@ -8,7 +8,8 @@ use uuid::Uuid;
 use super::agenda::Event;
 use super::registrations::{Room, Userless, Values};
 use super::tenant::Tenant;
-use crate::sim::door::{Action, Answer, Call, Problem};
+use super::witness::WriteKind;
+use crate::sim::door::{Action, Answer, Call, Problem, Target};
 
 impl Tenant {
     pub(in crate::sim) fn act_on_registration(
@@ -25,10 +26,12 @@ impl Tenant {
                 let mut values = self.readable(id)?.settled.clone();
                 values.user = CompactString::default();
                 values.addressable_user_name = CompactString::default();
+                self.witness_write_to(id, WriteKind::UnassignUser, &call.app, no_user());
                 self.accept_values(id, values);
                 Ok(Answer::empty(204))
             }
             Action::AllowNextEnrollment => {
+                self.witness_write_to(id, other(id, action), &call.app, Vec::new());
                 if let Some(registration) = self.registrations.get_mut(id) {
                     registration.userless = Userless::Allowed;
                 }
@@ -40,6 +43,7 @@ impl Tenant {
                 values.user = CompactString::default();
                 values.addressable_user_name = CompactString::default();
                 set_room(&mut values, |room| room.resource = CompactString::default());
+                self.witness_write_to(id, other(id, action), &call.app, no_user());
                 self.accept_values(id, values);
                 Ok(Answer::empty(204))
             }
@@ -65,6 +69,13 @@ impl Tenant {
             return Err(Problem::nested(400, format!("User '{user}' is not found")));
         }
         let mut values = self.readable(id)?.settled.clone();
+        let mut written: Vec<(&str, CompactString)> = known
+            .iter()
+            .filter(|name| !matches!(**name, "deviceAccountPassword"))
+            .filter_map(|name| Some((*name, text(name)?.into())))
+            .collect();
+        // An empty user is no user to the service, and none is written.
+        written.retain(|(name, value)| *name != "userPrincipalName" || !value.is_empty());
         if let Some(user) = text("userPrincipalName").filter(|user| !user.is_empty()) {
             values.user = user.into();
         }
@@ -90,7 +101,9 @@ impl Tenant {
             return Err(Problem::nested(412, "An error has occurred"));
         }
         self.counters.note(|counters| counters.updates_accepted += 1);
+        self.witness_write_to(id, WriteKind::Update, &call.app, written);
         if self.random.chance("update lost", self.settings.update.lost_share) {
+            self.witness_loss();
             self.counters.note(|counters| counters.updates_lost += 1);
         } else {
             self.accept_values(id, values);
@@ -110,6 +123,7 @@ impl Tenant {
         let mut values = self.readable(id)?.settled.clone();
         values.user = user.into();
         values.addressable_user_name = text("addressableUserName").into();
+        self.witness_write_to(id, WriteKind::AssignUser, &call.app, user_of(&values));
         self.accept_values(id, values);
         Ok(Answer::empty(204))
     }
@@ -127,6 +141,7 @@ impl Tenant {
         values.user = text("userPrincipalName").into();
         values.addressable_user_name = text("addressableUserName").into();
         set_room(&mut values, |room| room.resource = text("resourceAccountName").into());
+        self.witness_write_to(id, other(id, Action::AssignResourceAccount), &call.app, user_of(&values));
         self.accept_values(id, values);
         Ok(Answer::empty(204))
     }
@@ -156,7 +171,8 @@ impl Tenant {
             return Err(Problem::nested(400, "An error has occurred"));
         }
         registration.deleting = true;
-        let visible = self.random.delay("delete", settings.visible);
+        self.witness_write_to(id, WriteKind::Delete, &call.app, Vec::new());
+        let visible = self.random.delay("delete", self.settings.delete.visible);
         self.agenda.enter(now + visible, Event::Gone { id });
         self.counters.note(|counters| counters.deletes_accepted += 1);
         Ok(Answer::empty(status))
@@ -194,6 +210,19 @@ impl Tenant {
         let context = call.context("Collection(microsoft.graph.deletedWindowsAutopilotDeviceState)");
         Ok(Answer::json(200, &json!({"@odata.context": context, "value": states})))
     }
+}
+
+fn other(id: Uuid, action: Action) -> WriteKind {
+    WriteKind::Other(Target::RegistrationAction(id, action).template())
+}
+
+fn user_of(values: &Values) -> Vec<(&'static str, CompactString)> {
+    let (user, name) = (values.user.clone(), values.addressable_user_name.clone());
+    vec![("userPrincipalName", user), ("addressableUserName", name)]
+}
+
+fn no_user() -> Vec<(&'static str, CompactString)> {
+    user_of(&Values::default())
 }
 
 fn set_room(values: &mut Values, set: impl FnOnce(&mut Room)) {

@@ -149,6 +149,38 @@ async fn every_answer_carries_the_service_s_headers() {
 }
 
 #[tokio::test]
+async fn every_answer_tells_the_service_s_time_whatever_became_of_the_request() {
+    let client = Client::calm().await;
+    client.wait(seconds(3 * 86_400 + 61)).await;
+    let tells = |got: &Got| {
+        let all: Vec<_> = got.response.headers().get_all("date").iter().collect();
+        assert_eq!(all, ["Thu, 08 Jan 2026 08:01:01 GMT"], "{got:?}");
+        got.status
+    };
+    assert_eq!(tells(&client.get(SETTINGS).await), 401, "the token is long dead");
+    let got = client.token_request("contoso.com", &[]).await;
+    assert_eq!((tells(&got), tells(&client.token_request("common", &[]).await)), (200, 400));
+    let client = Client { token: got.json["access_token"].as_str().unwrap().to_owned(), ..client };
+    let mishaps = [
+        (sim::Mishap::ServerError, 500),
+        (sim::Mishap::Unavailable, 503),
+        (sim::Mishap::GatewayTimeout, 504),
+        (sim::Mishap::Html(502), 502),
+        (sim::Mishap::Throttled, 429),
+    ];
+    for (mishap, status) in mishaps {
+        client.sim.with(|tenant| tenant.inject(mishap));
+        assert_eq!(tells(&client.get(DEVICES).await), status);
+    }
+    for (path, status) in [(DEVICES, 200), ("/v1.0/nonsense", 400), ("/beta/$metadata", 200), ("/_sim/counters", 200)] {
+        assert_eq!(tells(&client.get(path).await), status);
+    }
+    let part = json!({"id": "1", "method": "GET", "url": "/organization"});
+    assert_eq!(tells(&client.post("/v1.0/$batch", json!({"requests": [part]})).await), 200);
+    assert_eq!(tells(&client.post("/_sim/clock", json!({})).await), 200);
+}
+
+#[tokio::test]
 async fn a_virtual_machine_finds_its_identity() {
     let mut client = Client::calm().await;
     let url = "http://169.254.169.254/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https%3A%2F%2Fgraph.microsoft.com";

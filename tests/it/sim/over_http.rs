@@ -212,6 +212,28 @@ async fn the_state_is_saved_while_the_tenant_runs() {
 }
 
 #[tokio::test]
+async fn every_answer_over_http_tells_the_service_s_time_and_no_other() {
+    let running = Running::start(Settings::calm(), Speed::Instant, None).await;
+    let http = Http::new();
+    running.tenant.advance_to(sim::EPOCH + seconds(3600));
+    let token = running.token(&http).await;
+    let ask = async |method: Method, path: &str, body: Value| {
+        let got = Got::of(http.send(request(method, &format!("{}{path}", running.url), &token, &body)).await.unwrap());
+        let all: Vec<_> = got.response.headers().get_all("date").iter().collect();
+        assert_eq!(all, ["Mon, 05 Jan 2026 09:00:00 GMT"], "{path}: {got:?}");
+        got.status
+    };
+    for (path, status) in [(DEVICES, 200), (SETTINGS, 200), ("/v1.0/nonsense", 400), ("/_sim/log", 200)] {
+        assert_eq!(ask(Method::GET, path, Value::Null).await, status);
+    }
+    running.tenant.with(|tenant| tenant.inject(sim::Mishap::Html(502)));
+    assert_eq!(ask(Method::GET, DEVICES, Value::Null).await, 502);
+    assert_eq!(ask(Method::POST, "/_sim/clock", json!({"client": "me"})).await, 200);
+    assert_eq!(ask(Method::POST, "/_sim/advance", json!({"by": "nonsense"})).await, 400);
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn the_counters_can_be_read_over_http() {
     let running = Running::start(Settings::calm(), Speed::Instant, None).await;
     let http = Http::new();
