@@ -132,7 +132,8 @@ impl From<Scope> for Vec<String> {
 }
 
 impl Scope {
-    /// `patterns` are globs over group tags, such as `OSL-*`.
+    /// `patterns` are globs over group tags, such as `OSL-*`. The empty one is
+    /// no tag at all.
     ///
     /// # Errors
     /// The pattern that is not a glob, with the reason.
@@ -156,6 +157,15 @@ impl Scope {
     #[must_use]
     pub fn contains(&self, group_tag: &str) -> bool {
         self.set.as_ref().is_none_or(|set| set.is_match(group_tag))
+    }
+}
+
+/// The patterns, one blank between them.
+impl std::fmt::Display for Scope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let patterns: Vec<_> =
+            self.patterns.iter().map(|pattern| if pattern.is_empty() { "\"\"" } else { pattern }).collect();
+        f.write_str(&patterns.join(" "))
     }
 }
 
@@ -226,5 +236,33 @@ impl Desired {
     #[must_use]
     pub fn claims(&self) -> &[Claim] {
         &self.claims
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scope(patterns: &[&str]) -> Scope {
+        Scope::new(patterns.iter().map(|pattern| (*pattern).to_owned()).collect()).unwrap()
+    }
+
+    #[test]
+    fn an_empty_pattern_is_the_device_without_a_tag_and_no_other() {
+        let only = scope(&[""]);
+        assert!(only.contains("") && !only.contains("OSL-1") && !only.contains(" "));
+        let both = scope(&["OSL-*", ""]);
+        assert!(both.contains("") && both.contains("OSL-1") && !both.contains("BER"));
+        assert!(!scope(&["OSL-*"]).contains(""));
+    }
+
+    #[test]
+    fn a_scope_of_nothing_is_the_whole_tenant() {
+        assert!(Scope::default().contains("") && Scope::default().contains("OSL-1"));
+    }
+
+    #[test]
+    fn a_scope_reads_as_it_is_written() {
+        assert_eq!(scope(&["OSL-*", "", "BER"]).to_string(), "OSL-* \"\" BER");
     }
 }

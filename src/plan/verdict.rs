@@ -376,7 +376,8 @@ impl<'a> Maker<'a> {
         if reason != Reason::OutOfScope {
             return Vec::new();
         }
-        vec![format!("group tag `{tag}`, scope {}", self.tenant.scope.patterns().join(" "))]
+        let tag = if tag.is_empty() { "no group tag".to_owned() } else { format!("group tag `{tag}`") };
+        vec![format!("{tag}, scope {}", self.tenant.scope)]
     }
 
     fn leave_alone(&mut self, device: &Device) {

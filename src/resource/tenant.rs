@@ -171,8 +171,9 @@ pub struct Endpoints {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(transform = super::schema::no_nulls)]
 pub struct ScopeSpec {
-    /// Globs over the observed group tag, such as `OSL-*`.
-    #[schemars(length(max = 100), inner(length(min = 1, max = 512)))]
+    /// Globs over the observed group tag, such as `OSL-*`. An empty one means
+    /// devices that have no tag, as they come from their vendor.
+    #[schemars(length(max = 100), inner(length(max = 512)))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group_tags: Option<Vec<String>>,
 }

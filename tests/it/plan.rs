@@ -238,6 +238,31 @@ fn the_scope_bounds_writes_by_the_observed_tag_and_what_is_unmanaged() {
 }
 
 #[test]
+fn a_scope_may_hold_the_devices_that_have_no_tag() {
+    let scoped = |patterns: &[&str]| {
+        let mut case = case("A1 vendor tag=OSL-1\nA2\nA3 tag=BER", "A1 1\nB1 2\nB2 3 tag=BER");
+        case.tenant.scope = Scope::new(patterns.iter().map(|pattern| (*pattern).to_owned()).collect()).unwrap();
+        case
+    };
+    scoped(&["OSL-*", ""]).plans("~ A1 groupTag \"\" -> \"OSL-1\"\n+ A2 attempt 1\nx A3 OutOfScope\n? B1");
+    scoped(&["OSL-*"]).plans("x A1 OutOfScope\nx A2 OutOfScope\nx A3 OutOfScope");
+    let untagged = scoped(&["OSL-*"]).plan().held;
+    assert_eq!(untagged[0].details, ["no group tag, scope OSL-*"]);
+    let held = scoped(&["OSL-*", ""]).plan().held;
+    assert_eq!(held[0].details, ["group tag `BER`, scope OSL-* \"\""]);
+}
+
+#[test]
+fn the_example_takes_on_the_device_that_its_vendor_registered() {
+    let mut loaded = apgit::manifest::load(&["examples/contoso".into()]);
+    let desired = loaded.fleets.remove(0).desired;
+    let facts = facts(desired.claims());
+    let observed = Observed::new(Coverage::All, vec![device("TEST-BGO-003 1")], NOW);
+    let plan = plan::plan(&desired, &observed, &facts);
+    assert!(read_aloud(&plan).contains(&"~ TEST-BGO-003 groupTag \"\" -> \"BGO-STD\"".to_owned()), "{plan:#?}");
+}
+
+#[test]
 fn a_serial_meets_its_registration_in_any_case_of_ascii_letters_only() {
     case("ab-1 tag=X\nSTRAßE vendor tag=X", "AB-1 1\nSTRASSE 2")
         .plans("~ ab-1 groupTag \"\" -> \"X\"\n> STRAßE vendor\n? STRASSE");
