@@ -1,5 +1,9 @@
 //! Where reports go: one of them to stdout, others to files.
 
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::Path;
+
 use crate::render::document::{FailureDocument, FleetDocument, Kind};
 use crate::render::{Detail, Document, Format, Look};
 
@@ -146,6 +150,31 @@ impl Outlet {
             whole.map_or(Ok(()), |document| self.take(document))?;
         }
         let Some(path) = self.to.path else { return Ok(()) };
-        std::fs::write(&path, self.text).map_err(|error| CliError::file("write", &path, &error))
+        replace(&path, &self.text).map_err(|error| CliError::file("write", &path, &error))
     }
+}
+
+/// Writes a file that is old or new for whoever reads it, and never half.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let there = fs::symlink_metadata(path).ok();
+    // A link, a device or a pipe is written through, not replaced.
+    if there.as_ref().is_some_and(|there| !there.is_file()) {
+        return fs::write(path, text);
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = for_everybody().tempfile_in(folder)?;
+    // Who may read the file that is there may read its successor.
+    there.map_or(Ok(()), |there| file.as_file().set_permissions(there.permissions()))?;
+    file.write_all(text.as_bytes())?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// Temporary files are for their owner alone; a report is for whom the umask
+/// lets.
+fn for_everybody() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder
 }

@@ -42,11 +42,17 @@ pub const FORMAT_VERSION: &str = "1.0";
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Document {
+    /// What would be done.
     Plan(Box<PlanDocument>),
+    /// What became of it.
     Apply(ApplyDocument),
+    /// Where devices stand.
     Status(StatusDocument),
+    /// What is wrong with declarations.
     Problems(ProblemsDocument),
+    /// What is in hashes.
     Hash(HashDocument),
+    /// Why there is no report.
     Failure(FailureDocument),
     /// Those of several tenants.
     Fleet(FleetDocument),
@@ -55,10 +61,15 @@ pub enum Document {
 /// What a command reports on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
+    /// What would be done.
     Plan,
+    /// What became of it.
     Apply,
+    /// Where devices stand.
     Status,
+    /// What is wrong with declarations.
     Problems,
+    /// What is in hashes.
     Hash,
 }
 

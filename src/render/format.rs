@@ -7,8 +7,11 @@ use super::{diff, json, text};
 /// A format of `--report`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
+    /// For people at a terminal.
     Text,
+    /// For tools.
     Json,
+    /// A plan as unified YAML.
     Diff,
 }
 
@@ -24,6 +27,7 @@ struct Row {
 }
 
 impl Format {
+    /// Every format, the usual one first.
     pub const ALL: [Self; 3] = [Self::Text, Self::Json, Self::Diff];
 
     fn row(self) -> Row {

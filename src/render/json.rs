@@ -8,6 +8,9 @@ use super::document::{Document, PlanDocument};
 use super::style::Look;
 
 /// Any document as JSON, two blanks per level, with a newline at its end.
+///
+/// # Panics
+/// Never: a document is plain data.
 #[must_use]
 pub fn draw(document: &Document, _: &Look) -> String {
     let mut text = serde_json::to_string_pretty(document).expect("a document of plain data");

@@ -12,11 +12,13 @@ use super::document::Symbol;
 /// How text shall look: told by whoever knows the terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Look {
+    /// True where colours are seen.
     pub color: bool,
     /// False where only ASCII can be shown.
     pub unicode: bool,
     /// In columns.
     pub width: usize,
+    /// How much is shown.
     pub detail: Detail,
 }
 
@@ -41,16 +43,27 @@ impl Default for Look {
 pub enum Role {
     /// As the terminal shows text.
     Plain,
+    /// What comes into being.
     Add,
+    /// What changes.
     Change,
+    /// What a rule of ours stops.
     Blocked,
+    /// What a fact outside stops.
     Conflict,
+    /// What is under way.
     Progress,
+    /// What matters less.
     Dim,
+    /// What a part is about.
     Heading,
+    /// A value before.
     Old,
+    /// A value after.
     New,
+    /// What stops a run.
     Error,
+    /// What does not.
     Warning,
 }
 
@@ -108,16 +121,19 @@ impl Look {
         format!("{style}{text}{style:#}")
     }
 
+    /// A symbol in its colour.
     #[must_use]
     pub fn sign(&self, symbol: Symbol) -> String {
         self.paint(symbol.role(), symbol.sign())
     }
 
+    /// What stands between before and after.
     #[must_use]
     pub fn arrow(&self) -> String {
         self.paint(Role::Dim, if self.unicode { "→" } else { "->" })
     }
 
+    /// What stands between the ends of a range.
     #[must_use]
     pub fn dash(&self) -> &'static str {
         if self.unicode { "–" } else { "-" }

@@ -22,6 +22,7 @@ use super::{FORMAT_VERSION, Symbol, reason};
 pub struct ApplyView<'a> {
     /// The plan that was approved.
     pub first: &'a Plan,
+    /// What became of it.
     pub outcomes: &'a Outcomes,
     /// What is still to do; `None` if the run halted before it knew.
     pub left: Option<&'a Plan>,
@@ -29,9 +30,13 @@ pub struct ApplyView<'a> {
     pub halt: Option<&'a str>,
     /// Requests that were sent, those of the plan included.
     pub calls: u64,
+    /// When the first request was sent.
     pub started: Timestamp,
+    /// When nothing was left to wait for.
     pub ended: Timestamp,
+    /// Where devices are declared.
     pub places: Places<'a>,
+    /// How the run ended.
     pub exit_code: u8,
 }
 
@@ -39,25 +44,38 @@ pub struct ApplyView<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ApplyDocument {
+    /// `major.minor`, as in a plan.
     pub format_version: &'static str,
+    /// What the document is.
     #[schemars(extend("const" = "apgit.apply"))]
     pub kind: &'static str,
+    /// What the plan is called.
     pub plan_id: String,
+    /// What was approved.
     pub digest: DigestDocument,
+    /// The name in the declaration.
     pub tenant: String,
+    /// The id in Microsoft Entra.
     pub tenant_id: String,
+    /// When the first request was sent.
     #[schemars(with = "String")]
     pub started_at: Timestamp,
+    /// When nothing was left to wait for.
     #[schemars(with = "String")]
     pub ended_at: Timestamp,
+    /// Requests that were sent, those of the plan included.
     pub calls: u64,
+    /// How many ended how.
     pub summary: ApplySummary,
+    /// Why the rest was not sent, if the first batch was bad.
     pub gate_closed: Option<String>,
     /// Why the run could not go on, if so.
     pub halt: Option<String>,
+    /// What became of the tenant sync.
     pub sync: SyncDocument,
     /// One per change of the plan that was approved.
     pub outcomes: Vec<OutcomeDocument>,
+    /// How the run ended.
     pub exit_code: u8,
     /// Held changes that were not held in the plan that was approved: they came
     /// up while applying, so that plan does not explain them.
@@ -85,11 +103,17 @@ impl ApplyDocument {
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ApplySummary {
+    /// The service shows them.
     pub done: usize,
+    /// They were tried and did not work.
     pub failed: usize,
+    /// The service took them and does not show them yet.
     pub awaiting_visibility: usize,
+    /// They were not tried.
     pub not_attempted: usize,
+    /// Changes that the plan holds.
     pub held: usize,
+    /// True if somebody asked to stop.
     pub cancelled: bool,
 }
 
@@ -97,8 +121,10 @@ pub struct ApplySummary {
 pub struct SyncDocument {
     /// `notNeeded`, `done` or `skipped`.
     pub result: &'static str,
+    /// When it started.
     #[schemars(with = "Option<String>")]
     pub at: Option<Timestamp>,
+    /// Why it did not.
     pub message: Option<String>,
 }
 
@@ -114,21 +140,30 @@ impl SyncDocument {
     }
 }
 
+/// How one change ended.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OutcomeDocument {
+    /// As declared.
     pub serial_number: String,
+    /// What was to be done.
     pub action: &'static str,
     /// `done`, `awaitingVisibility`, `failed` or `notAttempted`.
     pub result: &'static str,
+    /// The registration of what is done.
     #[schemars(with = "Option<String>")]
     pub registration_id: Option<RegistrationId>,
+    /// When it was seen, or taken by the service.
     #[schemars(with = "Option<String>")]
     pub at: Option<Timestamp>,
+    /// Why it is not done; a closed list.
     #[schemars(with = "Option<String>")]
     pub reason: Option<Reason>,
+    /// The service's words.
     pub message: Option<String>,
+    /// What helps, from a closed list.
     pub remedies: Vec<&'static str>,
+    /// Where it is declared.
     #[serde(flatten)]
     pub source: Place,
     /// `None` for what is done.

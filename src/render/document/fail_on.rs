@@ -5,8 +5,11 @@ use crate::plan::Plan;
 /// What makes a plan fail a pipeline (`--fail-on`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailOn {
+    /// Changes that will not be made.
     Held,
+    /// Devices that are declared nowhere.
     Unmanaged,
+    /// Changes.
     Changes,
 }
 

@@ -9,14 +9,18 @@ use super::{FORMAT_VERSION, ProblemDocument};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FailureDocument {
+    /// `major.minor`, as in a plan.
     pub format_version: &'static str,
+    /// What the document is.
     #[schemars(extend("const" = "apgit.error"))]
     pub kind: &'static str,
+    /// How the run ended.
     pub exit_code: u8,
     /// The tenant that failed, where a run has several.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub tenant: Option<String>,
+    /// What went wrong.
     pub message: String,
     /// What to do, one sentence each.
     pub hints: Vec<String>,
@@ -27,6 +31,7 @@ pub struct FailureDocument {
 }
 
 impl FailureDocument {
+    /// Of a run that reached no tenant, or has one only.
     #[must_use]
     pub fn new(exit_code: u8, message: String, hints: Vec<String>) -> Self {
         let (tenant, problems) = (None, None);

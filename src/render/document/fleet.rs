@@ -10,7 +10,9 @@ use super::{Document, FORMAT_VERSION};
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FleetDocument {
+    /// `major.minor`, as in a plan.
     pub format_version: &'static str,
+    /// What the document is.
     #[schemars(extend("const" = "apgit.fleet"))]
     pub kind: &'static str,
     /// The documents of the tenants in the order of the run. The `apgit.error`
@@ -21,6 +23,7 @@ pub struct FleetDocument {
 }
 
 impl FleetDocument {
+    /// Of the documents of all tenants that the run came to.
     #[must_use]
     pub fn new(tenants: Vec<Document>, exit_code: u8) -> Self {
         Self { format_version: FORMAT_VERSION, kind: "apgit.fleet", tenants, exit_code }

@@ -24,6 +24,7 @@ use facts::{Section, facts};
 /// How identifiers are shown.
 #[derive(Debug, Clone, Default)]
 pub struct Identifiers {
+    /// True if they are shown.
     pub show: bool,
     /// The key of fingerprints; without it there are none.
     pub secret: Option<Vec<u8>>,
@@ -40,14 +41,18 @@ pub struct HashReport {
     pub form: String,
     /// Nothing if not even the base64 could be read; then a finding says why.
     pub digest: Option<HashDigest>,
+    /// How long the hash is.
     pub bytes: usize,
+    /// What was done to make it readable.
     pub repairs: Vec<Repair>,
     /// Nothing if the hash could not be taken apart; likewise.
     pub decoded: Option<Decoded>,
+    /// What the checks found.
     pub findings: Vec<Finding>,
 }
 
 impl HashReport {
+    /// True if the service would refuse it.
     #[must_use]
     pub fn has_errors(&self) -> bool {
         self.findings.iter().any(|finding| finding.severity == FindingSeverity::Error)
@@ -63,7 +68,7 @@ impl HashReport {
             form: self.form.clone(),
             identity: decoded.map(|decoded| keys(decoded, identifiers)),
             line: self.line,
-            repairs: self.repairs.iter().map(RepairDocument::of).collect(),
+            repairs: self.repairs.iter().copied().map(RepairDocument::of).collect(),
             sha256: self.digest,
             source: self.source.clone(),
             serial: serial.map(|serial| hidden(serial.as_str(), identifiers)),
@@ -76,13 +81,16 @@ impl HashReport {
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HashDocument {
+    /// `major.minor`, as in a plan.
     pub format_version: &'static str,
+    /// What the document is.
     #[schemars(extend("const" = "apgit.hash"))]
     pub kind: &'static str,
     /// Whether two hashes are of one device, where that was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "ComparisonDocument")]
     pub comparison: Option<ComparisonDocument>,
+    /// Those of all files, in their order.
     pub hashes: Vec<HashRow>,
     /// False where `(redacted)` stands for what identifies a machine.
     pub identifiers_shown: bool,
@@ -124,16 +132,20 @@ impl HashDocument {
 /// One hash and everything that was found out about it.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct HashRow {
+    /// How long the hash is.
     pub bytes: usize,
     /// Named facts by section; `null` if the hash could not be taken apart.
     #[schemars(with = "Option<Map<String, Value>>")]
     pub content: Option<Content>,
+    /// What the checks found.
     pub findings: Vec<FindingDocument>,
     /// What kind of file, in which encoding.
     pub form: String,
+    /// What identifies the machine, by kind.
     pub identity: Option<Vec<KeyDocument>>,
     /// The line in the file, for a CSV.
     pub line: Option<u64>,
+    /// What was done to make it readable.
     pub repairs: Vec<RepairDocument>,
     /// `null` if not even the base64 could be read.
     #[schemars(with = "Option<String>")]
@@ -176,16 +188,19 @@ pub struct Content {
     pub sections: Vec<SectionDocument>,
 }
 
+/// What a hash says about one thing.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SectionDocument {
+    /// What its facts are about.
     pub name: &'static str,
     /// True if every record is one entry; false if all make one.
     pub is_list: bool,
+    /// The facts, record by record.
     pub records: Vec<Group>,
 }
 
 /// The facts of one record.
-pub type Group = Vec<(&'static str, Value)>;
+type Group = Vec<(&'static str, Value)>;
 
 impl Serialize for Content {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -229,8 +244,11 @@ fn camel_case(name: &str) -> String {
 /// One thing that a check found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FindingDocument {
+    /// A stable short name.
     pub code: &'static str,
+    /// What was found.
     pub message: String,
+    /// Whether the service would refuse it.
     pub severity: Severity,
 }
 
@@ -243,12 +261,14 @@ impl FindingDocument {
 /// What was changed in a text to make it readable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RepairDocument {
+    /// A stable short name.
     pub code: &'static str,
+    /// What was done.
     pub message: String,
 }
 
 impl RepairDocument {
-    fn of(repair: &Repair) -> Self {
+    fn of(repair: Repair) -> Self {
         Self { code: repair.code(), message: repair.to_string() }
     }
 }
@@ -257,9 +277,13 @@ impl RepairDocument {
 /// same findings in every row, so each is told once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Told<'h> {
+    /// How bad it is.
     pub severity: Severity,
+    /// A stable short name.
     pub code: &'static str,
+    /// What was found or done.
     pub message: &'h str,
+    /// The lines of all rows that have it.
     pub lines: Vec<u64>,
 }
 
@@ -281,15 +305,19 @@ pub fn told_once(hashes: &[HashRow]) -> Vec<Told<'_>> {
 /// One thing that identifies the machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct KeyDocument {
+    /// Under the key that was given.
     #[schemars(with = "Option<String>")]
     pub fingerprint: Option<Fingerprint>,
+    /// `ek`, `uuid`, `smbios` or `pkid`.
     pub kind: &'static str,
 }
 
 /// Whether two hashes are of one device, and why we think so.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ComparisonDocument {
+    /// Kinds of keys that are the same in both.
     pub agree: Vec<&'static str>,
+    /// Kinds that are not.
     pub disagree: Vec<&'static str>,
     /// `first`, `second`, `sameTime`, or nothing.
     pub later: Option<&'static str>,

@@ -27,14 +27,14 @@ pub(super) fn text<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::O
 pub type Places<'a> = &'a dyn Fn(Origin) -> Place;
 
 /// A row about one declared device.
-pub trait Row {
+pub(super) trait Row {
     fn place(&self) -> &Place;
     fn serial(&self) -> &str;
 }
 
 /// Rows by file, line and serial.
 #[must_use]
-pub fn in_reading_order<'r, R: Row>(rows: impl IntoIterator<Item = &'r R>) -> Vec<&'r R> {
+pub(super) fn in_reading_order<'r, R: Row>(rows: impl IntoIterator<Item = &'r R>) -> Vec<&'r R> {
     let mut rows: Vec<&R> = rows.into_iter().collect();
     rows.sort_by(|a, b| (a.place(), a.serial()).cmp(&(b.place(), b.serial())));
     rows

@@ -29,10 +29,12 @@ pub struct PlanDocument {
     /// `major.minor`. Ignore members that you do not know; refuse another
     /// major version.
     pub format_version: &'static str,
+    /// What the document is.
     #[schemars(extend("const" = "apgit.plan"))]
     pub kind: &'static str,
     /// `plan-` and the first 12 hex digits of the digest: for people.
     pub plan_id: String,
+    /// What is approved.
     pub digest: DigestDocument,
     /// `normal`; other modes may come.
     pub mode: &'static str,
@@ -43,16 +45,25 @@ pub struct PlanDocument {
     /// RFC 3339, UTC, as all times here.
     #[schemars(with = "String")]
     pub created_at: Timestamp,
+    /// What made the plan.
     pub tool: Tool,
+    /// Whose devices.
     pub tenant: TenantDocument,
+    /// In whose name.
     pub owner: Owner,
+    /// What was read.
     pub source: SourceDocument,
+    /// How the tenant was.
     pub observed: ObservedDocument,
+    /// What the tenant allows.
     pub policy: PolicyDocument,
+    /// What part of the tenant the plan is about.
     pub scope: PlanScope,
+    /// How many of what.
     pub summary: Summary,
     /// What the tenant as a whole needs besides.
     pub upkeep: UpkeepDocument,
+    /// What carrying it out costs.
     pub estimate: EstimateDocument,
     /// What would be done: registrations, then updates, each by serial.
     pub actions: Vec<ActionDocument>,
@@ -64,6 +75,7 @@ pub struct PlanDocument {
     pub unmanaged: Vec<UnmanagedDocument>,
     /// Changes by other hands since the last apply; empty without a ledger.
     pub drift: Vec<ActionDocument>,
+    /// What a pipeline should show.
     pub diagnostics: Vec<Diagnostic>,
     /// What `--fail-on` found, if it found something.
     #[serde(skip)]
@@ -121,14 +133,18 @@ pub struct DigestDocument {
 
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Tool {
+    /// Its name.
     pub name: &'static str,
+    /// Its version.
     pub version: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TenantDocument {
+    /// The name in the declaration.
     pub name: String,
+    /// The id in Microsoft Entra.
     pub tenant_id: String,
     /// `Global`, `GccHigh`, `Dod`, `China` or `Custom`.
     pub cloud: String,
@@ -141,7 +157,9 @@ pub struct TenantDocument {
 
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Owner {
+    /// `ownerId` of the declaration.
     pub id: String,
+    /// What belongs to it.
     pub scope: ScopeDocument,
 }
 
@@ -157,16 +175,21 @@ pub struct ScopeDocument {
 pub struct SourceDocument {
     /// What was read, as it was typed.
     pub root: String,
+    /// Files with manifests.
     pub files: usize,
+    /// Devices that are declared.
     pub declared_head: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ObservedDocument {
+    /// When the tenant was read.
     #[schemars(with = "String")]
     pub at: Timestamp,
+    /// Registrations that were read.
     pub registered: usize,
+    /// Devices that were written and are not seen yet.
     pub awaiting_visibility: usize,
     /// Requests that it took to make the plan.
     pub calls: u64,
@@ -174,20 +197,26 @@ pub struct ObservedDocument {
 
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct PolicyDocument {
+    /// `Observe`, `CreateOnly`, `UpsertOnly` or `Sync`.
     pub name: &'static str,
+    /// The guards, whether they were needed or not.
     pub limits: Vec<LimitDocument>,
 }
 
 /// A limit as it was evaluated.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct LimitDocument {
+    /// The name in the declaration.
     pub name: &'static str,
+    /// The most that passes without approval.
     pub limit: usize,
+    /// How many there are.
     pub value: usize,
     /// Declared and registered devices: the base of percentages.
     pub managed: usize,
     /// What was approved on the command line.
     pub approved: Option<u32>,
+    /// True if they pass.
     pub ok: bool,
     /// What is counted, in the words of people.
     #[serde(skip)]
@@ -196,26 +225,40 @@ pub struct LimitDocument {
 
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct PlanScope {
+    /// True if the reading does not cover the tenant.
     pub partial: bool,
+    /// What the plan was narrowed to.
     pub targets: Vec<String>,
+    /// What it leaves out.
     pub excludes: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
+    /// Devices to register.
     pub register: usize,
+    /// Registrations to change.
     pub update: usize,
+    /// Registrations to remove.
     pub deregister: usize,
+    /// Devices to forget.
     pub release: usize,
+    /// Registrations to take over.
     pub adopt: usize,
+    /// Devices that are as declared.
     pub unchanged: usize,
     /// All waiting devices, those that wait for their vendor included.
     pub awaiting: usize,
+    /// Those that were written and are not seen yet.
     pub awaiting_visibility: usize,
+    /// Changes that a rule of ours or a person's word holds.
     pub blocked: usize,
+    /// Changes that a fact outside holds.
     pub conflict: usize,
+    /// Devices in scope that are declared nowhere.
     pub unmanaged: usize,
+    /// Changes by other hands.
     pub drift: usize,
 }
 
@@ -248,11 +291,14 @@ pub struct EstimateDocument {
     pub writes: usize,
     /// Without the wait for the tenant sync.
     pub seconds_low: u64,
+    /// The same, if the service takes its time.
     pub seconds_high: u64,
+    /// When the tenant takes the next sync, if one is needed.
     #[schemars(with = "Option<String>")]
     pub sync_not_before: Option<Timestamp>,
 }
 
+/// A change of one device.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ActionDocument {
@@ -260,17 +306,26 @@ pub struct ActionDocument {
     pub id: String,
     /// `register`, `update`, …; whoever acts must refuse unknown values.
     pub actions: Vec<&'static str>,
+    /// Which device.
     pub object: Object,
+    /// Why.
     pub reason: &'static str,
+    /// Who wants it.
     pub cause: &'static str,
+    /// Where it is declared.
     pub source: Place,
+    /// What is written.
     pub changes: Vec<ChangeDocument>,
+    /// What only the service can say.
     pub unknown_after: Vec<&'static str>,
+    /// What must hold right before.
     pub precondition: Precondition,
     /// Operations of the service, in order.
     pub writes: Vec<&'static str>,
+    /// What a reader should know; a closed list.
     #[schemars(with = "Vec<String>")]
     pub notes: Vec<Note>,
+    /// What happens, as one character.
     #[serde(skip)]
     pub symbol: Symbol,
     /// Every field of the registration as it was read, by its name in
@@ -282,7 +337,9 @@ pub struct ActionDocument {
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Object {
+    /// As declared.
     pub serial_number: String,
+    /// The registration, if it is known.
     #[schemars(with = "Option<String>")]
     pub registration_id: Option<RegistrationId>,
 }
@@ -292,21 +349,27 @@ pub struct Object {
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ChangeDocument {
+    /// The name in manifests.
     pub path: &'static str,
+    /// What is there.
     #[schemars(with = "Option<String>")]
     pub before: Option<CompactString>,
+    /// What shall be there.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub after: Option<Option<CompactString>>,
+    /// The digest of the hash, which is shown nowhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub after_sha256: Option<HashDigest>,
+    /// True for the hash.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "bool")]
     pub redacted: Option<bool>,
     /// The field's name for people.
     #[serde(skip)]
     pub label: &'static str,
+    /// How people are shown it.
     #[serde(skip)]
     pub shown: Shown,
 }
@@ -355,31 +418,41 @@ pub struct Precondition {
     pub fingerprint: Option<String>,
 }
 
+/// A change that will not be made.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HeldDocument {
     /// `blocked`: a rule of ours or a person's word. `conflict`: a fact outside.
     pub class: &'static str,
+    /// What would be done.
     pub action: &'static str,
+    /// Which device.
     pub object: Object,
+    /// Why it is not done; a closed list.
     #[schemars(with = "String")]
     pub reason: Reason,
+    /// Where it is declared.
     pub source: Place,
     /// What would be written if it were not held.
     pub changes: Vec<ChangeDocument>,
     /// For people, one line each.
     pub evidence: Vec<String>,
+    /// Since when, where that is remembered.
     #[schemars(with = "Option<String>")]
     pub since: Option<Timestamp>,
+    /// When it is tried again by itself.
     #[schemars(with = "Option<String>")]
     pub retry_after: Option<Timestamp>,
+    /// What helps.
     pub remedies: Vec<Remedy>,
+    /// Who has to move, as one character.
     #[serde(skip)]
     pub symbol: Symbol,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Remedy {
+    /// Its name, from a closed list.
     pub code: &'static str,
 }
 
@@ -388,8 +461,11 @@ pub struct Remedy {
 pub struct AwaitingDocument {
     /// `AwaitingVendor`, `AwaitingRegistration` or `AwaitingValues`.
     pub reason: &'static str,
+    /// Which device.
     pub object: Object,
+    /// Where it is declared.
     pub source: Place,
+    /// Since when.
     #[schemars(with = "Option<String>")]
     pub since: Option<Timestamp>,
     /// What was written and is not shown yet.
@@ -402,11 +478,15 @@ pub struct AwaitingDocument {
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UnmanagedDocument {
+    /// As the tenant writes it.
     pub serial_number: String,
+    /// The registration.
     #[schemars(with = "String")]
     pub registration_id: RegistrationId,
+    /// Its group tag.
     #[schemars(with = "Option<String>")]
     pub group_tag: Option<CompactString>,
+    /// Its user.
     #[schemars(with = "Option<String>")]
     pub user_principal_name: Option<CompactString>,
 }
@@ -415,10 +495,13 @@ pub struct UnmanagedDocument {
 pub struct Diagnostic {
     /// `error`, `warning` or `note`.
     pub severity: &'static str,
+    /// A reason, or what `--fail-on` found.
     pub code: String,
     /// A serial number.
     pub object: Option<String>,
+    /// Where it is declared.
     pub file: Option<String>,
+    /// Counted from 1.
     pub line: Option<u32>,
 }
 

@@ -17,22 +17,31 @@ use super::{FORMAT_VERSION, Severity};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProblemsDocument {
+    /// `major.minor`, as in a plan.
     pub format_version: &'static str,
+    /// What the document is.
     #[schemars(extend("const" = "apgit.problems"))]
     pub kind: &'static str,
+    /// Devices that are declared.
     pub devices: usize,
     /// Documents in the files, those of other kinds included.
     pub documents: usize,
+    /// Problems that stop a plan.
     pub errors: usize,
+    /// Files that were read.
     pub files: usize,
+    /// All of them, by place.
     pub problems: Vec<ProblemDocument>,
     /// Documents of other kinds, left alone.
     pub skipped: usize,
+    /// Tenants that are declared without a problem.
     pub tenants: usize,
+    /// Problems that stop nothing.
     pub warnings: usize,
 }
 
 impl ProblemsDocument {
+    /// Of what was declared.
     #[must_use]
     pub fn of(loaded: &Loaded) -> Self {
         let problems = problems(&loaded.problems);
@@ -57,19 +66,26 @@ impl ProblemsDocument {
 pub struct ProblemDocument {
     /// A stable short name, such as `duplicate-serial`.
     pub code: &'static str,
+    /// What to do.
     pub hint: Option<String>,
+    /// What is wrong.
     pub message: String,
+    /// Where, the first place first.
     pub places: Vec<SpotDocument>,
+    /// Whether it stops a plan.
     pub severity: Severity,
 }
 
 /// A place in a file. Line and column count from 1, columns in characters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SpotDocument {
+    /// Counted from 1, in characters.
     pub column: u32,
+    /// Relative to where the command was run.
     #[serde(serialize_with = "text")]
     #[schemars(with = "String")]
     pub file: Arc<str>,
+    /// Counted from 1.
     pub line: u32,
     /// Missing for a place that is not in a text, such as a folder.
     #[serde(skip)]
@@ -80,19 +96,25 @@ pub struct SpotDocument {
 /// about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExcerptDocument {
+    /// The line.
     pub line: String,
+    /// The bytes of it that are meant.
     pub range: Range<usize>,
 }
 
 /// How many problems there are, and in how many files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Found {
+    /// Problems that stop a plan.
     pub errors: usize,
+    /// Problems that stop nothing.
     pub warnings: usize,
+    /// Files that they are in.
     pub files: usize,
 }
 
 impl Found {
+    /// Counts them.
     #[must_use]
     pub fn among(problems: &[ProblemDocument]) -> Self {
         let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();

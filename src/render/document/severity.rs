@@ -9,11 +9,14 @@ use crate::{hash, manifest};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
+    /// It stops something.
     Error,
+    /// It stops nothing.
     Warning,
 }
 
 impl Severity {
+    /// The word for people and tools.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -17,8 +17,11 @@ use super::{FORMAT_VERSION, Symbol, reason};
 /// Everything a report of states shows. `fleet` may be a part of the fleet.
 #[derive(Clone, Copy)]
 pub struct StatusView<'a> {
+    /// Whose devices.
     pub tenant: &'a Tenant,
+    /// Where they stand.
     pub fleet: &'a FleetStatus,
+    /// Where they are declared.
     pub places: Places<'a>,
 }
 
@@ -26,19 +29,26 @@ pub struct StatusView<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StatusDocument {
+    /// `major.minor`, as in a plan.
     pub format_version: &'static str,
+    /// What the document is.
     #[schemars(extend("const" = "apgit.status"))]
     pub kind: &'static str,
+    /// The name in the declaration.
     pub tenant: String,
+    /// The id in Microsoft Entra.
     pub tenant_id: String,
+    /// When the tenant was read.
     #[schemars(with = "String")]
     pub observed_at: Timestamp,
     /// Registered in scope and declared nowhere.
     pub unmanaged: usize,
+    /// The declared devices that were asked for, by serial.
     pub devices: Vec<DeviceDocument>,
     /// How many of the devices are registered, as far as known.
     #[serde(skip)]
     pub registered: usize,
+    /// How many are as declared.
     #[serde(skip)]
     pub in_sync: usize,
 }
@@ -54,17 +64,24 @@ impl StatusDocument {
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeviceDocument {
+    /// As declared.
     pub serial_number: String,
+    /// The registration, if it is known.
     #[schemars(with = "Option<String>")]
     pub registration_id: Option<RegistrationId>,
+    /// True if the tenant has a registration, as far as known.
     pub registered: bool,
+    /// How far it is on its way to what is declared; a closed list.
     pub stage: &'static str,
+    /// Why a change is held.
     #[schemars(with = "Option<String>")]
     pub reason: Option<Reason>,
     /// What is not as declared, or written and not shown yet.
     pub fields: Vec<&'static str>,
+    /// Since when it waits.
     #[schemars(with = "Option<String>")]
     pub since: Option<Timestamp>,
+    /// Where it is declared.
     #[serde(flatten)]
     pub source: Place,
     /// `None` for a device that is as declared.

@@ -3,15 +3,22 @@
 /// What happens to a device, as one character.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Symbol {
+    /// It is registered.
     Register,
+    /// Its registration changes.
     Update,
+    /// It waits for somebody else.
     Awaiting,
+    /// It is declared nowhere.
     Unmanaged,
+    /// A rule of ours or a person's word stops it.
     Blocked,
+    /// A fact outside stops it.
     Conflict,
 }
 
 impl Symbol {
+    /// The character, of ASCII.
     #[must_use]
     pub fn sign(self) -> &'static str {
         match self {
@@ -24,6 +31,7 @@ impl Symbol {
         }
     }
 
+    /// The word that explains it.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {

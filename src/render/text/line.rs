@@ -11,30 +11,30 @@ pub(super) struct Line<'l> {
 }
 
 impl<'l> Line<'l> {
-    pub fn new(look: &'l Look) -> Self {
+    pub(super) fn new(look: &'l Look) -> Self {
         Self { look, text: String::new(), columns: 0 }
     }
 
     /// A line about a device: its symbol, if it has one, and its serial.
-    pub fn start(look: &'l Look, symbol: impl Into<Option<Symbol>>, serial: &str) -> Self {
+    pub(super) fn start(look: &'l Look, symbol: impl Into<Option<Symbol>>, serial: &str) -> Self {
         let (role, sign) = symbol.into().map_or((Role::Plain, " "), |symbol| (symbol.role(), symbol.sign()));
         Self::new(look).plain("  ").painted(role, sign).plain(" ").plain(&look.show(serial))
     }
 
-    pub fn plain(mut self, text: &str) -> Self {
+    pub(super) fn plain(mut self, text: &str) -> Self {
         self.text.push_str(text);
         self.columns += columns(text);
         self
     }
 
-    pub fn painted(mut self, role: Role, text: &str) -> Self {
+    pub(super) fn painted(mut self, role: Role, text: &str) -> Self {
         self.text.push_str(&self.look.paint(role, text));
         self.columns += columns(text);
         self
     }
 
     /// Goes to a column; two blanks at least if the line is there already.
-    pub fn to(self, column: usize) -> Self {
+    pub(super) fn to(self, column: usize) -> Self {
         if self.columns == 0 {
             return self.plain(&" ".repeat(column));
         }
@@ -43,7 +43,7 @@ impl<'l> Line<'l> {
     }
 
     /// Appends the line to a text.
-    pub fn end(self, out: &mut String) {
+    pub(super) fn end(self, out: &mut String) {
         out.push_str(self.text.trim_end());
         out.push('\n');
     }

@@ -154,3 +154,39 @@ fn a_tenant_that_fails_stands_among_the_others() {
     let elsewhere = desk.run(&format!("status --path {path} --simulate --json NOSUCH"));
     assert_eq!(parsed(&elsewhere.out)["kind"], "apgit.error");
 }
+
+#[test]
+fn a_report_in_a_file_is_old_or_new() {
+    let (desk, folder) = (Desk::new(), Folder::new());
+    let run = |file: &str| {
+        let file = folder.at(file);
+        desk.run(&format!("validate {CONTOSO} --report json={}", file.display()))
+    };
+    folder.write("report.json", "x".repeat(100_000));
+    assert_eq!(run("report.json").code, 0);
+    assert_eq!(parsed(&folder.read("report.json"))["kind"], "apgit.problems");
+    assert_eq!(folder.files(), [folder.at("report.json")], "nothing is left beside it");
+    let nowhere = run("no/such/folder/report.json");
+    assert!(nowhere.code == 1 && nowhere.err.contains("cannot write"), "{}", nowhere.err);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_report_keeps_who_may_read_it_and_follows_a_link() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    let (desk, folder) = (Desk::new(), Folder::new());
+    folder.write("kept.json", "");
+    std::fs::set_permissions(folder.at("kept.json"), std::fs::Permissions::from_mode(0o640)).expect("a file of ours");
+    folder.write("target.json", "");
+    symlink("target.json", folder.at("link.json")).expect("a link of ours");
+    for file in ["kept.json", "link.json", "new.json"] {
+        desk.run(&format!("validate {CONTOSO} --report json={}", folder.at(file).display()));
+        assert_eq!(parsed(&folder.read(file))["kind"], "apgit.problems", "{file}");
+    }
+    let mode = |file: &str| std::fs::metadata(folder.at(file)).expect("a file").permissions().mode() & 0o777;
+    folder.write("plain.json", "");
+    assert_eq!((mode("kept.json"), mode("new.json")), (0o640, mode("plain.json")));
+    assert!(folder.at("link.json").is_symlink() && !folder.read("target.json").is_empty());
+    let device = desk.run(&format!("validate {CONTOSO} --report json=/dev/null"));
+    assert!(device.code == 0 && !std::path::Path::new("/dev/null").is_file(), "{}", device.err);
+}

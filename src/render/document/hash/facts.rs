@@ -131,8 +131,9 @@ pub(super) fn facts(record: &Record, identifiers: &Identifiers) -> (Section, Gro
         ),
         // Digests of hardware ids identify as well as the ids do.
         Record::Components(it) => {
-            let digests = it.digests.iter().map(|digest| format!("{digest:04x}")).collect::<String>();
-            (Section::Opaque, vec![("type", json!(37)), ("counts", json!(it.counts)), ("value", identifier(&digests))])
+            let digests: Vec<u8> = it.digests.iter().flat_map(|digest| digest.to_be_bytes()).collect();
+            let value = identifier(&hex(&digests));
+            (Section::Opaque, vec![("type", json!(37)), ("counts", json!(it.counts)), ("value", value)])
         }
         Record::Text(field, it) => text(*field, &it.as_str(), identifiers),
         Record::Raw(kind, value) => (
@@ -161,8 +162,8 @@ fn text(field: TextField, text: &str, identifiers: &Identifiers) -> (Section, Gr
         TextField::ProductKeyPart => (Section::ProductKey, "part number"),
         TextField::KernelDiskSerial => (Section::System, "system disk"),
     };
-    let identifies = matches!(field, TextField::SerialNumber | TextField::ProductKeyId | TextField::KernelDiskSerial);
-    let shown = |text: &str| if identifies { json!(hidden(text, identifiers)) } else { json!(text) };
+    let is_own = matches!(field, TextField::SerialNumber | TextField::ProductKeyId | TextField::KernelDiskSerial);
+    let shown = |text: &str| if is_own { json!(hidden(text, identifiers)) } else { json!(text) };
     (section, vec![(name, present(text, shown))])
 }
 

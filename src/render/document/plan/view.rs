@@ -25,7 +25,9 @@ use super::{
 /// Everything a report of a plan shows.
 #[derive(Clone, Copy)]
 pub struct PlanView<'a> {
+    /// What would be done, and what not.
     pub cleared: &'a ClearedPlan,
+    /// In which order.
     pub schedule: &'a Schedule,
     /// Requests that it took to make the plan.
     pub calls: u64,
@@ -37,7 +39,9 @@ pub struct PlanView<'a> {
     pub cloud: &'a str,
     /// True if the tenant is the built-in simulated one.
     pub simulated: bool,
+    /// When the report is made.
     pub created_at: Timestamp,
+    /// Where devices are declared.
     pub places: Places<'a>,
     /// What `--fail-on` found, if it found something.
     pub failed_on: Option<FailOn>,
