@@ -64,25 +64,30 @@ async fn tenants(args: &ApplyArgs, settings: &Settings, stop: &Stop, outlets: &m
         outlets.begin(&fleets[at].desired.tenant.name, fleets.len());
         CliError::from(error)
     })?;
-    let mut failed = false;
+    let (mut plans, mut failed) = (Vec::with_capacity(members.len()), false);
     for ((fleet, member), prepared) in fleets.iter().zip(&members).zip(&prepared) {
         let fails = fail_on(&args.fails_on, prepared);
         let shown = Shown { declared: &declared, fleet, connection: &member.connection, prepared };
         let plan = shown.document(fails);
         show_plan(&plan, settings, outlets.stdout_is(Format::Text))?;
-        if fails.is_some() {
-            outlets.begin(&fleet.desired.tenant.name, fleets.len());
-            outlets.keep(plan);
-            failed = true;
-        }
+        failed |= fails.is_some();
+        plans.push(plan);
     }
     if failed {
+        plans.into_iter().for_each(|plan| outlets.keep(plan));
         return Ok(Exit::Blocked);
     }
     let mut approved = Vec::with_capacity(members.len());
     for ((member, prepared), digest) in members.iter().zip(prepared).zip(&digests) {
-        outlets.begin(member.name(), fleets.len());
-        approved.push(approve(args, settings, member, prepared, digest.as_deref(), stop).await?);
+        match approve(args, settings, member, prepared, digest.as_deref(), stop).await {
+            Ok(plan) => approved.push(plan),
+            Err(error) => {
+                // Nothing was written anywhere: of those before it there is a plan.
+                plans.into_iter().take(approved.len()).for_each(|plan| outlets.keep(plan));
+                outlets.begin(member.name(), fleets.len());
+                return Err(error);
+            }
+        }
     }
     let mut exit = Exit::Done;
     for ((fleet, member), (prepared, consent)) in fleets.iter().zip(&mut members).zip(approved) {
