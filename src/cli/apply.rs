@@ -127,7 +127,7 @@ async fn approve(
     stop: &Stop,
 ) -> Result<(Prepared, Consent), CliError> {
     if let Some(digest) = digest {
-        return approved_by_digest(settings, member, prepared, digest).map(|prepared| (prepared, Consent::Seen));
+        return approved_by_digest(settings, member, prepared, digest);
     }
     let plan = prepared.cleared.plan();
     if args.auto_approve || !plan.writes() {
@@ -162,9 +162,9 @@ fn approved_by_digest(
     member: &Member<'_>,
     prepared: Prepared,
     digest: &str,
-) -> Result<Prepared, CliError> {
+) -> Result<(Prepared, Consent), CliError> {
     match member.standing(digest, &prepared) {
-        Standing::Same => Ok(prepared),
+        Standing::Same => Ok((prepared, Consent::Seen)),
         Standing::Rest { prepared, others } => {
             let name = clean(member.name());
             let left = prepared.cleared.plan().changes.len();
@@ -179,7 +179,7 @@ fn approved_by_digest(
             if !settings.quiet {
                 tell(&said);
             }
-            Ok(*prepared)
+            Ok((*prepared, Consent::Resumed))
         }
         Standing::Other => {
             let now = prepared.cleared.plan().digest().sha256;
