@@ -2,7 +2,8 @@
 //!
 //! `Debug` never shows them. The format lives in the files below this one:
 //! [`text`] (text to bytes), [`container`] (bytes to records), [`record`]
-//! (what each record holds), [`mod@checks`], [`identity`], [`generate`]. What other
+//! (what each record holds), [`mod@checks`], [`identity`], [`generate`]. `source`
+//! is the seam to where hashes are kept. What other
 //! programs write around a hash (CSV, XML) belongs to `capture`.
 
 pub mod checks;
@@ -10,12 +11,14 @@ pub mod container;
 pub mod generate;
 pub mod identity;
 pub mod record;
+mod source;
 pub mod text;
 
 pub use checks::{Finding, Severity, checks};
 pub use container::{DecodeError, Decoded};
 pub use identity::{Comparison, Fingerprint, IdentityKey, KeyKind, compare, identity_keys};
 pub use record::{Record, TextField};
+pub use source::{HashSource, WantedHash};
 pub use text::{Repair, TextError, looks_like_hash};
 
 use crate::model::HardwareHash;

@@ -19,7 +19,7 @@ pub use device::{Coverage, Device, EnrollmentState, Observed, SyncState};
 pub use effect::{Action, Effect, Register, Update};
 pub use field::{Field, FieldChange};
 pub use hardware_hash::{HardwareHash, HashDigest};
-pub use hash_ref::{HashCheck, HashError, HashLocation, HashRef, HashSource, WantedHash};
+pub use hash_ref::{HashCheck, HashError, HashLocation, HashRef};
 pub use ids::{ImportId, ImportRecordId, RegistrationId, TenantId};
 pub use import::ImportState;
 pub use key::DeviceKey;

@@ -17,8 +17,9 @@ use serde::{Deserialize, Serialize};
 use crate::apply::{self, Event, Halt, Outcomes, Schedule, Tools};
 use crate::clock::{Clock, Stop, Stopped};
 use crate::graph::{Graph, GraphError, GraphWriter};
+use crate::hash::HashSource;
 use crate::ledger::{Entry, Journal, JournalError};
-use crate::model::{Desired, HashSource, SyncState, Target};
+use crate::model::{Desired, SyncState, Target};
 use crate::plan::{Approvals, Approved, ClearedPlan, Plan, guard};
 
 use observe::Reading;

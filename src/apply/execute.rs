@@ -8,8 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::clock::{self, Clock, Stop};
 use crate::graph::{ErrorKind, GraphError, GraphWriter};
+use crate::hash::HashSource;
 use crate::ledger::{Entry, Journal, JournalError};
-use crate::model::{Device, DeviceKey, HashSource, RegistrationId, later};
+use crate::model::{Device, DeviceKey, RegistrationId, later};
 use crate::plan::{Change, ClearedPlan, Reason};
 
 use super::event::Event;

@@ -1,7 +1,8 @@
 //! Hashes are read again when they are sent, as they were planned: a batch
 //! ahead, while the one before is under way. What has changed since is not sent.
 
-use crate::model::{HardwareHash, HashError, WantedHash};
+use crate::hash::WantedHash;
+use crate::model::{HardwareHash, HashError};
 use crate::plan::{Change, Reason, Register};
 
 /// What there is of the hashes of one batch.

@@ -20,9 +20,8 @@ use super::{Fleet, sort};
 use crate::capture::{self, CsvEntry, CsvIndex, Encoding};
 use crate::desired::Conflict;
 use crate::hash::identity::{IdentityKey, KeyKind, Verdict, agreement, identity_keys, sharing};
-use crate::model::{
-    Claim, HardwareHash, HashError, HashLocation, HashRef, HashSource, SerialKey, SerialNumber, WantedHash,
-};
+use crate::hash::{HashSource, WantedHash};
+use crate::model::{Claim, HardwareHash, HashError, HashLocation, HashRef, SerialKey, SerialNumber};
 use crate::resource::is_encrypted;
 
 /// A file with one hash is 4 KB; nobody's is larger than this.

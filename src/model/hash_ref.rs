@@ -2,12 +2,10 @@
 //! itself is read only when it is needed, and never kept.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{HardwareHash, HashDigest, SerialNumber};
+use super::HashDigest;
 
 /// A reference to a hardware hash, resolved against the repository root.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -54,21 +52,4 @@ pub enum HashError {
     /// The place has no hash for this device, or none that passes the checks.
     #[error("{0}")]
     Unusable(String),
-}
-
-/// The hash of one device, to be read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WantedHash {
-    pub reference: Arc<HashRef>,
-    pub serial: SerialNumber,
-}
-
-/// Where hashes are read, at planning and again at import.
-#[async_trait]
-pub trait HashSource: Send + Sync {
-    /// Reads, decodes and checks: container, checksum, serial in the hash
-    /// equal to the device's, pin. One answer per wanted hash, in order.
-    ///
-    /// An error is a sentence for people: what is wrong, where, what to do.
-    async fn read(&self, wanted: Vec<WantedHash>) -> Vec<Result<HardwareHash, HashError>>;
 }

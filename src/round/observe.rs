@@ -7,12 +7,12 @@ use jiff::{SignedDuration, Timestamp};
 use crate::apply;
 use crate::clock;
 use crate::graph::{Graph, GraphError, ImportRecord};
-use crate::hash::identity_keys;
+use crate::hash::{WantedHash, identity_keys};
 use crate::ledger::{Entry, ImportFact, Journal};
 use crate::model::effect::tail;
 use crate::model::{
     Action, Claim, Coverage, Desired, Device, DeviceKey, HashDigest, HashError, ImportId, ImportState, Observed,
-    RegistrationId, SyncState, WantedHash, later,
+    RegistrationId, SyncState, later,
 };
 use crate::plan::{self, Change, Facts, HashFact, ImportError, Needs, Plan, Waiting, import_id};
 
