@@ -11,9 +11,11 @@ use super::HashDigest;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HashRef {
+    /// Where it is kept.
     pub location: HashLocation,
     /// The SHA-256 that the hash must have (`sha256:` in the manifest).
     pub pin: Option<HashDigest>,
+    /// How well it must be understood.
     pub check: HashCheck,
 }
 
@@ -28,15 +30,26 @@ pub enum HashLocation {
     /// An environment variable whose name starts with `APGIT_HASH_`.
     Env(String),
     /// A key of a Kubernetes Secret in the claim's namespace.
-    SecretKeyRef { name: String, key: String },
+    SecretKeyRef {
+        /// The Secret.
+        name: String,
+        /// The key inside of it.
+        key: String,
+    },
     /// A secret of an Azure Key Vault.
-    KeyVaultSecret { vault_url: String, name: String },
+    KeyVaultSecret {
+        /// Such as `https://contoso.vault.azure.net`.
+        vault_url: String,
+        /// The secret's name there.
+        name: String,
+    },
 }
 
 /// Whether our decoder must understand the hash before it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum HashCheck {
+    /// It must, and the hash must pass every check.
     #[default]
     Decode,
     /// Let the service judge (needs a pin).
