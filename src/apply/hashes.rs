@@ -21,7 +21,7 @@ pub(super) fn wanted(change: &Change) -> Option<WantedHash> {
 
 impl Hashes {
     /// Counts in what was read for a row.
-    pub fn add(&mut self, row: usize, register: &Register, read: Option<Result<HardwareHash, HashError>>) {
+    pub(super) fn add(&mut self, row: usize, register: &Register, read: Option<Result<HardwareHash, HashError>>) {
         match read {
             Some(Ok(hash)) if hash.digest() == register.digest => self.good.push((row, hash)),
             Some(Ok(hash)) => {

@@ -87,22 +87,22 @@ pub(super) struct Source<'s> {
 }
 
 impl<'s> Source<'s> {
-    pub fn new(name: Arc<str>, text: &'s str) -> Self {
+    pub(super) fn new(name: Arc<str>, text: &'s str) -> Self {
         Self { name, text, secrets: raw_hashes(text) }
     }
 
     /// Hashes that stand in the text in one piece.
-    pub fn secrets(&self) -> &[Range<usize>] {
+    pub(super) fn secrets(&self) -> &[Range<usize>] {
         &self.secrets
     }
 
     /// A hash that only shows when lines are joined or escapes resolved.
-    pub fn add_secret(&mut self, span: Span) {
+    pub(super) fn add_secret(&mut self, span: Span) {
         self.secrets.push(span.start as usize..span.end as usize);
         self.secrets.sort_by_key(|range| range.start);
     }
 
-    pub fn spot(&self, span: Span) -> Spot {
+    pub(super) fn spot(&self, span: Span) -> Spot {
         Spot {
             place: Place { file: self.name.clone(), line: span.line.max(1), column: span.column.max(1) },
             excerpt: Some(self.excerpt(span.start as usize..span.end as usize)),
@@ -110,7 +110,7 @@ impl<'s> Source<'s> {
     }
 
     /// The place of a byte.
-    pub fn span_at(&self, range: Range<usize>) -> Span {
+    pub(super) fn span_at(&self, range: Range<usize>) -> Span {
         let before = &self.text[..range.start];
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         let small = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
@@ -124,7 +124,7 @@ impl<'s> Source<'s> {
 
     /// The place of a column of a line, up to the end of the word there: for
     /// places that were kept without a length.
-    pub fn word_at(&self, line: u32, column: u32) -> Span {
+    pub(super) fn word_at(&self, line: u32, column: u32) -> Span {
         let start_of_line =
             self.text.split_inclusive('\n').take(line.saturating_sub(1) as usize).map(str::len).sum::<usize>();
         let rest = self.text.get(start_of_line..).unwrap_or_default();

@@ -20,7 +20,7 @@ pub const VISIBLE_WITHIN: SignedDuration = SignedDuration::from_mins(15);
 pub const UPDATED_WITHIN: SignedDuration = SignedDuration::from_mins(10);
 
 /// A refusal by fact (other tenant, bad hash) is looked at again after this.
-pub const REFUSED_FOR: SignedDuration = SignedDuration::from_hours(24);
+pub(super) const REFUSED_FOR: SignedDuration = SignedDuration::from_hours(24);
 
 /// Everything a plan depends on beside the claims and the reading. Times are
 /// the service's, and none of them is later than `now`.
@@ -78,7 +78,7 @@ pub struct Needs {
     pub users: Vec<String>,
 }
 
-/// Our namespace for import ids, so that nobody else's UUIDv5 can equal them.
+/// Our namespace for import ids, so that nobody else's can equal them.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6f1d_5c0e_8a1b_4f5e_9c56_6170_6769_7401);
 
 /// The import id of one attempt to register one device: the same in every

@@ -127,7 +127,7 @@ impl Tenant {
         registration.readable = true;
         registration.listed = true;
         registration.object = Object::There;
-        registration.object_tag = registration.settled.group_tag.clone();
+        registration.object_tag.clone_from(&registration.settled.group_tag);
         if self.settings.profiles.targets(&registration.settled.group_tag) {
             registration.profile = ProfileState::Assigned;
             registration.profile_since = Some(self.now);

@@ -178,7 +178,7 @@ group! {
         /// Share of complete records that show no registration id to their
         /// first reader (rule 12).
         empty_id_share: f64 = 0.0,
-        /// Share of good rows that end in 640 StorageError (rule 13).
+        /// Share of good rows that end in 640 `StorageError` (rule 13).
         storage_error_share: f64 = 0.0,
         /// Code of a device that is twice in one call; the real one is
         /// unknown (rule 13).
