@@ -91,7 +91,7 @@ pub enum DeletionPolicy {
 pub enum AdoptionPolicy {
     /// It is reported and left alone.
     Never,
-    /// It becomes ours unless another owner's mark is on it.
+    /// It becomes ours unless it is known to be another owner's.
     #[default]
     IfUnowned,
     /// It becomes ours.
@@ -196,13 +196,13 @@ impl std::fmt::Display for Scope {
 /// devices, whole numbers 0 to 100.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// Deregistrations.
+    /// Deregistrations; clearing and adopting count like them.
     pub max_deletes: u32,
-    /// Deregistrations, in percent.
+    /// The same, in percent.
     pub max_delete_percent: u32,
     /// Changes of registrations, of any field.
     pub max_updates: u32,
-    /// Changes of registrations, in percent.
+    /// The same, in percent.
     pub max_update_percent: u32,
     /// New group tags on devices that people work on.
     pub max_retags: u32,
