@@ -106,7 +106,6 @@ impl JournalStore for FileJournal {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the shape of all that is done to the files")]
 fn read(files: Option<&mut Files>, path: &Path) -> Result<Vec<String>, JournalError> {
     let fail = |source| io("read", path, source);
     let mut bytes = Vec::new();
@@ -148,7 +147,6 @@ fn not_empty(line: &Result<String, JournalError>) -> bool {
     line.as_ref().is_ok_and(|line| !line.is_empty()) || line.is_err()
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the shape of all that is done to the files")]
 fn replace(files: Option<&mut Files>, path: &Path, text: &str) -> Result<(), JournalError> {
     // A plan reads only; what is too old stays until somebody applies.
     let Some(Files { journal, .. }) = files else { return Ok(()) };
