@@ -22,7 +22,9 @@ const EXCERPT_MAX: usize = 400;
 pub struct Place {
     /// As a person at the working directory would write it, with `/`.
     pub file: Arc<str>,
+    /// From 1.
     pub line: u32,
+    /// From 1, in characters.
     pub column: u32,
 }
 
@@ -35,6 +37,7 @@ impl std::fmt::Display for Place {
 /// A place with the line that stands there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spot {
+    /// Where it is.
     pub place: Place,
     /// Missing for a place that is not in a text, such as a folder.
     pub excerpt: Option<Excerpt>,
@@ -43,6 +46,7 @@ pub struct Spot {
 /// A source line without its secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Excerpt {
+    /// Without its end.
     pub line: String,
     /// The bytes of `line` that the problem is about. Never empty unless the
     /// line is.
@@ -54,11 +58,15 @@ pub struct Excerpt {
 /// One problem, at one place or at several that contradict each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
+    /// How bad it is.
     pub severity: Severity,
     /// A stable short name, such as `duplicate-serial`.
     pub code: &'static str,
+    /// A sentence for people; repeats no hash and no user.
     pub message: String,
+    /// Never empty; the first is the one to go to.
     pub places: Vec<Spot>,
+    /// What they can do.
     pub hint: Option<String>,
 }
 

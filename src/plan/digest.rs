@@ -18,6 +18,7 @@ pub const ENCODING: &str = "apgit/effect/v2";
 /// SHA-256 over the canonical JSON (RFC 8785) of a plan's target and effects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Digest {
+    /// 64 hex digits, lower case.
     pub sha256: String,
 }
 
