@@ -77,10 +77,15 @@ pub enum WriteKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Found {
+    /// As stored.
     pub group_tag: CompactString,
+    /// As stored.
     pub user: CompactString,
+    /// As stored.
     pub addressable_user_name: CompactString,
+    /// As stored.
     pub display_name: CompactString,
+    /// Whether people work on it.
     pub enrolled: bool,
 }
 
