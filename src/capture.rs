@@ -9,17 +9,19 @@ use jiff::Timestamp;
 use crate::hash::{Finding, Severity, checks};
 use crate::model::{HardwareHash, HashCheck, HashDigest, HashError, SerialNumber};
 
-pub mod csv;
-pub mod file;
-pub mod text;
+mod csv;
+mod file;
+mod text;
 
+pub(crate) use self::csv::MAX_BYTES as MAX_CSV_BYTES;
 pub use self::csv::{CsvEntry, CsvIndex, CsvTable, Found, HashCell, csv};
-pub use self::file::{HashFile, file};
+pub use self::file::{Form, HashFile, file};
 pub use self::text::{Encoding, text};
 pub use crate::hash::looks_like_hash;
 
 /// Why there is no hash in a capture. Never repeats content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum CaptureError {
     #[error("the file is empty")]
     Empty,

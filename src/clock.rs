@@ -93,6 +93,7 @@ pub struct Stop(watch::Receiver<bool>);
 pub struct Stopper(watch::Sender<bool>);
 
 impl Stop {
+    /// A request that nobody has made yet, and who may make it.
     #[must_use]
     pub fn new() -> (Stopper, Self) {
         let (sender, receiver) = watch::channel(false);
@@ -105,6 +106,7 @@ impl Stop {
         Self::new().1
     }
 
+    /// True once somebody has asked.
     #[must_use]
     pub fn is_asked(&self) -> bool {
         *self.0.borrow()
@@ -120,6 +122,7 @@ impl Stop {
 }
 
 impl Stopper {
+    /// Asks. Nobody can take it back.
     pub fn stop(&self) {
         self.0.send_replace(true);
     }

@@ -22,8 +22,11 @@ use crate::resource::{AutopilotTenantSpec, Kind};
 /// A declared tenant. It takes its name even when its declaration is broken.
 #[derive(Debug)]
 pub struct TenantObject {
+    /// Empty: wherever the reader's own context points.
     pub namespace: String,
+    /// By which devices name it.
     pub name: String,
+    /// Where it is declared.
     pub origin: Origin,
     /// Missing when it had problems: its devices are still held against each
     /// other.
@@ -33,12 +36,15 @@ pub struct TenantObject {
 /// An object that declares devices: one, or a set.
 #[derive(Debug)]
 pub struct DeviceObject {
+    /// A device, or a set of them.
     pub kind: Kind,
     /// Empty: wherever the reader's own context points.
     pub namespace: String,
     /// Missing when it had problems.
     pub name: Option<String>,
+    /// Where it is declared.
     pub origin: Origin,
+    /// Whose devices these are.
     pub tenant_ref: TenantRef,
     /// Where it lives, as an index into the homes.
     pub home: u32,
@@ -49,6 +55,7 @@ pub struct DeviceObject {
 /// Which tenant an object is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TenantRef {
+    /// The tenant of this name, and where the name stands.
     Named(String, Origin),
     /// It says nothing: the only tenant there is.
     Only,
@@ -61,12 +68,14 @@ pub enum TenantRef {
 pub enum Home {
     /// From the repository's root, with `/`.
     Path(String),
+    /// In a cluster.
     Namespace(String),
 }
 
 /// A tenant with all claims on it.
 #[derive(Debug)]
 pub struct Fleet {
+    /// What the tenant shall hold.
     pub desired: Desired,
     /// How to reach the tenant: auth, endpoints, cloud, vaults.
     pub tenant: AutopilotTenantSpec,

@@ -6,8 +6,9 @@ use crate::apply::{Event, Halt, Outcome, Outcomes};
 use crate::clock::Stop;
 use crate::connect::Connection;
 use crate::graph::GraphWriter;
+use crate::hash::HashSource;
 use crate::ledger::Journal;
-use crate::model::{Desired, HashSource};
+use crate::model::Desired;
 use crate::plan::{Approvals, Approved, Effect, Reason};
 use crate::round::{Consent, Prepared, Report, Round, RoundError};
 

@@ -6,17 +6,27 @@
 //! (the budget), `wire` (Microsoft's shapes), `error`. No decisions about
 //! devices live here.
 
+#[deny(clippy::disallowed_methods)]
 mod batch;
+#[deny(clippy::disallowed_methods)]
 mod client;
+#[deny(clippy::disallowed_methods)]
 mod endpoints;
+#[deny(clippy::disallowed_methods)]
 mod error;
 mod http;
+#[deny(clippy::disallowed_methods)]
 mod listing;
 mod login;
+#[deny(clippy::disallowed_methods)]
 mod pace;
+#[deny(clippy::disallowed_methods)]
 mod reader;
+#[deny(clippy::disallowed_methods)]
 mod records;
+#[deny(clippy::disallowed_methods)]
 mod wire;
+#[deny(clippy::disallowed_methods)]
 mod writer;
 
 use jiff::SignedDuration;

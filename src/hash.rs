@@ -1,21 +1,25 @@
 //! The hardware hash: bytes that register a device, and so a secret.
 //!
 //! `Debug` never shows them. The format lives in the files below this one:
-//! [`text`] (text to bytes), [`container`] (bytes to records), [`record`]
-//! (what each record holds), [`mod@checks`], [`identity`], [`generate`]. What other
+//! `text` (text to bytes), `container` (bytes to records), [`record`]
+//! (what each record holds), `checks`, `identity`, [`generate`]. `source`
+//! is the seam to where hashes are kept. What other
 //! programs write around a hash (CSV, XML) belongs to `capture`.
 
-pub mod checks;
-pub mod container;
+mod checks;
+mod container;
 pub mod generate;
-pub mod identity;
+mod identity;
 pub mod record;
-pub mod text;
+mod source;
+mod text;
 
 pub use checks::{Finding, Severity, checks};
-pub use container::{DecodeError, Decoded};
-pub use identity::{Comparison, Fingerprint, IdentityKey, KeyKind, compare, identity_keys};
+pub use container::{DecodeError, Decoded, TooLarge};
+pub use identity::{Agreement, Comparison, Fingerprint, IdentityKey, KeyKind, Later, Verdict};
+pub use identity::{agreement, compare, fingerprints, identity_keys, sharing};
 pub use record::{Record, TextField};
+pub use source::{HashSource, WantedHash};
 pub use text::{Repair, TextError, looks_like_hash};
 
 use crate::model::HardwareHash;

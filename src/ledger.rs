@@ -2,6 +2,7 @@
 //! knows nothing of Graph, and its stores sit in their own files.
 
 mod file;
+#[deny(clippy::disallowed_methods)]
 mod journal;
 
 pub use file::FileJournal;

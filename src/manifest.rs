@@ -6,15 +6,23 @@
 //! each other. Every problem of every file comes out of one run. Graph and
 //! clusters are not known here.
 
+#[deny(clippy::disallowed_methods)]
 mod check;
+#[deny(clippy::disallowed_methods)]
 mod document;
 mod files;
+#[deny(clippy::disallowed_methods)]
 mod fleet;
 mod hashes;
+#[deny(clippy::disallowed_methods)]
 mod problem;
+#[deny(clippy::disallowed_methods)]
 mod scalar;
+#[deny(clippy::disallowed_methods)]
 mod shape;
+#[deny(clippy::disallowed_methods)]
 mod tree;
+#[deny(clippy::disallowed_methods)]
 mod value;
 
 use std::path::PathBuf;
@@ -61,6 +69,7 @@ impl Loaded {
 /// One tenant with its declared devices.
 #[derive(Debug)]
 pub struct Fleet {
+    /// What the tenant shall hold.
     pub desired: Desired,
     /// How to reach the tenant: auth, endpoints, cloud, vaults.
     pub tenant: AutopilotTenantSpec,

@@ -1,25 +1,27 @@
 //! The nouns: plain values that every other module shares. No I/O, no wire
 //! shapes, no manifest shapes.
 
-pub mod claim;
-pub mod device;
-pub mod effect;
-pub mod field;
-pub mod hardware_hash;
-pub mod hash_ref;
-pub mod ids;
-pub mod import;
-pub mod key;
-pub mod target;
-pub mod text;
-pub mod time;
+mod claim;
+mod device;
+mod effect;
+mod field;
+mod hardware_hash;
+mod hash_ref;
+mod ids;
+mod import;
+mod key;
+mod target;
+mod text;
+mod time;
 
 pub use claim::{AdoptionPolicy, Claim, DeletionPolicy, Desired, Limits, Origin, Policy, Scope, Tenant, Want};
 pub use device::{Coverage, Device, EnrollmentState, Observed, SyncState};
+pub(crate) use effect::tail;
 pub use effect::{Action, Effect, Register, Update};
 pub use field::{Field, FieldChange};
 pub use hardware_hash::{HardwareHash, HashDigest};
-pub use hash_ref::{HashCheck, HashError, HashLocation, HashRef, HashSource, WantedHash};
+pub(crate) use hardware_hash::{hex, sha256};
+pub use hash_ref::{HashCheck, HashError, HashLocation, HashRef};
 pub use ids::{ImportId, ImportRecordId, RegistrationId, TenantId};
 pub use import::ImportState;
 pub use key::DeviceKey;

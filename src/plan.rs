@@ -34,17 +34,23 @@ pub use verdict::{needs, plan};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Plan {
+    /// As declared.
     pub tenant: Tenant,
     /// Where the tenant is reached.
     pub target: Target,
+    /// What would be written.
     pub changes: Vec<Change>,
     /// What the tenant as a whole needs.
     pub upkeep: Upkeep,
+    /// What would be written, were there nothing in the way.
     pub held: Vec<Held>,
+    /// What is under way.
     pub awaiting: Vec<Awaiting>,
+    /// What is declared nowhere.
     pub unmanaged: Vec<Unmanaged>,
     /// Declared devices whose registration is as declared.
     pub unchanged: Vec<(DeviceKey, RegistrationId)>,
+    /// How many devices there are, and where they stand.
     pub counts: Counts,
     /// When the tenant was read, by the service's clock.
     pub observed_at: Timestamp,
@@ -58,11 +64,13 @@ pub struct Plan {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Counts {
+    /// All claims.
     pub declared: usize,
     /// Registrations that were read.
     pub registered: usize,
     /// Declared devices that are registered: the base of percentages.
     pub managed: usize,
+    /// As declared already.
     pub unchanged: usize,
 }
 

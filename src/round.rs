@@ -17,8 +17,9 @@ use serde::{Deserialize, Serialize};
 use crate::apply::{self, Event, Halt, Outcomes, Schedule, Tools};
 use crate::clock::{Clock, Stop, Stopped};
 use crate::graph::{Graph, GraphError, GraphWriter};
+use crate::hash::HashSource;
 use crate::ledger::{Entry, Journal, JournalError};
-use crate::model::{Desired, HashSource, SyncState, Target};
+use crate::model::{Desired, SyncState, Target};
 use crate::plan::{Approvals, Approved, ClearedPlan, Plan, guard};
 
 use observe::Reading;
@@ -28,16 +29,22 @@ pub use sync::{SyncAnswer, ask_for_sync};
 /// The fixed parts of a run: what is wanted, and the ways to the outside.
 #[derive(Clone, Copy)]
 pub struct Round<'a> {
+    /// What the tenant shall hold.
     pub desired: &'a Desired,
     /// Where the tenant is reached; part of what is approved.
     pub target: &'a Target,
+    /// How it is read.
     pub graph: &'a Graph,
+    /// Our own time.
     pub clock: &'a dyn Clock,
+    /// Where hashes are kept.
     pub hashes: &'a dyn HashSource,
+    /// What a person has approved beforehand, by number.
     pub approvals: &'a Approvals,
     /// True for an apply: what we wrote lately is waited for before planning,
     /// so that what follows from it is part of the plan that is approved.
     pub settle: bool,
+    /// Heard before each request and in each wait.
     pub stop: &'a Stop,
 }
 
@@ -45,7 +52,9 @@ pub struct Round<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Prepared {
+    /// What would be written, and what is held.
     pub cleared: ClearedPlan,
+    /// In which order, and at what cost.
     pub schedule: Schedule,
     /// When the tenant last synced, if it told us.
     pub sync: Option<SyncState>,
@@ -80,7 +89,9 @@ pub struct Report {
     pub left: Option<Plan>,
     /// How many requests the run took, planning included.
     pub calls: u64,
+    /// By our own clock.
     pub started: Timestamp,
+    /// By our own clock.
     pub ended: Timestamp,
     /// Why the run could not go on, if so.
     pub halt: Option<Halt>,
@@ -89,10 +100,13 @@ pub struct Report {
 /// Says why there is no plan.
 #[derive(Debug, thiserror::Error)]
 pub enum RoundError {
+    /// The tenant could not be read to the end.
     #[error(transparent)]
     Graph(GraphError),
+    /// The journal could not be read or written.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// Somebody asked to stop.
     #[error("stopped on request")]
     Stopped,
 }

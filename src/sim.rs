@@ -14,7 +14,9 @@
 //! several on one clock. [`Settings`] holds every number and the profiles.
 
 mod door;
+#[deny(clippy::disallowed_methods)]
 mod stage;
+#[deny(clippy::disallowed_methods)]
 mod state;
 
 pub use door::{CertificateError, Certificates, InProcess, MICROSOFT_HOSTS, Reply, Server, ServerError, Shared, Speed};

@@ -11,23 +11,64 @@ use super::outcome::Outcome;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// A round begins: how many changes it will make.
-    Round { number: u32, changes: usize },
+    Round {
+        /// Counted from 1.
+        number: u32,
+        /// Of all kinds.
+        changes: usize,
+    },
     /// An import batch was posted.
-    Posted { rows: usize, of: usize },
+    Posted {
+        /// Posted so far.
+        rows: usize,
+        /// All there are.
+        of: usize,
+    },
     /// An import batch was refused as a whole and is halved.
-    Halved { rows: usize, message: String },
+    Halved {
+        /// In the refused batch.
+        rows: usize,
+        /// The service's words.
+        message: String,
+    },
     /// The first batch must settle before the rest goes out.
-    Gate { rows: usize },
+    Gate {
+        /// In the first batch.
+        rows: usize,
+    },
     /// So many of the imports have ended.
-    Imports { settled: usize, of: usize },
+    Imports {
+        /// Ended so far.
+        settled: usize,
+        /// All there are.
+        of: usize,
+    },
     /// So many of the updates are visible.
-    Updates { visible: usize, of: usize },
+    Updates {
+        /// Visible so far.
+        visible: usize,
+        /// All there are.
+        of: usize,
+    },
     /// One change ended.
-    Ended { device: DeviceKey, outcome: Outcome },
+    Ended {
+        /// Whose change it was.
+        device: DeviceKey,
+        /// How it ended.
+        outcome: Outcome,
+    },
     /// Nothing to do until then: `why` is for people.
-    Waiting { until: Timestamp, why: &'static str },
+    Waiting {
+        /// By our own clock.
+        until: Timestamp,
+        /// A few words.
+        why: &'static str,
+    },
     /// Own import records are being removed.
-    CleanUp { records: usize },
+    CleanUp {
+        /// So many.
+        records: usize,
+    },
     /// The tenant sync has begun.
     Sync,
 }

@@ -8,8 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::clock::{self, Clock, Stop};
 use crate::graph::{ErrorKind, GraphError, GraphWriter};
+use crate::hash::HashSource;
 use crate::ledger::{Entry, Journal, JournalError};
-use crate::model::{Device, DeviceKey, HashSource, RegistrationId, later};
+use crate::model::{Device, DeviceKey, RegistrationId, later};
 use crate::plan::{Change, ClearedPlan, Reason};
 
 use super::event::Event;
@@ -23,11 +24,17 @@ pub const FRESH_FOR: SignedDuration = SignedDuration::from_secs(60);
 
 /// What the loop works with.
 pub struct Tools<'a> {
+    /// The only way to write.
     pub writer: &'a GraphWriter,
+    /// Our own time.
     pub clock: &'a dyn Clock,
+    /// A line before each write, and one after it.
     pub journal: &'a mut Journal,
+    /// Where hashes are read again.
     pub hashes: &'a dyn HashSource,
+    /// Heard before each request and in each wait.
     pub stop: &'a Stop,
+    /// Who listens.
     pub on_event: &'a mut (dyn FnMut(Event) + Send),
 }
 
@@ -51,7 +58,9 @@ impl Tools<'_> {
 /// What is to be done, and how fresh the readings are that it rests on.
 #[derive(Clone, Copy)]
 pub struct Order<'a> {
+    /// What to write.
     pub cleared: &'a ClearedPlan,
+    /// In which order.
     pub schedule: &'a Schedule,
     /// When the registrations were read, by our own clock; `None` if each has
     /// to be read again before it is written, because somebody was asked.
@@ -61,6 +70,7 @@ pub struct Order<'a> {
 /// Why a run cannot go on at all, whatever the device.
 #[derive(Debug, thiserror::Error)]
 pub enum Halt {
+    /// A line could not be made durable, and so nothing may be sent.
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// No token, no permission, wrong tenant, forbidden host.
@@ -97,9 +107,13 @@ pub(crate) fn access(error: &GraphError) -> Option<Halt> {
 /// order, and the registrations as last read.
 #[must_use = "an outcome that nobody reads is work lost"]
 pub struct Execution {
+    /// One per change of the plan, in its order.
     pub outcomes: Vec<Outcome>,
+    /// Registrations that were read on the way; `None` is gone.
     pub readings: Vec<(RegistrationId, Option<Device>)>,
+    /// Why the gate between import batches closed, if it did.
     pub gate_closed: Option<String>,
+    /// Why the loop could not go on, if so.
     pub halt: Option<Halt>,
 }
 

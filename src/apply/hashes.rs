@@ -1,7 +1,8 @@
 //! Hashes are read again when they are sent, as they were planned: a batch
 //! ahead, while the one before is under way. What has changed since is not sent.
 
-use crate::model::{HardwareHash, HashError, WantedHash};
+use crate::hash::WantedHash;
+use crate::model::{HardwareHash, HashError};
 use crate::plan::{Change, Reason, Register};
 
 /// What there is of the hashes of one batch.
@@ -20,7 +21,7 @@ pub(super) fn wanted(change: &Change) -> Option<WantedHash> {
 
 impl Hashes {
     /// Counts in what was read for a row.
-    pub fn add(&mut self, row: usize, register: &Register, read: Option<Result<HardwareHash, HashError>>) {
+    pub(super) fn add(&mut self, row: usize, register: &Register, read: Option<Result<HardwareHash, HashError>>) {
         match read {
             Some(Ok(hash)) if hash.digest() == register.digest => self.good.push((row, hash)),
             Some(Ok(hash)) => {

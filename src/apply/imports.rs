@@ -109,7 +109,7 @@ pub(super) struct Imports<'a> {
 }
 
 impl<'a> Imports<'a> {
-    pub fn new(changes: &'a [Change], schedule: &Schedule, registered: usize, now: Timestamp) -> Self {
+    pub(super) fn new(changes: &'a [Change], schedule: &Schedule, registered: usize, now: Timestamp) -> Self {
         let mut rows = Vec::new();
         let mut push = |index: usize, state: State| {
             let change = &changes[index];
@@ -150,12 +150,12 @@ impl<'a> Imports<'a> {
         }
     }
 
-    pub fn gate_closed(&self) -> Option<&str> {
+    pub(super) fn gate_closed(&self) -> Option<&str> {
         self.gate_closed.as_deref()
     }
 
     /// Does what is due.
-    pub async fn step(&mut self, tools: &mut Tools<'_>) -> Result<(), Halt> {
+    pub(super) async fn step(&mut self, tools: &mut Tools<'_>) -> Result<(), Halt> {
         while self.may_post(tools) {
             if tools.stop.is_asked() {
                 return Err(Halt::Asked);
@@ -172,7 +172,7 @@ impl<'a> Imports<'a> {
     }
 
     /// When the next thing is due, and what it is.
-    pub fn due(&self) -> Option<(Timestamp, &'static str)> {
+    pub(super) fn due(&self) -> Option<(Timestamp, &'static str)> {
         let post = (!self.queue.is_empty() && self.gate_is_open()).then_some((self.post_at, "the next import batch"));
         let look = (!self.posted.is_empty()).then_some((self.look_at, "the service to import"));
         let read = (!self.unread.is_empty()).then_some((self.read_at, "registrations to become readable"));
@@ -537,7 +537,7 @@ impl<'a> Imports<'a> {
     }
 
     /// An outcome per row.
-    pub fn finish(
+    pub(super) fn finish(
         self,
         ending: &Ending<'_>,
         readings: &mut Vec<(RegistrationId, Option<Device>)>,

@@ -11,13 +11,31 @@ use crate::plan::{Change, Reason};
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Outcome {
     /// The service shows it.
-    Done { registration_id: RegistrationId, at: Timestamp },
+    Done {
+        /// What the device is now.
+        registration_id: RegistrationId,
+        /// When it was seen, by the service's clock.
+        at: Timestamp,
+    },
     /// The service took it and does not show it yet.
-    Awaiting { since: Timestamp },
+    Awaiting {
+        /// When it was taken, by the service's clock.
+        since: Timestamp,
+    },
     /// It was tried and did not work.
-    Failed { reason: Reason, message: String },
+    Failed {
+        /// What kind of failure.
+        reason: Reason,
+        /// What happened, in words.
+        message: String,
+    },
     /// It was not tried.
-    NotAttempted { reason: Reason, message: String },
+    NotAttempted {
+        /// What stood in the way.
+        reason: Reason,
+        /// The same in words.
+        message: String,
+    },
 }
 
 impl Outcome {
@@ -32,7 +50,9 @@ impl Outcome {
 #[derive(Debug, Clone, Default, PartialEq)]
 #[must_use = "an outcome that nobody reads is work lost"]
 pub struct Outcomes {
+    /// Each change with what became of it.
     pub of: Vec<(Change, Outcome)>,
+    /// What became of the sync.
     pub sync: SyncOutcome,
     /// Own import records that were removed at the end.
     pub cleaned: usize,
@@ -48,11 +68,14 @@ pub enum SyncOutcome {
     /// Nothing needed it, or the tenant says `sync: Never`.
     #[default]
     NotNeeded,
+    /// It has begun.
     Done {
+        /// When, by the service's clock.
         at: Timestamp,
     },
     /// Needed, and not done; the sentence says why. It is owed.
     Skipped {
+        /// For people.
         message: String,
     },
 }
@@ -60,13 +83,18 @@ pub enum SyncOutcome {
 /// How many changes ended how.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
+    /// The service shows them.
     pub done: usize,
+    /// They were tried in vain.
     pub failed: usize,
+    /// The service took them.
     pub awaiting: usize,
+    /// They were not tried.
     pub not_attempted: usize,
 }
 
 impl Outcomes {
+    /// Counts them.
     #[must_use]
     pub fn tally(&self) -> Tally {
         let mut tally = Tally::default();

@@ -29,6 +29,7 @@ pub struct Schedule {
     /// When the tenant sync may run, if the plan will need one; by the
     /// service's clock.
     pub sync_at: Option<Timestamp>,
+    /// What it costs.
     pub estimate: Estimate,
 }
 
@@ -41,6 +42,7 @@ pub struct Estimate {
     pub writes: usize,
     /// How long it usually takes, in seconds, without the wait for the sync.
     pub seconds_low: u64,
+    /// How long it may take on a bad day, in seconds, without that wait.
     pub seconds_high: u64,
 }
 

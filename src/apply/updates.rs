@@ -64,7 +64,7 @@ pub(super) struct Updates<'a> {
 }
 
 impl<'a> Updates<'a> {
-    pub fn new(changes: &'a [Change], order: Order<'_>, now: Timestamp) -> Self {
+    pub(super) fn new(changes: &'a [Change], order: Order<'_>, now: Timestamp) -> Self {
         let item = |index: &usize| {
             let change = &changes[*index];
             let Action::Update(update) = change.action() else {
@@ -86,7 +86,7 @@ impl<'a> Updates<'a> {
     }
 
     /// Does what is due.
-    pub async fn step(&mut self, tools: &mut Tools<'_>) -> Result<(), Halt> {
+    pub(super) async fn step(&mut self, tools: &mut Tools<'_>) -> Result<(), Halt> {
         if !self.planned.is_empty() && self.send_at <= tools.clock.now() {
             let chunk: Vec<usize> = self.planned.drain(..CHUNK.min(self.planned.len())).collect();
             let (chunk, read_at) = self.check(chunk, tools).await?;
@@ -99,7 +99,7 @@ impl<'a> Updates<'a> {
     }
 
     /// When the next thing is due.
-    pub fn due(&self) -> Option<(Timestamp, &'static str)> {
+    pub(super) fn due(&self) -> Option<(Timestamp, &'static str)> {
         let send = (!self.planned.is_empty()).then_some((self.send_at, "the next updates"));
         let look = self.look_at.map(|at| (at, "updates to become visible"));
         [send, look].into_iter().flatten().min()
@@ -280,7 +280,7 @@ impl<'a> Updates<'a> {
     }
 
     /// An outcome per update.
-    pub fn finish(
+    pub(super) fn finish(
         self,
         ending: &Ending<'_>,
         readings: &mut Vec<(RegistrationId, Option<Device>)>,

@@ -14,12 +14,11 @@ use jiff::Timestamp;
 
 use super::CaptureError;
 use super::text::{Encoding, text};
-use crate::hash::identity::Verdict;
-use crate::hash::{DecodeError, Decoded, Repair, compare};
+use crate::hash::{DecodeError, Decoded, Repair, Verdict, compare};
 use crate::model::{HardwareHash, HashDigest, SerialKey, SerialNumber};
 
 /// Some ten thousand rows in any encoding.
-pub const MAX_BYTES: usize = 256 << 20;
+pub(crate) const MAX_BYTES: usize = 256 << 20;
 
 /// A CSV and its index.
 pub struct CsvTable {
@@ -43,8 +42,11 @@ pub struct CsvEntry {
     pub line: u64,
     /// The serial number column.
     pub serial: Option<CompactString>,
+    /// The column of group tags.
     pub group_tag: Option<CompactString>,
+    /// The column of assigned users.
     pub user: Option<CompactString>,
+    /// What stands where the hash should.
     pub hash: Result<HashCell, CaptureError>,
     /// True if the row has more cells than its header: a comma inside of a
     /// value. Group tag and user are not read then.
@@ -56,7 +58,9 @@ pub struct CsvEntry {
 pub struct HashCell {
     /// Where its base64 stands in the text.
     pub span: Range<usize>,
+    /// By which the hash is known again when the row is read once more.
     pub digest: HashDigest,
+    /// What was corrected in its text.
     pub repairs: Vec<Repair>,
     /// The serial number inside the hash.
     pub serial: Option<SerialNumber>,
@@ -70,10 +74,15 @@ pub struct HashCell {
 /// A row that was looked for, with its hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
+    /// Counted from 1.
     pub line: u64,
+    /// As it stands in the row; not judged yet.
     pub hash: HardwareHash,
+    /// What was corrected in its text.
     pub repairs: Vec<Repair>,
+    /// What the row says beside it.
     pub group_tag: Option<CompactString>,
+    /// What the row says beside it.
     pub user: Option<CompactString>,
     /// Why this row and no other, where there was a choice.
     pub notes: Vec<String>,
@@ -94,11 +103,13 @@ pub fn csv(bytes: &[u8]) -> Result<CsvTable, CaptureError> {
 }
 
 impl CsvTable {
+    /// How the file was stored.
     #[must_use]
     pub fn encoding(&self) -> Encoding {
         self.encoding
     }
 
+    /// All rows, in the order of the file.
     #[must_use]
     pub fn entries(&self) -> &[CsvEntry] {
         &self.index.entries
@@ -199,6 +210,7 @@ impl CsvIndex {
         self.entries.push(entry);
     }
 
+    /// All rows, in the order of the file.
     #[must_use]
     pub fn entries(&self) -> &[CsvEntry] {
         &self.entries
@@ -291,8 +303,8 @@ const SNIFFED_BYTES: usize = 32 << 10;
 /// None of the three is in the base64 alphabet, so the most frequent one
 /// separates the cells.
 fn delimiter(text: &str) -> u8 {
-    let start = &text.as_bytes()[..text.len().min(SNIFFED_BYTES)];
-    let count = |delimiter: u8| start.iter().filter(|byte| **byte == delimiter).count();
+    let start = text.bytes().take(SNIFFED_BYTES);
+    let count = |delimiter: u8| start.clone().filter(|byte| *byte == delimiter).count();
     let [comma, semicolon, tab] = [b',', b';', b'\t'].map(count);
     match () {
         () if tab > comma && tab > semicolon => b'\t',

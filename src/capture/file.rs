@@ -6,12 +6,14 @@ use crate::hash::Repair;
 use crate::model::HardwareHash;
 
 /// A single hash is 4 KB of text; this leaves room for any encoding and XML.
-pub const MAX_BYTES: usize = 1 << 20;
+pub(super) const MAX_BYTES: usize = 1 << 20;
 
 /// What kind of file it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
+    /// The hash and nothing else.
     Base64,
+    /// The file that oa3tool writes.
     Oa3Xml,
 }
 
@@ -27,9 +29,13 @@ impl std::fmt::Display for Form {
 /// One hash, and what was repaired to read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HashFile {
+    /// As it stands in the file; not judged yet.
     pub hash: HardwareHash,
+    /// What was corrected in its text.
     pub repairs: Vec<Repair>,
+    /// What the file is.
     pub form: Form,
+    /// How it was stored.
     pub encoding: Encoding,
 }
 
@@ -60,7 +66,8 @@ pub(crate) fn is_csv(content: &str) -> bool {
 }
 
 fn oa3_xml(content: &str, start: usize) -> Result<String, CaptureError> {
-    let banner_lines = content[..start].matches('\n').count() as u32;
+    let banner_lines =
+        u32::try_from(content[..start].matches('\n').count()).expect("a file that is read here is small");
     let document = roxmltree::Document::parse(&content[start..]).map_err(|error| match error {
         // These two have no position of their own.
         roxmltree::Error::UnclosedRootNode | roxmltree::Error::UnexpectedEndOfStream => CaptureError::XmlCutShort,

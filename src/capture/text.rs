@@ -9,9 +9,13 @@ use encoding_rs::{UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 /// How a text was stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
+    /// UTF-8, with or without a byte order mark.
     Utf8,
+    /// UTF-16, the low byte first: what Windows PowerShell writes.
     Utf16Le,
+    /// UTF-16, the high byte first.
     Utf16Be,
+    /// What is neither of them.
     Windows1252,
 }
 

@@ -174,7 +174,7 @@ fn approved_by_digest(
             };
             if others > 0 {
                 let words = counted(others, "other change came", "other changes came");
-                said.push_str(&format!("{name}: {words} up since and not part of it: plan again\n"));
+                said.extend([format!("{name}: {words} up since and not part of it: plan again\n")]);
             }
             if !settings.quiet {
                 tell(&said);

@@ -144,7 +144,7 @@ pub(super) struct Reports {
 impl Reports {
     /// What was asked for, however it was said.
     #[must_use]
-    pub fn wanted(&self) -> Vec<ReportTo> {
+    pub(super) fn wanted(&self) -> Vec<ReportTo> {
         let json = self.json.then(|| ReportTo::stdout(Format::Json));
         self.report.iter().cloned().chain(json).collect()
     }
@@ -152,7 +152,7 @@ impl Reports {
 
 /// What makes a plan fail a pipeline.
 #[derive(Debug, Clone, Args)]
-pub struct FailsOn {
+pub(super) struct FailsOn {
     /// Exit with 5 if the plan has these: none, held, unmanaged, changes
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = fail_on, help_heading = "Output")]
     pub fail_on: Vec<FailOnWord>,
@@ -167,7 +167,7 @@ pub(super) struct ReportTo {
 
 impl ReportTo {
     #[must_use]
-    pub fn stdout(format: Format) -> Self {
+    pub(super) fn stdout(format: Format) -> Self {
         Self { format, path: None }
     }
 

@@ -10,8 +10,7 @@ use jiff::Timestamp;
 
 use crate::capture::{self, CaptureError, CsvEntry, CsvTable};
 use crate::hash::generate::{Machine, Vendor};
-use crate::hash::identity::Verdict;
-use crate::hash::{Comparison, Decoded, Finding, Repair, checks, compare, identity_keys};
+use crate::hash::{Comparison, Decoded, Finding, Repair, Verdict, checks, compare, identity_keys};
 use crate::model::{HardwareHash, SerialNumber};
 use crate::render::Document;
 use crate::render::document::{HashDocument, HashReport, Identifiers, Kind};

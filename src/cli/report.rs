@@ -76,7 +76,7 @@ impl Outlets {
     }
 
     /// Goes on with a tenant, of so many in the run.
-    pub fn begin(&mut self, tenant: &str, of: usize) {
+    pub(super) fn begin(&mut self, tenant: &str, of: usize) {
         self.several = of > 1;
         self.tenant = Some(tenant.to_owned());
     }
@@ -96,7 +96,7 @@ impl Outlets {
 
     /// Adds a document that has been told already: only formats that draw a run
     /// at its end have it.
-    pub fn keep(&mut self, document: Document) {
+    pub(super) fn keep(&mut self, document: Document) {
         self.documents.push(document);
         self.tenant = None;
     }

@@ -5,14 +5,18 @@ use super::{Home, near};
 use crate::model::{Origin, RegistrationId, SerialNumber, TenantId};
 use crate::resource::Kind;
 
+/// How bad a contradiction is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
+    /// Nothing may be done before it is resolved.
     Error,
+    /// Somebody should look at it.
     Warning,
 }
 
 /// What contradicts what. Origins stand in the order in which they are told.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are what the sentences below are made of")]
 pub enum Conflict {
     /// Several objects of one kind have one name.
     DuplicateName { kind: Kind, name: String, origins: Vec<Origin> },
@@ -67,6 +71,7 @@ impl Conflict {
         }
     }
 
+    /// How bad it is.
     #[must_use]
     pub fn severity(&self) -> Severity {
         match self {

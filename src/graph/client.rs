@@ -92,7 +92,7 @@ impl Client {
             self.wait_for_budget(call.class, call.cost, call.about, deadline).await?;
             let token = tokio::select! {
                 token = self.credential.token() => token,
-                () = self.out_of_grace() => return Err(self.stopped(call.about)),
+                () = self.out_of_grace() => return Err(stopped(call.about)),
             };
             let answer = match token {
                 Ok(token) => self.send_once(call, &token, attempt, &read).await,
@@ -124,12 +124,8 @@ impl Client {
     }
 
     /// Waits, unless somebody asks to stop.
-    pub async fn wait(&self, until: Timestamp, about: About) -> Result<(), GraphError> {
-        clock::wait(self.clock.as_ref(), &self.stop, until).await.map_err(|_| self.stopped(about))
-    }
-
-    fn stopped(&self, about: About) -> GraphError {
-        GraphError::new(ErrorKind::Stopped, about, "stopped on request")
+    pub(super) async fn wait(&self, until: Timestamp, about: About) -> Result<(), GraphError> {
+        clock::wait(self.clock.as_ref(), &self.stop, until).await.map_err(|_| stopped(about))
     }
 
     /// Returns a moment after somebody asked to stop.
@@ -139,7 +135,7 @@ impl Client {
     }
 
     /// The present by the service's own clock.
-    pub fn service_now(&self) -> Timestamp {
+    pub(super) fn service_now(&self) -> Timestamp {
         self.service.of(self.clock.now())
     }
 
@@ -162,7 +158,7 @@ impl Client {
     ) -> Result<(), GraphError> {
         loop {
             if self.stop.is_asked() {
-                return Err(self.stopped(about));
+                return Err(stopped(about));
             }
             let now = self.clock.now();
             let Err(until) = self.pace(|pace| pace.ask(class, cost, now)) else { return Ok(()) };
@@ -273,6 +269,10 @@ fn request(call: &Call, token: &SecretString, id: &str) -> Request {
         request = request.header(header::CONTENT_TYPE, "application/json");
     }
     request.body(call.body.clone()).expect("endpoints and links are checked URLs")
+}
+
+fn stopped(about: About) -> GraphError {
+    GraphError::new(ErrorKind::Stopped, about, "stopped on request")
 }
 
 /// Reads a body that must be JSON of this shape.

@@ -10,29 +10,37 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::container::{Decoded, USUAL_BYTES};
 use super::record::{Capture, Display, OfflineId, Record, TextField};
-use crate::model::hardware_hash::sha256;
+use crate::model::sha256;
 
+/// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
+    /// The hash must not be sent.
     Error,
+    /// Somebody should look at it.
     Warning,
 }
 
 /// One thing that a check found. `code` is stable, for machines.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Finding {
+    /// How bad it is.
     pub severity: Severity,
+    /// Such as `no-serial`.
     pub code: &'static str,
+    /// A sentence for people; names nothing that identifies the machine.
     pub message: String,
 }
 
 impl Finding {
+    /// A finding that keeps the hash from being sent.
     #[must_use]
     pub fn error(code: &'static str, message: impl Into<String>) -> Self {
         Self { severity: Severity::Error, code, message: message.into() }
     }
 
+    /// A finding to look at.
     #[must_use]
     pub fn warning(code: &'static str, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, code, message: message.into() }

@@ -10,18 +10,17 @@ use std::borrow::Cow;
 use uuid::Uuid;
 
 use super::record::{Adapter, Capture, DiskName, NO_SMBIOS_STRING, OfflineId, Processor, Record, TextField};
-use crate::model::HardwareHash;
-use crate::model::SerialNumber;
-use crate::model::hardware_hash::sha256;
+use crate::model::{HardwareHash, SerialNumber, sha256};
 
 /// The usual size in bytes; its base64 has 4,000 characters.
-pub const USUAL_BYTES: usize = 3000;
+pub(super) const USUAL_BYTES: usize = 3000;
 
 const MAGIC: [u8; 2] = *b"OA";
 const TRAILER_MAGIC: [u8; 2] = *b"CS";
 const HEADER: usize = 4;
 const DIGEST: usize = 32;
 const TRAILER: usize = HEADER + DIGEST;
+const TRAILER_LENGTH: u16 = 36;
 
 /// A hardware hash, taken apart. Its checksum was good, or it was built here.
 #[derive(Clone, PartialEq, Eq)]
@@ -35,6 +34,7 @@ pub struct Decoded {
 /// Why bytes are not a whole hardware hash. Offsets count bytes from the start
 /// of the decoded hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum DecodeError {
     #[error("not a hardware hash: it does not start with the container's mark at byte 0")]
     NotAHash,
@@ -55,6 +55,7 @@ pub enum DecodeError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the records take {bytes} bytes, a hardware hash holds at most 65535")]
 pub struct TooLarge {
+    /// What they would take.
     pub bytes: usize,
 }
 
@@ -91,7 +92,7 @@ impl Decoded {
         bytes[2..HEADER].copy_from_slice(&length.to_le_bytes());
         let digest = sha256(&bytes);
         bytes.extend(TRAILER_MAGIC);
-        bytes.extend([TRAILER as u8, 0]);
+        bytes.extend(TRAILER_LENGTH.to_le_bytes());
         bytes.extend(digest);
         bytes.extend(&self.padding);
         Ok(bytes)
@@ -105,8 +106,8 @@ impl Decoded {
         self.to_bytes().map(HardwareHash::from_bytes)
     }
 
-    /// Header (length still zero) and records. A record beyond 64 KiB makes
-    /// the whole too large as well, so that its own length may wrap here.
+    /// Header (length still zero) and records.
+    #[expect(clippy::cast_possible_truncation, reason = "a record beyond 64 KiB makes the whole too large as well")]
     fn content(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(USUAL_BYTES);
         bytes.extend(MAGIC);
@@ -166,11 +167,13 @@ impl Decoded {
         self.find(|record| if let Record::Capture(it) = record { Some(it) } else { None })
     }
 
+    /// How many processors of which kind.
     #[must_use]
     pub fn processor(&self) -> Option<&Processor> {
         self.find(|record| if let Record::Processor(it) = record { Some(it) } else { None })
     }
 
+    /// The id that stands for the device while it is not online.
     #[must_use]
     pub fn offline_id(&self) -> Option<&OfflineId> {
         self.find(|record| if let Record::OfflineId(it) = record { Some(it) } else { None })
@@ -190,10 +193,12 @@ impl Decoded {
             .filter(|modulus| !modulus.is_empty())
     }
 
+    /// All network adapters, in the order of the container.
     pub fn adapters(&self) -> impl Iterator<Item = &Adapter> {
         self.records.iter().filter_map(|record| if let Record::Adapter(it) = record { Some(it) } else { None })
     }
 
+    /// The names of all disks, in the order of the container.
     pub fn disk_names(&self) -> impl Iterator<Item = &DiskName> {
         self.records.iter().filter_map(|record| if let Record::DiskName(it) = record { Some(it) } else { None })
     }

@@ -8,6 +8,8 @@
 //! device: adapters have locally administered addresses (`02:…`), serials
 //! start with `TEST-` unless the caller chooses them.
 
+#![allow(clippy::cast_possible_truncation, reason = "random numbers are cut to size")]
+
 use jiff::Timestamp;
 
 use super::container::Decoded;
@@ -15,9 +17,7 @@ use super::record::{
     Adapter, Build, Capture, Components, CoreClass, Disk, DiskName, Display, DisplaySize, GraphicsMemory, Locale,
     Memory, NO_SMBIOS_STRING, OfflineId, Processor, Record, Text, TextField,
 };
-use crate::model::HardwareHash;
-use crate::model::SerialNumber;
-use crate::model::hardware_hash::sha256;
+use crate::model::{HardwareHash, SerialNumber, sha256};
 
 mod catalogue;
 
@@ -26,9 +26,13 @@ use catalogue::Model;
 /// Who built the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Vendor {
+    /// HP.
     Hp,
+    /// Dell.
     Dell,
+    /// Lenovo.
     Lenovo,
+    /// Microsoft's own Surface.
     Microsoft,
     /// A virtual machine on Hyper-V.
     HyperV,
@@ -37,8 +41,10 @@ pub enum Vendor {
 }
 
 impl Vendor {
+    /// All of them.
     pub const ALL: [Self; 6] = [Self::Hp, Self::Dell, Self::Lenovo, Self::Microsoft, Self::HyperV, Self::Qemu];
 
+    /// The name on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -83,6 +89,7 @@ pub enum Generation {
 }
 
 impl Generation {
+    /// All of them, oldest first.
     pub const ALL: [Self; 5] = [Self::V3, Self::V5, Self::V7, Self::V8, Self::V9];
 
     fn build(self) -> u16 {
@@ -157,6 +164,7 @@ impl Machine {
         self.with_serial(serial)
     }
 
+    /// The same machine with this serial in its firmware.
     #[must_use]
     pub fn with_serial(self, serial: SerialNumber) -> Self {
         Self { serial: Some(serial), ..self }
@@ -168,6 +176,7 @@ impl Machine {
         Self { serial: None, ..self }
     }
 
+    /// The same machine with or without a TPM.
     #[must_use]
     pub fn with_tpm(self, has_tpm: bool) -> Self {
         Self { has_tpm, ..self }
@@ -193,11 +202,13 @@ impl Machine {
         Self { boards: self.boards + 1, ..self.recapture() }
     }
 
+    /// What the firmware has, if it has one.
     #[must_use]
     pub fn serial(&self) -> Option<&SerialNumber> {
         self.serial.as_ref()
     }
 
+    /// Who built it.
     #[must_use]
     pub fn vendor(&self) -> Vendor {
         self.vendor
@@ -470,7 +481,7 @@ enum Stream {
     Capture,
 }
 
-/// SplitMix64 (Steele, Lea and Flood, 2014): small, and the same for ever.
+/// `SplitMix64` (Steele, Lea and Flood, 2014): small, and the same for ever.
 struct Random(u64);
 
 impl Random {

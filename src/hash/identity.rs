@@ -12,9 +12,7 @@ use uuid::Uuid;
 
 use super::container::Decoded;
 use super::record::{OfflineId, TextField};
-use crate::model::HashDigest;
-use crate::model::SerialKey;
-use crate::model::hardware_hash::{hex, sha256};
+use crate::model::{HashDigest, SerialKey, hex, sha256};
 
 /// What kind of key; ordered from the strongest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -31,6 +29,7 @@ pub enum KeyKind {
 }
 
 impl KeyKind {
+    /// The name in documents.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -58,17 +57,23 @@ impl std::fmt::Display for KeyKind {
 pub enum IdentityKey {
     /// SHA-256 of the endorsement key.
     Ek([u8; 32]),
+    /// The SMBIOS UUID.
     Uuid(Uuid),
     /// Manufacturer and product trimmed and in lower case, serial as compared.
     Smbios {
+        /// Such as `lenovo`.
         manufacturer: String,
+        /// Such as `21cb000gmx`.
         product: String,
+        /// Of the system, not of its board.
         serial: SerialKey,
     },
+    /// The OA3 product key id.
     Pkid(String),
 }
 
 impl IdentityKey {
+    /// What kind of key this is.
     #[must_use]
     pub fn kind(&self) -> KeyKind {
         match self {
@@ -183,8 +188,11 @@ pub enum Verdict {
 /// has is in neither list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Agreement {
+    /// What the keys come to.
     pub verdict: Verdict,
+    /// Kinds that are equal on both sides.
     pub agree: Vec<KeyKind>,
+    /// Kinds that both sides have, and differ.
     pub disagree: Vec<KeyKind>,
 }
 
@@ -232,20 +240,25 @@ where
 /// Which of two captures was taken later, by the devices' own clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Later {
+    /// The first.
     First,
+    /// The second.
     Second,
+    /// Neither, to the second.
     SameTime,
 }
 
 /// Two captures beside each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Comparison {
+    /// What their keys say.
     pub agreement: Agreement,
     /// `None` if one of them does not say when it was taken.
     pub later: Option<Later>,
 }
 
 impl Comparison {
+    /// What their keys come to.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         self.agreement.verdict

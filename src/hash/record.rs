@@ -21,27 +21,43 @@ pub const NO_SMBIOS_STRING: &str = "SMBIOS_STRING_INDEX_0";
 /// One record. `Raw` holds a type and its value as it stood.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Record {
+    /// Type 1.
     Capture(Capture),
+    /// Type 2.
     Processor(Processor),
+    /// Type 5.
     Memory(Memory),
+    /// Type 6.
     Disk(Disk),
+    /// Type 7.
     DiskName(DiskName),
+    /// Type 8.
     Adapter(Adapter),
+    /// Type 9.
     Display(Display),
+    /// Type 10.
     Enclosure(Enclosure),
+    /// Type 11.
     OfflineId(OfflineId),
     /// SMBIOS UUID, as WMI shows it.
     Uuid(Uuid),
     /// The TPM's endorsement key: a bare modulus, big-endian, mostly 256 bytes.
     EndorsementKey(Vec<u8>),
+    /// Type 27.
     DisplaySize(DisplaySize),
+    /// Type 29.
     GraphicsMemory(GraphicsMemory),
     /// `vendor|model` of a graphics adapter.
     GraphicsName(String),
+    /// Type 34: one part per efficiency class.
     CoreClasses(Vec<CoreClass>),
+    /// Type 36.
     Locale(Locale),
+    /// Type 37.
     Components(Components),
+    /// Any of the types that hold one text.
     Text(TextField, Text),
+    /// A type that nobody has explained, or a value that does not fit it.
     Raw(u16, Vec<u8>),
 }
 
@@ -49,25 +65,42 @@ pub enum Record {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u16)]
 pub enum TextField {
+    /// Such as `GenuineIntel`.
     ProcessorManufacturer = 3,
+    /// The processor's full name; 48 bytes, filled.
     ProcessorModel = 4,
+    /// Version, level, revision and vendor of the TPM, with names before them.
     TpmVersion = 13,
+    /// SMBIOS type 1; what a claim is keyed by.
     SerialNumber = 14,
+    /// SMBIOS type 0.
     FirmwareVendor = 15,
+    /// SMBIOS type 1.
     Manufacturer = 16,
+    /// SMBIOS type 1; with Lenovo the machine type, not the name in shops.
     Product = 17,
+    /// SMBIOS type 1.
     Sku = 18,
+    /// SMBIOS type 1.
     Family = 19,
+    /// SMBIOS type 2.
     BoardManufacturer = 20,
+    /// SMBIOS type 2.
     BoardProduct = 21,
+    /// SMBIOS type 2.
     BoardVersion = 22,
+    /// SMBIOS type 1.
     SystemVersion = 23,
+    /// The id of the OA3 product key in the firmware: 13 digits.
     ProductKeyId = 24,
+    /// Its part number, such as `[TH]X19-99481`.
     ProductKeyPart = 26,
+    /// What [`DiskName`] says of the system disk, as the kernel sees it.
     KernelDiskSerial = 28,
 }
 
 impl TextField {
+    /// All of them, by type.
     pub const ALL: [Self; 16] = [
         Self::ProcessorManufacturer,
         Self::ProcessorModel,
@@ -138,9 +171,13 @@ impl Text {
 /// A Windows file version, such as 10.0.22621.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Build {
+    /// 10 for Windows 10 and 11.
     pub major: u16,
+    /// 0 so far.
     pub minor: u16,
+    /// Such as 22621.
     pub build: u16,
+    /// The update.
     pub revision: u16,
 }
 
@@ -153,7 +190,9 @@ impl std::fmt::Display for Build {
 /// Type 1: when and with what the hash was taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capture {
+    /// The tool's own version.
     pub tool_build: Build,
+    /// The version of the Windows it ran on.
     pub os_build: Build,
     /// Seconds since 2000-01-01T00:00:00Z, by the device's own clock.
     pub seconds: u32,
@@ -171,7 +210,9 @@ pub struct Capture {
 const EPOCH_2000: i64 = 946_684_800;
 
 impl Capture {
+    /// `os_type` of an installed Windows.
     pub const FULL_WINDOWS: u8 = 2;
+    /// `os_type` of Windows PE, where adapters and TPM may be missing.
     pub const WINDOWS_PE: u8 = 1;
 
     /// When the hash was taken, by the device's own clock.
@@ -200,18 +241,26 @@ impl Capture {
 pub struct Processor {
     /// As in [`Capture::architecture`].
     pub architecture: u16,
+    /// Sockets in use.
     pub packages: u16,
+    /// Of all packages together.
     pub cores: u16,
+    /// Logical processors.
     pub threads: u16,
+    /// True if cores have more than one thread.
     pub hyper_threading: bool,
 }
 
 /// Type 5: memory as Windows and SMBIOS type 16 see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Memory {
+    /// What is in it.
     pub installed_gib: u64,
+    /// What could be in it.
     pub maximum_gib: u64,
+    /// Places for memory modules.
     pub slots: u16,
+    /// Arrays of them.
     pub arrays: u16,
     /// SMBIOS type 16: 3 none, 4 parity, 5 single-bit, 6 multi-bit, 7 CRC.
     pub error_correction: u8,
@@ -222,10 +271,11 @@ pub struct Memory {
 pub struct Disk {
     /// Decimal gigabytes.
     pub capacity_gb: u64,
-    /// Windows `STORAGE_BUS_TYPE`: 7 USB, 11 SATA, 17 NVMe and so on.
+    /// Windows `STORAGE_BUS_TYPE`: 7 USB, 11 SATA, 17 `NVMe` and so on.
     pub bus: u16,
     /// 0 no, 1 yes, 0xFF not known.
     pub seek_penalty: u8,
+    /// As `seek_penalty`.
     pub trim: u8,
 }
 
@@ -233,8 +283,11 @@ pub struct Disk {
 /// Blanks that fill a part are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DiskName {
+    /// Of the disk, not of the machine.
     pub serial: String,
+    /// The disk's model.
     pub product: String,
+    /// Empty for most disks.
     pub vendor: String,
 }
 
@@ -243,6 +296,7 @@ pub struct DiskName {
 pub struct Adapter {
     /// NDIS physical medium: 1 or 9 wireless LAN, 8 mobile, 10 Bluetooth, 14 Ethernet.
     pub medium: u32,
+    /// The permanent address.
     pub mac: [u8; 6],
     /// `PCI`, `USB`, `BTH`, `VMBUS`.
     pub bus: String,
@@ -251,9 +305,13 @@ pub struct Adapter {
 /// Type 9, one per monitor. All bits set = not known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Display {
+    /// Of the picture.
     pub width_mm: u16,
+    /// Of the picture.
     pub height_mm: u16,
+    /// Of the native resolution.
     pub width_px: u16,
+    /// Of the native resolution.
     pub height_px: u16,
     /// 0x80000000 = built in.
     pub technology: u32,
@@ -266,7 +324,10 @@ pub struct Enclosure {
     pub chassis: u8,
     /// 1 desktop, 2 mobile, 3 workstation, 8 slate.
     pub power_role: u8,
+    /// 1 if there is one.
     pub optical_drive: u8,
+    /// Bits: 0 touch built in, 1 touch beside it, 2 pen built in, 3 pen beside
+    /// it, 6 several inputs, 7 ready.
     pub digitizer: u8,
     /// Always zero so far, meaning unknown.
     pub reserved: u8,
@@ -275,48 +336,66 @@ pub struct Enclosure {
 /// Type 11: the id that Windows gives the device when it is not online.
 #[derive(Clone, PartialEq, Eq)]
 pub struct OfflineId {
+    /// Of the call that asked for the id; 0 is success.
     pub status: u32,
     /// 1 TPM, 2 UEFI variable, 3 registry.
     pub source: u8,
+    /// 0 with a TPM, 1 without; its meaning is not known.
     pub flag: u8,
+    /// SHA-256 of the endorsement key where the source is the TPM.
     pub id: [u8; 32],
 }
 
 impl OfflineId {
+    /// The `source` of an id that a TPM vouches for.
     pub const FROM_TPM: u8 = 1;
 }
 
 /// Type 27: size of the largest display. All bits set = not known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DisplaySize {
+    /// Of the picture.
     pub width_cm: u16,
+    /// Of the picture.
     pub height_cm: u16,
 }
 
 /// Type 29, one per graphics adapter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GraphicsMemory {
+    /// Memory of its own.
     pub video_bytes: u64,
+    /// Memory that it shares with the system.
     pub system_bytes: u64,
+    /// As Windows has it; it seems how the adapter may be taken out.
     pub removal_policy: u8,
+    /// As Windows has it; it seems 1 for what is built in.
     pub in_machine: u8,
 }
 
 /// One part of type 34: the cores of one efficiency class.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CoreClass {
+    /// 0 is the most frugal class.
     pub efficiency: u8,
+    /// Cores of this class.
     pub cores: u16,
+    /// Logical processors of this class.
     pub threads: u16,
 }
 
 /// Type 36: language and time zone of the place of capture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Locale {
+    /// Such as `en-US`.
     pub system: String,
+    /// Such as `en-US`; it seems that of whoever took the hash.
     pub user: String,
+    /// By Windows' name, such as `W. Europe Standard Time`.
     pub time_zone: String,
+    /// Those installed, with commas between them.
     pub languages: String,
+    /// Such as `0407:00000407`.
     pub keyboard: String,
 }
 
@@ -324,8 +403,11 @@ pub struct Locale {
 /// layout is known, not the meaning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Components {
+    /// How many digests each list has.
     pub counts: [u16; 8],
+    /// Four bytes without a meaning so far.
     pub unknown: [u8; 4],
+    /// All lists, one behind the other.
     pub digests: Vec<u16>,
 }
 

@@ -35,6 +35,7 @@ pub enum Repair {
 }
 
 impl Repair {
+    /// The name in documents.
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {
@@ -58,6 +59,7 @@ impl std::fmt::Display for Repair {
 /// Why a text is not base64. Places count characters from 1; what stands there
 /// is named by its kind only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum TextError {
     #[error("there is no hash here")]
     Empty,

@@ -79,7 +79,7 @@ impl FileJournal {
 #[async_trait]
 impl JournalStore for FileJournal {
     async fn read(&mut self) -> Result<Vec<String>, JournalError> {
-        self.with(|files, path| read(files, path)).await
+        self.with(read).await
     }
 
     async fn append(&mut self, lines: &[String]) -> Result<(), JournalError> {

@@ -55,6 +55,7 @@ pub trait JournalStore: Send + Sync {
 
 /// Says what is wrong with the journal.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum JournalError {
     #[error("another apgit is applying to this tenant (`{path}` is locked)")]
     Locked { path: String },
@@ -70,18 +71,24 @@ pub enum JournalError {
 pub enum Entry {
     /// A plan was consented to; its effects follow.
     Approved {
+        /// Of the plan's effects.
         digest: String,
     },
     /// An effect of the approval before.
     Effect {
+        /// What exactly was consented to.
         effect: Box<Effect>,
     },
     /// This row is about to be posted.
     ImportIntent {
+        /// Our mark on the row.
         import_id: ImportId,
+        /// Which device it registers.
         #[serde(flatten)]
         device: DeviceKey,
+        /// Of the hash that is sent.
         hash: HashDigest,
+        /// Counted from 1.
         attempt: u32,
         /// What the import cannot carry, owed once it is complete.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -89,51 +96,75 @@ pub enum Entry {
     },
     /// The service has a record of it.
     ImportTaken {
+        /// Our mark on the row.
         import_id: ImportId,
+        /// The service's own name for it.
         record: ImportRecordId,
     },
+    /// The device is registered.
     ImportComplete {
+        /// Our mark on the row.
         import_id: ImportId,
+        /// What the import made.
         registration_id: RegistrationId,
     },
+    /// The service could not import the row.
     ImportError {
+        /// Our mark on the row.
         import_id: ImportId,
+        /// `deviceErrorCode`.
         code: i64,
+        /// `deviceErrorName`.
         name: String,
     },
     /// The row was refused before it became a record.
     ImportRefused {
+        /// Our mark on the row.
         import_id: ImportId,
+        /// The service's words.
         message: String,
     },
     /// Its record is gone, and nobody had read how it ended.
     ImportRemoved {
+        /// Our mark on the row.
         import_id: ImportId,
     },
     /// It was meant to be sent, and no record of it ever came.
     ImportLost {
+        /// Our mark on the row.
         import_id: ImportId,
     },
     /// The record of an ended import was removed, or was found to be gone.
     ImportCleaned {
+        /// The service's own name for it.
         record: ImportRecordId,
     },
     /// These fields are about to be written.
     UpdateIntent {
+        /// Which registration is written.
         registration_id: RegistrationId,
+        /// What it holds, and what it shall hold.
         fields: Vec<FieldChange>,
     },
+    /// The last intent for this registration has ended, or has come one step
+    /// further.
     UpdateEnd {
+        /// Which registration was written.
         registration_id: RegistrationId,
+        /// How far it came.
         end: UpdateEnd,
     },
     /// We made or changed this registration once; the lines that told so are
     /// no longer kept.
     Owned {
+        /// Which is ours.
         registration_id: RegistrationId,
     },
+    /// The tenant is about to be asked for a sync.
     SyncIntent,
+    /// The tenant was asked for a sync.
     SyncEnd {
+        /// Whether it has begun.
         accepted: bool,
     },
 }
@@ -142,9 +173,13 @@ pub enum Entry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum UpdateEnd {
+    /// The service took it.
     Accepted,
+    /// The service shows it.
     Visible,
+    /// The service did not take it.
     Refused,
+    /// Nobody knows: there was no answer.
     Lost,
 }
 
@@ -160,7 +195,9 @@ struct Line {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ImportFact {
+    /// How far it has come.
     pub state: ImportState,
+    /// When we learnt of it, by the service's clock.
     pub at: Timestamp,
 }
 
@@ -168,7 +205,9 @@ pub struct ImportFact {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PendingUpdate {
+    /// When it was written, by the service's clock.
     pub since: Timestamp,
+    /// What was written.
     pub fields: Vec<FieldChange>,
 }
 
@@ -176,7 +215,9 @@ pub struct PendingUpdate {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Tail {
+    /// Which import.
     pub import_id: ImportId,
+    /// What is owed.
     pub values: Vec<(Field, CompactString)>,
 }
 

@@ -288,7 +288,7 @@ impl FileReader<'_> {
                 }
                 "namespace" => {
                     if walk(&mut entry.value, &shape::NAME, "namespace", &self.source, &mut out) {
-                        namespace = entry.value.text().unwrap_or_default().to_owned();
+                        entry.value.text().unwrap_or_default().clone_into(&mut namespace);
                     }
                 }
                 "labels" | "annotations" => {

@@ -25,7 +25,7 @@ pub(super) struct File {
 
 /// The repository: paths may lead anywhere in it, and not out.
 #[derive(Debug, Clone)]
-pub struct Root {
+pub(super) struct Root {
     /// With all symbolic links resolved.
     pub path: PathBuf,
     /// Whether it is a Git repository.
@@ -191,13 +191,13 @@ pub(super) struct Resolver<'r> {
 }
 
 impl<'r> Resolver<'r> {
-    pub fn new(root: &'r Root, manifest: &Path) -> Self {
+    pub(super) fn new(root: &'r Root, manifest: &Path) -> Self {
         let folder = manifest.parent().unwrap_or(&root.path).to_owned();
         Self { root, folder, parents: HashMap::new(), known: HashMap::new() }
     }
 
     /// The path from the repository's root to an existing file.
-    pub fn follow(&mut self, relative: &Path) -> Result<PathBuf, Dead> {
+    pub(super) fn follow(&mut self, relative: &Path) -> Result<PathBuf, Dead> {
         if let Some(known) = self.known.get(relative) {
             return known.clone();
         }

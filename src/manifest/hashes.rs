@@ -19,16 +19,14 @@ use super::problem::{Problem, Severity, show};
 use super::{Fleet, sort};
 use crate::capture::{self, CsvEntry, CsvIndex, Encoding};
 use crate::desired::Conflict;
-use crate::hash::identity::{IdentityKey, KeyKind, Verdict, agreement, identity_keys, sharing};
-use crate::model::{
-    Claim, HardwareHash, HashError, HashLocation, HashRef, HashSource, SerialKey, SerialNumber, WantedHash,
-};
+use crate::hash::{HashSource, IdentityKey, KeyKind, Verdict, WantedHash, agreement, identity_keys, sharing};
+use crate::model::{Claim, HardwareHash, HashError, HashLocation, HashRef, SerialKey, SerialNumber};
 use crate::resource::is_encrypted;
 
 /// A file with one hash is 4 KB; nobody's is larger than this.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 /// What a CSV may have; the reader of CSVs has the same limit.
-const MAX_CSV_BYTES: u64 = capture::csv::MAX_BYTES as u64;
+const MAX_CSV_BYTES: u64 = capture::MAX_CSV_BYTES as u64;
 
 /// Hashes of one repository. Cheap to make; CSV files are indexed when first
 /// asked for. Clones share what was indexed.

@@ -22,7 +22,9 @@ const EXCERPT_MAX: usize = 400;
 pub struct Place {
     /// As a person at the working directory would write it, with `/`.
     pub file: Arc<str>,
+    /// From 1.
     pub line: u32,
+    /// From 1, in characters.
     pub column: u32,
 }
 
@@ -35,6 +37,7 @@ impl std::fmt::Display for Place {
 /// A place with the line that stands there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spot {
+    /// Where it is.
     pub place: Place,
     /// Missing for a place that is not in a text, such as a folder.
     pub excerpt: Option<Excerpt>,
@@ -43,6 +46,7 @@ pub struct Spot {
 /// A source line without its secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Excerpt {
+    /// Without its end.
     pub line: String,
     /// The bytes of `line` that the problem is about. Never empty unless the
     /// line is.
@@ -54,11 +58,15 @@ pub struct Excerpt {
 /// One problem, at one place or at several that contradict each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
+    /// How bad it is.
     pub severity: Severity,
     /// A stable short name, such as `duplicate-serial`.
     pub code: &'static str,
+    /// A sentence for people; repeats no hash and no user.
     pub message: String,
+    /// Never empty; the first is the one to go to.
     pub places: Vec<Spot>,
+    /// What they can do.
     pub hint: Option<String>,
 }
 
@@ -87,22 +95,22 @@ pub(super) struct Source<'s> {
 }
 
 impl<'s> Source<'s> {
-    pub fn new(name: Arc<str>, text: &'s str) -> Self {
+    pub(super) fn new(name: Arc<str>, text: &'s str) -> Self {
         Self { name, text, secrets: raw_hashes(text) }
     }
 
     /// Hashes that stand in the text in one piece.
-    pub fn secrets(&self) -> &[Range<usize>] {
+    pub(super) fn secrets(&self) -> &[Range<usize>] {
         &self.secrets
     }
 
     /// A hash that only shows when lines are joined or escapes resolved.
-    pub fn add_secret(&mut self, span: Span) {
+    pub(super) fn add_secret(&mut self, span: Span) {
         self.secrets.push(span.start as usize..span.end as usize);
         self.secrets.sort_by_key(|range| range.start);
     }
 
-    pub fn spot(&self, span: Span) -> Spot {
+    pub(super) fn spot(&self, span: Span) -> Spot {
         Spot {
             place: Place { file: self.name.clone(), line: span.line.max(1), column: span.column.max(1) },
             excerpt: Some(self.excerpt(span.start as usize..span.end as usize)),
@@ -110,7 +118,7 @@ impl<'s> Source<'s> {
     }
 
     /// The place of a byte.
-    pub fn span_at(&self, range: Range<usize>) -> Span {
+    pub(super) fn span_at(&self, range: Range<usize>) -> Span {
         let before = &self.text[..range.start];
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         let small = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
@@ -124,7 +132,7 @@ impl<'s> Source<'s> {
 
     /// The place of a column of a line, up to the end of the word there: for
     /// places that were kept without a length.
-    pub fn word_at(&self, line: u32, column: u32) -> Span {
+    pub(super) fn word_at(&self, line: u32, column: u32) -> Span {
         let start_of_line =
             self.text.split_inclusive('\n').take(line.saturating_sub(1) as usize).map(str::len).sum::<usize>();
         let rest = self.text.get(start_of_line..).unwrap_or_default();

@@ -7,7 +7,7 @@
 
 /// A plain scalar, resolved.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Plain {
+pub(super) enum Plain {
     Null,
     Bool(bool),
     Int(i64),
@@ -20,7 +20,7 @@ pub enum Plain {
 
 /// Resolves a plain (unquoted) scalar.
 #[must_use]
-pub fn resolve(text: &str) -> Plain {
+pub(super) fn resolve(text: &str) -> Plain {
     let Some(first) = text.bytes().next() else { return Plain::Null };
     match first {
         b'0'..=b'9' | b'+' | b'-' | b'.' => number(text),
@@ -38,6 +38,7 @@ fn word(text: &str) -> Plain {
     }
 }
 
+#[expect(clippy::cast_precision_loss, reason = "beyond 64 bits, YAML has no whole numbers")]
 fn number(text: &str) -> Plain {
     match text {
         ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => return Plain::Float(f64::INFINITY),

@@ -80,6 +80,7 @@ impl Shape {
                 max: size("maxLength").unwrap_or(usize::MAX),
             }),
             Some("integer") => {
+                #[expect(clippy::cast_possible_truncation, reason = "bounds of our own schema are whole")]
                 let bound = |key: &str| schema.get(key).and_then(Value::as_f64).map(|value| value as i64);
                 Self::Integer {
                     min: bound("minimum").unwrap_or_else(|| i32::MIN.into()),
@@ -92,7 +93,7 @@ impl Shape {
     }
 
     /// The shape of a field of an object.
-    pub fn field(&self, name: &str) -> Option<&Self> {
+    pub(super) fn field(&self, name: &str) -> Option<&Self> {
         match self {
             Self::Object { fields, .. } => fields.iter().find(|(field, _)| field == name).map(|(_, shape)| shape),
             _ => None,

@@ -12,7 +12,7 @@ use granit_parser::{Event, Marker, Parser, ScalarStyle, Span as RawSpan};
 /// Where a node stands: bytes in the file, line from 1, column from 1 in
 /// characters. Files are smaller than 4 GiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Span {
+pub(super) struct Span {
     pub start: u32,
     pub end: u32,
     pub line: u32,
@@ -21,13 +21,13 @@ pub struct Span {
 
 /// A node of a document.
 #[derive(Debug, Clone)]
-pub struct Node<'s> {
+pub(super) struct Node<'s> {
     pub span: Span,
     pub data: Data<'s>,
 }
 
 #[derive(Debug, Clone)]
-pub enum Data<'s> {
+pub(super) enum Data<'s> {
     Scalar {
         text: Cow<'s, str>,
         plain: bool,
@@ -39,7 +39,7 @@ pub enum Data<'s> {
 }
 
 #[derive(Debug, Clone)]
-pub struct Entry<'s> {
+pub(super) struct Entry<'s> {
     pub key: Cow<'s, str>,
     pub key_span: Span,
     pub value: Node<'s>,
@@ -48,13 +48,13 @@ pub struct Entry<'s> {
 impl<'s> Node<'s> {
     /// The value of a key of a map.
     #[must_use]
-    pub fn get(&self, key: &str) -> Option<&Self> {
+    pub(super) fn get(&self, key: &str) -> Option<&Self> {
         self.entry(key).map(|entry| &entry.value)
     }
 
     /// A key of a map with its value.
     #[must_use]
-    pub fn entry(&self, key: &str) -> Option<&Entry<'s>> {
+    pub(super) fn entry(&self, key: &str) -> Option<&Entry<'s>> {
         match &self.data {
             Data::Map(entries) => entries.iter().find(|entry| entry.key == key),
             _ => None,
@@ -63,7 +63,7 @@ impl<'s> Node<'s> {
 
     /// The text of a scalar as written, quotes resolved.
     #[must_use]
-    pub fn text(&self) -> Option<&str> {
+    pub(super) fn text(&self) -> Option<&str> {
         match &self.data {
             Data::Scalar { text, .. } => Some(text),
             _ => None,
@@ -72,14 +72,14 @@ impl<'s> Node<'s> {
 
     /// True for a document without content.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         matches!(&self.data, Data::Scalar { text, plain: true } if text.is_empty())
     }
 }
 
 /// A mistake of the text itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mistake {
+pub(super) struct Mistake {
     pub code: &'static str,
     pub span: Span,
     /// A second place that the message speaks of.
@@ -101,7 +101,7 @@ const MAX_SYNTAX_ERRORS: usize = 100;
 
 /// Reads all documents of a file in order. `each` gets a document with its
 /// mistakes; a document whose syntax is broken comes as `Data::Broken`.
-pub fn documents<'s>(source: &'s str, mut each: impl FnMut(Node<'s>, Vec<Mistake>)) {
+pub(super) fn documents<'s>(source: &'s str, mut each: impl FnMut(Node<'s>, Vec<Mistake>)) {
     let mut options = granit_parser::Options::default();
     options.set_emit_comments(false);
     options.emit_unresolved_aliases = true;

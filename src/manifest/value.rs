@@ -19,7 +19,7 @@ pub(super) fn read<T: DeserializeOwned>(node: &Node<'_>) -> Result<T, Error> {
 
 struct Reader<'n, 's>(&'n Node<'s>);
 
-impl<'de> IntoDeserializer<'de, Error> for Reader<'_, '_> {
+impl IntoDeserializer<'_, Error> for Reader<'_, '_> {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {
@@ -87,7 +87,7 @@ impl<'de> Deserializer<'de> for Reader<'_, '_> {
 
 /// The JSON that `kubectl` would send for this document.
 #[must_use]
-pub fn to_json(node: &Node<'_>) -> Value {
+pub(super) fn to_json(node: &Node<'_>) -> Value {
     match &node.data {
         Data::Scalar { text, plain: true } => match resolve(text) {
             Plain::Null => Value::Null,

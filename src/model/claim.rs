@@ -16,6 +16,7 @@ pub enum Want<T> {
     Keep,
     /// Remove the tenant's value.
     Clear,
+    /// This is what the tenant shall hold.
     Set(T),
 }
 
@@ -48,26 +49,39 @@ pub struct Origin(pub u32);
 /// one serial apart.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Claim {
+    /// As declared.
     pub serial: SerialNumber,
+    /// Set to name one of several registrations.
     pub registration_id: Option<RegistrationId>,
     /// Absent: the vendor registers the device.
     pub hash: Option<Arc<HashRef>>,
+    /// Steers which profile and which dynamic groups take the device.
     pub group_tag: Want<GroupTag>,
+    /// Whose device it is.
     pub user: Want<UserPrincipalName>,
+    /// How the device greets its user.
     pub addressable_user_name: Want<Greeting>,
+    /// The computer name.
     pub display_name: Want<DisplayName>,
+    /// What a vanished claim means.
     pub deletion_policy: DeletionPolicy,
+    /// True: never deregistered, even when the claim goes.
     pub protect: bool,
+    /// Whether a registration of somebody else's may become ours.
     pub adoption: AdoptionPolicy,
+    /// True: nothing is written to this device.
     pub suspend: bool,
+    /// Where the claim stands.
     pub origin: Origin,
 }
 
 /// What happens to the registration when the claim goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeletionPolicy {
+    /// It stays, and is nobody's.
     #[default]
     Orphan,
+    /// It is deregistered.
     Delete,
 }
 
@@ -75,18 +89,25 @@ pub enum DeletionPolicy {
 /// narrow to wide, so that the narrower of two is the smaller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub enum AdoptionPolicy {
+    /// It is reported and left alone.
     Never,
+    /// It becomes ours unless it is known to be another owner's.
     #[default]
     IfUnowned,
+    /// It becomes ours.
     Always,
 }
 
 /// What may be written at all. There is no default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Policy {
+    /// Nothing is written.
     Observe,
+    /// Devices are registered; what is registered stays as it is.
     CreateOnly,
+    /// Devices are registered and changed, never deregistered.
     UpsertOnly,
+    /// Devices are registered, changed and deregistered.
     Sync,
 }
 
@@ -149,11 +170,13 @@ impl Scope {
         Ok(Self { patterns, set: Some(set) })
     }
 
+    /// As declared.
     #[must_use]
     pub fn patterns(&self) -> &[String] {
         &self.patterns
     }
 
+    /// True if a registration with this tag may be written. `""` is no tag.
     #[must_use]
     pub fn contains(&self, group_tag: &str) -> bool {
         self.set.as_ref().is_none_or(|set| set.is_match(group_tag))
@@ -173,12 +196,19 @@ impl std::fmt::Display for Scope {
 /// devices, whole numbers 0 to 100.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
+    /// Deregistrations; clearing and adopting count like them.
     pub max_deletes: u32,
+    /// The same, in percent.
     pub max_delete_percent: u32,
+    /// Changes of registrations, of any field.
     pub max_updates: u32,
+    /// The same, in percent.
     pub max_update_percent: u32,
+    /// New group tags on devices that people work on.
     pub max_retags: u32,
+    /// Devices by which the declared fleet may have shrunk since the last run.
     pub max_shrink: u32,
+    /// The same, in percent.
     pub max_shrink_percent: u32,
 }
 
@@ -200,14 +230,24 @@ impl Default for Limits {
 /// in is not the planner's business and not here.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Tenant {
+    /// What people call it; the name in the manifest.
     pub name: String,
+    /// What Entra calls it.
     pub id: TenantId,
+    /// What may be written at all.
     pub policy: Policy,
+    /// Who declares this fleet, so that two repositories on one tenant can be told
+    /// apart.
     pub owner: String,
+    /// Which registrations may be written.
     pub scope: Scope,
+    /// How many of them in one run.
     pub limits: Limits,
+    /// The widest adoption that a claim may ask for.
     pub adoption: AdoptionPolicy,
+    /// True: a sync is asked for where a change needs one to show.
     pub sync_when_needed: bool,
+    /// True: nothing is written to this tenant.
     pub suspend: bool,
 }
 
@@ -222,17 +262,20 @@ impl Tenant {
 /// All claims of one tenant, sorted by serial key.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Desired {
+    /// Whose claims these are.
     pub tenant: Tenant,
     claims: Vec<Claim>,
 }
 
 impl Desired {
+    /// Takes claims in any order.
     #[must_use]
     pub fn new(tenant: Tenant, mut claims: Vec<Claim>) -> Self {
         claims.sort_by_cached_key(|claim| (claim.serial.key(), claim.registration_id));
         Self { tenant, claims }
     }
 
+    /// Sorted by serial key, then registration.
     #[must_use]
     pub fn claims(&self) -> &[Claim] {
         &self.claims

@@ -12,22 +12,32 @@ use super::{RegistrationId, SerialKey};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Device {
+    /// Names it for as long as it is registered; a new registration has a new one.
     pub id: RegistrationId,
     /// As the tenant writes it; compare through [`Device::key`].
     pub serial: CompactString,
+    /// `groupTag`.
     pub group_tag: CompactString,
+    /// `userPrincipalName`.
     pub user: CompactString,
+    /// `addressableUserName`, the greeting.
     pub addressable_user_name: CompactString,
+    /// `displayName`, the computer name.
     pub display_name: CompactString,
+    /// As the firmware has it.
     pub manufacturer: CompactString,
+    /// As the firmware has it.
     pub model: CompactString,
+    /// How far the device has come on its way into Intune.
     pub enrollment: EnrollmentState,
     /// The Intune device, when the zero GUID does not stand there.
     pub managed_device_id: Option<Uuid>,
+    /// When Intune last heard of it.
     pub last_contacted: Option<Timestamp>,
 }
 
 impl Device {
+    /// The serial made comparable.
     #[must_use]
     pub fn key(&self) -> SerialKey {
         SerialKey::of(&self.serial)
@@ -44,11 +54,17 @@ impl Device {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum EnrollmentState {
+    /// `unknown`, or a name that we do not know.
     Unknown,
+    /// People work on it.
     Enrolled,
+    /// A reset has been asked for.
     PendingReset,
+    /// Its enrolment failed.
     Failed,
+    /// It has never been heard of.
     NotContacted,
+    /// Its enrolment is refused.
     Blocked,
 }
 
@@ -66,6 +82,7 @@ pub enum Coverage {
 pub struct Observed {
     coverage: Coverage,
     devices: Vec<Device>,
+    /// When it was read, by the service's clock.
     pub at: Timestamp,
 }
 
@@ -77,16 +94,19 @@ impl Observed {
         Self { coverage, devices, at }
     }
 
+    /// How much of the tenant this is.
     #[must_use]
     pub fn coverage(&self) -> &Coverage {
         &self.coverage
     }
 
+    /// Sorted by serial key, then id.
     #[must_use]
     pub fn devices(&self) -> &[Device] {
         &self.devices
     }
 
+    /// The devices alone.
     #[must_use]
     pub fn into_devices(self) -> Vec<Device> {
         self.devices
@@ -107,7 +127,10 @@ impl Observed {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SyncState {
+    /// When the last sync ended.
     pub last_sync: Option<Timestamp>,
+    /// When somebody last asked for one.
     pub last_manual_trigger: Option<Timestamp>,
+    /// True while one is under way.
     pub running: bool,
 }

@@ -11,7 +11,9 @@ use super::{Device, DeviceKey, Field, FieldChange, HashDigest, ImportId, Registr
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Effect {
+    /// Which device, as declared.
     pub device: DeviceKey,
+    /// What is done to it.
     pub action: Action,
 }
 
@@ -34,6 +36,7 @@ pub enum Action {
 pub struct Register {
     /// SHA-256 of the hash, read now or pinned in the manifest.
     pub digest: HashDigest,
+    /// Our mark on the import, the same in every run.
     pub import_id: ImportId,
     /// 1 for the first import of this hash; counted up when one has failed
     /// for a reason that may pass.
@@ -61,7 +64,7 @@ impl Register {
 
 /// Of a device's declared values, what an import cannot carry.
 #[must_use]
-pub fn tail(values: &[(Field, CompactString)]) -> Vec<(Field, CompactString)> {
+pub(crate) fn tail(values: &[(Field, CompactString)]) -> Vec<(Field, CompactString)> {
     values.iter().filter(|(field, value)| !field.travels_with_import() && !value.is_empty()).cloned().collect()
 }
 
@@ -69,9 +72,11 @@ pub fn tail(values: &[(Field, CompactString)]) -> Vec<(Field, CompactString)> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Update {
+    /// Which registration is written.
     pub id: RegistrationId,
     /// The registration as it was read: the precondition.
     pub before: Box<Device>,
+    /// What is written; never empty.
     pub fields: Vec<FieldChange>,
     /// True if the registration is not known to be ours: nobody here made or
     /// changed it before.

@@ -10,13 +10,18 @@ use super::Device;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Field {
+    /// `groupTag`.
     GroupTag,
+    /// `userPrincipalName`.
     UserPrincipalName,
+    /// `addressableUserName`, the greeting.
     AddressableUserName,
+    /// `displayName`, the computer name.
     DisplayName,
 }
 
 impl Field {
+    /// All of them, in the order in which they are shown.
     pub const ALL: [Self; 4] = [Self::GroupTag, Self::UserPrincipalName, Self::AddressableUserName, Self::DisplayName];
 
     /// The name in manifests and on the wire.
@@ -85,7 +90,10 @@ impl Field {
 /// nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldChange {
+    /// Which field.
     pub field: Field,
+    /// What it holds.
     pub before: CompactString,
+    /// What it shall hold.
     pub after: CompactString,
 }

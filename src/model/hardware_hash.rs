@@ -13,11 +13,13 @@ pub struct HardwareHash(Vec<u8>);
 pub struct HashDigest(pub [u8; 32]);
 
 impl HardwareHash {
+    /// Takes any bytes: whether they are a hash is for `hash` to say.
     #[must_use]
     pub fn from_bytes(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }
 
+    /// The bytes, which register a device for whoever has them.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -29,6 +31,7 @@ impl HardwareHash {
         base64::engine::general_purpose::STANDARD.encode(&self.0)
     }
 
+    /// What may be shown and stored in its place.
     #[must_use]
     pub fn digest(&self) -> HashDigest {
         HashDigest(sha256(&self.0))
@@ -99,7 +102,7 @@ impl<'de> Deserialize<'de> for HashDigest {
 
 /// Bytes as hex digits, lower case.
 #[must_use]
-pub fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         write!(text, "{byte:02x}").expect("text takes all");
@@ -109,7 +112,7 @@ pub fn hex(bytes: &[u8]) -> String {
 
 /// SHA-256 of some bytes.
 #[must_use]
-pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
     digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
 }

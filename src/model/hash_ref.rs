@@ -2,20 +2,20 @@
 //! itself is read only when it is needed, and never kept.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{HardwareHash, HashDigest, SerialNumber};
+use super::HashDigest;
 
 /// A reference to a hardware hash, resolved against the repository root.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HashRef {
+    /// Where it is kept.
     pub location: HashLocation,
     /// The SHA-256 that the hash must have (`sha256:` in the manifest).
     pub pin: Option<HashDigest>,
+    /// How well it must be understood.
     pub check: HashCheck,
 }
 
@@ -30,15 +30,26 @@ pub enum HashLocation {
     /// An environment variable whose name starts with `APGIT_HASH_`.
     Env(String),
     /// A key of a Kubernetes Secret in the claim's namespace.
-    SecretKeyRef { name: String, key: String },
+    SecretKeyRef {
+        /// The Secret.
+        name: String,
+        /// The key inside of it.
+        key: String,
+    },
     /// A secret of an Azure Key Vault.
-    KeyVaultSecret { vault_url: String, name: String },
+    KeyVaultSecret {
+        /// Such as `https://contoso.vault.azure.net`.
+        vault_url: String,
+        /// The secret's name there.
+        name: String,
+    },
 }
 
 /// Whether our decoder must understand the hash before it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum HashCheck {
+    /// It must, and the hash must pass every check.
     #[default]
     Decode,
     /// Let the service judge (needs a pin).
@@ -54,21 +65,4 @@ pub enum HashError {
     /// The place has no hash for this device, or none that passes the checks.
     #[error("{0}")]
     Unusable(String),
-}
-
-/// The hash of one device, to be read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WantedHash {
-    pub reference: Arc<HashRef>,
-    pub serial: SerialNumber,
-}
-
-/// Where hashes are read, at planning and again at import.
-#[async_trait]
-pub trait HashSource: Send + Sync {
-    /// Reads, decodes and checks: container, checksum, serial in the hash
-    /// equal to the device's, pin. One answer per wanted hash, in order.
-    ///
-    /// An error is a sentence for people: what is wrong, where, what to do.
-    async fn read(&self, wanted: Vec<WantedHash>) -> Vec<Result<HardwareHash, HashError>>;
 }

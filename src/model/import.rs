@@ -15,16 +15,21 @@ pub enum ImportState {
     /// A later look can still show something else: not settled, or complete
     /// without the name of its registration.
     Running,
+    /// The device is registered.
     Complete {
+        /// The registration that the import made or found.
         registration_id: RegistrationId,
     },
     /// Code and name as the service writes them; decide by the name first.
     Error {
+        /// `deviceErrorCode`.
         code: i64,
+        /// `deviceErrorName`.
         name: String,
     },
     /// The row was refused before it became a record.
     Refused {
+        /// The service's words.
         message: String,
     },
     /// There was a record, and somebody removed it before it had ended for

@@ -15,7 +15,9 @@ use super::{RegistrationId, SerialNumber};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeviceKey {
+    /// As declared.
     pub serial: SerialNumber,
+    /// The one that the declaration names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registration: Option<RegistrationId>,
 }

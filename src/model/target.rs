@@ -36,6 +36,7 @@ impl Target {
         }
     }
 
+    /// True if no real device can be reached there.
     #[must_use]
     pub fn is_simulated(&self) -> bool {
         *self == Self::Simulated

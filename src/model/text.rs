@@ -75,6 +75,7 @@ const PLACEHOLDERS: [&str; 10] = [
 ];
 
 impl SerialNumber {
+    /// What a serial number is.
     pub const RULE: Rule = Rule {
         max: 128,
         pattern: r"^[^\p{Cc}]*[^\p{Z}\p{Cc}][^\p{Cc}]*$",
@@ -92,11 +93,13 @@ impl SerialNumber {
         Ok(Self(text.trim().into()))
     }
 
+    /// As declared, trimmed.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
+    /// What it compares by.
     #[must_use]
     pub fn key(&self) -> SerialKey {
         SerialKey::of(&self.0)
@@ -121,6 +124,7 @@ impl std::fmt::Display for SerialNumber {
 }
 
 impl SerialKey {
+    /// Any text is comparable, whether it could be declared or not.
     #[must_use]
     pub fn of(text: &str) -> Self {
         let mut key = CompactString::from(text.trim());
@@ -128,6 +132,7 @@ impl SerialKey {
         Self(key)
     }
 
+    /// Trimmed and in upper case.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -148,6 +153,7 @@ macro_rules! text {
         pub struct $name(CompactString);
 
         impl $name {
+            /// What such a text is.
             pub const RULE: Rule = $rule;
 
             /// # Errors
@@ -157,6 +163,7 @@ macro_rules! text {
                 Ok(Self(text.into()))
             }
 
+            /// As declared.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0

@@ -10,11 +10,14 @@ use crate::model::{Action, Field, FieldChange, Update};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ActionKind {
+    /// A device becomes known to the tenant.
     Register,
+    /// A registration gets other values.
     Update,
 }
 
 impl ActionKind {
+    /// All of them, in the order in which they are carried out.
     pub const ALL: [Self; 2] = [Self::Register, Self::Update];
 
     /// The name for people and tools.
@@ -34,6 +37,7 @@ impl std::fmt::Display for ActionKind {
 }
 
 impl Action {
+    /// The row of the table.
     #[must_use]
     pub fn kind(&self) -> ActionKind {
         match self {

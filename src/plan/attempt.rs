@@ -64,7 +64,7 @@ pub(super) struct Attempts {
 impl Attempts {
     /// Judges the next attempt. To be called in order, until it is not
     /// [`Step::Again`].
-    pub fn judge(&mut self, fact: Option<&ImportFact>, now: Timestamp) -> Step {
+    pub(super) fn judge(&mut self, fact: Option<&ImportFact>, now: Timestamp) -> Step {
         let Some(ImportFact { state, at }) = fact else { return Step::Try };
         let age = Age::of(*at, now);
         let look = Step::Look { since: *at };

@@ -11,20 +11,25 @@ use crate::model::{Action, Effect, HashRef, Origin, SerialNumber};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Change {
+    /// What exactly would be written.
     pub effect: Effect,
+    /// Where the device is declared.
     pub origin: Origin,
     /// Where the hash is read again at import; only where one is needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hash: Option<Arc<HashRef>>,
+    /// Sorted, each once.
     pub notes: Vec<Note>,
 }
 
 impl Change {
+    /// The serial as declared.
     #[must_use]
     pub fn serial(&self) -> &SerialNumber {
         &self.effect.device.serial
     }
 
+    /// What is done to the device.
     #[must_use]
     pub fn action(&self) -> &Action {
         &self.effect.action
@@ -53,6 +58,7 @@ pub enum Note {
 }
 
 impl Note {
+    /// The sentence for people.
     #[must_use]
     pub fn text(self) -> &'static str {
         match self {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::model::{Action, Device, Effect, Field};
+use crate::model::{Action, Device, Effect, Field, hex, sha256};
 
 use super::Plan;
 use super::guard::Class;
@@ -18,6 +18,7 @@ pub const ENCODING: &str = "apgit/effect/v2";
 /// SHA-256 over the canonical JSON (RFC 8785) of a plan's target and effects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Digest {
+    /// 64 hex digits, lower case.
     pub sha256: String,
 }
 
@@ -35,7 +36,7 @@ impl Digest {
             "policy": plan.tenant.policy.name(),
             "effects": effects,
         });
-        Self { sha256: sha256(&document.to_string()) }
+        Self { sha256: hex(&sha256(document.to_string().as_bytes())) }
     }
 
     /// `plan-` and 12 hex digits: for people, never for consent.
@@ -86,10 +87,5 @@ fn effect(effect: &Effect) -> Value {
 pub fn fingerprint(device: &Device) -> String {
     let fields: BTreeMap<&str, &str> = Field::ALL.iter().map(|f| (f.name(), f.of(device).as_str())).collect();
     let text = json!({"id": device.id.to_string(), "fields": fields, "enrolled": device.is_enrolled()}).to_string();
-    format!("sha256:{}", &sha256(&text)[..16])
-}
-
-fn sha256(text: &str) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("sha256:{}", &hex(&sha256(text.as_bytes()))[..16])
 }

@@ -20,12 +20,13 @@ pub const VISIBLE_WITHIN: SignedDuration = SignedDuration::from_mins(15);
 pub const UPDATED_WITHIN: SignedDuration = SignedDuration::from_mins(10);
 
 /// A refusal by fact (other tenant, bad hash) is looked at again after this.
-pub const REFUSED_FOR: SignedDuration = SignedDuration::from_hours(24);
+pub(super) const REFUSED_FOR: SignedDuration = SignedDuration::from_hours(24);
 
 /// Everything a plan depends on beside the claims and the reading. Times are
 /// the service's, and none of them is later than `now`.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
+    /// The present, by the service's clock.
     pub now: Timestamp,
     /// Where the tenant is reached.
     pub target: Target,
@@ -57,13 +58,27 @@ pub struct Facts {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HashFact {
     /// Read and checked. `hardware` says which machine it is (identity keys).
-    Read { digest: HashDigest, hardware: Vec<IdentityKey> },
+    Read {
+        /// SHA-256 of its bytes.
+        digest: HashDigest,
+        /// Identity keys, strongest first.
+        hardware: Vec<IdentityKey>,
+    },
     /// Not read here; the manifest pins it.
-    Pinned { digest: HashDigest },
+    Pinned {
+        /// As pinned.
+        digest: HashDigest,
+    },
     /// Read, and not usable.
-    Unusable { message: String },
+    Unusable {
+        /// What is wrong with it.
+        message: String,
+    },
     /// Cannot be read here, and not pinned.
-    NotAvailable { message: String },
+    NotAvailable {
+        /// Why not.
+        message: String,
+    },
 }
 
 /// What has to be looked up before a plan can be made. Nothing in it when
@@ -78,7 +93,7 @@ pub struct Needs {
     pub users: Vec<String>,
 }
 
-/// Our namespace for import ids, so that nobody else's UUIDv5 can equal them.
+/// Our namespace for import ids, so that nobody else's can equal them.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6f1d_5c0e_8a1b_4f5e_9c56_6170_6769_7401);
 
 /// The import id of one attempt to register one device: the same in every
@@ -108,6 +123,7 @@ pub enum ImportError {
 }
 
 impl ImportError {
+    /// Reads both as Microsoft writes them; the name decides first.
     #[must_use]
     pub fn of(code: i64, name: &str) -> Self {
         match name {

@@ -17,9 +17,13 @@ use super::{Counts, Plan};
 /// `--approve-retags=40` lets 40 through, not 41.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Approvals {
+    /// Of [`Class::Update`].
     pub updates: Option<u32>,
+    /// Of [`Class::Retag`].
     pub retags: Option<u32>,
+    /// Of [`Class::Clear`].
     pub clears: Option<u32>,
+    /// Of [`Class::Adopt`].
     pub adopts: Option<u32>,
 }
 
@@ -38,6 +42,7 @@ pub enum Class {
 }
 
 impl Class {
+    /// All of them, in the order in which they are judged.
     pub const ALL: [Self; 4] = [Self::Update, Self::Retag, Self::Clear, Self::Adopt];
 
     /// The classes that an effect belongs to. What completes our own import
@@ -46,6 +51,7 @@ impl Class {
         Self::ALL.into_iter().filter(move |class| class.has(effect))
     }
 
+    /// The words for people.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -111,14 +117,20 @@ impl Class {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LimitReading {
+    /// Which class.
     pub class: Class,
+    /// How many changes of it there are.
     pub count: usize,
+    /// How many pass without approval.
     pub limit: usize,
+    /// Of how many managed devices.
     pub managed: usize,
+    /// How many a person has approved.
     pub approved: Option<u32>,
 }
 
 impl LimitReading {
+    /// True if the class passes.
     #[must_use]
     pub fn ok(&self) -> bool {
         self.count <= self.limit || self.approved.is_some_and(|approved| self.count <= approved as usize)
@@ -134,11 +146,13 @@ pub struct ClearedPlan {
 }
 
 impl ClearedPlan {
+    /// What passed; the rest is held in it.
     #[must_use]
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
 
+    /// One per class.
     #[must_use]
     pub fn limits(&self) -> &[LimitReading] {
         &self.limits
@@ -232,6 +246,7 @@ pub struct Approved(HashMap<DeviceKey, Effect>);
 const ATTEMPTS: u32 = 12;
 
 impl Approved {
+    /// One per device: of several, the last.
     pub fn of<'e>(effects: impl IntoIterator<Item = &'e Effect>) -> Self {
         Self(effects.into_iter().map(|effect| (effect.device.clone(), effect.clone())).collect())
     }

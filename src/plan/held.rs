@@ -12,11 +12,15 @@ use super::action::ActionKind;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Held {
+    /// Which device, as declared.
     pub device: DeviceKey,
+    /// Its registration, where there is one.
     pub registration_id: Option<RegistrationId>,
+    /// Where it is declared.
     pub origin: Origin,
     /// What would have been done.
     pub action: ActionKind,
+    /// What stands in the way.
     pub reason: Reason,
     /// Evidence for people: one line each.
     pub details: Vec<String>,
@@ -29,6 +33,7 @@ pub struct Held {
 }
 
 impl Held {
+    /// The serial as declared.
     #[must_use]
     pub fn serial(&self) -> &SerialNumber {
         &self.device.serial
@@ -47,6 +52,7 @@ pub enum HeldClass {
 
 /// Why a change is held or failed. Closed list; the names are the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "`text` says each in a sentence")]
 pub enum Reason {
     LimitExceeded,
     UpdateNotAllowed,
@@ -78,6 +84,7 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Who has to move.
     #[must_use]
     pub fn class(self) -> HeldClass {
         match self {
@@ -188,38 +195,54 @@ impl std::fmt::Display for Reason {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Awaiting {
+    /// Which device, as declared.
     pub device: DeviceKey,
+    /// Its registration, where there is one.
     pub registration_id: Option<RegistrationId>,
+    /// Where it is declared.
     pub origin: Origin,
+    /// For what it waits.
     pub what: Waiting,
 }
 
 impl Awaiting {
+    /// The serial as declared.
     #[must_use]
     pub fn serial(&self) -> &SerialNumber {
         &self.device.serial
     }
 }
 
+/// What a device waits for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Waiting {
     /// No hash is declared: the vendor registers the device.
     Vendor,
     /// Imported, and not readable yet.
-    Registration { since: Timestamp },
+    Registration {
+        /// When its import was complete.
+        since: Timestamp,
+    },
     /// Updated, and the tenant still shows the old values.
-    Values { since: Timestamp, fields: Vec<FieldChange> },
+    Values {
+        /// When they were written.
+        since: Timestamp,
+        /// What was written.
+        fields: Vec<FieldChange>,
+    },
 }
 
 /// Registered in scope, and declared nowhere. Only ever reported.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Unmanaged {
+    /// As the tenant shows it.
     pub device: Device,
 }
 
 impl Unmanaged {
+    /// The serial as the tenant writes it.
     #[must_use]
     pub fn serial(&self) -> &CompactString {
         &self.device.serial

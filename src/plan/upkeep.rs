@@ -19,6 +19,7 @@ pub const SYNC_GAP_S: i64 = 610;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Upkeep {
+    /// Why it would sync, if it would.
     pub sync: Option<SyncReason>,
     /// Own import records that have ended already; those of this plan's
     /// imports come on top.
@@ -32,7 +33,10 @@ pub enum SyncReason {
     /// Devices are registered by this plan.
     Registers,
     /// Devices were registered then, and no sync has come since.
-    Owed { since: Timestamp },
+    Owed {
+        /// When the first of them was.
+        since: Timestamp,
+    },
     /// A vendor's registration is waited for, and the tenant takes a sync now.
     Vendor,
 }
@@ -58,6 +62,7 @@ impl Upkeep {
         Self { sync, clean_up }
     }
 
+    /// True if the tenant needs nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.sync.is_none() && self.clean_up.is_empty()

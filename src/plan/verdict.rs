@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use compact_str::CompactString;
 use jiff::Timestamp;
 
-use crate::hash::identity::{IdentityKey, KeyKind, sharing};
+use crate::hash::{IdentityKey, KeyKind, sharing};
 use crate::ledger::{ImportFact, PendingUpdate, Tail};
 use crate::model::{
     Action, AdoptionPolicy, Claim, Coverage, Desired, Device, DeviceKey, Effect, Field, FieldChange, HashDigest,
@@ -202,12 +202,12 @@ impl<'a> Maker<'a> {
     /// The table: how many registrations match, and what they hold.
     fn judge(&self, claim: &Claim, matches: &[&Device]) -> Verdict {
         match (matches, claim.registration_id) {
-            ([], Some(_)) if self.covers_all => self.hold(claim, None, Reason::RegistrationNotFound, vec![]),
+            ([], Some(_)) if self.covers_all => Verdict::hold(claim, None, Reason::RegistrationNotFound, vec![]),
             ([], _) => self.judge_absent(claim),
             ([device], _) => self.judge_present(claim, device),
             (several, _) => {
                 let line = |d: &&Device| format!("registrationId: {}  {} {}", d.id, d.manufacturer, d.model);
-                self.hold(claim, None, Reason::AmbiguousSerial, several.iter().map(line).collect())
+                Verdict::hold(claim, None, Reason::AmbiguousSerial, several.iter().map(line).collect())
             }
         }
     }
@@ -219,7 +219,7 @@ impl<'a> Maker<'a> {
         }
         if let Some(since) = self.pending(device.id, &fields) {
             let what = Waiting::Values { since, fields };
-            return self.wait(claim, Some(device.id), what);
+            return Verdict::wait(claim, Some(device.id), what);
         }
         // What our own import could not carry completes it, and is no change.
         let owed = self.owed(device.id, &fields);
@@ -261,7 +261,7 @@ impl<'a> Maker<'a> {
 
     fn judge_absent(&self, claim: &Claim) -> Verdict {
         if claim.hash.is_none() {
-            return self.wait(claim, None, Waiting::Vendor);
+            return Verdict::wait(claim, None, Waiting::Vendor);
         }
         let tag = claim.group_tag.text().unwrap_or_default();
         let refused = (self.tenant.policy == Policy::Observe)
@@ -269,7 +269,7 @@ impl<'a> Maker<'a> {
             .or((self.tenant.suspend || claim.suspend).then_some(Reason::Suspended))
             .or((!self.tenant.scope.contains(tag)).then_some(Reason::OutOfScope));
         if let Some(reason) = refused {
-            return self.hold(claim, None, reason, self.scope_line(reason, tag));
+            return Verdict::hold(claim, None, reason, self.scope_line(reason, tag));
         }
         let mut notes = Vec::new();
         let digest = match self.facts.hashes.get(&claim.key()) {
@@ -279,19 +279,19 @@ impl<'a> Maker<'a> {
                 *digest
             }
             Some(HashFact::Unusable { message }) => {
-                return self.hold(claim, None, Reason::HashUnusable, vec![message.clone()]);
+                return Verdict::hold(claim, None, Reason::HashUnusable, vec![message.clone()]);
             }
             Some(HashFact::NotAvailable { message }) => {
-                return self.hold(claim, None, Reason::HashNotAvailable, vec![message.clone()]);
+                return Verdict::hold(claim, None, Reason::HashNotAvailable, vec![message.clone()]);
             }
             // A reading that covers only some devices cannot say that this one is absent.
-            None => return self.wait(claim, None, Waiting::Registration { since: self.facts.now }),
+            None => return Verdict::wait(claim, None, Waiting::Registration { since: self.facts.now }),
         };
         if let Some(twin) = self.twins.get(&claim.key()) {
-            return self.hold(claim, None, Reason::DuplicateHardware, vec![format!("same hardware as `{twin}`")]);
+            return Verdict::hold(claim, None, Reason::DuplicateHardware, vec![format!("same hardware as `{twin}`")]);
         }
         match claim.user.text().filter(|user| !user.is_empty()).map_or(Ok(true), |user| self.judge_user(user)) {
-            Err(reason) => return self.hold(claim, None, reason, vec![]),
+            Err(reason) => return Verdict::hold(claim, None, reason, vec![]),
             Ok(false) => notes.push(Note::UserUnverified),
             Ok(true) => {}
         }
@@ -308,14 +308,14 @@ impl<'a> Maker<'a> {
             let fact = imports.get(&id);
             // A reading of some devices cannot tell that this one is absent.
             if fact.is_none() && attempt == 1 && !self.covers_all {
-                return self.wait(claim, None, Waiting::Registration { since: *now });
+                return Verdict::wait(claim, None, Waiting::Registration { since: *now });
             }
             match attempts.judge(fact, *now) {
                 Step::Again => attempt += 1,
                 Step::Try => break (id, false),
                 Step::Follow => break (id, true),
-                Step::Look { since } => return self.wait(claim, None, Waiting::Registration { since }),
-                Step::Refuse { reason, words, since } => return self.refused(claim, reason, words, since),
+                Step::Look { since } => return Verdict::wait(claim, None, Waiting::Registration { since }),
+                Step::Refuse { reason, words, since } => return Verdict::refused(claim, reason, words, since),
             }
         };
         if running {
@@ -385,18 +385,20 @@ impl<'a> Maker<'a> {
             self.unmanaged.push(Unmanaged { device: device.clone() });
         }
     }
+}
 
-    fn wait(&self, claim: &Claim, registration_id: Option<RegistrationId>, what: Waiting) -> Verdict {
-        Verdict::Awaiting(Awaiting { device: claim.key(), registration_id, origin: claim.origin, what })
+impl Verdict {
+    fn wait(claim: &Claim, registration_id: Option<RegistrationId>, what: Waiting) -> Self {
+        Self::Awaiting(Awaiting { device: claim.key(), registration_id, origin: claim.origin, what })
     }
 
-    fn refused(&self, claim: &Claim, reason: Reason, words: String, since: Timestamp) -> Verdict {
+    fn refused(claim: &Claim, reason: Reason, words: String, since: Timestamp) -> Self {
         let retry_at = Some(later(since, REFUSED_FOR));
-        Verdict::Held(Held { since: Some(since), retry_at, ..held(claim, None, reason, vec![words]) })
+        Self::Held(Held { since: Some(since), retry_at, ..held(claim, None, reason, vec![words]) })
     }
 
-    fn hold(&self, claim: &Claim, id: Option<RegistrationId>, reason: Reason, details: Vec<String>) -> Verdict {
-        Verdict::Held(held(claim, id, reason, details))
+    fn hold(claim: &Claim, id: Option<RegistrationId>, reason: Reason, details: Vec<String>) -> Self {
+        Self::Held(held(claim, id, reason, details))
     }
 }
 

@@ -9,6 +9,7 @@ use super::form::GUID;
 
 /// A way to sign in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[expect(missing_docs, reason = "a doc here would make `oneOf` of the schema's `enum`")]
 pub enum AuthType {
     WorkloadIdentity,
     ClientSecret,
@@ -61,8 +62,10 @@ enum Member {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SecretKeyRef {
+    /// The name of the Secret.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
+    /// The key of the entry in it.
     #[schemars(length(min = 1, max = 253))]
     pub key: String,
 }
@@ -112,7 +115,7 @@ macro_rules! identity {
             #[schemars(length(min = 1, max = 1024))]
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub token_file: Option<String>,
-            /// `WorkloadIdentity` in a cluster: a ServiceAccount of the
+            /// `WorkloadIdentity` in a cluster: a `ServiceAccount` of the
             /// object's own namespace.
             #[schemars(length(min = 1, max = 253))]
             #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -140,6 +143,7 @@ macro_rules! identity {
 identity! {
     /// One identity: a type, and the members that this type takes.
     pub struct Identity {
+        /// How this identity proves itself.
         #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
         pub type_: Option<AuthType>,
     }
@@ -152,6 +156,7 @@ identity! {
         "has(self.type) || (has(self.read) && has(self.write))"
     ).message("give a `type`, or both `read` and `write`"))]
     pub struct Auth {
+        /// How to sign in where nothing below says otherwise.
         #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
         pub type_: Option<AuthType>,
         /// The identity that plans: it needs to read only.

@@ -14,6 +14,7 @@ use crate::model::{UserPrincipalName, Want};
 
 /// What happens to the registration when its declaration goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[expect(missing_docs, reason = "a doc here would make `oneOf` of the schema's `enum`")]
 pub enum DeletionPolicy {
     Orphan,
     Delete,
@@ -21,6 +22,7 @@ pub enum DeletionPolicy {
 
 /// Whether a registration that is already there may become ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[expect(missing_docs, reason = "a doc here would make `oneOf` of the schema's `enum`")]
 pub enum AdoptionPolicy {
     Never,
     IfUnowned,
@@ -95,7 +97,7 @@ macro_rules! device_fields {
 
         impl $name {
             pub(super) fn layer(&self, problems: &mut $crate::resource::Problems) -> $crate::resource::Layer {
-                $crate::resource::device::layer($crate::resource::device::Values {
+                $crate::resource::device::layer(&$crate::resource::device::Values {
                     hardware_hash_ref: self.hardware_hash_ref.as_ref(),
                     group_tag: self.group_tag.as_deref(),
                     user_principal_name: self.user_principal_name.as_deref(),
@@ -228,7 +230,7 @@ impl Layer {
     }
 }
 
-pub(super) fn layer(values: Values<'_>, problems: &mut Problems) -> Layer {
+pub(super) fn layer(values: &Values<'_>, problems: &mut Problems) -> Layer {
     Layer {
         hash: values.hardware_hash_ref.and_then(|spec| hash_ref::check(spec, problems)).map(Arc::new),
         group_tag: want("groupTag", "group-tag", values.group_tag, GroupTag::parse, problems),

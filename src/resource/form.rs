@@ -21,7 +21,7 @@ impl Form {
         Self { min, max, pattern, regex: OnceLock::new() }
     }
 
-    pub fn fits(&self, text: &str) -> bool {
+    pub(super) fn fits(&self, text: &str) -> bool {
         let regex = self.regex.get_or_init(|| Regex::new(self.pattern).expect("patterns of ours are legal"));
         (self.min..=self.max).contains(&text.chars().count()) && regex.is_match(text)
     }

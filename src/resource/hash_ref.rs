@@ -78,6 +78,7 @@ pub struct KeyVaultSecret {
 
 /// Whether our decoder must understand the hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[expect(missing_docs, reason = "a doc here would make `oneOf` of the schema's `enum`")]
 pub enum HashCheck {
     Decode,
     Trust,
@@ -85,6 +86,7 @@ pub enum HashCheck {
 
 /// Whether a file of this name is read through `age` or `sops`.
 #[must_use]
+#[expect(clippy::case_sensitive_file_extension_comparisons, reason = "the name is in lower case by then")]
 pub fn is_encrypted(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
     name.ends_with(".age") || name.contains(".sops.")

@@ -4,7 +4,9 @@
 /// One step into an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Segment {
+    /// Into a field, by its name in manifests.
     Field(&'static str),
+    /// Into a list, from 0.
     Index(usize),
 }
 
@@ -13,17 +15,20 @@ pub enum Segment {
 pub struct FieldPath(pub Vec<Segment>);
 
 impl FieldPath {
+    /// The object itself.
     #[must_use]
     pub fn root() -> Self {
         Self::default()
     }
 
+    /// One step further, into a field.
     #[must_use]
     pub fn field(mut self, name: &'static str) -> Self {
         self.0.push(Segment::Field(name));
         self
     }
 
+    /// One step further, into a list.
     #[must_use]
     pub fn index(mut self, index: usize) -> Self {
         self.0.push(Segment::Index(index));
@@ -47,10 +52,13 @@ impl std::fmt::Display for FieldPath {
 /// What is wrong with a field. The message never repeats a hash or a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldProblem {
+    /// Which field, from the object's root.
     pub path: FieldPath,
     /// A stable short name, such as `serial-placeholder`.
     pub code: &'static str,
+    /// A sentence for people.
     pub message: String,
+    /// What they can do.
     pub hint: Option<String>,
 }
 
@@ -89,16 +97,19 @@ impl Problems {
         self.found.push(FieldProblem { path, code, message, hint });
     }
 
+    /// How many were found so far.
     #[must_use]
     pub fn len(&self) -> usize {
         self.found.len()
     }
 
+    /// True if nothing is wrong so far.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.found.is_empty()
     }
 
+    /// In the order in which they were found.
     #[must_use]
     pub fn into_vec(self) -> Vec<FieldProblem> {
         self.found

@@ -12,12 +12,16 @@ use super::{API_VERSION, AutopilotDevice, AutopilotDeviceSet, AutopilotTenant, M
 /// The three kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
+    /// `AutopilotTenant`.
     Tenant,
+    /// `AutopilotDevice`.
     Device,
+    /// `AutopilotDeviceSet`.
     DeviceSet,
 }
 
 impl Kind {
+    /// All of them; whoever is named comes before whoever names it.
     pub const ALL: [Self; 3] = [Self::Tenant, Self::Device, Self::DeviceSet];
 
     /// What `kind` says.
@@ -30,6 +34,7 @@ impl Kind {
         }
     }
 
+    /// The kind of this name; `None` for somebody else's.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == text)
@@ -38,7 +43,7 @@ impl Kind {
 
 /// Takes `null` out of a type's schema: an explicit null would be a fourth
 /// wish beside absent, empty and a value, so it is a problem at both doors.
-pub fn no_nulls(schema: &mut schemars::Schema) {
+pub(super) fn no_nulls(schema: &mut schemars::Schema) {
     let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else {
         return;
     };

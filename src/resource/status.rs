@@ -29,6 +29,7 @@ pub struct Condition {
     #[schemars(length(min = 1, max = 316))]
     #[serde(rename = "type")]
     pub type_: String,
+    /// Whether it holds.
     pub status: ConditionStatus,
     /// One word for machines.
     #[schemars(length(min = 1, max = 1024))]
@@ -39,11 +40,14 @@ pub struct Condition {
     /// When `status` last changed, RFC 3339.
     #[schemars(length(max = 64))]
     pub last_transition_time: String,
+    /// The generation that this condition speaks about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 }
 
+/// Whether a condition holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[expect(missing_docs, reason = "a doc here would make `oneOf` of the schema's `enum`")]
 pub enum ConditionStatus {
     True,
     False,

@@ -10,6 +10,7 @@ use crate::model::{self, Limits, Scope, Tenant};
 
 /// One of Microsoft's four clouds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[expect(missing_docs, reason = "a doc here would make `oneOf` of the schema's `enum`")]
 pub enum Cloud {
     Global,
     GccHigh,
@@ -19,6 +20,7 @@ pub enum Cloud {
 
 /// What may be written at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[expect(missing_docs, reason = "a doc here would make `oneOf` of the schema's `enum`")]
 pub enum Policy {
     Observe,
     CreateOnly,
@@ -28,6 +30,7 @@ pub enum Policy {
 
 /// Whether the tenant is synced when something was registered or deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[expect(missing_docs, reason = "a doc here would make `oneOf` of the schema's `enum`")]
 pub enum Sync {
     WhenNeeded,
     Never,
@@ -44,6 +47,7 @@ pub enum HashStorage {
 
 /// What to do with a device that vanished from the tenant by another hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[expect(missing_docs, reason = "a doc here would make `oneOf` of the schema's `enum`")]
 pub enum OnVanished {
     Hold,
     Register,
@@ -51,6 +55,7 @@ pub enum OnVanished {
 
 /// Which plans wait for a person (operator only).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[expect(missing_docs, reason = "a doc here would make `oneOf` of the schema's `enum`")]
 pub enum Approval {
     Never,
     Deletions,
@@ -183,24 +188,31 @@ pub struct ScopeSpec {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(transform = super::schema::no_nulls)]
 pub struct LimitsSpec {
+    /// Deregistrations; clearing and adopting count like them. Left out: 10.
     #[schemars(range(min = 0))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_deletes: Option<i32>,
+    /// What `maxDeletes` counts, in percent. Left out: 5.
     #[schemars(range(min = 0, max = 100))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_delete_percent: Option<i32>,
+    /// Changes of registrations. Left out: 200.
     #[schemars(range(min = 0))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_updates: Option<i32>,
+    /// What `maxUpdates` counts, in percent. Left out: 30.
     #[schemars(range(min = 0, max = 100))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_update_percent: Option<i32>,
+    /// New group tags on enrolled devices. Left out: 25.
     #[schemars(range(min = 0))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_retags: Option<i32>,
+    /// Devices by which the declared fleet may shrink. Left out: 100.
     #[schemars(range(min = 0))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_shrink: Option<i32>,
+    /// What `maxShrink` counts, in percent. Left out: 20.
     #[schemars(range(min = 0, max = 100))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_shrink_percent: Option<i32>,
@@ -364,6 +376,7 @@ fn check_tag_policy(spec: &AutopilotTenantSpec, problems: &mut Problems) {
 }
 
 fn limits(spec: Option<&LimitsSpec>, problems: &mut Problems) -> Limits {
+    const ANY: u32 = u32::MAX;
     let defaults = Limits::default();
     let Some(spec) = spec else { return defaults };
     let mut take = |name: &'static str, value: Option<i32>, max: u32, default: u32| match value {
@@ -376,7 +389,6 @@ fn limits(spec: Option<&LimitsSpec>, problems: &mut Problems) -> Limits {
             }
         },
     };
-    const ANY: u32 = u32::MAX;
     Limits {
         max_deletes: take("maxDeletes", spec.max_deletes, ANY, defaults.max_deletes),
         max_delete_percent: take("maxDeletePercent", spec.max_delete_percent, 100, defaults.max_delete_percent),

@@ -17,13 +17,13 @@ pub(super) struct Account<'a> {
 }
 
 impl<'a> Account<'a> {
-    pub fn new(changes: &'a [Change]) -> Self {
+    pub(super) fn new(changes: &'a [Change]) -> Self {
         let place = changes.iter().enumerate().map(|(at, change)| (&change.effect.device, at)).collect();
         Self { changes, place, outcomes: vec![None; changes.len()] }
     }
 
     /// Takes in the outcomes of a round; of two, the later word counts.
-    pub fn take(&mut self, changes: &[Change], outcomes: Vec<Outcome>) {
+    pub(super) fn take(&mut self, changes: &[Change], outcomes: Vec<Outcome>) {
         for (change, outcome) in changes.iter().zip(outcomes) {
             if let Some(at) = self.place.get(&change.effect.device) {
                 self.outcomes[*at] = Some(outcome);
@@ -32,13 +32,13 @@ impl<'a> Account<'a> {
     }
 
     /// The devices of which another look can tell more.
-    pub fn sent(&self) -> impl Iterator<Item = &'a Change> {
+    pub(super) fn sent(&self) -> impl Iterator<Item = &'a Change> {
         let sent = |outcome: &Option<Outcome>| outcome.as_ref().is_some_and(|outcome| !outcome.was_not_sent());
         self.changes.iter().zip(&self.outcomes).filter(move |(_, outcome)| sent(outcome)).map(|(change, _)| change)
     }
 
     /// True if a device is registered by this run, as far as it knows.
-    pub fn registered(&self) -> Option<Timestamp> {
+    pub(super) fn registered(&self) -> Option<Timestamp> {
         let done = |(change, outcome): (&Change, &Option<Outcome>)| match (change.action(), outcome) {
             (Action::Register(_), Some(Outcome::Done { at, .. })) => Some(*at),
             _ => None,
@@ -48,7 +48,7 @@ impl<'a> Account<'a> {
 
     /// Closes the account over the last plan: what that neither changes nor
     /// holds nor waits for is done.
-    pub fn settle(&mut self, left: &Plan, now: Timestamp) {
+    pub(super) fn settle(&mut self, left: &Plan, now: Timestamp) {
         let held: HashMap<&DeviceKey, &Held> = left.held.iter().map(|held| (&held.device, held)).collect();
         let awaiting: HashMap<&DeviceKey, &Awaiting> =
             left.awaiting.iter().map(|awaiting| (&awaiting.device, awaiting)).collect();
@@ -80,7 +80,7 @@ impl<'a> Account<'a> {
     }
 
     /// One outcome per effect, always.
-    pub fn close(self) -> Vec<(Change, Outcome)> {
+    pub(super) fn close(self) -> Vec<(Change, Outcome)> {
         let never = || Outcome::NotAttempted { reason: Reason::Cancelled, message: String::new() };
         let ends = self.outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(never));
         self.changes.iter().cloned().zip(ends).collect()

@@ -7,12 +7,11 @@ use jiff::{SignedDuration, Timestamp};
 use crate::apply;
 use crate::clock;
 use crate::graph::{Graph, GraphError, ImportRecord};
-use crate::hash::identity_keys;
+use crate::hash::{WantedHash, identity_keys};
 use crate::ledger::{Entry, ImportFact, Journal};
-use crate::model::effect::tail;
 use crate::model::{
     Action, Claim, Coverage, Desired, Device, DeviceKey, HashDigest, HashError, ImportId, ImportState, Observed,
-    RegistrationId, SyncState, WantedHash, later,
+    RegistrationId, SyncState, later, tail,
 };
 use crate::plan::{self, Change, Facts, HashFact, ImportError, Needs, Plan, Waiting, import_id};
 
@@ -47,14 +46,14 @@ pub(super) struct Reading {
 
 impl Reading {
     /// A complete listing.
-    pub fn whole(observed: Observed, sync: Option<SyncState>) -> Self {
+    pub(super) fn whole(observed: Observed, sync: Option<SyncState>) -> Self {
         Self { observed, ids: None, singles: HashSet::new(), hashes: HashMap::new(), sync, is_follow_up: false }
     }
 
     /// After a round: the registrations of its devices, by id, as far as they
     /// are known. The tenant is listed only where the service says that a
     /// device is registered (806) and does not say which registration it is.
-    pub async fn again(
+    pub(super) async fn again(
         round: &Round<'_>,
         changes: impl Iterator<Item = &Change>,
         fresh: &[(RegistrationId, Option<Device>)],

@@ -31,7 +31,7 @@ pub(super) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    pub fn new(round: Round<'a>, first: &'a Prepared, tools: Tools<'a>) -> Self {
+    pub(super) fn new(round: Round<'a>, first: &'a Prepared, tools: Tools<'a>) -> Self {
         Self {
             round,
             first,
@@ -45,14 +45,14 @@ impl<'a> Run<'a> {
         }
     }
 
-    pub fn into_parts(self) -> (Outcomes, Option<Plan>) {
+    pub(super) fn into_parts(self) -> (Outcomes, Option<Plan>) {
         let Self { account, sync, cleaned, gate_closed, left, .. } = self;
         (Outcomes { of: account.close(), sync, cleaned, gate_closed, cancelled: false }, left)
     }
 
     /// Carries the changes out and closes their account, also where the run
     /// has to halt.
-    pub async fn run(&mut self, consent: Consent) -> Result<(), Halt> {
+    pub(super) async fn run(&mut self, consent: Consent) -> Result<(), Halt> {
         let ended = self.rounds(consent).await;
         if let Some(left) = &self.left {
             self.account.settle(left, self.tools.writer.service_now());

@@ -17,11 +17,19 @@ const BUSY: SignedDuration = SignedDuration::from_secs(30);
 #[derive(Debug)]
 pub enum SyncAnswer {
     /// It has begun, at the service's time.
-    Started { at: Timestamp },
+    Started {
+        /// When.
+        at: Timestamp,
+    },
     /// Somebody's sync came after the moment from which one is needed.
     Covered,
     /// Not yet: ask again then, by our own clock.
-    Later { at: Timestamp, why: String },
+    Later {
+        /// When to ask again.
+        at: Timestamp,
+        /// For people.
+        why: String,
+    },
     /// It will not, and waiting does not help.
     Refused(GraphError),
 }

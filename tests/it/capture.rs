@@ -1,7 +1,7 @@
 //! What collectors write: encodings, single files, the dialects of CSV, and
 //! what is checked before a hash is sent.
 
-use apgit::capture::{self, CaptureError, CsvTable, Encoding, file::Form};
+use apgit::capture::{self, CaptureError, CsvTable, Encoding, Form};
 use apgit::hash::generate::{Machine, Vendor};
 use apgit::hash::{Repair, TextError};
 use apgit::model::{HardwareHash, HashCheck, HashDigest, HashError, SerialNumber};

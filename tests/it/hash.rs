@@ -2,10 +2,10 @@
 //! generated devices.
 
 use apgit::hash::generate::{Generation, Machine, Vendor};
-use apgit::hash::identity::{KeyKind, Later, Verdict};
 use apgit::hash::record::{Adapter, Build, Capture, Enclosure, Memory, OfflineId, Processor, Text, TextField};
 use apgit::hash::{
-    DecodeError, Decoded, Record, Repair, Severity, TextError, checks, compare, identity_keys, looks_like_hash,
+    DecodeError, Decoded, KeyKind, Later, Record, Repair, Severity, TextError, Verdict, checks, compare, identity_keys,
+    looks_like_hash,
 };
 use apgit::model::{HardwareHash, SerialNumber};
 use jiff::Timestamp;
@@ -520,7 +520,7 @@ fn a_placeholder_identifies_nothing() {
 
 #[test]
 fn fingerprints_agree_as_the_keys_do_and_only_under_one_secret() {
-    use apgit::hash::identity::{agreement, fingerprints};
+    use apgit::hash::{agreement, fingerprints};
     let machine = Machine::new(Vendor::Hp, 9);
     let (first, second) = (machine.capture(), machine.swap_board().capture());
     let by_print = agreement(&fingerprints(&first, b"one"), &fingerprints(&second, b"one"));

@@ -9,9 +9,9 @@ use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
-use crate::hash::identity::{Agreement, KeyKind, Later, Verdict, fingerprints};
 use crate::hash::{
-    Comparison, Decoded, Finding, Fingerprint, Repair, Severity as FindingSeverity, TextField, identity_keys,
+    Agreement, Comparison, Decoded, Finding, Fingerprint, KeyKind, Later, Repair, Severity as FindingSeverity,
+    TextField, Verdict, fingerprints, identity_keys,
 };
 use crate::model::HashDigest;
 

@@ -11,6 +11,7 @@ use crate::transport::Response;
 /// What a client gets: a response, or a connection that drops.
 #[derive(Debug)]
 pub enum Reply {
+    /// A whole answer.
     Response(Response),
     /// The connection drops without an answer. The request may have had its
     /// effect.

@@ -215,7 +215,8 @@ fn quote_names(text: &str) -> String {
             }
             // Only a name has a colon behind it; `true` in a list has none.
             let is_name = letters.clone().find(|next| !next.is_whitespace()) == Some(':');
-            quoted.push_str(&if is_name { format!("\"{word}\"") } else { word });
+            let quote = if is_name { "\"" } else { "" };
+            quoted.extend([quote, &word, quote]);
             name_may_start = false;
         } else {
             quoted.push(letter);

@@ -49,7 +49,7 @@ pub struct CertificateError(String);
 
 impl Certificates {
     /// Makes an authority and a certificate of it for `localhost`, 127.0.0.1,
-    /// ::1 and [`MICROSOFT_HOSTS`], valid from a day ago for 397 days of
+    /// `::1` and [`MICROSOFT_HOSTS`], valid from a day ago for 397 days of
     /// real time.
     ///
     /// # Errors

@@ -118,7 +118,7 @@ pub(in crate::sim) fn next_link(call: &Call<'_>, last: Uuid) -> String {
     let token = URL_SAFE_NO_PAD.encode([&b"p1:"[..], last.as_bytes()].concat());
     let mut link = format!("{}{}?", call.origin, call.clean_path());
     for (name, value) in call.query.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("$skiptoken")) {
-        link.push_str(&format!("{name}={}&", encode(value)));
+        link.extend([name, "=", &encode(value), "&"]);
     }
     link.push_str("$skiptoken=");
     link.push_str(&token);
@@ -130,7 +130,7 @@ fn encode(text: &str) -> String {
     for byte in text.bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => encoded.push(char::from(byte)),
-            _ => encoded.push_str(&format!("%{byte:02X}")),
+            _ => encoded.extend([format!("%{byte:02X}")]),
         }
     }
     encoded

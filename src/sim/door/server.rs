@@ -44,6 +44,7 @@ const SAVES_EVERY: Duration = Duration::from_millis(100);
 
 /// Says why the tenant cannot be served.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum ServerError {
     #[error("`{0}` is not a loopback address; the simulated tenant is for this machine only, take `127.0.0.1:8800`")]
     NotLoopback(SocketAddr),
@@ -160,6 +161,7 @@ impl Server {
         self
     }
 
+    /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -177,6 +179,7 @@ impl Server {
         self.certificates.is_some().then(|| format!("https://{}", self.address))
     }
 
+    /// What it serves, to be looked at while it does.
     #[must_use]
     pub fn tenant(&self) -> Shared {
         self.shared.clone()

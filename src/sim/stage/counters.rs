@@ -62,7 +62,9 @@ pub struct Counters {
 /// One request, as the log keeps it: never a body, never a header.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LogEntry {
+    /// In virtual time.
     pub at: Timestamp,
+    /// Such as `GET`.
     pub method: String,
     /// The route with ids as `{id}`.
     pub route: String,

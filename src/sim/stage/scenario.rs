@@ -18,16 +18,27 @@ use crate::sim::state::{
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RegistrationView {
+    /// Of the registration.
     pub id: Uuid,
+    /// As imported.
     pub serial: String,
+    /// Out of the hash.
     pub manufacturer: String,
+    /// Out of the hash.
     pub model: String,
+    /// Empty: none.
     pub group_tag: String,
+    /// Empty: nobody.
     pub user: String,
+    /// Empty: none.
     pub addressable_user_name: String,
+    /// Empty: none.
     pub display_name: String,
+    /// Empty: none.
     pub purchase_order: String,
+    /// Who registered it.
     pub origin: Origin,
+    /// Whether people work on it.
     pub enrolled: bool,
     /// Whether a reader by id finds it now.
     pub readable: bool,
@@ -43,19 +54,27 @@ pub struct RegistrationView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ImportRecordView {
+    /// Of the record.
     pub id: Uuid,
+    /// As sent.
     pub serial: String,
+    /// As sent; the client's own mark.
     pub import_id: String,
+    /// In virtual time.
     pub posted_at: Timestamp,
     /// `unknown`, `pending`, `partial`, `complete` or `error`.
     pub status: &'static str,
+    /// What the import made, once it is complete.
     pub registration: Option<Uuid>,
+    /// `deviceErrorCode`; 0 is none.
     pub error_code: i32,
+    /// `deviceErrorName`; empty is none.
     pub error_name: String,
 }
 
 /// Says why a scenario cannot be set up.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum ScenarioError {
     #[error("the text is not a hardware hash")]
     NotAHash,
@@ -127,7 +146,7 @@ impl Tenant {
         registration.readable = true;
         registration.listed = true;
         registration.object = Object::There;
-        registration.object_tag = registration.settled.group_tag.clone();
+        registration.object_tag.clone_from(&registration.settled.group_tag);
         if self.settings.profiles.targets(&registration.settled.group_tag) {
             registration.profile = ProfileState::Assigned;
             registration.profile_since = Some(self.now);
@@ -444,6 +463,7 @@ impl Tenant {
         views
     }
 
+    /// What was counted since the tenant was made, or since the last reset.
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.counters

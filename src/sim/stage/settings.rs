@@ -23,7 +23,9 @@ const SINGLE_SPANS: [&str; 4] = ["import.delay_max", "import.tick", "sync.gap", 
 /// included. As text `45s..100s`, or `15s` where both are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delay {
+    /// The shortest.
     pub min: SignedDuration,
+    /// The longest.
     pub max: SignedDuration,
 }
 
@@ -106,6 +108,7 @@ macro_rules! group {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         #[serde(default, deny_unknown_fields)]
+        #[allow(missing_docs, reason = "some settings say by their name what they are")]
         pub struct $name { $($(#[$field_doc])* pub $field: $type,)* }
 
         impl Default for $name {
@@ -178,7 +181,7 @@ group! {
         /// Share of complete records that show no registration id to their
         /// first reader (rule 12).
         empty_id_share: f64 = 0.0,
-        /// Share of good rows that end in 640 StorageError (rule 13).
+        /// Share of good rows that end in 640 `StorageError` (rule 13).
         storage_error_share: f64 = 0.0,
         /// Code of a device that is twice in one call; the real one is
         /// unknown (rule 13).
@@ -304,7 +307,9 @@ group! {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProfileSetting {
+    /// By which the portal shows it.
     pub name: String,
+    /// `*` for every device.
     pub group_tag: String,
 }
 

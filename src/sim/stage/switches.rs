@@ -115,7 +115,7 @@ switches! {
     fault EmptyRegistrationIds = "empty-registration-ids":
         "one complete record in fifty hides its registration id from its first reader",
         |s| s.import.empty_id_share = 0.02;
-    fault StorageErrors = "storage-errors": "one good row in two hundred ends in 640 StorageError",
+    fault StorageErrors = "storage-errors": "one good row in two hundred ends in 640 `StorageError`",
         |s| s.import.storage_error_share = 0.005;
     fault LostUpdates = "lost-updates": "one accepted change in a hundred never takes effect",
         |s| s.update.lost_share = 0.01;

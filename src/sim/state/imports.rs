@@ -417,7 +417,7 @@ impl Tenant {
         let settling = self.random.delay("settling", self.settings.delete.settling);
         // The serial is the client's text; it is not read from the hash again.
         let mut registration = Registration::new(Origin::Import, device.hardware, &record.serial, at);
-        registration.product_key = record.product_key.clone();
+        registration.product_key.clone_from(&record.product_key);
         registration.manufacturer = device.manufacturer.into();
         registration.model = device.model.into();
         registration.sku = device.sku.into();

@@ -90,7 +90,7 @@ fn host_of(url: &str) -> &str {
 }
 
 impl Tenant {
-    /// OAuth2 client credentials, with a secret or a signed assertion. The
+    /// `OAuth2` client credentials, with a secret or a signed assertion. The
     /// assertion's signature is not checked: any JWT will do.
     pub(in crate::sim) fn issue_token(&mut self, call: &Call<'_>, tenant: &str) -> Result<Answer, Problem> {
         if self.random.chance("login errors", self.settings.login.error_share) {
@@ -299,7 +299,7 @@ impl Tenant {
             Err(_) => self.id().to_string(),
         };
         let base = format!("{}/{tenant}", call.origin);
-        let graph = self.graph_host_beside(call);
+        let graph = graph_host_beside(call);
         Ok(Answer::json(
             200,
             &json!({
@@ -321,19 +321,6 @@ impl Tenant {
                 "msgraph_host": graph,
             }),
         ))
-    }
-
-    /// The Graph of the cloud whose login was asked; any other login is its
-    /// own Graph.
-    fn graph_host_beside(&self, call: &Call<'_>) -> String {
-        match host_of(&call.origin) {
-            "login.microsoftonline.com" | "login.windows.net" => "graph.microsoft.com".to_owned(),
-            "login.microsoftonline.us" => "graph.microsoft.us".to_owned(),
-            "login.chinacloudapi.cn" | "login.partner.microsoftonline.cn" => {
-                "microsoftgraph.chinacloudapi.cn".to_owned()
-            }
-            _ => authority_of(&call.origin).to_owned(),
-        }
     }
 
     fn known_tenant(&self, tenant: &str) -> Result<(), Problem> {
@@ -395,6 +382,17 @@ impl Tenant {
             }
         }
         self.changed = true;
+    }
+}
+
+/// The Graph of the cloud whose login was asked; any other login is its
+/// own Graph.
+fn graph_host_beside(call: &Call<'_>) -> String {
+    match host_of(&call.origin) {
+        "login.microsoftonline.com" | "login.windows.net" => "graph.microsoft.com".to_owned(),
+        "login.microsoftonline.us" => "graph.microsoft.us".to_owned(),
+        "login.chinacloudapi.cn" | "login.partner.microsoftonline.cn" => "microsoftgraph.chinacloudapi.cn".to_owned(),
+        _ => authority_of(&call.origin).to_owned(),
     }
 }
 

@@ -336,6 +336,7 @@ impl Tenant {
         self.agenda.next_at()
     }
 
+    /// How it behaves.
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings

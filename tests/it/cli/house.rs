@@ -21,7 +21,7 @@ const MAY_IMPORT: [(&str, &[&str]); 19] = [
     ("ledger", &["model"]),
     ("plan", &["model", "hash", "ledger"]),
     // `graph` and `clock` for `execute` and what it is made of.
-    ("apply", &["model", "plan", "ledger", "graph", "clock"]),
+    ("apply", &["model", "hash", "plan", "ledger", "graph", "clock"]),
     ("status", &["model", "plan", "apply"]),
     ("round", &["model", "hash", "ledger", "plan", "apply", "status", "graph", "clock"]),
     // Rounds over several tenants need the ways to them.

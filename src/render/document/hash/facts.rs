@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{Group, Identifiers, hidden};
 use crate::hash::Record;
 use crate::hash::record::{Adapter, Capture, Disk, Display, Enclosure, NO_SMBIOS_STRING, OfflineId, TextField};
-use crate::model::hardware_hash::hex;
+use crate::model::hex;
 
 /// What facts are grouped under, in the order in which they are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
