@@ -77,23 +77,28 @@ pub enum WriteKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Found {
+    /// The group tag.
     pub group_tag: CompactString,
+    /// The user principal name; empty for none.
     pub user: CompactString,
+    /// How the device greets its user.
     pub addressable_user_name: CompactString,
+    /// The device's name.
     pub display_name: CompactString,
+    /// Whether the device is enrolled.
     pub enrolled: bool,
 }
 
 impl Found {
-    fn of(registration: &Registration) -> Box<Self> {
+    fn of(registration: &Registration) -> Self {
         let Values { group_tag, user, addressable_user_name, display_name, .. } = &registration.settled;
-        Box::new(Self {
+        Self {
             group_tag: group_tag.clone(),
             user: user.clone(),
             addressable_user_name: addressable_user_name.clone(),
             display_name: display_name.clone(),
             enrolled: registration.enrolment.is_some(),
-        })
+        }
     }
 
     /// The value of a field by its name in Graph, where it is one of the four
@@ -151,6 +156,7 @@ pub(super) struct Witness {
 impl Tenant {
     /// Every write that was accepted since the tenant was made or loaded, or
     /// its counters began anew; oldest first. The last million of them.
+    #[must_use]
     pub fn witnessed(&self) -> impl DoubleEndedIterator<Item = &Write> + ExactSizeIterator {
         self.witness.writes.iter()
     }
@@ -177,7 +183,7 @@ impl Tenant {
     ) {
         let registration = self.registrations.get(id);
         let serial = registration.map(|registration| registration.serial.clone()).unwrap_or_default();
-        let before = registration.map(Found::of);
+        let before = registration.map(Found::of).map(Box::new);
         let new = Write::new(kind, self.now, by);
         self.witness(Write { serial, registration: Some(id), written, before, ..new });
     }
@@ -191,6 +197,6 @@ impl Tenant {
 
     /// What a row of this hardware finds.
     pub(super) fn found(&self, id: Option<Uuid>) -> Option<Box<Found>> {
-        self.registrations.get(id?).map(Found::of)
+        self.registrations.get(id?).map(Found::of).map(Box::new)
     }
 }
