@@ -71,6 +71,9 @@ pub enum Consent {
     /// To this very plan, by somebody who looked at it: time has passed, so
     /// every registration is read again right before it is written.
     Seen,
+    /// The same, to a plan that was approved before and carried out in part:
+    /// the journal has that approval, and keeps it as it was.
+    Resumed,
 }
 
 /// What a run did.

@@ -64,25 +64,30 @@ async fn tenants(args: &ApplyArgs, settings: &Settings, stop: &Stop, outlets: &m
         outlets.begin(&fleets[at].desired.tenant.name, fleets.len());
         CliError::from(error)
     })?;
-    let mut failed = false;
+    let (mut plans, mut failed) = (Vec::with_capacity(members.len()), false);
     for ((fleet, member), prepared) in fleets.iter().zip(&members).zip(&prepared) {
         let fails = fail_on(&args.fails_on, prepared);
         let shown = Shown { declared: &declared, fleet, connection: &member.connection, prepared };
         let plan = shown.document(fails);
         show_plan(&plan, settings, outlets.stdout_is(Format::Text))?;
-        if fails.is_some() {
-            outlets.begin(&fleet.desired.tenant.name, fleets.len());
-            outlets.keep(plan);
-            failed = true;
-        }
+        failed |= fails.is_some();
+        plans.push(plan);
     }
     if failed {
+        plans.into_iter().for_each(|plan| outlets.keep(plan));
         return Ok(Exit::Blocked);
     }
     let mut approved = Vec::with_capacity(members.len());
     for ((member, prepared), digest) in members.iter().zip(prepared).zip(&digests) {
-        outlets.begin(member.name(), fleets.len());
-        approved.push(approve(args, settings, member, prepared, digest.as_deref(), stop).await?);
+        match approve(args, settings, member, prepared, digest.as_deref(), stop).await {
+            Ok(plan) => approved.push(plan),
+            Err(error) => {
+                // Nothing was written anywhere: of those before it there is a plan.
+                plans.into_iter().take(approved.len()).for_each(|plan| outlets.keep(plan));
+                outlets.begin(member.name(), fleets.len());
+                return Err(error);
+            }
+        }
     }
     let mut exit = Exit::Done;
     for ((fleet, member), (prepared, consent)) in fleets.iter().zip(&mut members).zip(approved) {
@@ -122,7 +127,7 @@ async fn approve(
     stop: &Stop,
 ) -> Result<(Prepared, Consent), CliError> {
     if let Some(digest) = digest {
-        return approved_by_digest(settings, member, prepared, digest).map(|prepared| (prepared, Consent::Seen));
+        return approved_by_digest(settings, member, prepared, digest);
     }
     let plan = prepared.cleared.plan();
     if args.auto_approve || !plan.writes() {
@@ -157,9 +162,9 @@ fn approved_by_digest(
     member: &Member<'_>,
     prepared: Prepared,
     digest: &str,
-) -> Result<Prepared, CliError> {
+) -> Result<(Prepared, Consent), CliError> {
     match member.standing(digest, &prepared) {
-        Standing::Same => Ok(prepared),
+        Standing::Same => Ok((prepared, Consent::Seen)),
         Standing::Rest { prepared, others } => {
             let name = clean(member.name());
             let left = prepared.cleared.plan().changes.len();
@@ -174,7 +179,7 @@ fn approved_by_digest(
             if !settings.quiet {
                 tell(&said);
             }
-            Ok(*prepared)
+            Ok((*prepared, Consent::Resumed))
         }
         Standing::Other => {
             let now = prepared.cleared.plan().digest().sha256;

@@ -68,7 +68,9 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         let approved = first.cleared.approved();
-        self.tools.record(approval(plan)).await?;
+        if consent != Consent::Resumed {
+            self.tools.record(approval(plan)).await?;
+        }
         let observed_at = self.round.graph.ours(plan.observed_at);
         let is_fresh = consent == Consent::Unseen && self.tools.clock.now() < later(observed_at, FRESH_FOR);
         let mut read_at = is_fresh.then_some(observed_at);

@@ -1,6 +1,7 @@
 //! The command line and what it shows: renderers over hand-made values,
 //! transcripts of the real binary, and the house's own rules.
 
+mod approval;
 mod house;
 mod readme;
 mod render;

@@ -28,8 +28,17 @@ fn complete(id: u128) -> Entry {
     Entry::ImportComplete { import_id: import(id), registration_id: RegistrationId(Uuid::from_u128(9)) }
 }
 
+/// Other tests of this process start children, and between fork and exec a
+/// child holds every lock that we have just let go; so a lock is worth asking
+/// for again.
 async fn open(folder: &std::path::Path, now: Timestamp) -> Journal {
-    Journal::open(Box::new(FileJournal::open(folder).unwrap()), now).await.unwrap()
+    let store = loop {
+        match FileJournal::open(folder) {
+            Err(JournalError::Locked { .. }) => tokio::time::sleep(std::time::Duration::from_millis(5)).await,
+            store => break store.unwrap(),
+        }
+    };
+    Journal::open(Box::new(store), now).await.unwrap()
 }
 
 #[tokio::test]

@@ -16,7 +16,8 @@ pub struct FleetDocument {
     #[schemars(extend("const" = "apgit.fleet"))]
     pub kind: &'static str,
     /// The documents of the tenants in the order of the run. The `apgit.error`
-    /// of a tenant that failed is the last: the run went no further.
+    /// of a tenant that failed is the last: the run went no further. A tenant
+    /// that it did not come to has no document.
     pub tenants: Vec<Document>,
     /// How the run ended.
     pub exit_code: u8,

@@ -58,14 +58,14 @@ impl StateFile {
     pub(in crate::sim) fn keep(&mut self, tenants: &mut Tenants) -> Result<(), StateError> {
         let open = self.open.take().filter(|open| open.changes <= open.whole.max(CHANGES_MIN));
         let change = open.is_some().then(|| tenants.take_change()).flatten();
-        let (open, written) = match (open, change) {
-            (Some(open), Some(change)) => append(open, change),
-            _ => {
-                tenants.watch();
-                replace(&self.path, tenants.save())
-            }
-        }
-        .map_err(|reason| StateError::Write { path: self.path.display().to_string(), reason })?;
+        let written = if let (Some(open), Some(change)) = (open, change) {
+            append(open, change)
+        } else {
+            tenants.watch();
+            replace(&self.path, tenants.save())
+        };
+        let (open, written) =
+            written.map_err(|reason| StateError::Write { path: self.path.display().to_string(), reason })?;
         self.open = Some(open);
         self.written += written;
         Ok(())

@@ -219,7 +219,9 @@ impl Tenants {
             let changes = Vec::<Change>::deserialize(&mut text).map_err(wrong)?;
             all.iter_mut().zip(changes).for_each(|(tenant, change)| tenant.apply(change));
         }
-        all.iter_mut().for_each(|tenant| tenant.changed = false);
+        for tenant in &mut all {
+            tenant.changed = false;
+        }
         if all.is_empty() { Err("it holds no tenant".to_owned()) } else { Ok(Self { all }) }
     }
 

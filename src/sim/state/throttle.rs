@@ -92,7 +92,9 @@ impl Throttle {
     /// Counts what was let through elsewhere.
     pub(super) fn put(&mut self, passed: Passed, bucket: Option<Bucket>) {
         for (app, times) in passed {
-            times.into_iter().for_each(|(at, writes)| self.pass(&app, at, writes));
+            for (at, writes) in times {
+                self.pass(&app, at, writes);
+            }
         }
         self.bucket = bucket;
     }

@@ -77,15 +77,15 @@ pub enum WriteKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Found {
-    /// As stored.
+    /// The group tag.
     pub group_tag: CompactString,
-    /// As stored.
+    /// The user principal name; empty for none.
     pub user: CompactString,
-    /// As stored.
+    /// How the device greets its user.
     pub addressable_user_name: CompactString,
-    /// As stored.
+    /// The device's name.
     pub display_name: CompactString,
-    /// Whether people work on it.
+    /// Whether the device is enrolled.
     pub enrolled: bool,
 }
 

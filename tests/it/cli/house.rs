@@ -10,7 +10,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Who may import whom, besides itself. ARCHITECTURE.md gives the reasons.
-const MAY_IMPORT: [(&str, &[&str]); 18] = [
+const MAY_IMPORT: [(&str, &[&str]); 19] = [
     ("model", &[]),
     ("hash", &["model"]),
     ("resource", &["model"]),
@@ -24,6 +24,8 @@ const MAY_IMPORT: [(&str, &[&str]); 18] = [
     ("apply", &["model", "hash", "plan", "ledger", "graph", "clock"]),
     ("status", &["model", "plan", "apply"]),
     ("round", &["model", "hash", "ledger", "plan", "apply", "status", "graph", "clock"]),
+    // Rounds over several tenants need the ways to them.
+    ("fleet", &["model", "ledger", "plan", "apply", "round", "graph", "clock", "connect"]),
     ("transport", &[]),
     ("clock", &["transport"]),
     ("graph", &["model", "transport", "clock"]),
@@ -44,6 +46,7 @@ const MAY_IMPORT: [(&str, &[&str]); 18] = [
             "apply",
             "status",
             "round",
+            "fleet",
             "transport",
             "clock",
             "graph",

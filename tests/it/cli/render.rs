@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use apgit::apply::{Outcome, Outcomes, SyncOutcome};
 use apgit::model::{Desired, RegistrationId};
-use apgit::plan::{ActionKind, Plan, Reason};
+use apgit::plan::{ActionKind, Plan, Reason, Upkeep};
 use apgit::render::document::{ApplyView, FailureDocument, FleetDocument, PlanView, StatusView};
 use apgit::render::{self, Detail, Document, FailOn, Format, Look};
 use serde_json::Value;
@@ -64,7 +64,7 @@ fn a_plan_without_changes_says_so() {
 
 #[test]
 fn a_plan_without_changes_still_names_what_is_held_and_waits() {
-    let plan = Plan { changes: vec![], ..sample::plan() };
+    let plan = Plan { changes: vec![], upkeep: Upkeep::default(), ..sample::plan() };
     check(text(&of_plan(plan)), file!["../../golden/plan-held-only.txt"]);
 }
 

@@ -129,7 +129,7 @@ fn two_tenants_are_one_document() {
     for (words, expected) in [
         (format!("plan {path} --simulate"), "plan fabrikam, plan contoso: 0"),
         (format!("plan {path} --simulate --detailed-exitcode"), "plan fabrikam, plan contoso: 2"),
-        (format!("apply {path} --simulate --fail-on changes --auto-approve"), "apply fabrikam, plan contoso: 5"),
+        (format!("apply {path} --simulate --fail-on changes --auto-approve"), "plan fabrikam, plan contoso: 5"),
         (format!("apply {path} --simulate --auto-approve"), "apply fabrikam, apply contoso: 0"),
         (format!("status {path} --simulate"), "status fabrikam, status contoso: 0"),
         (format!("status --path {path} --simulate TEST-OSL-001"), "status contoso: 0"),
@@ -146,9 +146,9 @@ fn two_tenants_are_one_document() {
 fn a_tenant_that_fails_stands_among_the_others() {
     let (desk, fleet) = (Desk::new(), two_tenants());
     let path = fleet.path().display();
-    // Nothing is to do for the first, and nobody is there to ask for the second.
+    // Nobody is there to ask for the second, so nothing is done for the first.
     let apply = desk.run(&format!("apply {path} --simulate --json"));
-    assert_eq!(shortened(&parsed(&apply.out)), "apply fabrikam, error contoso: 64");
+    assert_eq!(shortened(&parsed(&apply.out)), "plan fabrikam, error contoso: 64");
     assert_eq!(apply.code, 64);
     // No tenant was reached.
     let elsewhere = desk.run(&format!("status --path {path} --simulate --json NOSUCH"));

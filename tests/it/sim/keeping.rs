@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use apgit::sim::Tenants;
+use apgit::sim::{Script, Tenants};
 
 use super::soak::wander;
 use super::*;
@@ -88,9 +88,14 @@ async fn whatever_happens_the_next_run_finds_the_tenant_as_it_was_left() {
         let mut rng = fastrand::Rng::with_seed(seed);
         for step in 0..20 {
             wander(&mut kept.client, seconds(1800), &mut rng).await;
+            let identity =
+                json!({"importedDeviceIdentityType": "serialNumber", "importedDeviceIdentifier": format!("C-{step}")});
+            let list = "/beta/deviceManagement/importedDeviceIdentities/importDeviceIdentityList";
+            let list_of_one = json!({"importedDeviceIdentities": [identity]}).to_string();
+            let _ = kept.client.try_send(Method::POST, list, &list_of_one).await;
             kept.client.sim.with(|tenant| disturb(tenant, &mut rng));
             kept.keep().await;
-            assert_eq!(kept.found(), kept.saved(), "seed {seed}, step {step}");
+            assert!(kept.found() == kept.saved(), "seed {seed}, step {step}");
             match text(&kept.file()).lines().count() {
                 1 => wholes += 1,
                 _ => changes += 1,
@@ -104,7 +109,8 @@ async fn whatever_happens_the_next_run_finds_the_tenant_as_it_was_left() {
 fn disturb(tenant: &mut Tenant, rng: &mut fastrand::Rng) {
     let device = hash(&format!("TEST-{}", rng.u8(0..12)));
     let one = tenant.registrations().first().map(|registration| registration.id).unwrap_or_default();
-    match rng.u8(0..9) {
+    let record = tenant.import_records().first().map(|record| record.id).unwrap_or_default();
+    match rng.u8(0..16) {
         0 => tenant.add_devices(2),
         1 => _ = tenant.set_tag_as_portal(one, "BY-HAND"),
         2 => _ = tenant.remove_as_portal(one),
@@ -113,6 +119,13 @@ fn disturb(tenant: &mut Tenant, rng: &mut fastrand::Rng) {
         5 => tenant.refuse_hardware(&device, 802, "InvalidZtdHardwareHash").unwrap(),
         6 => tenant.inject_at(sim::Mishap::Unavailable, "GET", "organization"),
         7 => tenant.set_roles("somebody", &["User.Read.All"]),
+        8 => _ = tenant.enrol(one),
+        9 => _ = tenant.unenrol(one),
+        10 => _ = tenant.swap_board(one),
+        11 => _ = tenant.import_as_other_client("theirs", "TEST-X", &device, ""),
+        12 => _ = tenant.remove_record_as_portal(record),
+        13 => tenant.play(&Script::read("- {at: 40m, devices: {count: 1}}").unwrap()),
+        14 => tenant.set_settings(Settings { list: Settings::calm().list, ..Settings::hostile() }),
         _ if rng.u8(0..4) == 0 => tenant.reset_counters(),
         _ => tenant.expire_tokens(),
     }
