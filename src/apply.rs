@@ -15,4 +15,4 @@ pub use event::Event;
 pub use execute::{Execution, FRESH_FOR, Halt, Order, Tools, execute};
 pub(crate) use execute::{access, wait};
 pub use outcome::{Outcome, Outcomes, SyncOutcome, Tally};
-pub use schedule::{BATCH, Estimate, GATE, Schedule, schedule};
+pub use schedule::{Estimate, Schedule, schedule};

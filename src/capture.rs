@@ -17,7 +17,6 @@ pub(crate) use self::csv::MAX_BYTES as MAX_CSV_BYTES;
 pub use self::csv::{CsvEntry, CsvIndex, CsvTable, Found, HashCell, csv};
 pub use self::file::{Form, HashFile, file};
 pub use self::text::{Encoding, text};
-pub use crate::hash::looks_like_hash;
 
 /// Why there is no hash in a capture. Never repeats content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

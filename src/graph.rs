@@ -31,7 +31,6 @@ mod writer;
 
 use jiff::SignedDuration;
 
-pub use client::Budget;
 pub use endpoints::{Cloud, EndpointError, Endpoints};
 pub use error::{ErrorKind, GraphError};
 pub use http::Http;

@@ -31,7 +31,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 pub use hashes::{Hashes, check_hashes};
-pub use problem::{Excerpt, HIDDEN, Place, Problem, Severity, Spot};
+pub use problem::{Excerpt, Place, Problem, Severity, Spot};
 
 use crate::model::{Desired, Origin};
 use crate::resource::AutopilotTenantSpec;

@@ -21,7 +21,7 @@ use crate::model::later;
 use crate::transport::{Request, Response, SharedTransport, TransportError};
 
 /// The budget of one app in one tenant, shared by all its clients.
-pub type Budget = Arc<Mutex<Pace>>;
+pub(super) type Budget = Arc<Mutex<Pace>>;
 
 pub(super) struct Client {
     pub transport: SharedTransport,

@@ -47,7 +47,7 @@ pub enum ErrorKind {
     Stopped,
 }
 
-/// A failed operation. Dereferences to [`Failure`].
+/// A failed operation. Dereferences to `Failure`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct GraphError(Box<Failure>);
 

@@ -12,7 +12,7 @@ pub use crate::desired::Severity;
 use crate::hash::looks_like_hash;
 
 /// Stands where a hash or another long secret was.
-pub const HIDDEN: &str = "‹hidden›";
+const HIDDEN: &str = "‹hidden›";
 
 /// Lines longer than this are cut around the place: one line may be a file.
 const EXCERPT_MAX: usize = 400;

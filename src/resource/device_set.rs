@@ -10,7 +10,7 @@ use crate::model::{Claim, DisplayName, Greeting, GroupTag, SerialNumber, UserPri
 
 /// The most devices in one set: the most that one import call takes, and an
 /// object that etcd still likes.
-pub const MAX_DEVICES: usize = 500;
+const MAX_DEVICES: usize = 500;
 
 /// Devices in bulk.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, CustomResource, KubeSchema)]

@@ -93,8 +93,7 @@ pub fn is_encrypted(path: &Path) -> bool {
 }
 
 /// The host of a vault's URL, lower case; `None` if the URL has another shape.
-#[must_use]
-pub fn vault_host(url: &str) -> Option<String> {
+fn vault_host(url: &str) -> Option<String> {
     let host = url.strip_prefix("https://")?;
     let host = host.strip_suffix('/').unwrap_or(host);
     let legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
