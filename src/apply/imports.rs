@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::graph::{GraphError, ImportRecord, ImportRow};
 use crate::ledger::Entry;
 use crate::model::{
-    Action, Device, Field, HardwareHash, ImportId, ImportState, Register, RegistrationId, SerialKey, later,
+    Action, Device, Field, HardwareHash, HashSource, ImportId, ImportState, Register, RegistrationId, SerialKey, later,
 };
 use crate::plan::{Change, ImportError, Reason, VISIBLE_WITHIN};
 
@@ -239,7 +239,7 @@ impl<'a> Imports<'a> {
         let Some(batch) = self.queue.pop_front() else { return Ok(()) };
         let Hashes { good, bad } = match self.ahead.take() {
             Some((rows, hashes)) if rows == batch => hashes,
-            _ => self.hashes_of(&batch, tools).await,
+            _ => self.hashes_of(&batch, tools.hashes).await,
         };
         for (row, reason, message) in bad {
             self.end(row, Outcome::NotAttempted { reason, message }, tools);
@@ -250,10 +250,10 @@ impl<'a> Imports<'a> {
         let (batch, hashes): (Vec<usize>, Vec<HardwareHash>) = good.into_iter().unzip();
         tools.record(batch.iter().map(|row| self.intent(*row)).collect()).await?;
         let rows: Vec<ImportRow> = batch.iter().zip(hashes).map(|(row, hash)| self.import_row(*row, hash)).collect();
-        let next = self.queue.front().cloned();
+        let (next, source) = (self.queue.front().cloned(), tools.hashes);
         let (answer, ahead) = tokio::join!(tools.writer.import(&rows), async {
             match &next {
-                Some(next) => Some(self.hashes_of(next, tools).await),
+                Some(next) => Some(self.hashes_of(next, source).await),
                 None => None,
             }
         });
@@ -280,9 +280,11 @@ impl<'a> Imports<'a> {
         }
     }
 
-    async fn hashes_of(&self, batch: &[usize], tools: &Tools<'_>) -> Hashes {
+    /// Borrows the source and not the tools: those cannot be shared between
+    /// threads, and the future of a run must be able to move.
+    async fn hashes_of(&self, batch: &[usize], source: &dyn HashSource) -> Hashes {
         let asked = batch.iter().filter_map(|row| wanted(self.rows[*row].change)).collect();
-        let mut read = tools.hashes.read(asked).await.into_iter();
+        let mut read = source.read(asked).await.into_iter();
         let mut hashes = Hashes::default();
         for row in batch {
             let Row { change, register, .. } = &self.rows[*row];

@@ -244,7 +244,9 @@ struct Folded {
 }
 
 impl Journal {
-    /// Reads and folds what is there. `now` says what is too old to keep.
+    /// Reads and folds what is there. `now`, by our own clock, says what is too
+    /// old to keep; as that may be far ahead, nothing is older than the last
+    /// line makes it.
     ///
     /// # Errors
     /// When the store cannot be read, or holds a line of another format.
@@ -259,6 +261,7 @@ impl Journal {
             }
             lines.push(line);
         }
+        let now = lines.iter().map(|line| line.at).max().map_or(now, |newest| newest.min(now));
         let is_old = |line: &Line| later(line.at, KEPT) <= now;
         let old: Vec<bool> = lines.iter().map(is_old).collect();
         let mut folded = Folded::default();

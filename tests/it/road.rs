@@ -2,9 +2,15 @@
 //! must never do is counted by the tenant, not by us.
 
 mod busy;
+mod consent;
 mod crash;
 mod hostile;
+mod identity;
 mod kill;
+mod memory;
+mod scene;
+mod stopping;
 mod switches;
 mod thin;
+mod time;
 mod world;

@@ -1,0 +1,257 @@
+//! What was approved is what is done: seen from the tenant, by what was
+//! written there, and not by what was said about it.
+
+use apgit::model::{AdoptionPolicy, Policy, Scope};
+use apgit::plan::{Approvals, SyncReason};
+use apgit::round::{Consent, Prepared};
+use apgit::sim::{self, Settings};
+use jiff::SignedDuration;
+use uuid::Uuid;
+
+use super::scene::{ANNA, Between, Client, Deed, Scene, claim, hash, is_of, outcomes, serial};
+
+/// A registration that somebody else made: its tag would be changed.
+fn drifted() -> (Scene, Uuid) {
+    let mut scene = Scene::new(Settings::calm(), 1, vec![claim(1, &["groupTag=OSL-STD"])]);
+    scene.tenant.scope = Scope::new(vec!["OSL-*".to_owned()]).unwrap();
+    let id = scene.sim.with(|tenant| tenant.add_device_of_hash(&hash(1).to_base64(), "OSL-OLD").unwrap());
+    (scene, id)
+}
+
+async fn prepared(client: &mut Client<'_>) -> Prepared {
+    let prepared = client.prepare().await.unwrap();
+    assert_eq!(prepared.cleared.plan().changes.len(), 1, "there is something to do");
+    prepared
+}
+
+#[tokio::test]
+async fn a_hash_that_was_swapped_while_somebody_looked_is_not_sent() {
+    let scene = Scene::new(Settings::calm(), 1, vec![claim(1, &[]), claim(2, &[])]);
+    let mut client = scene.client().await;
+    let prepared = client.prepare().await.unwrap();
+    scene.hashes.put(&serial(2), hash(3));
+    let report = client.carry_out(prepared, Consent::Seen).await;
+    assert_eq!(outcomes(&report), ["TEST-000001 done", "TEST-000002 not attempted ChangedMeanwhile"]);
+    assert_eq!(scene.written_to_devices(), ["Import TEST-000001"]);
+}
+
+/// What others may do to a registration while somebody looks at a plan.
+fn hands() -> [(&'static str, fn(&mut sim::Tenant, Uuid)); 7] {
+    [
+        ("out of scope", |tenant, id| tenant.set_tag_as_portal(id, "BER-STD").unwrap()),
+        ("another tag", |tenant, id| tenant.set_tag_as_portal(id, "OSL-X").unwrap()),
+        ("another user", |tenant, id| tenant.set_user_as_portal(id, ANNA).unwrap()),
+        ("another greeting", |tenant, id| tenant.set_addressable_user_name_as_portal(id, "Anna").unwrap()),
+        ("another name", |tenant, id| tenant.set_display_name_as_portal(id, "OSL-0001").unwrap()),
+        ("enrolled", |tenant, id| tenant.enrol(id).unwrap()),
+        ("removed", |tenant, id| tenant.remove_as_portal(id).unwrap()),
+    ]
+}
+
+#[tokio::test]
+async fn a_registration_that_moved_while_the_prompt_waited_is_not_written() {
+    for (what, hand) in hands() {
+        let (scene, id) = drifted();
+        let mut client = scene.client().await;
+        let prepared = prepared(&mut client).await;
+        scene.sim.with(|tenant| hand(tenant, id));
+        let report = client.carry_out(prepared, Consent::Seen).await;
+        assert_eq!(outcomes(&report), ["TEST-000001 not attempted ChangedMeanwhile"], "{what}");
+        assert_eq!(scene.written(), [""; 0], "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_reading_older_than_a_minute_is_read_again_though_nobody_was_asked() {
+    for (what, hand) in hands() {
+        let (scene, id) = drifted();
+        let mut client = scene.client().await;
+        let prepared = prepared(&mut client).await;
+        scene.pass(SignedDuration::from_secs(61));
+        scene.sim.with(|tenant| hand(tenant, id));
+        let _ = client.carry_out(prepared, Consent::Unseen).await;
+        assert_eq!(scene.written(), [""; 0], "{what}");
+    }
+}
+
+#[tokio::test]
+async fn what_did_not_move_is_written_days_later() {
+    let (scene, _) = drifted();
+    let mut client = scene.client().await;
+    let prepared = prepared(&mut client).await;
+    scene.pass(SignedDuration::from_hours(72));
+    let report = client.carry_out(prepared, Consent::Seen).await;
+    assert_eq!(outcomes(&report), ["TEST-000001 done"]);
+    assert_eq!(scene.written(), ["Update TEST-000001 groupTag=OSL-STD"]);
+}
+
+#[tokio::test]
+async fn enrolled_computers_that_others_registered_meanwhile_are_not_retagged() {
+    let numbers = 1..=40;
+    let scene = Scene::new(Settings::calm(), 1, numbers.clone().map(|n| claim(n, &["groupTag=OSL-STD"])).collect());
+    let mut client = scene.client().await;
+    let prepared = client.prepare().await.unwrap();
+    scene.sim.with(|tenant| {
+        for number in numbers {
+            let id = tenant.add_device_of_hash(&hash(number).to_base64(), "BER-STD").unwrap();
+            tenant.enrol(id).unwrap();
+        }
+    });
+    let report = client.carry_out(prepared, Consent::Unseen).await;
+    assert!(outcomes(&report).iter().all(|line| line.ends_with("failed AlreadyRegistered")), "{report:#?}");
+    let written = scene.written_to_devices();
+    assert_eq!(written.len(), 40, "{written:?}");
+    assert!(written.iter().all(|line| line.starts_with("Import ")), "{written:?}");
+    assert_eq!(scene.syncs(), 0, "nothing was registered");
+    scene.forget_writes();
+    let next = scene.apply().await;
+    assert_eq!(next.prepared.cleared.plan().held.len(), 40, "and the ordinary limits hold them");
+    assert_eq!(scene.written_to_devices(), [""; 0]);
+}
+
+#[tokio::test]
+async fn nothing_at_all_is_written_where_nothing_may_be() {
+    let forbid: [fn(&mut Scene); 2] =
+        [|scene| scene.tenant.policy = Policy::Observe, |scene| scene.tenant.suspend = true];
+    for forbid in forbid {
+        let mut vendor = claim(1, &[]);
+        vendor.hash = None;
+        let mut scene = Scene::new(Settings::calm(), 1, vec![vendor, claim(2, &[]), claim(3, &["groupTag=OSL-STD"])]);
+        scene.sim.with(|tenant| tenant.add_device_of_hash(&hash(3).to_base64(), "OLD").unwrap());
+        // A run before that owes a sync and the removal of a record.
+        scene.claims.truncate(2);
+        scene.dies_before(|request| is_of(request, "/sync")).await;
+        scene.claims.push(claim(3, &["groupTag=OSL-STD"]));
+        scene.pass(SignedDuration::from_hours(1));
+        scene.forget_writes();
+        forbid(&mut scene);
+        let report = scene.apply().await;
+        assert!(report.outcomes.of.is_empty());
+        assert_eq!(scene.written(), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_device_that_awaits_its_vendor_is_a_sync_that_is_in_the_plan() {
+    let mut vendor = claim(1, &[]);
+    vendor.hash = None;
+    let scene = Scene::new(Settings::calm(), 1, vec![vendor]);
+    let report = scene.apply().await;
+    assert_eq!(report.prepared.cleared.plan().upkeep.sync, Some(SyncReason::Vendor));
+    assert_eq!(scene.written(), ["Sync"]);
+}
+
+#[tokio::test]
+async fn an_unadoptable_registration_is_left_alone_also_when_it_came_up_meanwhile() {
+    let mut scene = Scene::new(Settings::calm(), 1, vec![claim(1, &["groupTag=OSL-STD"])]);
+    scene.tenant.adoption = AdoptionPolicy::Never;
+    let mut client = scene.client().await;
+    let prepared = client.prepare().await.unwrap();
+    scene.sim.with(|tenant| tenant.add_device_of_hash(&hash(1).to_base64(), "BER").unwrap());
+    let _ = client.carry_out(prepared, Consent::Unseen).await;
+    let _ = scene.apply().await;
+    assert_eq!(scene.registration(1).group_tag, "BER");
+}
+
+#[tokio::test]
+async fn what_an_import_could_not_carry_is_done_after_a_crash_whatever_the_limits() {
+    for policy in [Policy::Sync, Policy::CreateOnly] {
+        let claims = (1..=40).map(|n| claim(n, &["groupTag=OSL-STD", &format!("displayName=OSL-{n:04}")]));
+        let mut scene = Scene::new(Settings::calm(), 1, claims.collect());
+        scene.tenant.policy = policy;
+        (scene.tenant.limits.max_updates, scene.tenant.limits.max_deletes) = (0, 0);
+        scene.dies_before(|request| is_of(request, "updateDeviceProperties")).await;
+        assert_eq!(scene.registration(7).display_name, "");
+        scene.forget_writes();
+        let report = scene.apply().await;
+        assert_eq!(report.outcomes.tally().done, 40, "{policy:?}: {:#?}", report.outcomes);
+        for number in 1..=40 {
+            assert_eq!(scene.registration(number).display_name, format!("OSL-{number:04}"), "{policy:?}");
+        }
+        let written = scene.written_to_devices();
+        assert!(
+            written.iter().all(|line| line.starts_with("Update ") && line.contains(" displayName=")),
+            "{written:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn create_only_never_writes_what_is_no_tail() {
+    let fields = ["groupTag=OSL-STD", "displayName=OSL-0001"];
+    let mut scene = Scene::new(Settings::calm(), 1, vec![claim(1, &fields), claim(2, &fields[..1])]);
+    scene.tenant.policy = Policy::CreateOnly;
+    scene.sim.with(|tenant| tenant.add_device_of_hash(&hash(2).to_base64(), "BER").unwrap());
+    scene.dies_before(|request| is_of(request, "updateDeviceProperties")).await;
+    let ours = scene.registration(1).id;
+    scene.sim.with(|tenant| tenant.set_tag_as_portal(ours, "MUC").unwrap());
+    scene.forget_writes();
+    let _ = scene.apply().await;
+    assert_eq!(scene.written_to_devices(), ["Update TEST-000001 displayName=OSL-0001"]);
+}
+
+#[tokio::test]
+async fn a_list_that_calls_computers_new_does_not_get_them_past_the_guard() {
+    let mut scene = Scene::new(Settings::calm(), 1, (1..=26).map(|n| claim(n, &["groupTag=OSL-STD"])).collect());
+    scene.approvals = Approvals { adopts: Some(26), updates: Some(26), ..Approvals::default() };
+    scene.sim.with(|tenant| {
+        for number in 1..=26 {
+            let id = tenant.add_device_of_hash(&hash(number).to_base64(), "BER-STD").unwrap();
+            tenant.enrol(id).unwrap();
+        }
+    });
+    let between = Between::new(&scene.sim, |request| match request.uri().path().ends_with("DeviceIdentities") {
+        true => Deed::Alter(as_if_new),
+        false => Deed::Pass,
+    });
+    let mut client = scene.client_through(between).await;
+    let prepared = client.prepare().await.unwrap();
+    assert_eq!(prepared.cleared.plan().held.len(), 26, "26 retags are over the limit of 25");
+    let _ = client.carry_out(prepared, Consent::Unseen).await;
+    assert_eq!(scene.written(), [""; 0]);
+}
+
+/// A list that has not heard of any enrolment.
+fn as_if_new(mut list: apgit::transport::Response) -> apgit::transport::Response {
+    let mut body: serde_json::Value = serde_json::from_slice(list.body()).unwrap();
+    for device in body["value"].as_array_mut().unwrap() {
+        device["enrollmentState"] = "notContacted".into();
+        device["managedDeviceId"] = Uuid::nil().to_string().into();
+    }
+    *list.body_mut() = body.to_string().into();
+    list
+}
+
+#[tokio::test]
+async fn what_was_prepared_is_written_down_and_carried_out_by_another_process() {
+    let run = async |through_a_file: bool| {
+        let fields = ["groupTag=OSL-STD", "userPrincipalName=anna.keller@contoso.com", "displayName=OSL-0001"];
+        let scene = Scene::new(Settings::calm(), 1, vec![claim(1, &fields), claim(2, &["groupTag="])]);
+        scene.sim.with(|tenant| tenant.add_device_of_hash(&hash(2).to_base64(), "OLD").unwrap());
+        let mut client = scene.client().await;
+        let mut prepared = client.prepare().await.unwrap();
+        if through_a_file {
+            let text = serde_json::to_string(&prepared).unwrap();
+            let read: Prepared = serde_json::from_str(&text).unwrap();
+            assert_eq!(read, prepared);
+            prepared = read;
+            drop(client);
+            client = scene.client().await;
+        }
+        let report = client.carry_out(prepared, Consent::Seen).await;
+        (outcomes(&report), scene.written())
+    };
+    let (at_once, later) = (run(false).await, run(true).await);
+    assert_eq!(at_once, later);
+    assert_eq!(at_once.0, ["TEST-000001 done", "TEST-000002 done"]);
+}
+
+#[test]
+fn both_halves_of_a_round_may_move_between_threads() {
+    fn is_send<F: Future + Send>(_: &F) {}
+    let never_run = async |client: &mut Client<'_>, prepared: Prepared| {
+        is_send(&client.prepare());
+        is_send(&client.carry_out(prepared, Consent::Seen));
+    };
+    let _ = never_run;
+}
