@@ -9,9 +9,10 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::graph::{GraphError, ImportRecord, ImportRow};
+use crate::hash::HashSource;
 use crate::ledger::Entry;
 use crate::model::{
-    Action, Device, Field, HardwareHash, HashSource, ImportId, ImportState, Register, RegistrationId, SerialKey, later,
+    Action, Device, Field, HardwareHash, ImportId, ImportState, Register, RegistrationId, SerialKey, later,
 };
 use crate::plan::{Change, ImportError, Reason, VISIBLE_WITHIN};
 

@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex, OnceLock};
 use apgit::apply::Outcome;
 use apgit::clock::{self, Clock, SharedClock, Stop};
 use apgit::graph::{Graph, GraphWriter};
+use apgit::hash::{HashSource, WantedHash};
 use apgit::ledger::{Journal, JournalError, JournalStore};
 use apgit::model::{
-    Claim, Desired, DisplayName, Greeting, GroupTag, HardwareHash, HashCheck, HashError, HashLocation, HashRef,
-    HashSource, Target, Tenant, UserPrincipalName, Want, WantedHash,
+    Claim, Desired, DisplayName, Greeting, GroupTag, HardwareHash, HashCheck, HashError, HashLocation, HashRef, Target,
+    Tenant, UserPrincipalName, Want,
 };
 use apgit::plan::Approvals;
 use apgit::round::{Consent, Prepared, Report, Round, RoundError};

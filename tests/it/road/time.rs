@@ -6,7 +6,7 @@ use apgit::clock::{self, Clock, Stop};
 use apgit::graph::ErrorKind;
 use apgit::round::{Consent, RoundError};
 use apgit::sim::{self, Settings};
-use apgit::transport::{Request, Response, Transport as _};
+use apgit::transport::{Request, Response};
 use async_trait::async_trait;
 use http::header::RETRY_AFTER;
 use jiff::{SignedDuration, Timestamp};
