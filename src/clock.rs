@@ -242,7 +242,8 @@ impl Clock for Remote {
     fn now(&self) -> Timestamp {
         let last = self.last.lock().expect("no holder of this lock panics");
         let moved = last.at.elapsed().as_secs_f64() * last.speed;
-        last.now + SignedDuration::from_secs_f64(moved)
+        let moved = SignedDuration::try_from_secs_f64(moved).unwrap_or_default();
+        last.now.checked_add(moved).unwrap_or(last.now)
     }
 
     async fn sleep_until(&self, until: Timestamp) {

@@ -29,7 +29,14 @@ pub(crate) enum Standing {
     Same,
     /// It was approved before, and in part carried out. What is left of it is
     /// the plan now; so many other changes are not part of it.
-    Rest { prepared: Box<Prepared>, others: usize },
+    Rest {
+        /// What is left of it.
+        prepared: Box<Prepared>,
+        /// Changes that are not part of it.
+        others: usize,
+        /// Approved devices that are held or waited for now.
+        open: usize,
+    },
     /// It is another plan.
     Other,
 }
@@ -64,7 +71,10 @@ impl Member<'_> {
             return Standing::Other;
         }
         let others = plan.changes.iter().filter(|change| !is_of_it(&change.effect)).count();
-        Standing::Rest { prepared: Box::new(prepared.clone().only(&approved)), others }
+        let held = plan.held.iter().map(|held| &held.device);
+        let waiting = plan.awaiting.iter().map(|awaiting| &awaiting.device);
+        let open = held.chain(waiting).filter(|device| approved.get(device).is_some()).count();
+        Standing::Rest { prepared: Box::new(prepared.clone().only(&approved)), others, open }
     }
 
     /// Does what was prepared and consented to; where somebody has asked to

@@ -74,6 +74,8 @@ pub enum Consent {
     /// The same, to a plan that was approved before and carried out in part:
     /// the journal has that approval, and keeps it as it was.
     Resumed,
+    /// The same, where some of what was approved is held or waited for now.
+    ResumedInPart,
 }
 
 /// What a run did.

@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::clock::Stop;
 use crate::graph::{GraphError, ImportRecord, ImportRow};
 use crate::hash::HashSource;
 use crate::ledger::Entry;
@@ -122,10 +123,8 @@ impl<'a> Imports<'a> {
         };
         let queue: VecDeque<Vec<usize>> =
             schedule.imports.iter().map(|batch| batch.iter().map(|i| push(*i, State::Planned)).collect()).collect();
-        // Whether the journal knows the records of what runs already is not
-        // known here: the first look writes it down, or nobody would ever
-        // remove them.
-        let running = |index: &usize| push(*index, State::Posted { at: now, taken: false });
+        // What runs already has a record, which the journal learnt of before.
+        let running = |index: &usize| push(*index, State::Posted { at: now, taken: true });
         let posted = schedule.running.iter().map(running).collect();
         let by_import = rows.iter().enumerate().map(|(row, of)| (of.register.import_id, row)).collect();
         let gate = schedule.gated.then(|| queue[0].clone());
@@ -157,10 +156,9 @@ impl<'a> Imports<'a> {
 
     /// Does what is due.
     pub(super) async fn step(&mut self, tools: &mut Tools<'_>) -> Result<(), Halt> {
-        while self.may_post(tools) {
-            if tools.stop.is_asked() {
-                return Err(Halt::Asked);
-            }
+        // One batch at a time: what became of those before it is looked at in
+        // between, and may keep it back.
+        if self.may_post(tools) {
             self.post(tools).await?;
         }
         if !self.posted.is_empty() && self.look_at <= tools.clock.now() {
@@ -238,9 +236,14 @@ impl<'a> Imports<'a> {
 
     async fn post(&mut self, tools: &mut Tools<'_>) -> Result<(), Halt> {
         let Some(batch) = self.queue.pop_front() else { return Ok(()) };
-        let Hashes { good, bad } = match self.ahead.take() {
-            Some((rows, hashes)) if rows == batch => hashes,
-            _ => self.hashes_of(&batch, tools.hashes).await,
+        let ahead = self.ahead.take().filter(|(rows, _)| *rows == batch);
+        let hashes = match ahead {
+            Some((_, hashes)) => Some(hashes),
+            None => self.hashes_of(&batch, tools.hashes, tools.stop).await,
+        };
+        let Some(Hashes { good, bad }) = hashes else {
+            self.queue.push_front(batch);
+            return Err(Halt::Asked);
         };
         for (row, reason, message) in bad {
             self.end(row, Outcome::NotAttempted { reason, message }, tools);
@@ -250,11 +253,12 @@ impl<'a> Imports<'a> {
         }
         let (batch, hashes): (Vec<usize>, Vec<HardwareHash>) = good.into_iter().unzip();
         tools.record(batch.iter().map(|row| self.intent(*row)).collect()).await?;
+        let is_first = self.posted.is_empty();
         let rows: Vec<ImportRow> = batch.iter().zip(hashes).map(|(row, hash)| self.import_row(*row, hash)).collect();
-        let (next, source) = (self.queue.front().cloned(), tools.hashes);
+        let (next, source, stop) = (self.queue.front().cloned(), tools.hashes, tools.stop);
         let (answer, ahead) = tokio::join!(tools.writer.import(&rows), async {
             match &next {
-                Some(next) => Some(self.hashes_of(next, source).await),
+                Some(next) => self.hashes_of(next, source, stop).await,
                 None => None,
             }
         });
@@ -266,7 +270,9 @@ impl<'a> Imports<'a> {
             Err(error) if error.effect_is_unknown() => self.sent(&batch, now),
             Err(error) => self.refused(batch, &error, tools).await?,
         }
-        self.look_at = self.look_at.max(later(now, LOOK));
+        if is_first {
+            self.look_at = later(now, LOOK);
+        }
         Ok(())
     }
 
@@ -283,16 +289,21 @@ impl<'a> Imports<'a> {
 
     /// Borrows the source and not the tools: those cannot be shared between
     /// threads, and the future of a run must be able to move.
-    async fn hashes_of(&self, batch: &[usize], source: &dyn HashSource) -> Hashes {
+    ///
+    /// `None` if somebody asked to stop before they were read.
+    async fn hashes_of(&self, batch: &[usize], source: &dyn HashSource, stop: &Stop) -> Option<Hashes> {
         let asked = batch.iter().filter_map(|row| wanted(self.rows[*row].change)).collect();
-        let mut read = source.read(asked).await.into_iter();
+        let mut read = tokio::select! {
+            read = source.read(asked) => read.into_iter(),
+            () = stop.asked() => return None,
+        };
         let mut hashes = Hashes::default();
         for row in batch {
             let Row { change, register, .. } = &self.rows[*row];
             let answer = change.hash.is_some().then(|| read.next()).flatten();
             hashes.add(*row, register, answer);
         }
-        hashes
+        Some(hashes)
     }
 
     fn import_row(&self, row: usize, hash: HardwareHash) -> ImportRow<'a> {

@@ -96,7 +96,9 @@ async fn tenants(args: &ApplyArgs, settings: &Settings, stop: &Stop, outlets: &m
         let mut progress = Progress::new(settings.quiet, settings.watched, settings.err_look, clock);
         let report = member.carry_out(prepared, consent, stop, &mut |event| progress.event(&event)).await;
         progress.end();
-        let ended = exit_of_report(&report);
+        // What was approved and cannot be done now is not done.
+        let rest = if consent == Consent::ResumedInPart { Exit::Partial } else { Exit::Done };
+        let ended = exit_of_report(&report).worse(rest);
         show_report(&report, ended, outlets, settings, &|origin| source::place(fleet, origin))?;
         exit = exit.worse(ended);
     }
@@ -165,21 +167,27 @@ fn approved_by_digest(
 ) -> Result<(Prepared, Consent), CliError> {
     match member.standing(digest, &prepared) {
         Standing::Same => Ok((prepared, Consent::Seen)),
-        Standing::Rest { prepared, others } => {
+        Standing::Rest { prepared, others, open } => {
             let name = clean(member.name());
             let left = prepared.cleared.plan().changes.len();
             let mut said = match left {
-                0 => format!("{name}: all that was approved is done\n"),
+                0 if open == 0 => format!("{name}: all that was approved is done\n"),
+                0 => format!("{name}: approved before; nothing of it can be done now\n"),
                 left => format!("{name}: approved before; {} left of it\n", counted(left, "change is", "changes are")),
             };
             if others > 0 {
                 let words = counted(others, "other change came", "other changes came");
                 said.extend([format!("{name}: {words} up since and not part of it: plan again\n")]);
             }
+            if open > 0 {
+                let words = counted(open, "approved device is", "approved devices are");
+                said.extend([format!("{name}: {words} held or waited for: the plan says why\n")]);
+            }
             if !settings.quiet {
                 tell(&said);
             }
-            Ok((*prepared, Consent::Resumed))
+            let consent = if open > 0 { Consent::ResumedInPart } else { Consent::Resumed };
+            Ok((*prepared, consent))
         }
         Standing::Other => {
             let now = prepared.cleared.plan().digest().sha256;

@@ -133,7 +133,7 @@ async fn send_envelope(
     };
     let response: wire::BatchResponse = client.send(&call, json).await?;
     let mut answers: HashMap<_, _> = response.responses.into_iter().map(|answer| (answer.id.clone(), answer)).collect();
-    let now = client.clock.now();
+    let now = client.service_now();
     let outcome = |index: &usize| {
         let about = parts[*index].about;
         match answers.remove(index.to_string().as_str()) {

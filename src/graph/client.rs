@@ -94,6 +94,10 @@ impl Client {
                 token = self.credential.token() => token,
                 () = self.out_of_grace() => return Err(stopped(call.about)),
             };
+            if call.send_before.is_some_and(|before| self.clock.now() > before) {
+                let message = "what it rests on was read too long ago";
+                return Err(GraphError::new(ErrorKind::Throttled, call.about, message));
+            }
             let answer = match token {
                 Ok(token) => self.send_once(call, &token, attempt, &read).await,
                 // The login has tried as often as it is worth; both together

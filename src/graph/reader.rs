@@ -178,8 +178,14 @@ impl Graph {
         let exists = |answer: PartResult| match answer {
             Ok(_) => Ok(Some(true)),
             Err(error) if error.kind == ErrorKind::NotFound => Ok(Some(false)),
-            Err(error) if error.kind == ErrorKind::Permission => Ok(None),
-            Err(error) => Err(error),
+            Err(error) => match error.kind {
+                ErrorKind::Auth
+                | ErrorKind::TenantMismatch
+                | ErrorKind::Endpoint
+                | ErrorKind::Untrusted
+                | ErrorKind::Stopped => Err(error),
+                _ => Ok(None),
+            },
         };
         answers.into_iter().map(exists).collect()
     }

@@ -21,6 +21,9 @@ const VERSION: &str = "apgit.journal/v1";
 /// Lines older than this are of no use to any plan, but for what is owed.
 const KEPT: SignedDuration = SignedDuration::from_hours(24 * 30);
 
+/// Two clocks that are this close are one.
+const SKEW: SignedDuration = SignedDuration::from_secs(5);
+
 /// So many approvals are remembered: whoever repeats a command repeats one of
 /// the last.
 const APPROVALS: usize = 4;
@@ -160,6 +163,9 @@ pub enum Entry {
         /// Which is ours.
         registration_id: RegistrationId,
     },
+    /// What stands before and is dated later than this line, counts as learnt
+    /// now: some clock was wrong.
+    Clock,
     /// The tenant is about to be asked for a sync.
     SyncIntent,
     /// The tenant was asked for a sync.
@@ -352,6 +358,13 @@ impl Journal {
         self.folded.unsynced
     }
 
+    /// True if something in here was learnt later than now: some clock was
+    /// wrong, and [`Entry::Clock`] is due.
+    #[must_use]
+    pub fn is_ahead_of(&self, now: Timestamp) -> bool {
+        self.folded.latest().is_some_and(|latest| latest > later(now, SKEW))
+    }
+
     /// The effects that were approved under a digest, if that is remembered.
     #[must_use]
     pub fn approved(&self, digest: &str) -> Option<&[Effect]> {
@@ -382,6 +395,7 @@ impl Entry {
             | Self::UpdateIntent { .. }
             | Self::UpdateEnd { .. }
             | Self::Owned { .. }
+            | Self::Clock
             | Self::SyncIntent
             | Self::SyncEnd { .. } => None,
         }
@@ -444,8 +458,20 @@ impl Folded {
             Entry::UpdateEnd { registration_id, end } => self.fold_update(at, registration_id, end),
             Entry::Owned { registration_id } => _ = self.owned.insert(registration_id),
             Entry::SyncEnd { accepted: true } => self.unsynced = None,
+            Entry::Clock => self.set_clock(at),
             Entry::SyncIntent | Entry::SyncEnd { accepted: false } => {}
         }
+    }
+
+    fn set_clock(&mut self, now: Timestamp) {
+        self.imports.values_mut().for_each(|fact| fact.at = fact.at.min(now));
+        self.pending.values_mut().for_each(|pending| pending.since = pending.since.min(now));
+        self.unsynced = self.unsynced.map(|at| at.min(now));
+    }
+
+    fn latest(&self) -> Option<Timestamp> {
+        let imports = self.imports.values().map(|fact| fact.at);
+        imports.chain(self.pending.values().map(|pending| pending.since)).chain(self.unsynced).max()
     }
 
     fn fold_update(&mut self, at: Timestamp, id: RegistrationId, end: UpdateEnd) {

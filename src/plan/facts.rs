@@ -34,6 +34,8 @@ pub struct Facts {
     pub hashes: HashMap<DeviceKey, HashFact>,
     /// What became of our own imports: the service's records, else the journal.
     pub imports: HashMap<ImportId, ImportFact>,
+    /// Registrations that could not be read singly.
+    pub unread: HashSet<RegistrationId>,
     /// What our own imports could not carry, by the registration that lacks it.
     pub tails: HashMap<RegistrationId, Tail>,
     /// Registrations that we made or changed before.

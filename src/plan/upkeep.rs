@@ -53,8 +53,8 @@ impl Upkeep {
         let registers = changes.iter().any(|change| matches!(change.action(), Action::Register(_)));
         let vendor = awaiting.iter().any(|awaiting| awaiting.what == Waiting::Vendor);
         let sync = match owed(facts) {
-            _ if registers => Some(SyncReason::Registers),
             Some(since) => Some(SyncReason::Owed { since }),
+            None if registers => Some(SyncReason::Registers),
             // For a vendor's sake nobody waits: it is now or another time.
             None if vendor && next_sync(facts.sync.as_ref(), facts.now) <= facts.now => Some(SyncReason::Vendor),
             None => None,

@@ -240,6 +240,7 @@ impl<'a> Maker<'a> {
         let refused = refused
             .or((self.tenant.suspend || claim.suspend).then_some(Reason::Suspended))
             .or((!self.tenant.scope.contains(&device.group_tag)).then_some(Reason::OutOfScope))
+            .or(self.facts.unread.contains(&device.id).then_some(Reason::ServiceUnavailable))
             .or((adopts && !self.may_adopt(claim)).then_some(Reason::AdoptionNotAllowed))
             .or(verified.err());
         let changes = |field| update.fields.iter().any(|f| f.field == field);
@@ -285,7 +286,7 @@ impl<'a> Maker<'a> {
                 return Verdict::hold(claim, None, Reason::HashNotAvailable, vec![message.clone()]);
             }
             // A reading that covers only some devices cannot say that this one is absent.
-            None => return Verdict::wait(claim, None, Waiting::Registration { since: self.facts.now }),
+            None => return Verdict::hold(claim, None, Reason::ChangedMeanwhile, vec![]),
         };
         if let Some(twin) = self.twins.get(&claim.key()) {
             return Verdict::hold(claim, None, Reason::DuplicateHardware, vec![format!("same hardware as `{twin}`")]);
@@ -306,9 +307,10 @@ impl<'a> Maker<'a> {
         let (import_id, running) = loop {
             let id = import_id(self.tenant.id, &self.tenant.owner, &claim.serial, digest, attempt);
             let fact = imports.get(&id);
-            // A reading of some devices cannot tell that this one is absent.
+            // A reading of some devices cannot tell that this one is absent; and
+            // we have sent nothing that could be waited for.
             if fact.is_none() && attempt == 1 && !self.covers_all {
-                return Verdict::wait(claim, None, Waiting::Registration { since: *now });
+                return Verdict::hold(claim, None, Reason::ChangedMeanwhile, vec![]);
             }
             match attempts.judge(fact, *now) {
                 Step::Again => attempt += 1,

@@ -26,7 +26,8 @@ impl<'a> Account<'a> {
     pub(super) fn take(&mut self, changes: &[Change], outcomes: Vec<Outcome>) {
         for (change, outcome) in changes.iter().zip(outcomes) {
             if let Some(at) = self.place.get(&change.effect.device) {
-                self.outcomes[*at] = Some(outcome);
+                let known = self.outcomes[*at].take();
+                self.outcomes[*at] = Some(later_word(known, outcome));
             }
         }
     }
@@ -84,6 +85,20 @@ impl<'a> Account<'a> {
         let never = || Outcome::NotAttempted { reason: Reason::Cancelled, message: String::new() };
         let ends = self.outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(never));
         self.changes.iter().cloned().zip(ends).collect()
+    }
+}
+
+/// Of two words on one effect the later counts; but what was sent before was
+/// tried, whatever became of its rest.
+fn later_word(known: Option<Outcome>, later: Outcome) -> Outcome {
+    match (known, later) {
+        (None | Some(Outcome::NotAttempted { .. }), later) => later,
+        (Some(Outcome::Done { at, .. }), Outcome::NotAttempted { reason: Reason::Cancelled, .. }) => {
+            Outcome::Awaiting { since: at }
+        }
+        (Some(Outcome::Done { .. }), Outcome::NotAttempted { reason, message }) => Outcome::Failed { reason, message },
+        (Some(known), Outcome::NotAttempted { .. }) => known,
+        (Some(_), later) => later,
     }
 }
 

@@ -5,10 +5,10 @@ use std::collections::{HashMap, HashSet};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::apply;
-use crate::clock;
+use crate::clock::{self, Stopped};
 use crate::graph::{Graph, GraphError, ImportRecord};
 use crate::hash::{WantedHash, identity_keys};
-use crate::ledger::{Entry, ImportFact, Journal};
+use crate::ledger::{Entry, Journal};
 use crate::model::{
     Action, Claim, Coverage, Desired, Device, DeviceKey, HashDigest, HashError, ImportId, ImportState, Observed,
     RegistrationId, SyncState, later, tail,
@@ -37,6 +37,9 @@ pub(super) struct Reading {
     ids: Option<Vec<RegistrationId>>,
     /// Registrations that were read singly: the list tells nothing more.
     singles: HashSet<RegistrationId>,
+    /// Those of them that could not be read: what the list shows of them is no
+    /// ground for a write.
+    unread: HashSet<RegistrationId>,
     /// Hashes that were read for this plan.
     hashes: HashMap<DeviceKey, HashFact>,
     sync: Option<SyncState>,
@@ -47,7 +50,15 @@ pub(super) struct Reading {
 impl Reading {
     /// A complete listing.
     pub(super) fn whole(observed: Observed, sync: Option<SyncState>) -> Self {
-        Self { observed, ids: None, singles: HashSet::new(), hashes: HashMap::new(), sync, is_follow_up: false }
+        Self {
+            observed,
+            ids: None,
+            singles: HashSet::new(),
+            unread: HashSet::new(),
+            hashes: HashMap::new(),
+            sync,
+            is_follow_up: false,
+        }
     }
 
     /// After a round: the registrations of its devices, by id, as far as they
@@ -92,7 +103,9 @@ impl Reading {
     }
 }
 
-/// True where the last word on a device is that it is registered already.
+/// True where the last word on a device is that it is registered already, or
+/// that somebody removed its record: which registration it is, only a listing
+/// can tell.
 fn is_somewhere(desired: &Desired, change: &Change, journal: &Journal) -> bool {
     let Action::Register(register) = change.action() else { return false };
     let tenant = &desired.tenant;
@@ -102,7 +115,7 @@ fn is_somewhere(desired: &Desired, change: &Change, journal: &Journal) -> bool {
     };
     let last = (register.attempt..).map_while(fact).last();
     let here = |state: &ImportState| matches!(state, ImportState::Error { code, name } if ImportError::of(*code, name) == ImportError::Here);
-    last.is_some_and(|fact| here(&fact.state))
+    last.is_some_and(|fact| here(&fact.state) || fact.state == ImportState::Removed)
 }
 
 /// Reads registrations by id; what cannot be read now is left out.
@@ -149,9 +162,15 @@ impl Round<'_> {
 
     /// Gathers what the planner needs beside the reading, and plans.
     async fn judge(&self, desired: &Desired, reading: &mut Reading, journal: &mut Journal) -> Result<Plan, RoundError> {
+        // Whatever a file says: nothing was learnt in the future. Written down,
+        // or it would stay as fresh as on the first day.
+        let now = self.graph.service_now();
+        if journal.is_ahead_of(now) {
+            journal.record(now, vec![Entry::Clock]).await?;
+        }
         let needs = plan::needs(desired, &reading.observed);
         if !needs.register.is_empty() {
-            self.read_hashes(desired, &needs, reading).await;
+            self.read_hashes(desired, &needs, reading).await?;
         }
         if !needs.register.is_empty() || journal.open_imports().next().is_some() {
             let records = self.own_records(journal).await?;
@@ -165,7 +184,10 @@ impl Round<'_> {
         singles.extend(completed(desired, &needs, reading, journal));
         if !singles.is_empty() {
             reading.singles.extend(&singles);
-            reading.observed.overlay(read(self.graph, &singles).await?);
+            let read = read(self.graph, &singles).await?;
+            let known: HashSet<RegistrationId> = read.iter().map(|(id, _)| *id).collect();
+            reading.unread = singles.iter().filter(|id| !known.contains(id)).copied().collect();
+            reading.observed.overlay(read);
         }
         let users = if singles.is_empty() { needs.users } else { plan::needs(desired, &reading.observed).users };
         let (domains, users) = self.look_up_users(users).await?;
@@ -180,30 +202,26 @@ impl Round<'_> {
         domains: Option<Vec<String>>,
         users: HashMap<String, bool>,
     ) -> Facts {
-        let now = self.graph.service_now();
-        // Whatever a file says: nothing was learnt in the future.
-        let of_past = |(id, fact): (&ImportId, &ImportFact)| (*id, ImportFact { at: fact.at.min(now), ..fact.clone() });
-        let mut pending = journal.pending().clone();
-        pending.values_mut().for_each(|pending| pending.since = pending.since.min(now));
         Facts {
-            now,
+            now: self.graph.service_now(),
             target: self.target.clone(),
             hashes: reading.hashes.clone(),
-            imports: journal.imports().iter().map(of_past).collect(),
+            imports: journal.imports().clone(),
+            unread: reading.unread.clone(),
             tails: journal.tails(),
             owned: journal.owned().clone(),
-            pending,
+            pending: journal.pending().clone(),
             domains,
             users,
             sync: reading.sync.clone(),
-            unsynced: journal.unsynced().map(|at| at.min(now)),
+            unsynced: journal.unsynced(),
             ended_records: journal.ended_records(),
             tails_first: reading.is_follow_up,
         }
     }
 
     /// A pinned hash is not read: a plan needs no key.
-    async fn read_hashes(&self, desired: &Desired, needs: &Needs, reading: &mut Reading) {
+    async fn read_hashes(&self, desired: &Desired, needs: &Needs, reading: &mut Reading) -> Result<(), Stopped> {
         let claims = needs.register.iter().map(|index| &desired.claims()[*index]);
         let mut unread: Vec<(&Claim, WantedHash)> = Vec::new();
         for claim in claims {
@@ -220,7 +238,11 @@ impl Round<'_> {
         }
         for chunk in unread.chunks(HASHES) {
             let wanted = chunk.iter().map(|(_, wanted)| wanted.clone()).collect();
-            for ((claim, _), read) in chunk.iter().zip(self.hashes.read(wanted).await) {
+            let hashes = tokio::select! {
+                hashes = self.hashes.read(wanted) => hashes,
+                () = self.stop.asked() => return Err(Stopped),
+            };
+            for ((claim, _), read) in chunk.iter().zip(hashes) {
                 let fact = match read {
                     Ok(hash) => {
                         let hardware = hash.decode().map(|decoded| identity_keys(&decoded)).unwrap_or_default();
@@ -232,6 +254,7 @@ impl Round<'_> {
                 reading.hashes.insert(claim.key(), fact);
             }
         }
+        Ok(())
     }
 
     /// The import records, listed once. What was sent moments ago may not

@@ -68,7 +68,7 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         let approved = first.cleared.approved();
-        if consent != Consent::Resumed {
+        if !matches!(consent, Consent::Resumed | Consent::ResumedInPart) {
             self.tools.record(approval(plan)).await?;
         }
         let observed_at = self.round.graph.ours(plan.observed_at);
@@ -81,6 +81,8 @@ impl<'a> Run<'a> {
                 return Ok(());
             }
             self.tools.tell(Event::Round { number, changes: changes.len() });
+            // What a halt leaves behind is not settled by an older plan.
+            self.left = None;
             let order = Order { cleared: &cleared, schedule: &schedule, read_at };
             let Execution { outcomes, readings, gate_closed, halt } = apply::execute(order, &mut self.tools).await;
             let worth_another = outcomes.iter().any(worth_another);

@@ -196,7 +196,7 @@ fn a_device_we_never_claimed_is_left_alone() {
 fn a_partial_reading_says_nothing_about_unmanaged_devices_or_absence() {
     let mut case = case("A1\nA2", "A1 1\nB1 2");
     case.coverage = Coverage::Only(vec![]);
-    case.plans("> A2 registration\n1 unchanged");
+    case.plans("x A2 ChangedMeanwhile\n1 unchanged");
 }
 
 #[test]
