@@ -5,8 +5,8 @@ use jiff::SignedDuration;
 
 use crate::apply::{self, Event, Halt, SyncOutcome};
 use crate::graph::Write;
-use crate::ledger::Entry;
-use crate::model::later;
+use crate::ledger::{Entry, ImportFact};
+use crate::model::{ImportState, later};
 use crate::plan::SyncReason;
 
 use super::RoundError;
@@ -35,7 +35,10 @@ impl Run<'_> {
     /// Ours is asked for once, after everything, and not at all if another one
     /// came after our imports were complete.
     async fn sync(&mut self, reason: SyncReason) -> Result<SyncOutcome, Halt> {
-        let registered = self.account.registered().max(self.tools.journal.unsynced());
+        let facts = self.tools.journal.imports();
+        let is_complete =
+            |id| facts.get(&id).is_some_and(|fact: &ImportFact| matches!(fact.state, ImportState::Complete { .. }));
+        let registered = self.account.registered(is_complete).max(self.tools.journal.unsynced());
         let needed_since = match reason {
             SyncReason::Registers | SyncReason::Owed { .. } if registered.is_none() => {
                 return Ok(SyncOutcome::NotNeeded);
