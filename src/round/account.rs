@@ -1,7 +1,7 @@
 //! The account of a run: one outcome per effect of the approved plan, put
 //! together from its rounds. The last plan has the last word.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 
@@ -16,17 +16,23 @@ pub(super) struct Account<'a> {
     outcomes: Vec<Option<Outcome>>,
     /// Imports that came to be a registration, and when that was seen first.
     registered: Vec<Option<(ImportId, Timestamp)>>,
+    /// Imports that this run has sent or followed.
+    imports: HashSet<ImportId>,
 }
 
 impl<'a> Account<'a> {
     pub fn new(changes: &'a [Change]) -> Self {
         let place = changes.iter().enumerate().map(|(at, change)| (&change.effect.device, at)).collect();
-        Self { changes, place, outcomes: vec![None; changes.len()], registered: vec![None; changes.len()] }
+        let count = changes.len();
+        Self { changes, place, outcomes: vec![None; count], registered: vec![None; count], imports: HashSet::new() }
     }
 
     /// Takes in the outcomes of a round; of two, the later word counts.
     pub fn take(&mut self, changes: &[Change], outcomes: Vec<Outcome>) {
         for (change, outcome) in changes.iter().zip(outcomes) {
+            if let Action::Register(register) = change.action() {
+                self.imports.insert(register.import_id);
+            }
             if let Some(place) = self.place.get(&change.effect.device) {
                 if let (Action::Register(register), Outcome::Done { at, .. }) = (change.action(), &outcome) {
                     self.registered[*place].get_or_insert((register.import_id, *at));
@@ -48,6 +54,11 @@ impl<'a> Account<'a> {
     pub fn registered(&self, is_complete: impl Fn(ImportId) -> bool) -> Option<Timestamp> {
         let registered = self.registered.iter().flatten();
         registered.filter(|(import_id, _)| !is_complete(*import_id)).map(|(_, at)| *at).max()
+    }
+
+    /// True for an import of this run.
+    pub fn has_import(&self, import_id: ImportId) -> bool {
+        self.imports.contains(&import_id)
     }
 
     /// Closes the account over the last plan: what that neither changes nor

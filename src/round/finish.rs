@@ -1,6 +1,8 @@
 //! The end of a run: the tenant syncs once, if anything needs it, and then our
 //! own import records are removed: that is slow, and keeps no device waiting.
 
+use std::collections::HashSet;
+
 use jiff::SignedDuration;
 
 use crate::apply::{self, Event, Halt, SyncOutcome};
@@ -75,10 +77,16 @@ impl Run<'_> {
         }
     }
 
-    /// Removes our own import records whose outcome is in the journal. Nobody
-    /// else's are ever touched. What stays is owed.
+    /// Removes our own import records whose outcome is in the journal, those of
+    /// the plan and those of its imports. Nobody else's are ever touched. What
+    /// stays is owed.
     async fn clean_up(&mut self) -> Result<(), Halt> {
-        let records = self.tools.journal.ended_records();
+        let planned: HashSet<_> = self.first.cleared.plan().upkeep.clean_up.iter().collect();
+        let mut records = self.tools.journal.ended_records();
+        records.retain(|record| {
+            let import = self.tools.journal.import_of(*record);
+            planned.contains(record) || import.is_some_and(|id| self.account.has_import(id))
+        });
         if records.is_empty() {
             return Ok(());
         }
