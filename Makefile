@@ -17,7 +17,7 @@ help:
 	@echo "make lint      clippy, warnings denied"
 	@echo "make unit      all tests in Rust"
 	@echo "make test-clients  clients that others wrote, against apgit simulate (PYTHON=python3.12)"
-	@echo "make soak      the seeded runs again, on a thousand seeds each"
+	@echo "make soak      the seeded runs again, on a thousand seeds each and more"
 	@echo "make build     the release binary, target/release/apgit"
 	@echo "make generate  crds/, schema/ and golden files, from the code"
 	@echo "make bench     how long and how much (release build)"
@@ -47,9 +47,11 @@ test-clients:
 	$(PYTHON) tests/clients/run.py
 
 # Every seed prints when it fails; SOAK_SEEDS=10000 takes more.
+# APPROVED_SEEDS=17..18 plays one seed of the road's own promise again.
 SOAK_SEEDS ?= 1000
+APPROVED_SEEDS ?= 10000
 soak:
-	SOAK_SEEDS=$(SOAK_SEEDS) $(CARGO) test --locked --test it -- soak:: switches::
+	SOAK_SEEDS=$(SOAK_SEEDS) APPROVED_SEEDS=$(APPROVED_SEEDS) $(CARGO) test --locked --test it -- soak:: switches:: approved::
 
 build:
 	$(CARGO) build --release --locked

@@ -346,6 +346,12 @@ impl Journal {
         records
     }
 
+    /// The import that a record of ours is of.
+    #[must_use]
+    pub fn import_of(&self, record: ImportRecordId) -> Option<ImportId> {
+        self.folded.records.get(&record).copied()
+    }
+
     /// Imports of ours whose end nobody has read: a run ended early.
     pub fn open_imports(&self) -> impl Iterator<Item = (&ImportId, &ImportFact)> {
         let is_open = |state: &ImportState| matches!(state, ImportState::Running | ImportState::Unsent);

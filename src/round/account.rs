@@ -1,12 +1,12 @@
 //! The account of a run: one outcome per effect of the approved plan, put
 //! together from its rounds. The last plan has the last word.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 
 use crate::apply::Outcome;
-use crate::model::{Action, DeviceKey, RegistrationId};
+use crate::model::{Action, DeviceKey, ImportId, RegistrationId};
 use crate::plan::{Awaiting, Change, Held, Plan, Reason, Waiting};
 
 /// Outcomes by the approved plan's devices.
@@ -14,20 +14,31 @@ pub(super) struct Account<'a> {
     changes: &'a [Change],
     place: HashMap<&'a DeviceKey, usize>,
     outcomes: Vec<Option<Outcome>>,
+    /// Imports that came to be a registration, and when that was seen first.
+    registered: Vec<Option<(ImportId, Timestamp)>>,
+    /// Imports that this run has sent or followed.
+    imports: HashSet<ImportId>,
 }
 
 impl<'a> Account<'a> {
     pub(super) fn new(changes: &'a [Change]) -> Self {
         let place = changes.iter().enumerate().map(|(at, change)| (&change.effect.device, at)).collect();
-        Self { changes, place, outcomes: vec![None; changes.len()] }
+        let count = changes.len();
+        Self { changes, place, outcomes: vec![None; count], registered: vec![None; count], imports: HashSet::new() }
     }
 
     /// Takes in the outcomes of a round; of two, the later word counts.
     pub(super) fn take(&mut self, changes: &[Change], outcomes: Vec<Outcome>) {
         for (change, outcome) in changes.iter().zip(outcomes) {
-            if let Some(at) = self.place.get(&change.effect.device) {
-                let known = self.outcomes[*at].take();
-                self.outcomes[*at] = Some(later_word(known, outcome));
+            if let Action::Register(register) = change.action() {
+                self.imports.insert(register.import_id);
+            }
+            if let Some(place) = self.place.get(&change.effect.device) {
+                if let (Action::Register(register), Outcome::Done { at, .. }) = (change.action(), &outcome) {
+                    self.registered[*place].get_or_insert((register.import_id, *at));
+                }
+                let known = self.outcomes[*place].take();
+                self.outcomes[*place] = Some(later_word(known, outcome));
             }
         }
     }
@@ -38,13 +49,17 @@ impl<'a> Account<'a> {
         self.changes.iter().zip(&self.outcomes).filter(move |(_, outcome)| sent(outcome)).map(|(change, _)| change)
     }
 
-    /// True if a device is registered by this run, as far as it knows.
-    pub(super) fn registered(&self) -> Option<Timestamp> {
-        let done = |(change, outcome): (&Change, &Option<Outcome>)| match (change.action(), outcome) {
-            (Action::Register(_), Some(Outcome::Done { at, .. })) => Some(*at),
-            _ => None,
-        };
-        self.changes.iter().zip(&self.outcomes).filter_map(done).max()
+    /// When a device was last seen to be registered by an import of this run,
+    /// but for those imports of which it is known when they were complete: from
+    /// then on a sync is needed, whatever else was written to their devices.
+    pub(super) fn registered(&self, is_complete: impl Fn(ImportId) -> bool) -> Option<Timestamp> {
+        let registered = self.registered.iter().flatten();
+        registered.filter(|(import_id, _)| !is_complete(*import_id)).map(|(_, at)| *at).max()
+    }
+
+    /// True for an import of this run.
+    pub(super) fn has_import(&self, import_id: ImportId) -> bool {
+        self.imports.contains(&import_id)
     }
 
     /// Closes the account over the last plan: what that neither changes nor
@@ -57,7 +72,7 @@ impl<'a> Account<'a> {
             left.changes.iter().map(|change| (&change.effect.device, change)).collect();
         let unchanged: HashMap<&DeviceKey, RegistrationId> =
             left.unchanged.iter().map(|(device, id)| (device, *id)).collect();
-        for (change, outcome) in self.changes.iter().zip(&mut self.outcomes) {
+        for ((change, outcome), registered) in self.changes.iter().zip(&mut self.outcomes).zip(&mut self.registered) {
             let device = &change.effect.device;
             let Some(known) = outcome.as_ref().filter(|outcome| !outcome.was_not_sent()) else { continue };
             let settled = if let Some(held) = held.get(device) {
@@ -75,6 +90,13 @@ impl<'a> Account<'a> {
                 unchanged.get(device).and_then(|id| as_declared(known, *id, now))
             };
             if let Some(settled) = settled {
+                // What another import registered is for others to sync.
+                let elsewhere = matches!(known, Outcome::Failed { reason: Reason::AlreadyRegistered, .. });
+                if let (Action::Register(register), Outcome::Done { at, .. }, false) =
+                    (change.action(), &settled, elsewhere)
+                {
+                    registered.get_or_insert((register.import_id, *at));
+                }
                 *outcome = Some(settled);
             }
         }

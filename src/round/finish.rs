@@ -1,12 +1,14 @@
 //! The end of a run: the tenant syncs once, if anything needs it, and then our
 //! own import records are removed: that is slow, and keeps no device waiting.
 
+use std::collections::HashSet;
+
 use jiff::SignedDuration;
 
 use crate::apply::{self, Event, Halt, SyncOutcome};
 use crate::graph::Write;
-use crate::ledger::Entry;
-use crate::model::later;
+use crate::ledger::{Entry, ImportFact};
+use crate::model::{ImportState, later};
 use crate::plan::SyncReason;
 
 use super::RoundError;
@@ -35,7 +37,10 @@ impl Run<'_> {
     /// Ours is asked for once, after everything, and not at all if another one
     /// came after our imports were complete.
     async fn sync(&mut self, reason: SyncReason) -> Result<SyncOutcome, Halt> {
-        let registered = self.account.registered().max(self.tools.journal.unsynced());
+        let facts = self.tools.journal.imports();
+        let is_complete =
+            |id| facts.get(&id).is_some_and(|fact: &ImportFact| matches!(fact.state, ImportState::Complete { .. }));
+        let registered = self.account.registered(is_complete).max(self.tools.journal.unsynced());
         let needed_since = match reason {
             SyncReason::Registers | SyncReason::Owed { .. } if registered.is_none() => {
                 return Ok(SyncOutcome::NotNeeded);
@@ -72,10 +77,16 @@ impl Run<'_> {
         }
     }
 
-    /// Removes our own import records whose outcome is in the journal. Nobody
-    /// else's are ever touched. What stays is owed.
+    /// Removes our own import records whose outcome is in the journal, those of
+    /// the plan and those of its imports. Nobody else's are ever touched. What
+    /// stays is owed.
     async fn clean_up(&mut self) -> Result<(), Halt> {
-        let records = self.tools.journal.ended_records();
+        let planned: HashSet<_> = self.first.cleared.plan().upkeep.clean_up.iter().collect();
+        let mut records = self.tools.journal.ended_records();
+        records.retain(|record| {
+            let import = self.tools.journal.import_of(*record);
+            planned.contains(record) || import.is_some_and(|id| self.account.has_import(id))
+        });
         if records.is_empty() {
             return Ok(());
         }

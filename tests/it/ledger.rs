@@ -109,6 +109,87 @@ async fn a_line_that_a_crash_cut_is_dropped_and_the_next_one_is_whole() {
 }
 
 #[tokio::test]
+async fn a_cut_line_heals_whatever_bytes_it_holds() {
+    let cuts: [&[u8]; 5] = [b"{\"v\":\"apgit\xc3", b"\xff\xfe\x00", b"\0", b"{}", b"\xe2\x82"];
+    for cut in cuts {
+        let folder = tempfile::tempdir().unwrap();
+        open(folder.path(), NOW).await.record(NOW, vec![intent(1)]).await.unwrap();
+        let path = folder.path().join("journal.jsonl");
+        std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(cut).unwrap();
+        let reader = Journal::open(Box::new(FileJournal::read_only(folder.path())), NOW).await.unwrap();
+        assert_eq!(reader.imports().len(), 1, "{cut:?}");
+        let mut journal = open(folder.path(), NOW).await;
+        journal.record(NOW, vec![intent(2)]).await.unwrap();
+        drop(journal);
+        assert_eq!(open(folder.path(), NOW).await.imports().len(), 2, "{cut:?}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 2, "{cut:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_whole_line_that_is_no_text_is_refused_with_its_number() {
+    let folder = tempfile::tempdir().unwrap();
+    open(folder.path(), NOW).await.record(NOW, vec![intent(1)]).await.unwrap();
+    let path = folder.path().join("journal.jsonl");
+    std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"\xff\xfe\n").unwrap();
+    let store = Box::new(FileJournal::open(folder.path()).unwrap());
+    let error = Journal::open(store, NOW).await.err().expect("it is no text").to_string();
+    assert!(error.contains("line 2"), "{error}");
+}
+
+#[cfg(unix)]
+fn mode(path: &std::path::Path) -> u32 {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn nobody_else_on_this_machine_reads_the_journal() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("state/tenant");
+    let mut journal = open(&folder, NOW).await;
+    journal.record(NOW, (0..3).map(intent).collect()).await.unwrap();
+    let modes = || {
+        let of = |name: &str| mode(&folder.join(name));
+        [mode(folder.parent().unwrap()), mode(&folder), of("journal.jsonl"), of("lock")]
+    };
+    assert_eq!(modes(), [0o700, 0o700, 0o600, 0o600]);
+    drop(journal);
+    let later = NOW + SignedDuration::from_hours(24 * 40);
+    let mut journal = open(&folder, later).await;
+    journal.record(later, vec![intent(9)]).await.unwrap();
+    drop(open_again(journal, &folder).await);
+    assert_eq!(modes(), [0o700, 0o700, 0o600, 0o600], "also where it was shortened");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_journal_that_others_could_read_is_tightened() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("tenant");
+    drop(open(&folder, NOW).await);
+    let paths = [folder.clone(), folder.join("journal.jsonl"), folder.join("lock")];
+    for (path, lax) in paths.iter().zip([0o755, 0o644, 0o666]) {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(lax)).unwrap();
+    }
+    drop(open(&folder, NOW).await);
+    assert_eq!(paths.each_ref().map(|path| mode(path)), [0o700, 0o600, 0o600]);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_a_year_ahead_forgets_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = Entry::ImportError { import_id: import(1), code: 808, name: String::new() };
+    open(folder.path(), NOW).await.record(NOW, vec![intent(1), refused]).await.unwrap();
+    let year = SignedDuration::from_hours(24 * 365);
+    for now in [NOW + year, NOW - year, NOW] {
+        assert_eq!(open(folder.path(), now).await.imports().len(), 1);
+    }
+}
+
+#[tokio::test]
 async fn two_at_once_are_refused_and_a_reader_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let held = open(folder.path(), NOW).await;

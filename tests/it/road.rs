@@ -1,6 +1,7 @@
 //! The whole road: real files, the real client, the simulated tenant. What it
 //! must never do is counted by the tenant, not by us.
 
+mod approved;
 mod busy;
 mod consent;
 mod crash;
@@ -13,4 +14,5 @@ mod stopping;
 mod switches;
 mod thin;
 mod time;
+mod two_machines;
 mod world;
