@@ -1,5 +1,6 @@
-//! What planning costs: own CPU time, peak memory and calls, for fleets from
-//! ten devices to a million. Run with `make bench`.
+//! What planning and applying cost: own CPU time, peak memory, calls and time,
+//! for fleets from ten devices to a million. Run with `make bench`; words after
+//! `cargo bench --bench fleet --` choose the cases whose name has one of them.
 //!
 //! Each case runs in a process of its own, so that its peak memory is its own.
 //! CPU time is read from the operating system's clocks of the process; where
@@ -8,7 +9,9 @@
 
 #![allow(clippy::disallowed_methods, reason = "this is the outside")]
 
+mod apply;
 mod fleets;
+mod floor;
 mod listing;
 mod simulator;
 
@@ -34,6 +37,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// A fleet, and the goal for planning it when nothing has changed.
 struct Case {
     name: &'static str,
+    title: &'static str,
     devices: usize,
     form: fleets::Form,
     goal: Goal,
@@ -46,19 +50,22 @@ struct Goal {
 
 const CASES: [Case; 3] = [
     Case {
-        name: "100,000 devices in 200 sets of 500",
+        name: "plan-100000",
+        title: "100,000 devices in 200 sets of 500",
         devices: 100_000,
         form: fleets::Form::Sets,
         goal: Goal { cpu: Duration::from_secs(1), peak_mib: 200 },
     },
     Case {
-        name: "100,000 devices as documents",
+        name: "plan-documents-100000",
+        title: "100,000 devices as documents",
         devices: 100_000,
         form: fleets::Form::Documents,
         goal: Goal { cpu: Duration::from_secs(1), peak_mib: 200 },
     },
     Case {
-        name: "1,000,000 devices in 2,000 sets of 500",
+        name: "plan-1000000",
+        title: "1,000,000 devices in 2,000 sets of 500",
         devices: 1_000_000,
         form: fleets::Form::Sets,
         goal: Goal { cpu: Duration::from_secs(10), peak_mib: 1024 },
@@ -70,33 +77,59 @@ fn main() -> ExitCode {
     if std::env::args().any(|argument| argument == "--test") {
         return ExitCode::SUCCESS;
     }
-    match std::env::var("APGIT_BENCH_CASE") {
-        Ok(case) if case == simulator::CASE => println!("{}", simulator::pages()),
-        Ok(case) => {
-            let case = &CASES[case.parse::<usize>().expect("the number of a case")];
-            println!("{}", plan_unchanged(case));
-        }
-        Err(_) => run_all(),
+    match std::env::var(CASE) {
+        Ok(case) => run_one(&case),
+        Err(_) => run_all(&std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect::<Vec<_>>()),
     }
     ExitCode::SUCCESS
 }
 
-fn run_all() {
+/// The variable that names the case of a process.
+const CASE: &str = "APGIT_BENCH_CASE";
+
+/// Does what this process is there for.
+fn run_one(name: &str) {
+    if let Some(case) = CASES.iter().find(|case| case.name == name) {
+        println!("{}", plan_unchanged(case));
+    } else if let Some(case) = apply::CASES.iter().find(|case| case.name == name) {
+        println!("{}", serde_json::to_string(&apply::run(case)).expect("numbers become JSON"));
+    } else if name == apply::TENANT {
+        apply::serve();
+    } else {
+        assert_eq!(name, simulator::CASE, "the name of a case");
+        println!("{}", simulator::pages());
+    }
+}
+
+/// Runs the cases whose names have one of these words; all, if there is none.
+fn run_all(words: &[String]) {
+    let is_wanted = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
     println!("machine: {}", machine());
     println!("command: cargo bench --bench fleet\n");
-    let myself = std::env::current_exe().expect("this program has a path");
-    for number in 0..CASES.len() {
-        let output = Command::new(&myself).env("APGIT_BENCH_CASE", number.to_string()).output();
-        let output = output.expect("this program runs again");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        println!("{}", String::from_utf8_lossy(&output.stdout));
+    for name in CASES.iter().map(|case| case.name).chain([simulator::CASE]).filter(|name| is_wanted(name)) {
+        println!("{}", again(name));
     }
-    let output = Command::new(&myself).env("APGIT_BENCH_CASE", simulator::CASE).output();
-    let output = output.expect("this program runs again");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    println!("{}", String::from_utf8_lossy(&output.stdout));
-    command_line();
-    binary_size();
+    let mut applied = Vec::new();
+    for case in apply::CASES.iter().filter(|case| is_wanted(case.name)) {
+        let measured = |_| serde_json::from_str(&again(case.name)).expect("what a case has measured");
+        applied.push((case, apply::Measured::median((0..case.runs).map(measured).collect())));
+        println!("{}", apply::report(case, &applied));
+    }
+    if words.is_empty() {
+        apply::remove_fleets();
+    }
+    if is_wanted("command-line") {
+        command_line();
+        binary_size();
+    }
+}
+
+/// Runs a case in a process of its own, and gives back what that says.
+fn again(name: &str) -> String {
+    let myself = std::env::current_exe().expect("this program has a path");
+    let output = Command::new(myself).env(CASE, name).output().expect("this program runs again");
+    assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// Where the time of one plan goes.
@@ -169,7 +202,7 @@ fn report(case: &Case, cost: &Cost, calls: u64) -> String {
          \x20 own CPU  {total:.2?}   goal {:.0?} {}   (manifests {:.2?}, of it the YAML parser {:.2?}; listing {:.2?}; plan {:.2?})\n\
          \x20 peak     {peak_mib} MiB   goal {} MiB {}\n\
          \x20 calls    {calls}   pages {} + settings 1\n",
-        case.name,
+        case.title,
         case.goal.cpu,
         verdict(total < case.goal.cpu),
         cost.manifests,
