@@ -3,6 +3,7 @@
 
 mod file;
 mod journal;
+mod line;
 
 pub use file::FileJournal;
 pub use journal::{Entry, ImportFact, Journal, JournalError, JournalStore, Memory, PendingUpdate, Tail, UpdateEnd};
