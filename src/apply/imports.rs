@@ -40,8 +40,12 @@ const READ_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 const PATIENCE_SHARE: i32 = 16;
 
 /// More registrations than this are read from the list, if that takes fewer
-/// requests.
+/// requests, and only once no more are to come.
 const SINGLES_MAX: usize = 100;
+
+/// A list lags by minutes, a reading by id by seconds. So what a list lacks is
+/// read by id, if it is no more than this: fifty seconds of our budget.
+const REST_MAX: usize = 2000;
 
 /// What a page of the list holds.
 const PAGE: usize = 1000;
@@ -165,7 +169,7 @@ impl<'a> Imports<'a> {
         if !self.posted.is_empty() && self.look_at <= tools.clock.now() {
             self.look(tools).await?;
         }
-        if !self.unread.is_empty() && self.read_at <= tools.clock.now() {
+        if self.reads_now() && self.read_at <= tools.clock.now() {
             self.read(tools).await?;
         }
         Ok(())
@@ -175,8 +179,28 @@ impl<'a> Imports<'a> {
     pub fn due(&self) -> Option<(Timestamp, &'static str)> {
         let post = (!self.queue.is_empty() && self.gate_is_open()).then_some((self.post_at, "the next import batch"));
         let look = (!self.posted.is_empty()).then_some((self.look_at, "the service to import"));
-        let read = (!self.unread.is_empty()).then_some((self.read_at, "registrations to become readable"));
+        let read = self.reads_now().then_some((self.read_at, "registrations to become readable"));
         [post, look, read].into_iter().flatten().min()
+    }
+
+    /// True while rows are to be posted, or are the service's to end.
+    pub fn are_under_way(&self) -> bool {
+        !self.queue.is_empty() || !self.posted.is_empty()
+    }
+
+    /// True if rows are registered, and no other can be without a plan that is
+    /// not made yet. Where somebody removed a record, nobody knows before the
+    /// registration is found.
+    pub fn are_complete(&self) -> bool {
+        let is_registered = |row: &Row| matches!(row.state, State::Registered { .. } | State::Readable { .. });
+        let is_over = |row: &Row| matches!(&row.state, State::Ended(outcome) if !outcome.is_worth_another_round());
+        self.rows.iter().any(is_registered) && self.rows.iter().all(|row| is_registered(row) || is_over(row))
+    }
+
+    /// Nobody waits for a registration to be read back, so many are read
+    /// together, at the end.
+    fn reads_now(&self) -> bool {
+        !self.unread.is_empty() && (self.unread.len() <= SINGLES_MAX || !self.are_under_way())
     }
 
     /// The one way in which a row moves on.
@@ -463,7 +487,7 @@ impl<'a> Imports<'a> {
     }
 
     /// Reads what should be readable by now: few of them one by one, many from
-    /// the list.
+    /// the list, and then what that lacks.
     async fn read(&mut self, tools: &mut Tools<'_>) -> Result<(), Halt> {
         let id = |row: &usize| match self.rows[*row].state {
             State::Registered { id, .. } => Some(id),
@@ -472,7 +496,12 @@ impl<'a> Imports<'a> {
         let ids: Vec<RegistrationId> = self.unread.iter().filter_map(id).collect();
         let pages = (self.registered + self.rows.len()) / PAGE;
         let lists = ids.len() < self.unread.len() || (ids.len() > SINGLES_MAX && ids.len() > pages);
-        let found = if lists { self.list(tools).await? } else { Found::singles(&ids, tools).await? };
+        let mut found = if lists { self.list(tools).await? } else { Found::default() };
+        let rest: Vec<RegistrationId> = ids.into_iter().filter(|id| !found.by_id.contains_key(id)).collect();
+        let asks_for_each = rest.len() <= REST_MAX;
+        if asks_for_each {
+            found.read(&rest, tools).await?;
+        }
         let now = tools.clock.now();
         for row in self.unread.iter().copied().collect::<Vec<_>>() {
             let (device, at) = match self.rows[row].state {
@@ -486,7 +515,7 @@ impl<'a> Imports<'a> {
                     tools.ended(&self.rows[row].change.effect.device, &outcome);
                     self.set(row, State::Readable { device: Box::new(device.clone()), outcome });
                 }
-                None if now >= later(at, VISIBLE_WITHIN) => {
+                None if asks_for_each && now >= later(at, VISIBLE_WITHIN) => {
                     let since = tools.writer.service_of(at);
                     self.end(row, Outcome::Awaiting { since }, tools);
                 }
@@ -566,11 +595,11 @@ struct Found {
 }
 
 impl Found {
-    async fn singles(ids: &[RegistrationId], tools: &mut Tools<'_>) -> Result<Self, Halt> {
-        let mut found = Self::default();
+    /// Adds what can be read by id.
+    async fn read(&mut self, ids: &[RegistrationId], tools: &mut Tools<'_>) -> Result<(), Halt> {
         for (id, reading) in tools.writer.get_devices(ids).await {
             match reading {
-                Ok(Some(device)) => _ = found.by_id.insert(id, device),
+                Ok(Some(device)) => _ = self.by_id.insert(id, device),
                 Ok(None) => {}
                 Err(error) => {
                     if let Some(halt) = access(&error) {
@@ -579,7 +608,7 @@ impl Found {
                 }
             }
         }
-        Ok(found)
+        Ok(())
     }
 }
 

@@ -6,5 +6,6 @@ mod crash;
 mod hostile;
 mod kill;
 mod switches;
+mod syncs;
 mod thin;
 mod world;
