@@ -31,6 +31,13 @@ const LATER: SignedDuration = SignedDuration::from_mins(3);
 /// record that was there and is gone after this was removed by somebody.
 const LOST_AFTER: SignedDuration = SignedDuration::from_secs(60);
 
+/// A look in which nothing can have ended yet is put off, but never by more
+/// than this share of the time that has passed.
+const FORESIGHT_SHARE: i32 = 3;
+
+/// Batches go out a second apart.
+const BATCH_GAP: SignedDuration = SignedDuration::from_secs(1);
+
 /// Reading fresh registrations.
 const READ_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 
@@ -100,6 +107,9 @@ pub(super) struct Imports<'a> {
     gate: Option<Vec<usize>>,
     gate_closed: Option<String>,
     settled: usize,
+    /// When the youngest rows were posted, of all and of those that have ended.
+    youngest: Timestamp,
+    youngest_ended: Timestamp,
     /// Why rows failed, and how many.
     causes: HashMap<String, usize>,
     /// Registrations that the tenant had when it was planned.
@@ -142,6 +152,8 @@ impl<'a> Imports<'a> {
             gate,
             gate_closed: None,
             settled: 0,
+            youngest: now,
+            youngest_ended: now,
             causes: HashMap::new(),
             registered,
             connect_tries: 0,
@@ -331,6 +343,7 @@ impl<'a> Imports<'a> {
     }
 
     fn sent(&mut self, batch: &[usize], at: Timestamp) {
+        self.youngest = at;
         batch.iter().for_each(|row| self.set(*row, State::Posted { at, taken: false }));
     }
 
@@ -401,12 +414,26 @@ impl<'a> Imports<'a> {
         let now = tools.clock.now();
         self.give_up_slow(now, tools);
         let slow = now > later(self.started, LATER);
-        self.look_at = later(now, self.rhythm(if slow { LOOK_LATER } else { LOOK }, now));
+        let usual = self.rhythm(if slow { LOOK_LATER } else { LOOK }, now);
+        self.look_at = later(now, usual.max(self.foresight(now)));
         if self.settled > self.told {
             self.told = self.settled;
             tools.tell(Event::Imports { settled: self.settled, of: self.rows.len() });
         }
         Ok(())
+    }
+
+    /// Rows end in about the order in which they were posted: those that were
+    /// posted a minute after the last that has ended are not over within a
+    /// minute. A service that ends them in another order is looked at in the
+    /// usual rhythm.
+    fn foresight(&self, now: Timestamp) -> SignedDuration {
+        if !self.gate_is_open() {
+            return SignedDuration::ZERO;
+        }
+        let to_come = BATCH_GAP * i32::try_from(self.queue.len()).unwrap_or(i32::MAX);
+        let behind = self.youngest.duration_since(self.youngest_ended).saturating_add(to_come);
+        behind.min(now.duration_since(self.started) / FORESIGHT_SHARE)
     }
 
     /// The longer a run takes, the less often it looks.
@@ -422,7 +449,8 @@ impl<'a> Imports<'a> {
         for record in records {
             let Some(row) = record.import_id.and_then(|id| self.by_import.get(&id).copied()) else { continue };
             let import_id = self.rows[row].register.import_id;
-            let State::Posted { taken, .. } = &mut self.rows[row].state else { continue };
+            let State::Posted { at, taken } = &mut self.rows[row].state else { continue };
+            let at = *at;
             if !std::mem::replace(taken, true) {
                 entries.push(Entry::ImportTaken { import_id, record: record.id });
             }
@@ -437,8 +465,11 @@ impl<'a> Imports<'a> {
                     ends.push((row, import_outcome(*code, name)));
                     entries.push(Entry::ImportError { import_id, code: *code, name: name.clone() });
                 }
-                ImportState::Running | ImportState::Unsent | ImportState::Refused { .. } | ImportState::Removed => {}
+                ImportState::Running | ImportState::Unsent | ImportState::Refused { .. } | ImportState::Removed => {
+                    continue;
+                }
             }
+            self.youngest_ended = self.youngest_ended.max(at);
         }
         tools.record(entries).await?;
         ends.into_iter().for_each(|(row, outcome)| self.end(row, outcome, tools));
