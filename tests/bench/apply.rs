@@ -27,7 +27,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Builder;
 
-use super::{fleets, floor, peak_kib, work_folder};
+use super::{fleets, floor, peak_kib, verdict, work_folder};
 
 /// One apply.
 pub struct Case {
@@ -166,10 +166,6 @@ fn times(case: &Case, measured: &Measured) -> String {
             format!("\x20 time     done {done_s:.0} s, {:.2} times the floor of {floor_s:.0} s\n", done_s / floor_s)
         }
     }
-}
-
-fn verdict(met: bool) -> &'static str {
-    if met { "met" } else { "MISSED" }
 }
 
 fn settings(profile: &str) -> Settings {

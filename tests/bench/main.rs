@@ -1,6 +1,7 @@
 //! What planning and applying cost: own CPU time, peak memory, calls and time,
 //! for fleets from ten devices to a million. Run with `make bench`; words after
-//! `cargo bench --bench fleet --` choose the cases whose name has one of them.
+//! `cargo bench --bench fleet --` choose cases: the one of that name, or those
+//! whose name begins so.
 //!
 //! Each case runs in a process of its own, so that its peak memory is its own.
 //! CPU time is read from the operating system's clocks of the process; where
@@ -101,9 +102,12 @@ fn run_one(name: &str) {
     }
 }
 
-/// Runs the cases whose names have one of these words; all, if there is none.
+/// Runs the cases that are meant by one of these words; all, if there is none.
 fn run_all(words: &[String]) {
-    let is_wanted = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
+    let names: Vec<&str> =
+        CASES.iter().map(|case| case.name).chain(apply::CASES.iter().map(|case| case.name)).collect();
+    let means = |word: &str, name: &str| if names.contains(&word) { name == word } else { name.starts_with(word) };
+    let is_wanted = |name: &str| words.is_empty() || words.iter().any(|word| means(word, name));
     println!("machine: {}", machine());
     println!("command: cargo bench --bench fleet\n");
     for name in CASES.iter().map(|case| case.name).chain([simulator::CASE]).filter(|name| is_wanted(name)) {
@@ -122,6 +126,11 @@ fn run_all(words: &[String]) {
         command_line();
         binary_size();
     }
+}
+
+/// A goal, reached or not.
+fn verdict(met: bool) -> &'static str {
+    if met { "met" } else { "MISSED" }
 }
 
 /// Runs a case in a process of its own, and gives back what that says.
@@ -196,7 +205,6 @@ fn parser_alone(folder: &Path) -> Duration {
 fn report(case: &Case, cost: &Cost, calls: u64) -> String {
     let total = cost.manifests + cost.listing + cost.plan;
     let peak_mib = peak_kib() / 1024;
-    let verdict = |met: bool| if met { "met" } else { "MISSED" };
     format!(
         "plan, nothing changed: {}\n\
          \x20 own CPU  {total:.2?}   goal {:.0?} {}   (manifests {:.2?}, of it the YAML parser {:.2?}; listing {:.2?}; plan {:.2?})\n\
@@ -238,7 +246,7 @@ fn command_line() {
     times.sort();
     let (least, median) = (times[0], times[times.len() / 2]);
     let goal = Duration::from_millis(50);
-    let verdict = if median < goal { "met" } else { "MISSED" };
+    let verdict = verdict(median < goal);
     println!(
         "apgit plan --simulate examples/contoso, start to exit, 20 runs\n\
          \x20 median {median:.1?}, least {least:.1?}   goal {goal:?} {verdict}\n"
@@ -248,7 +256,7 @@ fn command_line() {
 fn binary_size() {
     let bytes = std::fs::metadata(env!("CARGO_BIN_EXE_apgit")).expect("the binary").len();
     let mib = bytes as f64 / f64::from(1 << 20);
-    let verdict = if mib < 25.0 { "met" } else { "MISSED" };
+    let verdict = verdict(mib < 25.0);
     println!("binary\n  {mib:.1} MiB   goal 25 MiB {verdict}");
 }
 
