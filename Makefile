@@ -61,5 +61,8 @@ generate:
 	$(APGIT) schema --out schema/apgit.schema.json
 	SNAPSHOTS=overwrite INSTA_UPDATE=always $(CARGO) test --locked --quiet
 
+# CASES='apply-1000 retag' takes those alone; all of them need ten minutes and
+# a gigabyte under target/.
+CASES ?=
 bench:
-	$(CARGO) bench --locked --bench fleet
+	$(CARGO) bench --locked --bench fleet -- $(CASES)

@@ -1,5 +1,5 @@
 //! Carrying a cleared plan out: [`schedule`] says in which order (pure),
-//! [`execute`] does it (the only loop, with the only sleep).
+//! [`Work`] does it (the only loop, with the only sleep).
 //!
 //! Nothing here decides whether something may be written; that is `plan`.
 
@@ -12,7 +12,7 @@ mod schedule;
 mod updates;
 
 pub use event::Event;
-pub use execute::{Execution, FRESH_FOR, Halt, Order, Tools, execute};
+pub use execute::{Execution, FRESH_FOR, Halt, Order, Tools, Work};
 pub(crate) use execute::{access, wait};
 pub use outcome::{Outcome, Outcomes, SyncOutcome, Tally};
-pub use schedule::{Estimate, Schedule, schedule};
+pub use schedule::{BATCH, Estimate, GATE, Schedule, schedule};

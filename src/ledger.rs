@@ -4,6 +4,7 @@
 mod file;
 #[deny(clippy::disallowed_methods)]
 mod journal;
+mod line;
 
 pub use file::FileJournal;
 pub use journal::{Entry, ImportFact, Journal, JournalError, JournalStore, Memory, PendingUpdate, Tail, UpdateEnd};

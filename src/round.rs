@@ -60,6 +60,9 @@ pub struct Prepared {
     pub sync: Option<SyncState>,
     /// How many requests it took to know this.
     pub calls: u64,
+    /// When the reading began, by our own clock: how old it is must not hang
+    /// on what the service says of the time.
+    pub read_at: Timestamp,
 }
 
 /// How a plan was consented to.
@@ -145,13 +148,13 @@ impl Round<'_> {
     /// # Errors
     /// When the tenant cannot be read to the end.
     pub async fn prepare(&self, journal: &mut Journal) -> Result<Prepared, RoundError> {
-        let calls = self.graph.calls();
+        let (calls, read_at) = (self.graph.calls(), self.clock.now());
         let observed = self.graph.list_devices().await?;
         let sync = self.sync_state().await?;
         let plan = self.plan(self.desired, Reading::whole(observed, sync.clone()), journal).await?;
         let cleared = guard::clear(plan, self.approvals);
         let schedule = apply::schedule(&cleared, sync.as_ref(), self.graph.service_now());
-        Ok(Prepared { cleared, schedule, sync, calls: self.graph.calls() - calls })
+        Ok(Prepared { cleared, schedule, sync, calls: self.graph.calls() - calls, read_at })
     }
 
     /// Does what was prepared, in repeated rounds: what an import cannot

@@ -103,7 +103,7 @@ pub(crate) fn access(error: &GraphError) -> Option<Halt> {
     }
 }
 
-/// What a loop leaves behind: an outcome per change of its plan, in the plan's
+/// What the work leaves behind: an outcome per change of its plan, in the plan's
 /// order, and the registrations as last read.
 #[must_use = "an outcome that nobody reads is work lost"]
 pub struct Execution {
@@ -117,30 +117,72 @@ pub struct Execution {
     pub halt: Option<Halt>,
 }
 
-/// Carries a cleared plan out, up to the point where every change has ended:
-/// one outcome per change, always, also when the run has to halt.
-pub async fn execute(order: Order<'_>, tools: &mut Tools<'_>) -> Execution {
-    let changes: &[Change] = &order.cleared.plan().changes;
-    let registered = order.cleared.plan().counts.registered;
-    let now = tools.clock.now();
-    let mut work = Work {
-        imports: Imports::new(changes, order.schedule, registered, now),
-        updates: Updates::new(changes, order, now),
-    };
-    let halt = work.run(tools).await.err();
-    let (reason, message) = match &halt {
-        Some(halt @ (Halt::Access(_) | Halt::Journal(_))) => (Reason::ServiceUnavailable, halt.to_string()),
-        Some(Halt::Asked) | None => (Reason::Cancelled, String::new()),
-    };
-    let gate_closed = work.imports.gate_closed().map(str::to_owned);
-    let mut readings = Vec::new();
-    let graph = tools.writer;
-    let ending = Ending { reason, message, service: &|at| graph.service_of(at) };
-    let mut ends = work.imports.finish(&ending, &mut readings);
-    ends.extend(work.updates.finish(&ending, &mut readings));
-    ends.sort_by_key(|(index, _)| *index);
-    let outcomes = ends.into_iter().map(|(_, outcome)| outcome).collect();
-    Execution { outcomes, readings, gate_closed, halt }
+/// A cleared plan that is being carried out: [`import`](Self::import), then
+/// [`complete`](Self::complete), then [`end`](Self::end), also where one of
+/// them had to halt.
+#[must_use = "an outcome that nobody reads is work lost"]
+pub struct Work<'a> {
+    imports: Imports<'a>,
+    updates: Updates<'a>,
+}
+
+impl<'a> Work<'a> {
+    /// What is to be done; nothing is sent yet.
+    pub fn begin(order: Order<'a>, now: Timestamp) -> Self {
+        let changes: &[Change] = &order.cleared.plan().changes;
+        let registered = order.cleared.plan().counts.registered;
+        let imports = Imports::new(changes, order.schedule, registered, now);
+        Self { imports, updates: Updates::new(changes, order, now) }
+    }
+
+    /// Works until the service has ended every import, as far as it ever will;
+    /// what else is due is done meanwhile. True if devices were registered and
+    /// nothing of this plan could register another: the tenant may sync.
+    ///
+    /// # Errors
+    /// Why nothing more can be done at all.
+    pub async fn import(&mut self, tools: &mut Tools<'_>) -> Result<bool, Halt> {
+        self.work(tools, |work| !work.imports.are_under_way()).await?;
+        Ok(self.imports.are_complete())
+    }
+
+    /// Works until every change has ended.
+    ///
+    /// # Errors
+    /// Why nothing more can be done at all.
+    pub async fn complete(&mut self, tools: &mut Tools<'_>) -> Result<(), Halt> {
+        self.work(tools, |_| false).await
+    }
+
+    async fn work(&mut self, tools: &mut Tools<'_>, is_enough: fn(&Self) -> bool) -> Result<(), Halt> {
+        while !is_enough(self) {
+            if tools.stop.is_asked() {
+                return Err(Halt::Asked);
+            }
+            self.imports.step(tools).await?;
+            self.updates.step(tools).await?;
+            let next = [self.imports.due(), self.updates.due()].into_iter().flatten().min();
+            let Some((until, why)) = next.filter(|_| !is_enough(self)) else { return Ok(()) };
+            wait(tools, until, why).await?;
+        }
+        Ok(())
+    }
+
+    /// One outcome per change, always.
+    pub fn end(self, halt: Option<Halt>, tools: &Tools<'_>) -> Execution {
+        let (reason, message) = match &halt {
+            Some(halt @ (Halt::Access(_) | Halt::Journal(_))) => (Reason::ServiceUnavailable, halt.to_string()),
+            Some(Halt::Asked) | None => (Reason::Cancelled, String::new()),
+        };
+        let gate_closed = self.imports.gate_closed().map(str::to_owned);
+        let mut readings = Vec::new();
+        let ending = Ending { reason, message, service: &|at| tools.writer.service_of(at) };
+        let mut ends = self.imports.finish(&ending, &mut readings);
+        ends.extend(self.updates.finish(&ending, &mut readings));
+        ends.sort_by_key(|(index, _)| *index);
+        let outcomes = ends.into_iter().map(|(_, outcome)| outcome).collect();
+        Execution { outcomes, readings, gate_closed, halt }
+    }
 }
 
 /// How what has not ended ends.
@@ -159,26 +201,6 @@ impl Ending<'_> {
 
     pub(super) fn awaited(&self, since: Timestamp) -> Outcome {
         Outcome::Awaiting { since: (self.service)(since) }
-    }
-}
-
-struct Work<'a> {
-    imports: Imports<'a>,
-    updates: Updates<'a>,
-}
-
-impl Work<'_> {
-    async fn run(&mut self, tools: &mut Tools<'_>) -> Result<(), Halt> {
-        loop {
-            if tools.stop.is_asked() {
-                return Err(Halt::Asked);
-            }
-            self.imports.step(tools).await?;
-            self.updates.step(tools).await?;
-            let next = [self.imports.due(), self.updates.due()].into_iter().flatten().min();
-            let Some((until, why)) = next else { return Ok(()) };
-            wait(tools, until, why).await?;
-        }
     }
 }
 

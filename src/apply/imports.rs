@@ -33,6 +33,13 @@ const LATER: SignedDuration = SignedDuration::from_mins(3);
 /// record that was there and is gone after this was removed by somebody.
 const LOST_AFTER: SignedDuration = SignedDuration::from_secs(60);
 
+/// A look in which nothing can have ended yet is put off, but never by more
+/// than this share of the time that has passed.
+const FORESIGHT_SHARE: i32 = 3;
+
+/// Batches go out a second apart.
+const BATCH_GAP: SignedDuration = SignedDuration::from_secs(1);
+
 /// Reading fresh registrations.
 const READ_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 
@@ -42,8 +49,12 @@ const READ_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 const PATIENCE_SHARE: i32 = 16;
 
 /// More registrations than this are read from the list, if that takes fewer
-/// requests.
+/// requests, and only once no more are to come.
 const SINGLES_MAX: usize = 100;
+
+/// A list lags by minutes, a reading by id by seconds. So what a list lacks is
+/// read by id, if it is no more than this: fifty seconds of our budget.
+const REST_MAX: usize = 2000;
 
 /// What a page of the list holds.
 const PAGE: usize = 1000;
@@ -98,6 +109,9 @@ pub(super) struct Imports<'a> {
     gate: Option<Vec<usize>>,
     gate_closed: Option<String>,
     settled: usize,
+    /// When the youngest rows were posted, of all and of those that have ended.
+    youngest: Timestamp,
+    youngest_ended: Timestamp,
     /// Why rows failed, and how many.
     causes: HashMap<String, usize>,
     /// Registrations that the tenant had when it was planned.
@@ -138,6 +152,8 @@ impl<'a> Imports<'a> {
             gate,
             gate_closed: None,
             settled: 0,
+            youngest: now,
+            youngest_ended: now,
             causes: HashMap::new(),
             registered,
             connect_tries: 0,
@@ -164,7 +180,7 @@ impl<'a> Imports<'a> {
         if !self.posted.is_empty() && self.look_at <= tools.clock.now() {
             self.look(tools).await?;
         }
-        if !self.unread.is_empty() && self.read_at <= tools.clock.now() {
+        if self.reads_now() && self.read_at <= tools.clock.now() {
             self.read(tools).await?;
         }
         Ok(())
@@ -174,8 +190,28 @@ impl<'a> Imports<'a> {
     pub(super) fn due(&self) -> Option<(Timestamp, &'static str)> {
         let post = (!self.queue.is_empty() && self.gate_is_open()).then_some((self.post_at, "the next import batch"));
         let look = (!self.posted.is_empty()).then_some((self.look_at, "the service to import"));
-        let read = (!self.unread.is_empty()).then_some((self.read_at, "registrations to become readable"));
+        let read = self.reads_now().then_some((self.read_at, "registrations to become readable"));
         [post, look, read].into_iter().flatten().min()
+    }
+
+    /// True while rows are to be posted, or are the service's to end.
+    pub(super) fn are_under_way(&self) -> bool {
+        !self.queue.is_empty() || !self.posted.is_empty()
+    }
+
+    /// True if rows are registered, and no other can be without a plan that is
+    /// not made yet. Where somebody removed a record, nobody knows before the
+    /// registration is found.
+    pub(super) fn are_complete(&self) -> bool {
+        let is_registered = |row: &Row| matches!(row.state, State::Registered { .. } | State::Readable { .. });
+        let is_over = |row: &Row| matches!(&row.state, State::Ended(outcome) if !outcome.is_worth_another_round());
+        self.rows.iter().any(is_registered) && self.rows.iter().all(|row| is_registered(row) || is_over(row))
+    }
+
+    /// Nobody waits for a registration to be read back, so many are read
+    /// together, at the end.
+    fn reads_now(&self) -> bool {
+        !self.unread.is_empty() && (self.unread.len() <= SINGLES_MAX || !self.are_under_way())
     }
 
     /// The one way in which a row moves on.
@@ -321,6 +357,7 @@ impl<'a> Imports<'a> {
     }
 
     fn sent(&mut self, batch: &[usize], at: Timestamp) {
+        self.youngest = at;
         batch.iter().for_each(|row| self.set(*row, State::Posted { at, taken: false }));
     }
 
@@ -391,12 +428,26 @@ impl<'a> Imports<'a> {
         let now = tools.clock.now();
         self.give_up_slow(now, tools);
         let slow = now > later(self.started, LATER);
-        self.look_at = later(now, self.rhythm(if slow { LOOK_LATER } else { LOOK }, now));
+        let usual = self.rhythm(if slow { LOOK_LATER } else { LOOK }, now);
+        self.look_at = later(now, usual.max(self.foresight(now)));
         if self.settled > self.told {
             self.told = self.settled;
             tools.tell(Event::Imports { settled: self.settled, of: self.rows.len() });
         }
         Ok(())
+    }
+
+    /// Rows end in about the order in which they were posted: those that were
+    /// posted a minute after the last that has ended are not over within a
+    /// minute. A service that ends them in another order is looked at in the
+    /// usual rhythm.
+    fn foresight(&self, now: Timestamp) -> SignedDuration {
+        if !self.gate_is_open() {
+            return SignedDuration::ZERO;
+        }
+        let to_come = BATCH_GAP * i32::try_from(self.queue.len()).unwrap_or(i32::MAX);
+        let behind = self.youngest.duration_since(self.youngest_ended).saturating_add(to_come);
+        behind.min(now.duration_since(self.started) / FORESIGHT_SHARE)
     }
 
     /// The longer a run takes, the less often it looks.
@@ -412,7 +463,8 @@ impl<'a> Imports<'a> {
         for record in records {
             let Some(row) = record.import_id.and_then(|id| self.by_import.get(&id).copied()) else { continue };
             let import_id = self.rows[row].register.import_id;
-            let State::Posted { taken, .. } = &mut self.rows[row].state else { continue };
+            let State::Posted { at, taken } = &mut self.rows[row].state else { continue };
+            let at = *at;
             if !std::mem::replace(taken, true) {
                 entries.push(Entry::ImportTaken { import_id, record: record.id });
             }
@@ -427,8 +479,11 @@ impl<'a> Imports<'a> {
                     ends.push((row, import_outcome(*code, name)));
                     entries.push(Entry::ImportError { import_id, code: *code, name: name.clone() });
                 }
-                ImportState::Running | ImportState::Unsent | ImportState::Refused { .. } | ImportState::Removed => {}
+                ImportState::Running | ImportState::Unsent | ImportState::Refused { .. } | ImportState::Removed => {
+                    continue;
+                }
             }
+            self.youngest_ended = self.youngest_ended.max(at);
         }
         tools.record(entries).await?;
         ends.into_iter().for_each(|(row, outcome)| self.end(row, outcome, tools));
@@ -477,7 +532,7 @@ impl<'a> Imports<'a> {
     }
 
     /// Reads what should be readable by now: few of them one by one, many from
-    /// the list.
+    /// the list, and then what that lacks.
     async fn read(&mut self, tools: &mut Tools<'_>) -> Result<(), Halt> {
         let id = |row: &usize| match self.rows[*row].state {
             State::Registered { id, .. } => Some(id),
@@ -486,7 +541,12 @@ impl<'a> Imports<'a> {
         let ids: Vec<RegistrationId> = self.unread.iter().filter_map(id).collect();
         let pages = (self.registered + self.rows.len()) / PAGE;
         let lists = ids.len() < self.unread.len() || (ids.len() > SINGLES_MAX && ids.len() > pages);
-        let found = if lists { self.list(tools).await? } else { Found::singles(&ids, tools).await? };
+        let mut found = if lists { self.list(tools).await? } else { Found::default() };
+        let rest: Vec<RegistrationId> = ids.into_iter().filter(|id| !found.by_id.contains_key(id)).collect();
+        let asks_for_each = rest.len() <= REST_MAX;
+        if asks_for_each {
+            found.read(&rest, tools).await?;
+        }
         let now = tools.clock.now();
         for row in self.unread.iter().copied().collect::<Vec<_>>() {
             let (device, at) = match self.rows[row].state {
@@ -500,7 +560,7 @@ impl<'a> Imports<'a> {
                     tools.ended(&self.rows[row].change.effect.device, &outcome);
                     self.set(row, State::Readable { device: Box::new(device.clone()), outcome });
                 }
-                None if now >= later(at, VISIBLE_WITHIN) => {
+                None if asks_for_each && now >= later(at, VISIBLE_WITHIN) => {
                     let since = tools.writer.service_of(at);
                     self.end(row, Outcome::Awaiting { since }, tools);
                 }
@@ -580,11 +640,11 @@ struct Found {
 }
 
 impl Found {
-    async fn singles(ids: &[RegistrationId], tools: &mut Tools<'_>) -> Result<Self, Halt> {
-        let mut found = Self::default();
+    /// Adds what can be read by id.
+    async fn read(&mut self, ids: &[RegistrationId], tools: &mut Tools<'_>) -> Result<(), Halt> {
         for (id, reading) in tools.writer.get_devices(ids).await {
             match reading {
-                Ok(Some(device)) => _ = found.by_id.insert(id, device),
+                Ok(Some(device)) => _ = self.by_id.insert(id, device),
                 Ok(None) => {}
                 Err(error) => {
                     if let Some(halt) = access(&error) {
@@ -593,7 +653,7 @@ impl Found {
                 }
             }
         }
-        Ok(found)
+        Ok(())
     }
 }
 

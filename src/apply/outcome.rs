@@ -39,6 +39,17 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// True if another round could tell more of it, or get further.
+    #[must_use]
+    pub fn is_worth_another_round(&self) -> bool {
+        match self {
+            Self::Done { .. } | Self::Awaiting { .. } => true,
+            // What 806 means for the device is only known after another look.
+            Self::Failed { reason, .. } => reason.may_pass() || *reason == Reason::AlreadyRegistered,
+            Self::NotAttempted { .. } => false,
+        }
+    }
+
     /// True if nothing was sent that a later look could find.
     #[must_use]
     pub fn was_not_sent(&self) -> bool {

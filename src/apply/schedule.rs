@@ -8,11 +8,11 @@ use crate::model::SyncState;
 use crate::plan::{Action, Change, ClearedPlan, next_sync};
 
 /// The most rows of one import request (`import.batch`).
-const BATCH: usize = 500;
+pub const BATCH: usize = 500;
 
 /// The size of the first batch when there are more rows than one batch takes:
 /// it must settle before the rest goes out.
-const GATE: usize = 25;
+pub const GATE: usize = 25;
 
 /// The order of work for one plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

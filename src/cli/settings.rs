@@ -80,7 +80,9 @@ impl Settings {
 /// rehearsal on this machine, whose port is another each time.
 fn folder_name(url: &str) -> String {
     let host = url.split("://").nth(1).unwrap_or(url);
-    if ["127.", "[::1]", "localhost"].iter().any(|loopback| host.starts_with(loopback)) {
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let is_loopback = name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    if is_loopback || name == "[::1]" || name == "localhost" {
         return "loopback".to_owned();
     }
     let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-') { c } else { '_' };

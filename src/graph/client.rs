@@ -94,6 +94,9 @@ impl Client {
                 token = self.credential.token() => token,
                 () = self.out_of_grace() => return Err(stopped(call.about)),
             };
+            if self.stop.is_asked() {
+                return Err(stopped(call.about));
+            }
             if call.send_before.is_some_and(|before| self.clock.now() > before) {
                 let message = "what it rests on was read too long ago";
                 return Err(GraphError::new(ErrorKind::Throttled, call.about, message));

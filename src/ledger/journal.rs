@@ -16,7 +16,7 @@ use crate::model::{
     DeviceKey, Effect, Field, FieldChange, HashDigest, ImportId, ImportRecordId, ImportState, RegistrationId, later,
 };
 
-const VERSION: &str = "apgit.journal/v1";
+use super::line::{self, VERSION};
 
 /// Lines older than this are of no use to any plan, but for what is owed.
 const KEPT: SignedDuration = SignedDuration::from_hours(24 * 30);
@@ -69,7 +69,7 @@ pub enum JournalError {
 }
 
 /// One thing that is about to happen, or has.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Entry {
     /// A plan was consented to; its effects follow.
@@ -189,14 +189,6 @@ pub enum UpdateEnd {
     Lost,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Line {
-    v: String,
-    at: Timestamp,
-    #[serde(flatten)]
-    entry: Entry,
-}
-
 /// One import of ours: its state, and when we learnt of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -258,29 +250,24 @@ impl Journal {
     /// When the store cannot be read, or holds a line of another format.
     pub async fn open(mut store: Box<dyn JournalStore>, now: Timestamp) -> Result<Self, JournalError> {
         let texts = store.read().await?;
+        let mut folded = Folded::default();
         let mut lines = Vec::with_capacity(texts.len());
         for (index, text) in texts.iter().enumerate() {
-            let bad = |reason: String| JournalError::Format { line: index + 1, reason };
-            let line: Line = serde_json::from_str(text).map_err(|error| bad(error.to_string()))?;
-            if line.v != VERSION {
-                return Err(bad(format!("it says `{}`", line.v)));
-            }
-            lines.push(line);
+            let line = line::read(text).map_err(|reason| JournalError::Format { line: index + 1, reason });
+            let (at, entry) = line?;
+            lines.push((at, entry.import()));
+            folded.fold(at, entry);
         }
-        let now = lines.iter().map(|line| line.at).max().map_or(now, |newest| newest.min(now));
-        let is_old = |line: &Line| later(line.at, KEPT) <= now;
-        let old: Vec<bool> = lines.iter().map(is_old).collect();
-        let mut folded = Folded::default();
-        let of_import: Vec<Option<ImportId>> = lines.iter().map(|line| line.entry.import()).collect();
-        for line in lines {
-            folded.fold(line.at, line.entry);
-        }
+        let now = lines.iter().map(|(at, _)| *at).max().map_or(now, |newest: Timestamp| newest.min(now));
+        let is_old = |(at, import): (Timestamp, Option<ImportId>)| (later(at, KEPT) <= now, import);
+        let lines: Vec<(bool, Option<ImportId>)> = lines.into_iter().map(is_old).collect();
         let owed = folded.owed_imports();
         folded.imports.retain(|id, fact| now < later(fact.at, KEPT) || owed.contains(id));
-        if old.iter().filter(|old| **old).count() > old.len() / 2 {
-            let matters = |index: &usize| !old[*index] || of_import[*index].is_some_and(|id| owed.contains(&id));
-            let kept = (0..texts.len()).filter(matters).map(|index| texts[index].clone());
-            let owned = folded.owned.iter().map(|id| line_of(now, Entry::Owned { registration_id: *id }));
+        if lines.iter().filter(|(is_old, _)| *is_old).count() > lines.len() / 2 {
+            let matters =
+                |(is_old, import): &(bool, Option<ImportId>)| !is_old || import.is_some_and(|id| owed.contains(&id));
+            let kept = lines.iter().zip(&texts).filter(|(line, _)| matters(line)).map(|(_, text)| text.clone());
+            let owned = folded.owned.iter().map(|id| line::written(now, &Entry::Owned { registration_id: *id }));
             store.replace(&owned.chain(kept).collect::<Vec<_>>()).await?;
         }
         Ok(Self { store, folded })
@@ -296,7 +283,7 @@ impl Journal {
             return Ok(());
         }
         if !self.store.is_read_only() {
-            let lines: Vec<String> = entries.iter().map(|entry| line_of(at, entry.clone())).collect();
+            let lines: Vec<String> = entries.iter().map(|entry| line::written(at, entry)).collect();
             self.store.append(&lines).await?;
         }
         entries.into_iter().for_each(|entry| self.folded.fold(at, entry));
@@ -377,11 +364,6 @@ impl Journal {
         let found = self.folded.approvals.iter().rev().find(|(known, _)| known == digest);
         found.map(|(_, effects)| effects.as_slice())
     }
-}
-
-fn line_of(at: Timestamp, entry: Entry) -> String {
-    let line = Line { v: VERSION.to_owned(), at, entry };
-    serde_json::to_string(&line).expect("a journal line is plain data")
 }
 
 impl Entry {

@@ -75,7 +75,7 @@ fn effect(effect: &Effect) -> Value {
         }
     };
     value["action"] = effect.action.kind().name().into();
-    value["serialNumber"] = device.serial.key().as_str().into();
+    value["serialNumber"] = device.serial.as_str().into();
     value["declaredRegistrationId"] = device.registration.map(|id| id.to_string()).into();
     value["classes"] = classes.into();
     value

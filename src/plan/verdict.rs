@@ -261,6 +261,9 @@ impl<'a> Maker<'a> {
     }
 
     fn judge_absent(&self, claim: &Claim) -> Verdict {
+        if claim.hash.is_none() && claim.suspend {
+            return Verdict::hold(claim, None, Reason::Suspended, vec![]);
+        }
         if claim.hash.is_none() {
             return Verdict::wait(claim, None, Waiting::Vendor);
         }

@@ -1,9 +1,10 @@
-//! The end of a run: the tenant syncs once, if anything needs it, and then our
-//! own import records are removed: that is slow, and keeps no device waiting.
+//! The end of a run: the tenant syncs once, if anything needs it and it has not
+//! since the imports were complete; then our own import records are removed:
+//! that is slow, and keeps no device waiting.
 
 use std::collections::HashSet;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::apply::{self, Event, Halt, SyncOutcome};
 use crate::graph::Write;
@@ -29,9 +30,40 @@ impl Run<'_> {
             return Ok(());
         }
         if let Some(reason) = plan.upkeep.sync {
-            self.sync = self.sync(reason).await?;
+            // Unless more was registered since.
+            let early = self.early.take().filter(|_| self.tools.journal.unsynced().is_none());
+            self.sync = match early {
+                Some(early) => early,
+                None => self.sync(reason).await?,
+            };
         }
         self.clean_up().await
+    }
+
+    /// Asks for the sync now that all imports are complete, if it is needed and
+    /// the tenant takes it; if not, it is asked for at the end.
+    pub(super) async fn sync_early(&mut self) -> Result<(), Halt> {
+        let plan = self.first.cleared.plan();
+        let needs = |reason: SyncReason| matches!(reason, SyncReason::Registers | SyncReason::Owed { .. });
+        if !plan.tenant.may_be_written() || !plan.upkeep.sync.is_some_and(needs) {
+            return Ok(());
+        }
+        let Some(since) = self.tools.journal.unsynced() else { return Ok(()) };
+        match self.ask(Some(since)).await? {
+            SyncAnswer::Started { at } => self.early = Some(SyncOutcome::Done { at }),
+            SyncAnswer::Covered => self.early = Some(SyncOutcome::NotNeeded),
+            SyncAnswer::Later { .. } | SyncAnswer::Refused(_) => {}
+        }
+        Ok(())
+    }
+
+    async fn ask(&mut self, needed_since: Option<Timestamp>) -> Result<SyncAnswer, Halt> {
+        let journal = &mut *self.tools.journal;
+        let answer = ask_for_sync(self.tools.writer, self.tools.clock, journal, needed_since).await.map_err(halt)?;
+        if let SyncAnswer::Started { .. } = answer {
+            self.tools.tell(Event::Sync);
+        }
+        Ok(answer)
     }
 
     /// Ours is asked for once, after everything, and not at all if another one
@@ -51,13 +83,8 @@ impl Run<'_> {
         };
         let give_up = later(self.tools.clock.now(), SYNC_PATIENCE);
         loop {
-            let journal = &mut *self.tools.journal;
-            let answer = ask_for_sync(self.tools.writer, self.tools.clock, journal, needed_since).await;
-            let (at, why) = match answer.map_err(halt)? {
-                SyncAnswer::Started { at } => {
-                    self.tools.tell(Event::Sync);
-                    return Ok(SyncOutcome::Done { at });
-                }
+            let (at, why) = match self.ask(needed_since).await? {
+                SyncAnswer::Started { at } => return Ok(SyncOutcome::Done { at }),
                 SyncAnswer::Covered => return Ok(SyncOutcome::NotNeeded),
                 SyncAnswer::Refused(error) => {
                     if let Some(Halt::Asked) = apply::access(&error) {

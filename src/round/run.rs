@@ -3,10 +3,10 @@
 
 use std::collections::HashSet;
 
-use crate::apply::{self, Event, Execution, FRESH_FOR, Halt, Order, Outcome, Outcomes, SyncOutcome, Tools};
+use crate::apply::{self, Event, Execution, FRESH_FOR, Halt, Order, Outcome, Outcomes, SyncOutcome, Tools, Work};
 use crate::ledger::{Entry, UpdateEnd};
 use crate::model::{Claim, Desired, Device, DeviceKey, RegistrationId, later};
-use crate::plan::{Plan, Reason, guard};
+use crate::plan::{Plan, guard};
 
 use super::account::Account;
 use super::observe::Reading;
@@ -23,6 +23,8 @@ pub(super) struct Run<'a> {
     pub(super) tools: Tools<'a>,
     pub(super) account: Account<'a>,
     pub(super) sync: SyncOutcome,
+    /// What became of a sync that did not wait for the end.
+    pub(super) early: Option<SyncOutcome>,
     pub(super) cleaned: usize,
     gate_closed: Option<String>,
     /// Registrations as last read.
@@ -38,6 +40,7 @@ impl<'a> Run<'a> {
             tools,
             account: Account::new(&first.cleared.plan().changes),
             sync: SyncOutcome::NotNeeded,
+            early: None,
             cleaned: 0,
             gate_closed: None,
             readings: Vec::new(),
@@ -71,9 +74,9 @@ impl<'a> Run<'a> {
         if !matches!(consent, Consent::Resumed | Consent::ResumedInPart) {
             self.tools.record(approval(plan)).await?;
         }
-        let observed_at = self.round.graph.ours(plan.observed_at);
-        let is_fresh = consent == Consent::Unseen && self.tools.clock.now() < later(observed_at, FRESH_FOR);
-        let mut read_at = is_fresh.then_some(observed_at);
+        let (read, now) = (first.read_at, self.tools.clock.now());
+        let is_fresh = consent == Consent::Unseen && read <= now && now < later(read, FRESH_FOR);
+        let mut read_at = is_fresh.then_some(read);
         let (mut cleared, mut schedule) = (first.cleared.clone(), first.schedule.clone());
         for number in 1..=ROUNDS {
             let changes = &cleared.plan().changes;
@@ -84,8 +87,11 @@ impl<'a> Run<'a> {
             // What a halt leaves behind is not settled by an older plan.
             self.left = None;
             let order = Order { cleared: &cleared, schedule: &schedule, read_at };
-            let Execution { outcomes, readings, gate_closed, halt } = apply::execute(order, &mut self.tools).await;
-            let worth_another = outcomes.iter().any(worth_another);
+            let mut work = Work::begin(order, self.tools.clock.now());
+            let halt = self.work(&mut work).await.err();
+            let Execution { outcomes, readings, gate_closed, halt } = work.end(halt, &self.tools);
+            // A round that moved nothing, and met nothing that may pass, is the last.
+            let worth_another = outcomes.iter().any(Outcome::is_worth_another_round);
             self.account.take(changes, outcomes);
             self.readings.extend(readings);
             self.gate_closed = gate_closed.or(self.gate_closed.take());
@@ -100,6 +106,15 @@ impl<'a> Run<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Devices wait for the sync, and nobody for what is read back: so the
+    /// tenant syncs as soon as nothing more is to be registered.
+    async fn work(&mut self, work: &mut Work<'_>) -> Result<(), Halt> {
+        if work.import(&mut self.tools).await? {
+            self.sync_early().await?;
+        }
+        work.complete(&mut self.tools).await
     }
 
     /// Plans again, over the devices that something was sent for.
@@ -130,15 +145,5 @@ impl<'a> Run<'a> {
             |(_, id): &(DeviceKey, RegistrationId)| Entry::UpdateEnd { registration_id: *id, end: UpdateEnd::Visible };
         let entries = shown.map(end).collect();
         self.tools.record(entries).await
-    }
-}
-
-/// A round that moved nothing, and met nothing that may pass, is the last.
-fn worth_another(outcome: &Outcome) -> bool {
-    match outcome {
-        Outcome::Done { .. } | Outcome::Awaiting { .. } => true,
-        // What 806 means for the device is only known after another look.
-        Outcome::Failed { reason, .. } => reason.may_pass() || *reason == Reason::AlreadyRegistered,
-        Outcome::NotAttempted { .. } => false,
     }
 }

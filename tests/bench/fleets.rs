@@ -3,6 +3,9 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use apgit::hash::generate::{Machine, Vendor};
+use apgit::model::SerialNumber;
+
 /// How the devices are declared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
@@ -27,20 +30,63 @@ pub fn user(number: usize) -> Option<String> {
 /// Writes a fleet. A plan without changes opens no CSV, so they hold their
 /// header only; that they exist is checked.
 pub fn write(folder: &Path, devices: usize, form: Form) {
-    let _ = std::fs::remove_dir_all(folder);
-    std::fs::create_dir_all(folder.join(".git")).expect("a folder for the fleet");
-    std::fs::write(folder.join("tenant.yaml"), TENANT).expect("the tenant");
+    begin(folder);
     for file in 0..devices.div_ceil(500) {
         let numbers = file * 500..devices.min(file * 500 + 500);
         let text = match form {
-            Form::Sets => set(file, numbers),
+            Form::Sets => set_of(file, numbers.clone(), serial, tag(numbers.start), true, user),
             Form::Documents => documents(file, numbers),
         };
         std::fs::write(folder.join(format!("file-{file:04}.yaml")), text).expect("a file of the fleet");
-        let header = "Device Serial Number,Windows Product ID,Hardware Hash\r\n";
-        std::fs::write(folder.join(format!("file-{file:04}.csv")), header).expect("a CSV of the fleet");
+        std::fs::write(folder.join(format!("file-{file:04}.csv")), HEADER).expect("a CSV of the fleet");
     }
 }
+
+/// Writes a fleet of devices that no tenant has, in sets of 500 with their
+/// hashes in a CSV each; nothing, if it stands there already. Their values are
+/// such as an import carries.
+pub fn write_new(folder: &Path, devices: usize) {
+    let complete = folder.join("complete");
+    if complete.exists() {
+        return;
+    }
+    begin(folder);
+    for file in 0..devices.div_ceil(500) {
+        let numbers = file * 500..devices.min(file * 500 + 500);
+        let mut csv = HEADER.to_owned();
+        for number in numbers.clone() {
+            writeln!(csv, "{},,{}\r", serial(number), machine(number).hash().to_base64()).expect("text grows");
+        }
+        std::fs::write(folder.join(format!("file-{file:04}.csv")), csv).expect("a CSV of the fleet");
+        let text = set_of(file, numbers, serial, tag(file * 500), true, |_| None);
+        std::fs::write(folder.join(format!("file-{file:04}.yaml")), text).expect("a file of the fleet");
+    }
+    std::fs::write(complete, "").expect("the last file of the fleet");
+}
+
+fn machine(number: usize) -> Machine {
+    let vendor = Vendor::ALL[number % Vendor::ALL.len()];
+    Machine::new(vendor, number as u64).with_serial(SerialNumber::parse(&serial(number)).expect("a serial"))
+}
+
+/// Writes a fleet that wants another tag for the devices which a simulated
+/// tenant begins with.
+pub fn write_retag(folder: &Path, devices: usize) {
+    begin(folder);
+    for file in 0..devices.div_ceil(500) {
+        let numbers = file * 500..devices.min(file * 500 + 500);
+        let text = set_of(file, numbers, |number| format!("SIM{number:07}"), "HQ-STD", false, |_| None);
+        std::fs::write(folder.join(format!("file-{file:04}.yaml")), text).expect("a file of the fleet");
+    }
+}
+
+fn begin(folder: &Path) {
+    let _ = std::fs::remove_dir_all(folder);
+    std::fs::create_dir_all(folder.join(".git")).expect("a folder for the fleet");
+    std::fs::write(folder.join("tenant.yaml"), TENANT).expect("the tenant");
+}
+
+const HEADER: &str = "Device Serial Number,Windows Product ID,Hardware Hash\r\n";
 
 const TENANT: &str = "\
 apiVersion: apgit.dev/v1alpha1
@@ -54,12 +100,18 @@ spec:
   hashStorage: PlainInGit
 ";
 
-fn set(file: usize, numbers: std::ops::Range<usize>) -> String {
+fn set_of(
+    file: usize,
+    numbers: std::ops::Range<usize>,
+    serial: fn(usize) -> String,
+    tag: &str,
+    has_hashes: bool,
+    user: fn(usize) -> Option<String>,
+) -> String {
+    let hashes = if has_hashes { format!("    hardwareHashRef: {{csv: file-{file:04}.csv}}\n") } else { String::new() };
     let mut text = format!(
         "apiVersion: apgit.dev/v1alpha1\nkind: AutopilotDeviceSet\nmetadata: {{name: set-{file}}}\nspec:\n  \
-         tenantRef: {{name: contoso}}\n  defaults:\n    groupTag: {}\n    hardwareHashRef: {{csv: file-{file:04}.csv}}\n  \
-         devices:\n",
-        tag(numbers.start)
+         tenantRef: {{name: contoso}}\n  defaults:\n    groupTag: {tag}\n{hashes}  devices:\n"
     );
     for number in numbers {
         match user(number) {

@@ -1,5 +1,7 @@
-//! What planning costs: own CPU time, peak memory and calls, for fleets from
-//! ten devices to a million. Run with `make bench`.
+//! What planning and applying cost: own CPU time, peak memory, calls and time,
+//! for fleets from ten devices to a million. Run with `make bench`; words after
+//! `cargo bench --bench fleet --` choose cases: the one of that name, or those
+//! whose name begins so.
 //!
 //! Each case runs in a process of its own, so that its peak memory is its own.
 //! CPU time is read from the operating system's clocks of the process; where
@@ -9,7 +11,9 @@
 #![allow(clippy::disallowed_methods, reason = "this is the outside")]
 #![allow(missing_docs, unreachable_pub, clippy::pedantic, reason = "nobody builds on what stands here")]
 
+mod apply;
 mod fleets;
+mod floor;
 mod listing;
 mod simulator;
 
@@ -35,6 +39,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// A fleet, and the goal for planning it when nothing has changed.
 struct Case {
     name: &'static str,
+    title: &'static str,
     devices: usize,
     form: fleets::Form,
     goal: Goal,
@@ -47,19 +52,22 @@ struct Goal {
 
 const CASES: [Case; 3] = [
     Case {
-        name: "100,000 devices in 200 sets of 500",
+        name: "plan-100000",
+        title: "100,000 devices in 200 sets of 500",
         devices: 100_000,
         form: fleets::Form::Sets,
         goal: Goal { cpu: Duration::from_secs(1), peak_mib: 200 },
     },
     Case {
-        name: "100,000 devices as documents",
+        name: "plan-documents-100000",
+        title: "100,000 devices as documents",
         devices: 100_000,
         form: fleets::Form::Documents,
         goal: Goal { cpu: Duration::from_secs(1), peak_mib: 200 },
     },
     Case {
-        name: "1,000,000 devices in 2,000 sets of 500",
+        name: "plan-1000000",
+        title: "1,000,000 devices in 2,000 sets of 500",
         devices: 1_000_000,
         form: fleets::Form::Sets,
         goal: Goal { cpu: Duration::from_secs(10), peak_mib: 1024 },
@@ -71,33 +79,67 @@ fn main() -> ExitCode {
     if std::env::args().any(|argument| argument == "--test") {
         return ExitCode::SUCCESS;
     }
-    match std::env::var("APGIT_BENCH_CASE") {
-        Ok(case) if case == simulator::CASE => println!("{}", simulator::pages()),
-        Ok(case) => {
-            let case = &CASES[case.parse::<usize>().expect("the number of a case")];
-            println!("{}", plan_unchanged(case));
-        }
-        Err(_) => run_all(),
+    match std::env::var(CASE) {
+        Ok(case) => run_one(&case),
+        Err(_) => run_all(&std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect::<Vec<_>>()),
     }
     ExitCode::SUCCESS
 }
 
-fn run_all() {
+/// The variable that names the case of a process.
+const CASE: &str = "APGIT_BENCH_CASE";
+
+/// Does what this process is there for.
+fn run_one(name: &str) {
+    if let Some(case) = CASES.iter().find(|case| case.name == name) {
+        println!("{}", plan_unchanged(case));
+    } else if let Some(case) = apply::CASES.iter().find(|case| case.name == name) {
+        println!("{}", serde_json::to_string(&apply::run(case)).expect("numbers become JSON"));
+    } else if name == apply::TENANT {
+        apply::serve();
+    } else {
+        assert_eq!(name, simulator::CASE, "the name of a case");
+        println!("{}", simulator::pages());
+    }
+}
+
+/// Runs the cases that are meant by one of these words; all, if there is none.
+fn run_all(words: &[String]) {
+    let names: Vec<&str> =
+        CASES.iter().map(|case| case.name).chain(apply::CASES.iter().map(|case| case.name)).collect();
+    let means = |word: &str, name: &str| if names.contains(&word) { name == word } else { name.starts_with(word) };
+    let is_wanted = |name: &str| words.is_empty() || words.iter().any(|word| means(word, name));
     println!("machine: {}", machine());
     println!("command: cargo bench --bench fleet\n");
-    let myself = std::env::current_exe().expect("this program has a path");
-    for number in 0..CASES.len() {
-        let output = Command::new(&myself).env("APGIT_BENCH_CASE", number.to_string()).output();
-        let output = output.expect("this program runs again");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        println!("{}", String::from_utf8_lossy(&output.stdout));
+    for name in CASES.iter().map(|case| case.name).chain([simulator::CASE]).filter(|name| is_wanted(name)) {
+        println!("{}", again(name));
     }
-    let output = Command::new(&myself).env("APGIT_BENCH_CASE", simulator::CASE).output();
-    let output = output.expect("this program runs again");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    println!("{}", String::from_utf8_lossy(&output.stdout));
-    command_line();
-    binary_size();
+    let mut applied = Vec::new();
+    for case in apply::CASES.iter().filter(|case| is_wanted(case.name)) {
+        let measured = |_| serde_json::from_str(&again(case.name)).expect("what a case has measured");
+        applied.push((case, apply::Measured::median((0..case.runs).map(measured).collect())));
+        println!("{}", apply::report(case, &applied));
+    }
+    if words.is_empty() {
+        apply::remove_fleets();
+    }
+    if is_wanted("command-line") {
+        command_line();
+        binary_size();
+    }
+}
+
+/// A goal, reached or not.
+fn verdict(met: bool) -> &'static str {
+    if met { "met" } else { "MISSED" }
+}
+
+/// Runs a case in a process of its own, and gives back what that says.
+fn again(name: &str) -> String {
+    let myself = std::env::current_exe().expect("this program has a path");
+    let output = Command::new(myself).env(CASE, name).output().expect("this program runs again");
+    assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// Where the time of one plan goes.
@@ -164,13 +206,12 @@ fn parser_alone(folder: &Path) -> Duration {
 fn report(case: &Case, cost: &Cost, calls: u64) -> String {
     let total = cost.manifests + cost.listing + cost.plan;
     let peak_mib = peak_kib() / 1024;
-    let verdict = |met: bool| if met { "met" } else { "MISSED" };
     format!(
         "plan, nothing changed: {}\n\
          \x20 own CPU  {total:.2?}   goal {:.0?} {}   (manifests {:.2?}, of it the YAML parser {:.2?}; listing {:.2?}; plan {:.2?})\n\
          \x20 peak     {peak_mib} MiB   goal {} MiB {}\n\
          \x20 calls    {calls}   pages {} + settings 1\n",
-        case.name,
+        case.title,
         case.goal.cpu,
         verdict(total < case.goal.cpu),
         cost.manifests,
@@ -206,7 +247,7 @@ fn command_line() {
     times.sort();
     let (least, median) = (times[0], times[times.len() / 2]);
     let goal = Duration::from_millis(50);
-    let verdict = if median < goal { "met" } else { "MISSED" };
+    let verdict = verdict(median < goal);
     println!(
         "apgit plan --simulate examples/contoso, start to exit, 20 runs\n\
          \x20 median {median:.1?}, least {least:.1?}   goal {goal:?} {verdict}\n"
@@ -216,7 +257,7 @@ fn command_line() {
 fn binary_size() {
     let bytes = std::fs::metadata(env!("CARGO_BIN_EXE_apgit")).expect("the binary").len();
     let mib = bytes as f64 / f64::from(1 << 20);
-    let verdict = if mib < 25.0 { "met" } else { "MISSED" };
+    let verdict = verdict(mib < 25.0);
     println!("binary\n  {mib:.1} MiB   goal 25 MiB {verdict}");
 }
 

@@ -13,7 +13,7 @@ use apgit::sim::{self, Server, Settings, Speed, Tenant};
 use cpu_time::ThreadTime;
 use tokio::runtime::{Builder, Handle};
 
-use super::peak_kib;
+use super::{peak_kib, verdict};
 
 /// The name of this case for the process that runs it.
 pub const CASE: &str = "simulator";
@@ -29,7 +29,6 @@ pub fn pages() -> String {
     tenant.add_devices(DEVICES);
     let held_mib = peak_kib() / 1024;
     let tenant = Served::start(tenant);
-    let verdict = |met: bool| if met { "met" } else { "MISSED" };
     let mut report = format!(
         "the simulated tenant with 100,000 registrations\n\
          \x20 memory   {held_mib} MiB   goal {MIB_MAX} MiB {}\n\

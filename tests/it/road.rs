@@ -12,6 +12,7 @@ mod memory;
 mod scene;
 mod stopping;
 mod switches;
+mod syncs;
 mod thin;
 mod time;
 mod two_machines;

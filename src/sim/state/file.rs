@@ -7,7 +7,7 @@
 //! written stays in proportion to what happened.
 
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::tenants::Tenants;
@@ -62,7 +62,7 @@ impl StateFile {
             append(open, change)
         } else {
             tenants.watch();
-            replace(&self.path, tenants.save())
+            replace(&self.path, |to| tenants.write(to))
         };
         let (open, written) =
             written.map_err(|reason| StateError::Write { path: self.path.display().to_string(), reason })?;
@@ -85,17 +85,23 @@ fn append(mut open: Open, mut change: String) -> std::io::Result<(Open, u64)> {
     Ok((open, length))
 }
 
+/// Where a state is written to.
+type Sink<'a> = BufWriter<&'a mut File>;
+
 /// A reader finds the old file or the new one, never half of either. Nobody
 /// but its owner may read it, as it holds tokens.
-fn replace(path: &Path, mut state: String) -> std::io::Result<(Open, u64)> {
-    state.push('\n');
+fn replace(path: &Path, state: impl FnOnce(&mut Sink<'_>) -> std::io::Result<()>) -> std::io::Result<(Open, u64)> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(state.as_bytes())?;
+    let mut to = BufWriter::new(file.as_file_mut());
+    state(&mut to)?;
+    to.write_all(b"\n")?;
+    to.flush()?;
+    drop(to);
+    let whole = file.as_file().metadata()?.len();
     file.as_file().sync_data()?;
     let file = file.persist(path).map_err(|error| error.error)?;
-    let whole = state.len() as u64;
     Ok((Open { file, whole, changes: 0 }, whole))
 }
 
@@ -103,7 +109,10 @@ fn replace(path: &Path, mut state: String) -> std::io::Result<(Open, u64)> {
 ///
 /// # Errors
 /// When the file or its folder cannot be written.
-pub(super) fn write_whole(path: &Path, state: String) -> Result<(), StateError> {
+pub(super) fn write_whole(
+    path: &Path,
+    state: impl FnOnce(&mut Sink<'_>) -> std::io::Result<()>,
+) -> Result<(), StateError> {
     let written = replace(path, state).map(|_| ());
     written.map_err(|reason| StateError::Write { path: path.display().to_string(), reason })
 }

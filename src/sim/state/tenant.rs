@@ -293,7 +293,7 @@ impl Tenant {
     /// # Errors
     /// When the file or its folder cannot be written.
     pub fn save_to(&self, path: &Path) -> Result<(), StateError> {
-        file::write_whole(path, self.save())
+        file::write_whole(path, |to| Ok(serde_json::to_writer(to, self)?))
     }
 
     /// The id of the organisation.

@@ -184,6 +184,15 @@ impl Tenants {
         }
     }
 
+    /// The same, written where it belongs: a large state is not kept in memory
+    /// a second time.
+    pub(super) fn write(&self, mut to: impl std::io::Write) -> std::io::Result<()> {
+        if let [alone] = self.all.as_slice() {
+            return Ok(serde_json::to_writer(to, alone)?);
+        }
+        to.write_all(self.save().as_bytes())
+    }
+
     /// From now on, remembers what changes: the tenants are being written down
     /// as they are.
     pub(super) fn watch(&mut self) {
@@ -246,6 +255,6 @@ impl Tenants {
     /// # Errors
     /// When the file or its folder cannot be written.
     pub fn save_to(&self, path: &Path) -> Result<(), StateError> {
-        file::write_whole(path, self.save())
+        file::write_whole(path, |to| self.write(to))
     }
 }

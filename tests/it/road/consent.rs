@@ -35,8 +35,10 @@ async fn a_hash_that_was_swapped_while_somebody_looked_is_not_sent() {
     assert_eq!(scene.written_to_devices(), ["Import TEST-000001"]);
 }
 
+type Hand = fn(&mut sim::Tenant, Uuid);
+
 /// What others may do to a registration while somebody looks at a plan.
-fn hands() -> [(&'static str, fn(&mut sim::Tenant, Uuid)); 7] {
+fn hands() -> [(&'static str, Hand); 7] {
     [
         ("out of scope", |tenant, id| tenant.set_tag_as_portal(id, "BER-STD").unwrap()),
         ("another tag", |tenant, id| tenant.set_tag_as_portal(id, "OSL-X").unwrap()),

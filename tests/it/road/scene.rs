@@ -290,10 +290,12 @@ pub enum Deed {
     Alter(fn(Response) -> Response),
 }
 
+type Decide = Box<dyn FnMut(&Request) -> Deed + Send>;
+
 /// A way to the tenant with somebody in between.
 pub struct Between {
     sim: InProcess,
-    decide: Mutex<Box<dyn FnMut(&Request) -> Deed + Send>>,
+    decide: Mutex<Decide>,
     hangs: Arc<Notify>,
 }
 
