@@ -154,7 +154,7 @@ async fn every_occasion(in_waits: bool, at_least: usize) {
 
 #[tokio::test]
 async fn a_request_to_stop_is_heard_in_every_wait() {
-    every_occasion(true, 15).await;
+    every_occasion(true, 14).await;
 }
 
 #[tokio::test]
