@@ -60,10 +60,11 @@ async fn an_import_record_that_somebody_removed_is_not_missed() {
     let between = Between::new(&scene.sim, move |request| {
         let records = sim.with(|tenant| tenant.import_records());
         let of_first = records.iter().find(|record| record.serial == serial(1));
-        if request.method() == "GET" && !std::mem::replace(&mut removed, of_first.is_some()) {
-            if let Some(record) = of_first {
-                sim.with(|tenant| tenant.remove_record_as_portal(record.id).unwrap());
-            }
+        if request.method() == "GET"
+            && !std::mem::replace(&mut removed, of_first.is_some())
+            && let Some(record) = of_first
+        {
+            sim.with(|tenant| tenant.remove_record_as_portal(record.id).unwrap());
         }
         Deed::Pass
     });
