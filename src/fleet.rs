@@ -9,7 +9,7 @@ use crate::graph::GraphWriter;
 use crate::hash::HashSource;
 use crate::ledger::Journal;
 use crate::model::Desired;
-use crate::plan::{Approvals, Approved, Effect, Reason};
+use crate::plan::{Approvals, Approved, Effect};
 use crate::round::{Consent, Prepared, Report, Round, RoundError};
 
 /// One tenant of a run, with the ways to it.
@@ -97,8 +97,8 @@ impl Member<'_> {
 
     /// The account of a tenant that the run did not come to.
     fn not_reached(&self, prepared: Prepared) -> Report {
-        let never = || Outcome::NotAttempted { reason: Reason::Cancelled, message: String::new() };
-        let of = prepared.cleared.plan().changes.iter().map(|change| (change.clone(), never())).collect();
+        let changes = prepared.cleared.plan().changes.iter();
+        let of = changes.map(|change| (change.clone(), Outcome::not_reached())).collect();
         let now = self.connection.clock.now();
         Report {
             outcomes: Outcomes { of, cancelled: true, ..Outcomes::default() },

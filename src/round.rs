@@ -125,6 +125,16 @@ impl From<GraphError> for RoundError {
     }
 }
 
+impl From<RoundError> for Halt {
+    fn from(error: RoundError) -> Self {
+        match error {
+            RoundError::Graph(error) => Self::Access(error),
+            RoundError::Journal(error) => Self::Journal(error),
+            RoundError::Stopped => Self::Asked,
+        }
+    }
+}
+
 impl From<Stopped> for RoundError {
     fn from(_: Stopped) -> Self {
         Self::Stopped

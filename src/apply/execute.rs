@@ -85,21 +85,8 @@ pub enum Halt {
 pub(crate) fn access(error: &GraphError) -> Option<Halt> {
     match error.kind {
         ErrorKind::Stopped => Some(Halt::Asked),
-        ErrorKind::Auth
-        | ErrorKind::Permission
-        | ErrorKind::TenantMismatch
-        | ErrorKind::Endpoint
-        | ErrorKind::Untrusted => Some(Halt::Access(error.clone())),
-        ErrorKind::NotFound
-        | ErrorKind::Refused
-        | ErrorKind::RouteMissing
-        | ErrorKind::Throttled
-        | ErrorKind::Conflict
-        | ErrorKind::PreconditionFailed
-        | ErrorKind::Server
-        | ErrorKind::Lost
-        | ErrorKind::Connect
-        | ErrorKind::Protocol => None,
+        _ if error.is_about_us() => Some(Halt::Access(error.clone())),
+        _ => None,
     }
 }
 

@@ -39,6 +39,11 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Of an effect that the run, stopped before, did not come to.
+    pub(crate) fn not_reached() -> Self {
+        Self::NotAttempted { reason: Reason::Cancelled, message: String::new() }
+    }
+
     /// True if another round could tell more of it, or get further.
     #[must_use]
     pub fn is_worth_another_round(&self) -> bool {

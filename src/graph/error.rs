@@ -137,6 +137,30 @@ impl GraphError {
         error
     }
 
+    /// True if it says something about us, or about the way to the service,
+    /// and nothing about what was asked for: the next request fails like it.
+    #[must_use]
+    pub fn is_about_us(&self) -> bool {
+        match self.kind {
+            ErrorKind::Auth
+            | ErrorKind::TenantMismatch
+            | ErrorKind::Permission
+            | ErrorKind::Untrusted
+            | ErrorKind::Endpoint
+            | ErrorKind::Stopped => true,
+            ErrorKind::NotFound
+            | ErrorKind::Refused
+            | ErrorKind::RouteMissing
+            | ErrorKind::Throttled
+            | ErrorKind::Conflict
+            | ErrorKind::PreconditionFailed
+            | ErrorKind::Server
+            | ErrorKind::Lost
+            | ErrorKind::Connect
+            | ErrorKind::Protocol => false,
+        }
+    }
+
     /// True if the same request may well succeed later.
     #[must_use]
     pub fn is_transient(&self) -> bool {

@@ -178,14 +178,8 @@ impl Graph {
         let exists = |answer: PartResult| match answer {
             Ok(_) => Ok(Some(true)),
             Err(error) if error.kind == ErrorKind::NotFound => Ok(Some(false)),
-            Err(error) => match error.kind {
-                ErrorKind::Auth
-                | ErrorKind::TenantMismatch
-                | ErrorKind::Endpoint
-                | ErrorKind::Untrusted
-                | ErrorKind::Stopped => Err(error),
-                _ => Ok(None),
-            },
+            Err(error) if error.is_about_us() && error.kind != ErrorKind::Permission => Err(error),
+            Err(_) => Ok(None),
         };
         answers.into_iter().map(exists).collect()
     }

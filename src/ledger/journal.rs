@@ -94,7 +94,7 @@ pub enum Entry {
         /// Counted from 1.
         attempt: u32,
         /// What the import cannot carry, owed once it is complete.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        #[serde(skip_serializing_if = "Vec::is_empty")]
         tail: Vec<(Field, CompactString)>,
     },
     /// The service has a record of it.

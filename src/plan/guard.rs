@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Action, DeviceKey, Effect, Limits, Register, Tenant, Update};
+use crate::model::{Action, DeviceKey, Effect, FieldChange, ImportId, Limits, Register, Tenant, Update};
 
 use super::change::Change;
 use super::facts::import_id;
@@ -293,7 +293,7 @@ impl Approved {
                 (!ours || !covered).then_some(Reason::AlreadyRegistered)
             }
             (Action::Update(approved), Action::Update(now)) => {
-                let written = |f: &crate::model::FieldChange| {
+                let written = |f: &FieldChange| {
                     approved.fields.iter().any(|known| known.field == f.field && known.after == f.after)
                 };
                 let covered = now.fields.iter().all(written) && now.tail_of == approved.tail_of;
@@ -306,7 +306,7 @@ impl Approved {
 }
 
 /// The ids under which an approved registration may have been imported.
-fn imports(approved: &Register, effect: &Effect, tenant: &Tenant) -> impl Iterator<Item = crate::model::ImportId> {
+fn imports(approved: &Register, effect: &Effect, tenant: &Tenant) -> impl Iterator<Item = ImportId> {
     let attempts = approved.attempt..approved.attempt.saturating_add(ATTEMPTS);
     attempts.map(move |attempt| import_id(tenant.id, &tenant.owner, &effect.device.serial, approved.digest, attempt))
 }

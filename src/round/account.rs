@@ -104,8 +104,7 @@ impl<'a> Account<'a> {
 
     /// One outcome per effect, always.
     pub(super) fn close(self) -> Vec<(Change, Outcome)> {
-        let never = || Outcome::NotAttempted { reason: Reason::Cancelled, message: String::new() };
-        let ends = self.outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(never));
+        let ends = self.outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(Outcome::not_reached));
         self.changes.iter().cloned().zip(ends).collect()
     }
 }

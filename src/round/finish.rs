@@ -12,7 +12,6 @@ use crate::ledger::{Entry, ImportFact};
 use crate::model::{ImportState, later};
 use crate::plan::SyncReason;
 
-use super::RoundError;
 use super::run::Run;
 use super::sync::{SyncAnswer, ask_for_sync};
 
@@ -59,7 +58,7 @@ impl Run<'_> {
 
     async fn ask(&mut self, needed_since: Option<Timestamp>) -> Result<SyncAnswer, Halt> {
         let journal = &mut *self.tools.journal;
-        let answer = ask_for_sync(self.tools.writer, self.tools.clock, journal, needed_since).await.map_err(halt)?;
+        let answer = ask_for_sync(self.tools.writer, self.tools.clock, journal, needed_since).await?;
         if let SyncAnswer::Started { .. } = answer {
             self.tools.tell(Event::Sync);
         }
@@ -147,13 +146,5 @@ fn skipped(reason: SyncReason, message: String) -> SyncOutcome {
             tracing::warn!(message, "no sync for the devices that vendors register");
             SyncOutcome::NotNeeded
         }
-    }
-}
-
-fn halt(error: RoundError) -> Halt {
-    match error {
-        RoundError::Journal(error) => Halt::Journal(error),
-        RoundError::Graph(error) => Halt::Access(error),
-        RoundError::Stopped => Halt::Asked,
     }
 }

@@ -124,15 +124,8 @@ impl<'a> Run<'a> {
         let claims: Vec<Claim> = claims.filter(|claim| sent.contains(&claim.key())).cloned().collect();
         let desired = Desired::new(self.round.desired.tenant.clone(), claims);
         let reading = Reading::again(&self.round, self.account.sent(), &self.readings, self.tools.journal).await;
-        let plan = match reading {
-            Ok(reading) => self.round.plan(&desired, reading, self.tools.journal).await,
-            Err(error) => Err(error.into()),
-        };
-        plan.map_err(|error| match error {
-            RoundError::Graph(error) => Halt::Access(error),
-            RoundError::Journal(error) => Halt::Journal(error),
-            RoundError::Stopped => Halt::Asked,
-        })
+        let reading = reading.map_err(RoundError::from)?;
+        Ok(self.round.plan(&desired, reading, self.tools.journal).await?)
     }
 
     /// Registrations that show all that is declared are owed nothing more,

@@ -6,8 +6,8 @@ use apgit::sim::{Settings, Switch};
 use super::scene::{ANNA, Scene, claim, outcomes, serial};
 use crate::support;
 
-#[tokio::test]
-async fn two_claims_of_one_serial_are_two_outcomes_on_two_registrations() {
+/// Two machines of one serial number, each declared by its registration.
+fn twins() -> (Scene, [uuid::Uuid; 2]) {
     let mut scene = Scene::new(Settings::calm(), 1, Vec::new());
     let ids = scene
         .sim
@@ -15,6 +15,12 @@ async fn two_claims_of_one_serial_are_two_outcomes_on_two_registrations() {
     let named = |id, tag: &str| claim(1, &[&format!("registrationId={id}"), &format!("groupTag={tag}")]);
     scene.claims = vec![named(ids[0], "OSL-A"), named(ids[1], "OSL-B")];
     scene.approvals = Approvals { adopts: Some(2), ..Approvals::default() };
+    (scene, ids)
+}
+
+#[tokio::test]
+async fn two_claims_of_one_serial_are_two_outcomes_on_two_registrations() {
+    let (scene, ids) = twins();
     let report = scene.apply().await;
     assert_eq!(outcomes(&report), ["TEST-000001 done", "TEST-000001 done"]);
     let tags = scene.sim.with(|tenant| {
@@ -27,13 +33,7 @@ async fn two_claims_of_one_serial_are_two_outcomes_on_two_registrations() {
 
 #[tokio::test]
 async fn of_two_claims_of_one_serial_each_fails_for_itself() {
-    let mut scene = Scene::new(Settings::calm(), 1, Vec::new());
-    let ids = scene
-        .sim
-        .with(|tenant| ["Notebook 14", "Tower 5"].map(|model| tenant.add_device(&serial(1), "Contoso", model, "OLD")));
-    let named = |id, tag: &str| claim(1, &[&format!("registrationId={id}"), &format!("groupTag={tag}")]);
-    scene.claims = vec![named(ids[0], "OSL-A"), named(ids[1], "OSL-B")];
-    scene.approvals = Approvals { adopts: Some(2), ..Approvals::default() };
+    let (scene, ids) = twins();
     let mut client = scene.client().await;
     let prepared = client.prepare().await.unwrap();
     scene.sim.with(|tenant| tenant.set_tag_as_portal(ids[0], "HAND").unwrap());
