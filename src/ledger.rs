@@ -5,6 +5,10 @@ mod file;
 #[deny(clippy::disallowed_methods)]
 mod journal;
 mod line;
+mod private;
 
 pub use file::FileJournal;
-pub use journal::{Entry, ImportFact, Journal, JournalError, JournalStore, Memory, PendingUpdate, Tail, UpdateEnd};
+pub use journal::{
+    Approval, Entry, ImportFact, Journal, JournalError, JournalStore, Memory, PendingUpdate, Tail, UpdateEnd,
+};
+pub(crate) use private::{folder as private_folder, lock};

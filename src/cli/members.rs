@@ -26,7 +26,7 @@ pub(super) async fn open<'f>(
     stop: &Stop,
 ) -> Result<Member<'f>, CliError> {
     let connection = source::connect(settings, simulated, fleet, purpose, stop).await?;
-    let state = settings.state_of(&connection.target, fleet.desired.tenant.id);
+    let state = settings.journal_of(&connection.target, &fleet.desired.tenant);
     let store = match purpose {
         Purpose::Read => FileJournal::read_only(&state),
         Purpose::Write => FileJournal::open(&state)?,

@@ -1,14 +1,17 @@
 //! `--simulate`: the built-in tenant in place of Microsoft's. Only transport,
 //! clock and secret differ; the code path is the same.
 
+use std::collections::HashMap;
+use std::fs::File;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use secrecy::SecretString;
 
 use crate::clock::{self, SharedClock, Stop};
 use crate::connect::{Connection, Purpose, Way};
 use crate::graph::{Auth, Cloud};
+use crate::ledger::{lock, private_folder};
 use crate::model::{Target, TenantId};
 use crate::sim::{self, CLIENT_SECRET, EPOCH, InProcess, Tenant};
 
@@ -33,26 +36,60 @@ pub(super) fn connect(
     stop: &Stop,
 ) -> Result<Connection, CliError> {
     let target = Target::Simulated;
-    let transport = open(args, &settings.state_of(&target, tenant), purpose == Purpose::Write)?;
+    let transport = match settings.simulated.get(tenant) {
+        Some(transport) => transport,
+        None => {
+            let folder = settings.state_of(&target, tenant);
+            let opened = open(args, &folder, purpose == Purpose::Write)?;
+            settings.simulated.keep(tenant, opened)
+        }
+    };
     let clock: SharedClock = Arc::new(transport.clock());
     let way = Way { transport: Arc::new(transport), clock, endpoints: Cloud::Global.endpoints(), target };
     Ok(way.lead_to(tenant, auth(), &[], args.sim_seed, stop))
 }
 
-fn open(args: &Simulated, folder: &Path, keep: bool) -> Result<InProcess, CliError> {
+/// The simulated tenants of this run: those who own devices in one tenant meet
+/// there, and do not undo each other's writes.
+#[derive(Clone, Default)]
+pub(super) struct Tenants(Arc<Mutex<HashMap<TenantId, Opened>>>);
+
+struct Opened {
+    transport: InProcess,
+    /// Held while the state is kept.
+    _lock: Option<File>,
+}
+
+impl Tenants {
+    fn get(&self, tenant: TenantId) -> Option<InProcess> {
+        let opened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.get(&tenant).map(|opened| opened.transport.clone())
+    }
+
+    fn keep(&self, tenant: TenantId, opened: Opened) -> InProcess {
+        let transport = opened.transport.clone();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant, opened);
+        transport
+    }
+}
+
+fn open(args: &Simulated, folder: &Path, keep: bool) -> Result<Opened, CliError> {
     let settings = sim::Settings::named(args.sim_profile.name())
         .map_err(|error| CliError::new(Exit::Bug, format!("a profile of the simulator is unknown: {error}")))?;
     let file = folder.join("tenant.json");
+    let lock = if keep {
+        private_folder(folder).map_err(|error| CliError::file("create", folder, &error))?;
+        Some(lock(&folder.join("tenant.lock"), &file)?)
+    } else {
+        None
+    };
     let tenant = Tenant::open(&file, settings, args.sim_seed, EPOCH).map_err(|error| {
         CliError::new(Exit::Failed, error.to_string())
             .hint(format!("delete `{}` to begin with an empty tenant", file.display()))
     })?;
     let transport = InProcess::new(tenant, clock::Virtual::starting_at(EPOCH));
-    if !keep {
-        return Ok(transport);
-    }
-    std::fs::create_dir_all(folder).map_err(|error| CliError::file("create", folder, &error))?;
-    Ok(transport.saving_to(file))
+    let transport = if keep { transport.saving_to(file) } else { transport };
+    Ok(Opened { transport, _lock: lock })
 }
 
 fn auth() -> Auth {

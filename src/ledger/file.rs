@@ -1,8 +1,8 @@
-//! The journal in a file: `<state-dir>/<tenantId>/journal.jsonl`. While somebody
+//! The journal in a file: `<state-dir>/<tenantId>/<ownerId>/journal.jsonl`. While somebody
 //! applies, the file `lock` beside it is locked (the journal itself may be
 //! replaced, and a lock on a replaced file would guard nothing).
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 
 use super::journal::{JournalError, JournalStore};
+use super::private;
 
 /// A journal file whose tenant this process has locked. A reader that only plans uses
 /// [`FileJournal::read_only`], which takes no lock and writes nothing.
@@ -40,17 +41,11 @@ impl FileJournal {
             move |source| io(what, &path, source)
         };
         private::folder(folder).map_err(fail("create the folder of"))?;
-        let lock = private::file(&folder.join("lock")).map_err(fail("lock"))?;
-        match lock.try_lock() {
-            Ok(()) => {
-                let journal = private::file(&path).map_err(fail("open"))?;
-                private::sync(folder).map_err(fail("create"))?;
-                let files = Files { journal, _lock: lock };
-                Ok(Self { path, files: Some(Arc::new(Mutex::new(files))) })
-            }
-            Err(std::fs::TryLockError::WouldBlock) => Err(JournalError::Locked { path: path.display().to_string() }),
-            Err(std::fs::TryLockError::Error(source)) => Err(io("lock", &path, source)),
-        }
+        let lock = private::lock(&folder.join("lock"), &path)?;
+        let journal = private::file(&path).map_err(fail("open"))?;
+        private::sync(folder).map_err(fail("create"))?;
+        let files = Files { journal, _lock: lock };
+        Ok(Self { path, files: Some(Arc::new(Mutex::new(files))) })
     }
 
     /// Reads the journal in `folder`, which need not exist.
@@ -166,52 +161,4 @@ fn refused(path: &Path) -> JournalError {
 
 fn io(what: &'static str, path: &Path, source: std::io::Error) -> JournalError {
     JournalError::Io { what, path: path.display().to_string(), source }
-}
-
-/// Folders and files that are nobody else's business, also when an older
-/// version or a hand made them laxer.
-mod private {
-    use super::{File, OpenOptions, Path};
-
-    /// Creates a folder that only its owner can open, and those above it.
-    #[cfg(unix)]
-    pub(super) fn folder(path: &Path) -> std::io::Result<()> {
-        use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-        let lax = std::fs::metadata(path)?.permissions().mode() & 0o077 != 0;
-        if lax { std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)) } else { Ok(()) }
-    }
-
-    /// Opens a file that only its owner can read, for reading and appending.
-    #[cfg(unix)]
-    pub(super) fn file(path: &Path) -> std::io::Result<File> {
-        use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-        let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
-        if file.metadata()?.permissions().mode() & 0o077 != 0 {
-            file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
-        }
-        Ok(file)
-    }
-
-    /// Makes the names in a folder durable.
-    #[cfg(unix)]
-    pub(super) fn sync(folder: &Path) -> std::io::Result<()> {
-        File::open(folder)?.sync_all()
-    }
-
-    #[cfg(not(unix))]
-    pub(super) fn folder(path: &Path) -> std::io::Result<()> {
-        // The state folder lies in the user's own profile.
-        std::fs::create_dir_all(path)
-    }
-
-    #[cfg(not(unix))]
-    pub(super) fn file(path: &Path) -> std::io::Result<File> {
-        OpenOptions::new().read(true).append(true).create(true).open(path)
-    }
-
-    #[cfg(not(unix))]
-    pub(super) fn sync(_: &Path) -> std::io::Result<()> {
-        Ok(())
-    }
 }

@@ -5,7 +5,7 @@
 //! Format `apgit.journal/v1`: one JSON object per line, its time by the
 //! service's clock. No hardware hash is in it, only SHA-256 digests.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use async_trait::async_trait;
 use compact_str::CompactString;
@@ -13,7 +13,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    DeviceKey, Effect, Field, FieldChange, HashDigest, ImportId, ImportRecordId, ImportState, RegistrationId, later,
+    Action, DeviceKey, Effect, Field, FieldChange, HashDigest, ImportId, ImportRecordId, ImportState, RegistrationId,
+    later,
 };
 
 use super::line::{self, VERSION};
@@ -81,6 +82,12 @@ pub enum Entry {
     Effect {
         /// What exactly was consented to.
         effect: Box<Effect>,
+    },
+    /// Nothing more may be done under this consent: all of it is done, or it
+    /// is too old to be remembered whole.
+    Spent {
+        /// Of the plan's effects.
+        digest: String,
     },
     /// This row is about to be posted.
     ImportIntent {
@@ -183,6 +190,8 @@ pub enum UpdateEnd {
     Accepted,
     /// The service shows it.
     Visible,
+    /// The service shows it, and it was not us who wrote it.
+    Found,
     /// The service did not take it.
     Refused,
     /// Nobody knows: there was no answer.
@@ -219,6 +228,34 @@ pub struct Tail {
     pub values: Vec<(Field, CompactString)>,
 }
 
+/// A consent, and how much of it was made use of. An effect is done once under
+/// one consent, whatever others do to the device afterwards.
+#[derive(Debug, Default)]
+pub struct Approval {
+    /// Of the plan that was consented to.
+    pub digest: String,
+    /// When, by the service's clock.
+    at: Timestamp,
+    /// What exactly was consented to.
+    pub effects: Vec<Effect>,
+    /// Devices that were registered since.
+    imported: HashSet<DeviceKey>,
+    /// Registrations that were written since, or were found as they shall be.
+    written: HashSet<RegistrationId>,
+}
+
+impl Approval {
+    /// True if the effect is done. Of a registration, its import is: what that
+    /// could not carry may still be owed.
+    #[must_use]
+    pub fn has_done(&self, effect: &Effect) -> bool {
+        match &effect.action {
+            Action::Register(_) => self.imported.contains(&effect.device),
+            Action::Update(update) => self.written.contains(&update.id),
+        }
+    }
+}
+
 /// The journal of one tenant: its store, and what its lines say together.
 pub struct Journal {
     store: Box<dyn JournalStore>,
@@ -238,7 +275,11 @@ struct Folded {
     records: HashMap<ImportRecordId, ImportId>,
     record_of: HashMap<ImportId, ImportRecordId>,
     unsynced: Option<Timestamp>,
-    approvals: Vec<(String, Vec<Effect>)>,
+    /// Which device an import that has not ended is of.
+    sent: HashMap<ImportId, DeviceKey>,
+    approvals: VecDeque<Approval>,
+    /// Digests under which nothing more may be done.
+    spent: HashSet<String>,
 }
 
 impl Journal {
@@ -268,7 +309,11 @@ impl Journal {
                 |(is_old, import): &(bool, Option<ImportId>)| !is_old || import.is_some_and(|id| owed.contains(&id));
             let kept = lines.iter().zip(&texts).filter(|(line, _)| matters(line)).map(|(_, text)| text.clone());
             let owned = folded.owned.iter().map(|id| line::written(now, &Entry::Owned { registration_id: *id }));
-            store.replace(&owned.chain(kept).collect::<Vec<_>>()).await?;
+            // A consent whose lines go must not come to life again.
+            let gone = folded.approvals.iter().filter(|approval| later(approval.at, KEPT) <= now);
+            let spent = gone.map(|approval| &approval.digest).chain(&folded.spent);
+            let spent = spent.map(|digest| line::written(now, &Entry::Spent { digest: digest.clone() }));
+            store.replace(&owned.chain(spent).chain(kept).collect::<Vec<_>>()).await?;
         }
         Ok(Self { store, folded })
     }
@@ -358,11 +403,22 @@ impl Journal {
         self.folded.latest().is_some_and(|latest| latest > later(now, SKEW))
     }
 
-    /// The effects that were approved under a digest, if that is remembered.
+    /// What was consented to under a digest, if that is remembered whole.
     #[must_use]
-    pub fn approved(&self, digest: &str) -> Option<&[Effect]> {
-        let found = self.folded.approvals.iter().rev().find(|(known, _)| known == digest);
-        found.map(|(_, effects)| effects.as_slice())
+    pub fn approval(&self, digest: &str) -> Option<&Approval> {
+        self.folded.approvals.iter().rev().find(|approval| approval.digest == digest)
+    }
+
+    /// True if nothing more may be done under a digest.
+    #[must_use]
+    pub fn is_spent(&self, digest: &str) -> bool {
+        self.folded.spent.contains(digest)
+    }
+
+    /// True if nobody has consented to anything yet.
+    #[must_use]
+    pub fn has_no_approvals(&self) -> bool {
+        self.folded.approvals.is_empty() && self.folded.spent.is_empty()
     }
 }
 
@@ -379,6 +435,7 @@ impl Entry {
             | Self::ImportLost { import_id } => Some(*import_id),
             Self::Approved { .. }
             | Self::Effect { .. }
+            | Self::Spent { .. }
             | Self::ImportCleaned { .. }
             | Self::UpdateIntent { .. }
             | Self::UpdateEnd { .. }
@@ -403,17 +460,23 @@ impl Folded {
         let mut import = |id: ImportId, state: ImportState| self.imports.insert(id, ImportFact { state, at });
         match entry {
             Entry::Approved { digest } => {
-                let surplus = (self.approvals.len() + 1).saturating_sub(APPROVALS);
-                self.approvals.drain(..surplus);
-                self.approvals.push((digest, Vec::new()));
-            }
-            Entry::Effect { effect } => {
-                if let Some((_, effects)) = self.approvals.last_mut() {
-                    effects.push(*effect);
+                self.approvals.push_back(Approval { digest, at, ..Approval::default() });
+                if self.approvals.len() > APPROVALS {
+                    self.spent.extend(self.approvals.pop_front().map(|oldest| oldest.digest));
                 }
             }
-            Entry::ImportIntent { import_id, tail, .. } => {
+            Entry::Effect { effect } => {
+                if let Some(approval) = self.approvals.back_mut() {
+                    approval.effects.push(*effect);
+                }
+            }
+            Entry::Spent { digest } => {
+                self.approvals.retain(|approval| approval.digest != digest);
+                self.spent.insert(digest);
+            }
+            Entry::ImportIntent { import_id, device, tail, .. } => {
                 import(import_id, ImportState::Unsent);
+                self.sent.insert(import_id, device);
                 if !tail.is_empty() {
                     self.tails.insert(import_id, tail);
                 }
@@ -428,11 +491,21 @@ impl Folded {
                 self.made.insert(registration_id, import_id);
                 self.owned.insert(registration_id);
                 self.unsynced = Some(at);
+                if let Some(device) = self.sent.remove(&import_id) {
+                    self.approvals.iter_mut().for_each(|approval| _ = approval.imported.insert(device.clone()));
+                }
             }
-            Entry::ImportError { import_id, code, name } => _ = import(import_id, ImportState::Error { code, name }),
-            Entry::ImportRefused { import_id, message } => _ = import(import_id, ImportState::Refused { message }),
+            Entry::ImportError { import_id, code, name } => {
+                import(import_id, ImportState::Error { code, name });
+                self.sent.remove(&import_id);
+            }
+            Entry::ImportRefused { import_id, message } => {
+                import(import_id, ImportState::Refused { message });
+                self.sent.remove(&import_id);
+            }
             Entry::ImportRemoved { import_id } => {
                 import(import_id, ImportState::Removed);
+                self.sent.remove(&import_id);
                 if let Some(record) = self.record_of.remove(&import_id) {
                     self.records.remove(&record);
                 }
@@ -440,6 +513,7 @@ impl Folded {
             Entry::ImportLost { import_id } => {
                 self.imports.remove(&import_id);
                 self.tails.remove(&import_id);
+                self.sent.remove(&import_id);
             }
             Entry::ImportCleaned { record } => _ = self.records.remove(&record),
             Entry::UpdateIntent { registration_id, fields } => _ = self.intents.insert(registration_id, fields),
@@ -464,6 +538,9 @@ impl Folded {
 
     fn fold_update(&mut self, at: Timestamp, id: RegistrationId, end: UpdateEnd) {
         let intent = self.intents.remove(&id);
+        if matches!(end, UpdateEnd::Visible | UpdateEnd::Found) {
+            self.approvals.iter_mut().for_each(|approval| _ = approval.written.insert(id));
+        }
         match end {
             UpdateEnd::Accepted => {
                 self.owned.insert(id);
@@ -480,7 +557,7 @@ impl Folded {
                 self.show(id, written.as_deref());
             }
             UpdateEnd::Refused => _ = self.pending.remove(&id),
-            UpdateEnd::Lost => {}
+            UpdateEnd::Lost | UpdateEnd::Found => {}
         }
     }
 

@@ -78,6 +78,7 @@ impl Flat<'_> {
         Ok(match &*self.kind {
             "approved" => Entry::Approved { digest: there(self.digest, "digest")? },
             "effect" => Entry::Effect { effect: there(self.effect, "effect")? },
+            "spent" => Entry::Spent { digest: there(self.digest, "digest")? },
             "importIntent" => Entry::ImportIntent {
                 import_id: import_id()?,
                 device: DeviceKey { serial: there(self.serial, "serial")?, registration: self.registration },
@@ -136,7 +137,8 @@ mod tests {
             Some(Entry::Effect { effect }) if matches!(effect.action, Action::Register(_)) => {
                 Entry::Effect { effect: Box::new(update(fields)) }
             }
-            Some(Entry::Effect { .. }) => Entry::ImportIntent {
+            Some(Entry::Effect { .. }) => Entry::Spent { digest: "cd".repeat(32) },
+            Some(Entry::Spent { .. }) => Entry::ImportIntent {
                 import_id,
                 device: DeviceKey { serial: serial(), registration: Some(registration_id) },
                 hash: HashDigest([7; 32]),
@@ -197,7 +199,7 @@ mod tests {
             assert_eq!(read(&written(AT, &entry)), Ok((AT, entry.clone())));
             (last, kinds) = (Some(entry), kinds + 1);
         }
-        assert_eq!(kinds, 17);
+        assert_eq!(kinds, 18);
     }
 
     #[test]

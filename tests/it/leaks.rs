@@ -13,7 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::support::{Folder, Simulate, TENANT, apgit, at_url, machine, tenant_manifest};
+use crate::support::{Folder, OWNER, Simulate, TENANT, apgit, at_url, machine, tenant_manifest};
 
 /// Shorter pieces identify nothing.
 const WINDOW: usize = 24;
@@ -250,7 +250,8 @@ fn a_fleet_on_the_built_in_tenant_leaks_nothing() {
         let words: Vec<&str> = words.iter().copied().chain(profile).collect();
         stage.run_loud(&words);
     }
-    let journal = std::fs::read(stage.path(&format!("state/simulated/{TENANT}/journal.jsonl"))).expect("a journal");
+    let journal =
+        std::fs::read(stage.path(&format!("state/simulated/{TENANT}/{OWNER}/journal.jsonl"))).expect("a journal");
     assert!(journal.len() > 1000, "the run did something");
     for token in stage.tokens(&format!("state/simulated/{TENANT}/tenant.json")) {
         secrets.add(token);
@@ -378,8 +379,9 @@ fn a_service_that_repeats_what_it_was_sent_is_not_repeated() {
     secrets.add(sim::CLIENT_SECRET);
     let apply = stage.run_loud(&["apply", "fleet", "--auto-approve", "--report", "json=out/apply.json"]);
     assert_eq!(apply.status.code(), Some(7), "{}", String::from_utf8_lossy(&apply.stderr));
-    let journal = std::fs::read_to_string(stage.path(&format!("state/endpoints/loopback/{TENANT}/journal.jsonl")))
-        .expect("a journal");
+    let journal =
+        std::fs::read_to_string(stage.path(&format!("state/endpoints/loopback/{TENANT}/{OWNER}/journal.jsonl")))
+            .expect("a journal");
     assert!(journal.contains("Cannot convert the literal '…'"), "the refusal was recorded: {journal}");
     for words in [&["plan", "fleet", "--json"][..], &["status", "--path", "fleet", "--json"], &["sync", "fleet"]] {
         stage.run_loud(words);

@@ -13,6 +13,6 @@ pub use apgit::{Desk, Ran, apgit, ran, root};
 pub use claim::{claim, device, tenant};
 pub use folder::Folder;
 pub use machine::machine;
-pub use manifest::{TENANT, at_url, tenant_manifest};
+pub use manifest::{OWNER, TENANT, at_url, tenant_manifest};
 pub use schema::violations;
 pub use simulate::{Simulate, terminate};

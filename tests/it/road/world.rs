@@ -21,7 +21,7 @@ use apgit::transport::SharedTransport;
 use secrecy::SecretString;
 use tokio::sync::oneshot;
 
-use crate::support::{self, Folder, TENANT, at_url, machine, tenant_manifest};
+use crate::support::{self, Folder, OWNER, TENANT, at_url, machine, tenant_manifest};
 
 /// One declared device.
 #[derive(Clone)]
@@ -118,8 +118,8 @@ impl Repository {
 
     fn state(&self) -> PathBuf {
         match self.url {
-            Some(_) => self.state_dir().join("endpoints/loopback").join(TENANT),
-            None => self.state_dir().join(TENANT),
+            Some(_) => self.state_dir().join("endpoints/loopback").join(TENANT).join(OWNER),
+            None => self.state_dir().join(TENANT).join(OWNER),
         }
     }
 

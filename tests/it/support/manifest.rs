@@ -2,6 +2,9 @@
 
 pub const TENANT: &str = "11111111-2222-3333-4444-555555555555";
 
+/// Who declares them.
+pub const OWNER: &str = "corp-devices";
+
 /// `contoso`, whose hashes may stand in plain text. `place` is a line of its
 /// spec that says where it is: `cloud: Global`, or [`at_url`].
 pub fn tenant_manifest(place: &str) -> String {
@@ -14,7 +17,7 @@ pub fn tenant_manifest(place: &str) -> String {
          \x20 {place}\n\
          \x20 auth: {{type: ClientSecret, clientId: aaaaaaaa-0000-4000-8000-000000000001}}\n\
          \x20 policy: Sync\n\
-         \x20 ownerId: corp-devices\n\
+         \x20 ownerId: {OWNER}\n\
          \x20 hashStorage: PlainInGit\n"
     )
 }

@@ -1,0 +1,65 @@
+//! Folders and files that are nobody else's business, also when an older
+//! version or a hand made them laxer.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::Path;
+
+use super::journal::JournalError;
+
+/// Creates a folder that only its owner can open, and those above it.
+#[cfg(unix)]
+pub(crate) fn folder(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    let lax = std::fs::metadata(path)?.permissions().mode() & 0o077 != 0;
+    if lax { std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)) } else { Ok(()) }
+}
+
+/// Opens a file that only its owner can read, for reading and appending.
+#[cfg(unix)]
+pub(super) fn file(path: &Path) -> std::io::Result<File> {
+    use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+    let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+    if file.metadata()?.permissions().mode() & 0o077 != 0 {
+        file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+    }
+    Ok(file)
+}
+
+/// Makes the names in a folder durable.
+#[cfg(unix)]
+pub(super) fn sync(folder: &Path) -> std::io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(not(unix))]
+pub(crate) fn folder(path: &Path) -> std::io::Result<()> {
+    // The state folder lies in the user's own profile.
+    std::fs::create_dir_all(path)
+}
+
+#[cfg(not(unix))]
+pub(super) fn file(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().read(true).append(true).create(true).open(path)
+}
+
+#[cfg(not(unix))]
+pub(super) fn sync(_: &Path) -> std::io::Result<()> {
+    Ok(())
+}
+
+/// Locks a file of this name, for as long as the answer lives. `guarded` is
+/// what it guards, for people.
+///
+/// # Errors
+/// [`JournalError::Locked`] if another process has it.
+pub(crate) fn lock(path: &Path, guarded: &Path) -> Result<File, JournalError> {
+    let guarded = || guarded.display().to_string();
+    let fail = |source| JournalError::Io { what: "lock", path: guarded(), source };
+    let lock = file(path).map_err(fail)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(JournalError::Locked { path: guarded() }),
+        Err(TryLockError::Error(source)) => Err(fail(source)),
+    }
+}
