@@ -25,7 +25,7 @@ pub use digest::{Digest, ENCODING, fingerprint};
 pub use facts::{Facts, HashFact, ImportError, Needs, UPDATED_WITHIN, VISIBLE_WITHIN, import_id};
 pub use guard::{Approvals, Approved, ClearedPlan, LimitReading};
 pub use held::{Awaiting, Held, HeldClass, Reason, Unmanaged, Waiting};
-pub use upkeep::{SYNC_GAP_S, SyncReason, Upkeep, next_sync};
+pub use upkeep::{SYNC_GAP_S, SyncReason, Upkeep, has_synced_since, next_sync};
 pub(crate) use verdict::wanted;
 pub use verdict::{needs, plan};
 
@@ -54,6 +54,10 @@ pub struct Plan {
     pub counts: Counts,
     /// When the tenant was read, by the service's clock.
     pub observed_at: Timestamp,
+    /// How often a plan with these very effects was consented to and made use
+    /// of before: what one consent has covered, it does not cover again.
+    #[serde(default)]
+    pub again: u32,
     /// False if the reading does not cover the tenant; such a plan says
     /// nothing about unmanaged devices.
     pub complete: bool,

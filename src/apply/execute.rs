@@ -65,6 +65,8 @@ pub struct Order<'a> {
     /// When the registrations were read, by our own clock; `None` if each has
     /// to be read again before it is written, because somebody was asked.
     pub read_at: Option<Timestamp>,
+    /// True if the plan has just seen which import records there are.
+    pub knows_records: bool,
 }
 
 /// Why a run cannot go on at all, whatever the device.
@@ -117,8 +119,7 @@ impl<'a> Work<'a> {
     /// What is to be done; nothing is sent yet.
     pub fn begin(order: Order<'a>, now: Timestamp) -> Self {
         let changes: &[Change] = &order.cleared.plan().changes;
-        let registered = order.cleared.plan().counts.registered;
-        let imports = Imports::new(changes, order.schedule, registered, now);
+        let imports = Imports::new(changes, order, now);
         Self { imports, updates: Updates::new(changes, order, now) }
     }
 

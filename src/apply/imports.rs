@@ -18,16 +18,22 @@ use crate::model::{
 use crate::plan::{Change, ImportError, Reason, VISIBLE_WITHIN};
 
 use super::event::Event;
-use super::execute::{Ending, Halt, Tools, access};
+use super::execute::{Ending, Halt, Order, Tools, access};
 use super::hashes::{Hashes, wanted};
 use super::outcome::Outcome;
-use super::schedule::Schedule;
 
 /// Looking at the import list: first after this, then in this rhythm, then in
 /// a slower one (the fields of the trade: 15 s to 30 s; one list for all).
 const LOOK: SignedDuration = SignedDuration::from_secs(20);
 const LOOK_LATER: SignedDuration = SignedDuration::from_secs(30);
 const LATER: SignedDuration = SignedDuration::from_mins(3);
+
+/// The tenant waits for the last row with its sync. So the look at which that
+/// is likely over comes early, by this share later than the rows before it
+/// make believe; but there are never more looks within a minute than this.
+const LATENESS_PERCENT: i32 = 150;
+const LOOK_MIN: SignedDuration = SignedDuration::from_secs(5);
+const LOOKS_A_MINUTE: usize = 4;
 
 /// A row that the service shows no record of after this was not taken; and a
 /// record that was there and is gone after this was removed by somebody.
@@ -117,15 +123,21 @@ pub(super) struct Imports<'a> {
     /// Registrations that the tenant had when it was planned.
     registered: usize,
     connect_tries: u32,
+    /// True until the records were looked at: somebody else may have sent the
+    /// same rows since the plan was made.
+    looks_first: bool,
     started: Timestamp,
     post_at: Timestamp,
     look_at: Timestamp,
+    /// The last looks, the one before the plan included.
+    looks: VecDeque<Timestamp>,
     read_at: Timestamp,
     told: usize,
 }
 
 impl<'a> Imports<'a> {
-    pub(super) fn new(changes: &'a [Change], schedule: &Schedule, registered: usize, now: Timestamp) -> Self {
+    pub(super) fn new(changes: &'a [Change], order: Order<'_>, now: Timestamp) -> Self {
+        let Order { cleared, schedule, knows_records, .. } = order;
         let mut rows = Vec::new();
         let mut push = |index: usize, state: State| {
             let change = &changes[index];
@@ -155,12 +167,14 @@ impl<'a> Imports<'a> {
             youngest: now,
             youngest_ended: now,
             causes: HashMap::new(),
-            registered,
+            registered: cleared.plan().counts.registered,
             connect_tries: 0,
+            looks_first: !knows_records,
             started: now,
             post_at: now,
             // What runs already is looked at once the rhythm allows it.
             look_at: later(now, LOOK),
+            looks: VecDeque::from([now]),
             read_at: now,
             told: 0,
         }
@@ -175,6 +189,9 @@ impl<'a> Imports<'a> {
         // One batch at a time: what became of those before it is looked at in
         // between, and may keep it back.
         if self.may_post(tools) {
+            if std::mem::take(&mut self.looks_first) {
+                self.look_first(tools).await?;
+            }
             self.post(tools).await?;
         }
         if !self.posted.is_empty() && self.look_at <= tools.clock.now() {
@@ -268,6 +285,34 @@ impl<'a> Imports<'a> {
         }
         self.gate = None;
         self.gate_closed = Some(cause.to_owned());
+    }
+
+    /// Rows that have a record are followed, and not sent a second time.
+    async fn look_first(&mut self, tools: &mut Tools<'_>) -> Result<(), Halt> {
+        let records = match tools.writer.list_imports().await {
+            Ok(records) => records,
+            Err(error) => match access(&error) {
+                Some(halt) => return Err(halt),
+                None => {
+                    tracing::warn!(%error, "cannot look at the imports; the service refuses what it has");
+                    return Ok(());
+                }
+            },
+        };
+        let row = |record: &ImportRecord| record.import_id.and_then(|id| self.by_import.get(&id).copied());
+        let there: HashSet<usize> = records.iter().filter_map(row).collect();
+        if there.is_empty() {
+            return Ok(());
+        }
+        self.queue.iter_mut().for_each(|batch| batch.retain(|row| !there.contains(row)));
+        self.queue.retain(|batch| !batch.is_empty());
+        let sent: Vec<usize> =
+            there.into_iter().filter(|row| matches!(self.rows[*row].state, State::Planned)).collect();
+        tools.record(sent.iter().map(|row| self.intent(*row)).collect()).await?;
+        let now = tools.clock.now();
+        self.sent(&sent, now);
+        self.look_at = later(now, LOOK);
+        self.take(&records, tools).await
     }
 
     async fn post(&mut self, tools: &mut Tools<'_>) -> Result<(), Halt> {
@@ -429,7 +474,12 @@ impl<'a> Imports<'a> {
         self.give_up_slow(now, tools);
         let slow = now > later(self.started, LATER);
         let usual = self.rhythm(if slow { LOOK_LATER } else { LOOK }, now);
-        self.look_at = later(now, usual.max(self.foresight(now)));
+        self.look_at = later(now, self.likely_end(now).min(usual).max(self.foresight(now)));
+        self.looks.push_back(now);
+        if self.looks.len() == LOOKS_A_MINUTE {
+            let first = self.looks.pop_front().unwrap_or(now);
+            self.look_at = self.look_at.max(later(first, SignedDuration::from_mins(1)));
+        }
         if self.settled > self.told {
             self.told = self.settled;
             tools.tell(Event::Imports { settled: self.settled, of: self.rows.len() });
@@ -448,6 +498,18 @@ impl<'a> Imports<'a> {
         let to_come = BATCH_GAP * i32::try_from(self.queue.len()).unwrap_or(i32::MAX);
         let behind = self.youngest.duration_since(self.youngest_ended).saturating_add(to_come);
         behind.min(now.duration_since(self.started) / FORESIGHT_SHARE)
+    }
+
+    /// How long the rows that are out still take, if they go on as those before
+    /// them have since the youngest was posted. Rows that are late by minutes
+    /// have a reason of their own, and nobody knows.
+    fn likely_end(&self, now: Timestamp) -> SignedDuration {
+        let number = |rows: usize| i32::try_from(rows).unwrap_or(i32::MAX);
+        let since = now.duration_since(self.youngest);
+        if since >= LATER {
+            return SignedDuration::MAX;
+        }
+        (since * number(self.posted.len()) / number(self.settled.max(1)) * LATENESS_PERCENT / 100).max(LOOK_MIN)
     }
 
     /// The longer a run takes, the less often it looks.

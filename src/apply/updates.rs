@@ -118,12 +118,15 @@ impl<'a> Updates<'a> {
         let ids: Vec<RegistrationId> = chunk.iter().map(|item| self.items[*item].update.id).collect();
         let readings: HashMap<_, _> = tools.writer.get_devices(&ids).await.into_iter().collect();
         let mut good = Vec::with_capacity(chunk.len());
-        let mut halt = None;
+        let (mut halt, mut entries) = (None, Vec::new());
         for item in chunk {
             let update = self.items[item].update;
             match readings.get(&update.id) {
                 Some(Ok(Some(device))) if update.is_done_on(device) => {
                     let outcome = Outcome::Done { registration_id: update.id, at: tools.writer.service_of(now) };
+                    let sent = self.items[item].first_try.is_some();
+                    let end = if sent { UpdateEnd::Visible } else { UpdateEnd::Found };
+                    entries.push(Entry::UpdateEnd { registration_id: update.id, end });
                     self.items[item].reading = Some(device.clone());
                     self.end(item, outcome, tools);
                 }
@@ -142,6 +145,7 @@ impl<'a> Updates<'a> {
                 None => self.leave(item, Reason::ServiceUnavailable, "it could not be read".to_owned(), tools),
             }
         }
+        tools.record(entries).await?;
         halt.map_or(Ok((good, now)), Err)
     }
 

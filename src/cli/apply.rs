@@ -5,7 +5,7 @@ use std::io::{stderr, stdin};
 use crate::apply::{Halt, Outcome, SyncOutcome};
 use crate::clock::Stop;
 use crate::connect::Purpose;
-use crate::fleet::{self, Member, Standing};
+use crate::fleet::{self, Member, Rest, Standing};
 use crate::plan::{Plan, Reason};
 use crate::render::document::{ApplyView, Kind};
 use crate::render::style::{clean, counted};
@@ -78,7 +78,7 @@ async fn tenants(args: &ApplyArgs, settings: &Settings, stop: &Stop, outlets: &m
         return Ok(Exit::Blocked);
     }
     let mut approved = Vec::with_capacity(members.len());
-    for ((member, prepared), digest) in members.iter().zip(prepared).zip(&digests) {
+    for ((member, prepared), digest) in members.iter_mut().zip(prepared).zip(&digests) {
         match approve(args, settings, member, prepared, digest.as_deref(), stop).await {
             Ok(plan) => approved.push(plan),
             Err(error) => {
@@ -123,13 +123,13 @@ fn show_plan(plan: &Document, settings: &Settings, on_stdout: bool) -> Result<()
 async fn approve(
     args: &ApplyArgs,
     settings: &Settings,
-    member: &Member<'_>,
+    member: &mut Member<'_>,
     prepared: Prepared,
     digest: Option<&str>,
     stop: &Stop,
 ) -> Result<(Prepared, Consent), CliError> {
     if let Some(digest) = digest {
-        return approved_by_digest(settings, member, prepared, digest);
+        return approved_by_digest(settings, member, prepared, digest).await;
     }
     let plan = prepared.cleared.plan();
     if args.auto_approve || !plan.writes() {
@@ -159,35 +159,20 @@ async fn approve(
 }
 
 /// What a digest that somebody has seen still stands for.
-fn approved_by_digest(
+async fn approved_by_digest(
     settings: &Settings,
-    member: &Member<'_>,
+    member: &mut Member<'_>,
     prepared: Prepared,
     digest: &str,
 ) -> Result<(Prepared, Consent), CliError> {
-    match member.standing(digest, &prepared) {
+    match member.standing(digest, &prepared).await? {
         Standing::Same => Ok((prepared, Consent::Seen)),
-        Standing::Rest { prepared, others, open } => {
-            let name = clean(member.name());
-            let left = prepared.cleared.plan().changes.len();
-            let mut said = match left {
-                0 if open == 0 => format!("{name}: all that was approved is done\n"),
-                0 => format!("{name}: approved before; nothing of it can be done now\n"),
-                left => format!("{name}: approved before; {} left of it\n", counted(left, "change is", "changes are")),
-            };
-            if others > 0 {
-                let words = counted(others, "other change came", "other changes came");
-                said.extend([format!("{name}: {words} up since and not part of it: plan again\n")]);
-            }
-            if open > 0 {
-                let words = counted(open, "approved device is", "approved devices are");
-                said.extend([format!("{name}: {words} held or waited for: the plan says why\n")]);
-            }
+        Standing::Rest(rest) => {
             if !settings.quiet {
-                tell(&said);
+                tell(&said_of(&rest, &clean(member.name())));
             }
-            let consent = if open > 0 { Consent::ResumedInPart } else { Consent::Resumed };
-            Ok((*prepared, consent))
+            let consent = if rest.is_whole() { Consent::Resumed } else { Consent::ResumedInPart };
+            Ok((rest.prepared, consent))
         }
         Standing::Other => {
             let now = prepared.cleared.plan().digest().sha256;
@@ -195,6 +180,25 @@ fn approved_by_digest(
             Err(CliError::new(Exit::Stale, message).hint("run apgit plan again, look at it, and approve its digest"))
         }
     }
+}
+
+/// What is left of an approval, for people.
+fn said_of(rest: &Rest, name: &str) -> String {
+    let Rest { prepared, others, held, gone } = rest;
+    let mut said = match prepared.cleared.plan().changes.len() {
+        0 if rest.is_done() => format!("{name}: all that was approved is done\n"),
+        0 => format!("{name}: approved before; nothing of it can be done now\n"),
+        left => format!("{name}: approved before; {} left of it\n", counted(left, "change is", "changes are")),
+    };
+    let mut add = |count: usize, one: &str, more: &str, rest: &str| {
+        if count > 0 {
+            said.push_str(&format!("{name}: {} {rest}\n", counted(count, one, more)));
+        }
+    };
+    add(*others, "other change came", "other changes came", "up since and not part of it: plan again");
+    add(*held, "approved device is", "approved devices are", "held or waited for: the plan says why");
+    add(*gone, "approved device is", "approved devices are", "declared no more");
+    said
 }
 
 fn show_report(

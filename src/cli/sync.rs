@@ -30,10 +30,13 @@ pub(super) struct SyncArgs {
 /// When the tenant takes no sync now, or cannot be asked.
 pub(super) async fn run(args: &SyncArgs, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
     let declared = source::load(settings, &args.source.paths)?;
+    declared.fleets.iter().try_for_each(may_sync)?;
+    let mut all = Vec::with_capacity(declared.fleets.len());
     for fleet in &declared.fleets {
-        may_sync(fleet)?;
         let (simulated, approvals) = (&args.source.simulated, Approvals::default());
-        let member = members::open(settings, simulated, fleet, Purpose::Write, approvals, stop).await?;
+        all.push(members::open(settings, simulated, fleet, Purpose::Write, approvals, stop).await?);
+    }
+    for member in all {
         sync(args, member, stop).await?;
     }
     Ok(Exit::Done)

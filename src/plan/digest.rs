@@ -28,7 +28,7 @@ impl Digest {
         effects.sort_by_cached_key(Value::to_string);
         // serde_json writes objects with sorted keys, and escapes as RFC 8785
         // asks; there are no numbers in here, where the two would differ.
-        let document = json!({
+        let mut document = json!({
             "encoding": ENCODING,
             "target": plan.target.name(),
             "tenantId": plan.tenant.id.to_string(),
@@ -36,6 +36,9 @@ impl Digest {
             "policy": plan.tenant.policy.name(),
             "effects": effects,
         });
+        if plan.again > 0 {
+            document["again"] = plan.again.to_string().into();
+        }
         Self { sha256: hex(&sha256(document.to_string().as_bytes())) }
     }
 

@@ -2,10 +2,11 @@
 //! is one that was approved. A class over its limit is held whole; no subset
 //! is chosen.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::ledger::Approval;
 use crate::model::{Action, DeviceKey, Effect, FieldChange, ImportId, Limits, Register, Tenant, Update};
 
 use super::change::Change;
@@ -164,6 +165,15 @@ impl ClearedPlan {
         Approved::of(self.plan.changes.iter().map(|change| &change.effect))
     }
 
+    /// Tells the plan from those with the same effects of which use was made.
+    #[must_use]
+    pub fn told_from(mut self, is_used: impl Fn(&str, &Plan) -> bool) -> Self {
+        while is_used(&self.plan.digest().sha256, &self.plan) {
+            self.plan.again += 1;
+        }
+        self
+    }
+
     /// The same plan with nothing in it but what was approved before.
     #[must_use]
     pub fn only(self, approved: &Approved) -> Self {
@@ -240,7 +250,11 @@ pub(super) fn hold(change: Change, reason: Reason, details: Vec<String>) -> Held
 /// The effects that were approved: the bound of a run, whatever comes up
 /// meanwhile.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Approved(HashMap<DeviceKey, Effect>);
+pub struct Approved {
+    effects: HashMap<DeviceKey, Effect>,
+    /// Devices whose effect is done: it is not done again.
+    done: HashSet<DeviceKey>,
+}
 
 /// So many attempts of one import may follow each other within an approval.
 const ATTEMPTS: u32 = 12;
@@ -248,13 +262,34 @@ const ATTEMPTS: u32 = 12;
 impl Approved {
     /// One per device: of several, the last.
     pub fn of<'e>(effects: impl IntoIterator<Item = &'e Effect>) -> Self {
-        Self(effects.into_iter().map(|effect| (effect.device.clone(), effect.clone())).collect())
+        let effects = effects.into_iter().map(|effect| (effect.device.clone(), effect.clone())).collect();
+        Self { effects, done: HashSet::new() }
+    }
+
+    /// What is left of an approval.
+    #[must_use]
+    pub fn rest(approval: &Approval) -> Self {
+        let done = approval.effects.iter().filter(|effect| approval.has_done(effect));
+        let done = done.map(|effect| effect.device.clone()).collect();
+        Self { done, ..Self::of(&approval.effects) }
     }
 
     /// The device's approved effect.
     #[must_use]
     pub fn get(&self, device: &DeviceKey) -> Option<&Effect> {
-        self.0.get(device)
+        self.effects.get(device)
+    }
+
+    /// True if the device's approved effect is done. Of a registration, its
+    /// import is: what that could not carry may still be owed.
+    #[must_use]
+    pub fn has_done(&self, device: &DeviceKey) -> bool {
+        self.done.contains(device)
+    }
+
+    /// Devices with an approved effect that is not done.
+    pub fn open(&self) -> impl Iterator<Item = &DeviceKey> {
+        self.effects.keys().filter(|device| !self.has_done(device))
     }
 
     /// The plan with nothing in it but what was approved; the rest is held.
@@ -278,7 +313,11 @@ impl Approved {
     #[must_use]
     pub fn refuses(&self, effect: &Effect, tenant: &Tenant) -> Option<Reason> {
         let Some(approved) = self.get(&effect.device) else { return Some(Reason::NotInFirstPlan) };
+        let is_done = self.has_done(&effect.device);
         match (&approved.action, &effect.action) {
+            (Action::Register(_), Action::Register(_)) | (Action::Update(_), Action::Update(_)) if is_done => {
+                Some(Reason::NotInFirstPlan)
+            }
             (Action::Register(approved), Action::Register(now)) => {
                 let same = now.digest == approved.digest && now.values == approved.values;
                 (!same || now.attempt < approved.attempt).then_some(Reason::ChangedMeanwhile)

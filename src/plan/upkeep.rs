@@ -15,6 +15,10 @@ use super::held::{Awaiting, Waiting};
 /// (documented 600; clients in the field wait 610).
 pub const SYNC_GAP_S: i64 = 610;
 
+/// A sync has ended after so many seconds (half a second to a minute in the
+/// field).
+const SYNC_TAKES_S: i64 = 60;
+
 /// What would be done to the tenant as a whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -76,8 +80,18 @@ impl Upkeep {
 
 /// Since when a sync is owed: devices were registered, and none came after.
 fn owed(facts: &Facts) -> Option<Timestamp> {
-    let last = facts.sync.as_ref().and_then(|sync| sync.last_sync);
-    facts.unsynced.filter(|since| last.is_none_or(|last| last <= *since))
+    facts.unsynced.filter(|since| !facts.sync.as_ref().is_some_and(|sync| has_synced_since(sync, *since)))
+}
+
+/// True if a sync began at this moment or later, and has ended well: what was
+/// registered by then, it has seen. One that was under way may have missed it.
+#[must_use]
+pub fn has_synced_since(sync: &SyncState, since: Timestamp) -> bool {
+    let Some(ended) = sync.last_sync else { return false };
+    // Of a sync that the tenant began by itself only the end is told.
+    let earliest = later(ended, -SignedDuration::from_secs(SYNC_TAKES_S));
+    let by_hand = sync.last_manual_trigger.filter(|trigger| (earliest..=ended).contains(trigger));
+    by_hand.unwrap_or(earliest) >= since
 }
 
 /// The first moment at which the tenant takes a sync, whoever asked last. All

@@ -56,6 +56,7 @@ pub fn plan(desired: &Desired, observed: &Observed, facts: &Facts) -> Plan {
         unchanged: maker.unchanged,
         counts,
         observed_at: observed.at,
+        again: 0,
         complete: *observed.coverage() == Coverage::All,
     }
 }
@@ -264,10 +265,17 @@ impl<'a> Maker<'a> {
         if claim.hash.is_none() && claim.suspend {
             return Verdict::hold(claim, None, Reason::Suspended, vec![]);
         }
-        if claim.hash.is_none() {
-            return Verdict::wait(claim, None, Waiting::Vendor);
-        }
         let tag = claim.group_tag.text().unwrap_or_default();
+        if claim.hash.is_none() {
+            // A tag that is left open is whatever the vendor gives it.
+            let is_ours = claim.group_tag.text().is_none() || self.tenant.scope.contains(tag);
+            return if is_ours {
+                Verdict::wait(claim, None, Waiting::Vendor)
+            } else {
+                let details = self.scope_line(Reason::OutOfScope, tag);
+                Verdict::hold(claim, None, Reason::OutOfScope, details)
+            };
+        }
         let refused = (self.tenant.policy == Policy::Observe)
             .then_some(Reason::ObserveOnly)
             .or((self.tenant.suspend || claim.suspend).then_some(Reason::Suspended))

@@ -102,6 +102,11 @@ impl<'a> Account<'a> {
         }
     }
 
+    /// True if every effect is done.
+    pub(super) fn is_done(&self) -> bool {
+        self.outcomes.iter().all(|outcome| matches!(outcome, Some(Outcome::Done { .. })))
+    }
+
     /// One outcome per effect, always.
     pub(super) fn close(self) -> Vec<(Change, Outcome)> {
         let ends = self.outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(Outcome::not_reached));

@@ -8,7 +8,7 @@ use crate::apply;
 use crate::clock::{self, Stopped};
 use crate::graph::{Graph, GraphError, ImportRecord};
 use crate::hash::{WantedHash, identity_keys};
-use crate::ledger::{Entry, Journal};
+use crate::ledger::{Entry, Journal, UpdateEnd};
 use crate::model::{
     Action, Claim, Coverage, Desired, Device, DeviceKey, HashDigest, HashError, ImportId, ImportState, Observed,
     RegistrationId, SyncState, later, tail,
@@ -192,7 +192,10 @@ impl Round<'_> {
         let users = if singles.is_empty() { needs.users } else { plan::needs(desired, &reading.observed).users };
         let (domains, users) = self.look_up_users(users).await?;
         let facts = self.facts(reading, journal, domains, users);
-        Ok(plan::plan(desired, &reading.observed, &facts))
+        let plan = plan::plan(desired, &reading.observed, &facts);
+        let shown = shown(&plan, &facts);
+        journal.record(self.graph.service_now(), shown).await?;
+        Ok(plan)
     }
 
     fn facts(
@@ -285,6 +288,14 @@ impl Round<'_> {
         let users = users.into_iter().zip(exist).filter_map(|(user, exists)| Some((user, exists?))).collect();
         Ok((domains, users))
     }
+}
+
+/// Registrations that show all that is declared are owed nothing more, whoever
+/// wrote it; and what we wrote to them is done.
+fn shown(plan: &Plan, facts: &Facts) -> Vec<Entry> {
+    let ours = |id: &RegistrationId| facts.tails.contains_key(id) || facts.pending.contains_key(id);
+    let ids = plan.unchanged.iter().map(|(_, id)| *id).filter(ours);
+    ids.map(|registration_id| Entry::UpdateEnd { registration_id, end: UpdateEnd::Visible }).collect()
 }
 
 /// The imports with which a device may have been sent, in their order.

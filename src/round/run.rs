@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use crate::apply::{self, Event, Execution, FRESH_FOR, Halt, Order, Outcome, Outcomes, SyncOutcome, Tools, Work};
-use crate::ledger::{Entry, UpdateEnd};
+use crate::ledger::Entry;
 use crate::model::{Claim, Desired, Device, DeviceKey, RegistrationId, later};
 use crate::plan::{Plan, guard};
 
@@ -61,7 +61,17 @@ impl<'a> Run<'a> {
             self.account.settle(left, self.tools.writer.service_now());
         }
         ended?;
-        self.close_tails().await
+        self.spend(consent).await
+    }
+
+    /// An approval of which everything is done covers nothing more, whatever
+    /// others do to its devices.
+    async fn spend(&mut self, consent: Consent) -> Result<(), Halt> {
+        let plan = self.first.cleared.plan();
+        if plan.is_empty() || consent.is_resumed() || !self.account.is_done() {
+            return Ok(());
+        }
+        self.tools.record(vec![Entry::Spent { digest: plan.digest().sha256 }]).await
     }
 
     async fn rounds(&mut self, consent: Consent) -> Result<(), Halt> {
@@ -71,12 +81,12 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         let approved = first.cleared.approved();
-        if !matches!(consent, Consent::Resumed | Consent::ResumedInPart) {
+        if !consent.is_resumed() {
             self.tools.record(approval(plan)).await?;
         }
         let (read, now) = (first.read_at, self.tools.clock.now());
         let is_fresh = consent == Consent::Unseen && read <= now && now < later(read, FRESH_FOR);
-        let mut read_at = is_fresh.then_some(read);
+        let (mut read_at, mut knows_records) = (is_fresh.then_some(read), is_fresh);
         let (mut cleared, mut schedule) = (first.cleared.clone(), first.schedule.clone());
         for number in 1..=ROUNDS {
             let changes = &cleared.plan().changes;
@@ -86,7 +96,7 @@ impl<'a> Run<'a> {
             self.tools.tell(Event::Round { number, changes: changes.len() });
             // What a halt leaves behind is not settled by an older plan.
             self.left = None;
-            let order = Order { cleared: &cleared, schedule: &schedule, read_at };
+            let order = Order { cleared: &cleared, schedule: &schedule, read_at, knows_records };
             let mut work = Work::begin(order, self.tools.clock.now());
             let halt = self.work(&mut work).await.err();
             let Execution { outcomes, readings, gate_closed, halt } = work.end(halt, &self.tools);
@@ -100,7 +110,7 @@ impl<'a> Run<'a> {
             cleared = guard::clear_follow_up(plan, &approved);
             schedule = apply::schedule(&cleared, None, self.round.graph.service_now());
             self.left = Some(cleared.plan().clone());
-            read_at = None;
+            (read_at, knows_records) = (None, true);
             if !worth_another || self.gate_closed.is_some() {
                 return Ok(());
             }
@@ -126,17 +136,5 @@ impl<'a> Run<'a> {
         let reading = Reading::again(&self.round, self.account.sent(), &self.readings, self.tools.journal).await;
         let reading = reading.map_err(RoundError::from)?;
         Ok(self.round.plan(&desired, reading, self.tools.journal).await?)
-    }
-
-    /// Registrations that show all that is declared are owed nothing more,
-    /// whoever wrote it.
-    async fn close_tails(&mut self) -> Result<(), Halt> {
-        let Some(left) = &self.left else { return Ok(()) };
-        let owed = self.tools.journal.tails();
-        let shown = left.unchanged.iter().filter(|(_, id)| owed.contains_key(id));
-        let end =
-            |(_, id): &(DeviceKey, RegistrationId)| Entry::UpdateEnd { registration_id: *id, end: UpdateEnd::Visible };
-        let entries = shown.map(end).collect();
-        self.tools.record(entries).await
     }
 }

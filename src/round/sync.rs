@@ -6,7 +6,7 @@ use crate::clock::Clock;
 use crate::graph::{ErrorKind, GraphError, GraphWriter};
 use crate::ledger::{Entry, Journal};
 use crate::model::later;
-use crate::plan::{SYNC_GAP_S, next_sync};
+use crate::plan::{SYNC_GAP_S, has_synced_since, next_sync};
 
 use super::RoundError;
 
@@ -35,7 +35,8 @@ pub enum SyncAnswer {
 }
 
 /// Asks the tenant to sync, if it may now. With `needed_since` (the service's
-/// time), a sync that somebody else started after it is as good.
+/// time), a sync that somebody else started after it, and that has ended, is as
+/// good.
 ///
 /// # Errors
 /// When the journal cannot be written: then nothing was asked for.
@@ -50,7 +51,7 @@ pub async fn ask_for_sync(
         Err(error) => return Ok(SyncAnswer::Refused(error)),
     };
     let now = writer.service_now();
-    if needed_since.is_some() && state.last_sync > needed_since {
+    if needed_since.is_some_and(|since| has_synced_since(&state, since)) {
         journal.record(now, vec![Entry::SyncEnd { accepted: true }]).await?;
         return Ok(SyncAnswer::Covered);
     }

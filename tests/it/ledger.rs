@@ -4,7 +4,8 @@ use std::io::Write as _;
 
 use apgit::ledger::{Entry, FileJournal, Journal, JournalError, JournalStore as _, UpdateEnd};
 use apgit::model::{
-    DeviceKey, Field, FieldChange, HashDigest, ImportId, ImportRecordId, ImportState, RegistrationId, SerialNumber,
+    Action, DeviceKey, Effect, Field, FieldChange, HashDigest, ImportId, ImportRecordId, ImportState, Register,
+    RegistrationId, SerialNumber,
 };
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
@@ -236,4 +237,50 @@ async fn lines_older_than_a_month_are_shed() {
     drop(journal);
     let text = std::fs::read_to_string(folder.path().join("journal.jsonl")).unwrap();
     assert_eq!(text.lines().count(), 2);
+}
+
+/// A register effect of the device that [`intent`] is about.
+fn effect() -> Effect {
+    let (digest, import_id) = (HashDigest([1; 32]), import(1));
+    let action = Action::Register(Register { digest, import_id, attempt: 1, values: vec![], running: false });
+    Effect { device: DeviceKey::of(SerialNumber::parse("TEST-1").unwrap()), action }
+}
+
+fn approved(digest: &str) -> Vec<Entry> {
+    vec![Entry::Approved { digest: digest.to_owned() }, Entry::Effect { effect: Box::new(effect()) }]
+}
+
+#[tokio::test]
+async fn an_approval_knows_what_was_done_since_and_only_since() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = open(folder.path(), NOW).await;
+    journal.record(NOW, approved("first")).await.unwrap();
+    journal.record(NOW, vec![intent(1), taken(1, 10), complete(1)]).await.unwrap();
+    journal.record(NOW, approved("second")).await.unwrap();
+    drop(journal);
+    let journal = open(folder.path(), NOW).await;
+    let has_done = |digest: &str| journal.approval(digest).unwrap().has_done(&effect());
+    assert_eq!((has_done("first"), has_done("second")), (true, false));
+}
+
+#[tokio::test]
+async fn an_approval_that_is_forgotten_is_spent_for_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = open(folder.path(), NOW).await;
+    for digest in ["a", "b", "c", "d", "e"] {
+        journal.record(NOW, approved(digest)).await.unwrap();
+    }
+    journal.record(NOW, vec![Entry::Spent { digest: "e".to_owned() }]).await.unwrap();
+    assert!(journal.is_spent("a") && journal.approval("a").is_none(), "the fifth makes the first go");
+    assert!(journal.is_spent("e") && !journal.is_spent("b"));
+    let later = NOW + SignedDuration::from_hours(24 * 31);
+    journal.record(later, vec![intent(100)]).await.unwrap();
+    drop(journal);
+    for _ in 0..2 {
+        let journal = open(folder.path(), later + SignedDuration::from_hours(24 * 31)).await;
+        assert!(journal.is_spent("a") && journal.is_spent("e"));
+    }
+    // The lines of these are shed; whoever has their digest has nothing.
+    let journal = open(folder.path(), later).await;
+    assert!(["b", "c", "d"].iter().all(|digest| journal.is_spent(digest) && journal.approval(digest).is_none()));
 }

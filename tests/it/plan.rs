@@ -253,6 +253,13 @@ fn a_scope_may_hold_the_devices_that_have_no_tag() {
 }
 
 #[test]
+fn a_tag_outside_the_scope_keeps_nobody_waiting_for_a_vendor() {
+    let mut case = case("A1 vendor tag=BER\nA2 vendor tag=OSL-1\nA3 vendor", "");
+    case.tenant.scope = Scope::new(vec!["OSL-*".to_owned()]).unwrap();
+    case.plans("x A1 OutOfScope\n> A2 vendor\n> A3 vendor");
+}
+
+#[test]
 fn the_example_takes_on_the_device_that_its_vendor_registered() {
     let mut loaded = apgit::manifest::load(&["examples/contoso".into()]);
     let desired = loaded.fleets.remove(0).desired;
@@ -578,8 +585,27 @@ fn a_sync_that_came_after_the_imports_is_not_owed() {
     };
     case.facts.sync = synced(6);
     assert!(case.plan().upkeep.sync.is_some());
-    case.facts.sync = synced(4);
+    case.facts.sync = synced(3);
     assert!(case.plan().upkeep.is_empty());
+}
+
+#[test]
+fn a_sync_that_began_before_the_imports_were_complete_is_owed() {
+    let mut case = case("A2", "A2 2");
+    let ago = |seconds| NOW - SignedDuration::from_secs(seconds);
+    case.facts.unsynced = Some(ago(300));
+    let mut is_owed = |trigger: Option<i64>, end: i64| {
+        let (last_sync, last_manual_trigger) = (Some(ago(end)), trigger.map(ago));
+        case.facts.sync = Some(apgit::model::SyncState { last_sync, last_manual_trigger, running: false });
+        case.plan().upkeep.sync.is_some()
+    };
+    assert!(is_owed(Some(310), 290), "it was under way");
+    assert!(!is_owed(Some(299), 290));
+    assert!(!is_owed(Some(299), 299), "half a second is no time");
+    // Of a sync that nobody asked for, only the end is told.
+    assert!(is_owed(None, 250) && is_owed(Some(3000), 250), "it may have taken a minute");
+    assert!(!is_owed(None, 240) && !is_owed(Some(3000), 240));
+    assert!(is_owed(Some(100), 3000), "the one that was asked for since has not ended");
 }
 
 #[test]

@@ -36,6 +36,9 @@ pub struct PlanDocument {
     pub plan_id: String,
     /// What is approved.
     pub digest: DigestDocument,
+    /// How often these very changes were approved and made use of before: what
+    /// was undone since then comes up again.
+    pub again: u32,
     /// `normal`; other modes may come.
     pub mode: &'static str,
     /// False if the reading does not cover the tenant.

@@ -206,7 +206,7 @@ impl<'p> Page<'p> {
     }
 
     fn totals(&self, out: &mut String) {
-        let PlanDocument { plan_id, digest, summary, actions, held, policy, .. } = self.plan;
+        let PlanDocument { plan_id, digest, again, summary, actions, held, policy, .. } = self.plan;
         if actions.is_empty() {
             let _ = writeln!(out, "{}", self.look.paint(Role::Heading, "No changes."));
         } else {
@@ -215,6 +215,10 @@ impl<'p> Page<'p> {
                 format!("  {} to register, {} to update", thousands(summary.register), thousands(summary.update));
             Line::new(self.look).plain(&todo).to(HEAD).plain(&self.effort()).end(out);
             let _ = writeln!(out, "  digest {}", self.look.paint(Role::Dim, &digest.sha256));
+            if *again > 0 {
+                let times = counted(*again as usize, "time", "times");
+                let _ = writeln!(out, "  approved and done {times} before, and undone since");
+            }
         }
         let mut words = vec![format!("{} unchanged", thousands(summary.unchanged))];
         let mut add = |count: usize, word: &str| {

@@ -102,6 +102,7 @@ pub fn unchanged() -> Plan {
         unchanged: vec![],
         counts: Counts { declared: 410, registered: 410, managed: 410, unchanged: 410 },
         observed_at: at("2026-10-04T08:14:07Z"),
+        again: 0,
         complete: true,
     }
 }

@@ -257,3 +257,37 @@ fn both_halves_of_a_round_may_move_between_threads() {
     };
     let _ = never_run;
 }
+
+#[tokio::test]
+async fn rows_that_another_machine_sent_while_the_prompt_waited_are_followed() {
+    let scene = Scene::new(Settings::calm(), 1, (1..=3).map(|n| claim(n, &["groupTag=OSL-STD"])).collect());
+    let mut client = scene.client().await;
+    let prepared = client.prepare().await.unwrap();
+    let other = Scene::at(scene.sim.clone(), 2, scene.claims.clone());
+    let sent = std::sync::atomic::AtomicBool::new(false);
+    let is_after_the_import = move |request: &apgit::transport::Request| {
+        let is_import = request.uri().path().ends_with("/import");
+        sent.fetch_or(is_import, std::sync::atomic::Ordering::Relaxed)
+    };
+    other.dies_before(is_after_the_import).await;
+    let report = client.carry_out(prepared, Consent::Seen).await;
+    assert!(outcomes(&report).iter().all(|line| line.ends_with("done")), "{:?}", outcomes(&report));
+    assert_eq!(scene.sim.with(|tenant| tenant.counters().import_posts), 1, "nothing was sent twice");
+    assert_eq!(scene.syncs(), 1);
+}
+
+#[tokio::test]
+async fn what_died_in_the_middle_is_done_once_under_its_approval() {
+    use apgit::model::Action;
+    let scene = Scene::new(Settings::calm(), 1, (1..=2).map(|n| claim(n, &["displayName=OSL-1"])).collect());
+    let digest = scene.prepare().await.cleared.plan().digest().sha256;
+    scene.dies_before(|request| is_of(request, "updateDeviceProperties")).await;
+    let client = scene.client().await;
+    let approval = client.journal.approval(&digest).expect("it was approved");
+    assert_eq!(approval.effects.len(), 2);
+    for effect in &approval.effects {
+        assert!(matches!(effect.action, Action::Register(_)));
+        assert!(approval.has_done(effect), "its import is complete, though its name is owed");
+    }
+    assert!(!client.journal.is_spent(&digest));
+}

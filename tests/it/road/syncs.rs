@@ -115,3 +115,16 @@ async fn a_tenant_that_takes_no_sync_yet_is_asked_again_at_the_end() {
     let apart = syncs[syncs.len() - 1].duration_since(apgit::sim::EPOCH);
     assert!(apart >= SignedDuration::from_mins(10), "{apart}");
 }
+
+#[tokio::test]
+async fn a_sync_that_was_under_way_before_the_imports_were_complete_is_none_for_them() {
+    let mut settings = Settings::calm();
+    settings.sync.runs = Delay::secs(50, 50);
+    let world = World::new(settings, 1, &fleet(3));
+    world.sim.with(|tenant| tenant.sync_as_portal().expect("it may sync"));
+    let report = world.apply().await;
+    assert!(report.outcomes.of.iter().all(|(_, outcome)| matches!(outcome, Outcome::Done { .. })));
+    let registered = times(&world, WriteKind::Register).into_iter().max().expect("devices were registered");
+    assert!(seconds(apgit::sim::EPOCH, registered) < 50, "they came while it ran");
+    assert_eq!(times(&world, WriteKind::Sync).len(), 2);
+}

@@ -59,6 +59,7 @@ impl PlanView<'_> {
             kind: "apgit.plan",
             plan_id,
             digest,
+            again: plan.again,
             mode: "normal",
             complete: plan.complete,
             applicable: plan.complete && plan.writes(),
