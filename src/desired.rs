@@ -109,7 +109,8 @@ pub fn assemble(
     }
     let claims = distribute(tenants.len(), objects, &targets);
     let fleets = tenants.into_iter().zip(claims).filter_map(|(tenant, claims)| fleet(tenant, claims, &mut conflicts));
-    let fleets = fleets.collect();
+    let fleets: Vec<Fleet> = fleets.collect();
+    conflicts.extend(claims::shared(&fleets));
     (fleets, conflicts)
 }
 

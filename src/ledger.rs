@@ -1,5 +1,5 @@
 //! The documents that outlive a run. Here: the journal, what is under way. It
-//! knows nothing of Graph, and its stores sit in their own files.
+//! knows nothing of Graph, and its store on disk sits in a file of its own.
 
 mod file;
 #[deny(clippy::disallowed_methods)]
@@ -9,6 +9,6 @@ mod private;
 
 pub use file::FileJournal;
 pub use journal::{
-    Approval, Entry, ImportFact, Journal, JournalError, JournalStore, Memory, PendingUpdate, Tail, UpdateEnd,
+    Approval, Entry, ImportFact, Journal, JournalError, JournalStore, Memory, PendingUpdate, Tail, UpdateEnd, Use,
 };
-pub(crate) use private::{folder as private_folder, lock};
+pub(crate) use private::{folder_within, lock};

@@ -10,6 +10,7 @@ pub use crate::model::{Action, Effect, Field, FieldChange, ImportState, Register
 use crate::model::{DeviceKey, RegistrationId, Target, Tenant};
 
 mod action;
+mod approved;
 mod attempt;
 mod change;
 mod digest;
@@ -20,10 +21,11 @@ mod upkeep;
 mod verdict;
 
 pub use action::ActionKind;
+pub use approved::{Approved, Rest, Standing, standing};
 pub use change::{Change, Note};
 pub use digest::{Digest, ENCODING, fingerprint};
 pub use facts::{Facts, HashFact, ImportError, Needs, UPDATED_WITHIN, VISIBLE_WITHIN, import_id};
-pub use guard::{Approvals, Approved, ClearedPlan, LimitReading};
+pub use guard::{Approvals, ClearedPlan, LimitReading};
 pub use held::{Awaiting, Held, HeldClass, Reason, Unmanaged, Waiting};
 pub use upkeep::{SYNC_GAP_S, SyncReason, Upkeep, has_synced_since, next_sync};
 pub(crate) use verdict::wanted;
@@ -54,8 +56,8 @@ pub struct Plan {
     pub counts: Counts,
     /// When the tenant was read, by the service's clock.
     pub observed_at: Timestamp,
-    /// How often a plan with these very effects was consented to and made use
-    /// of before: what one consent has covered, it does not cover again.
+    /// How many consents to these very effects were made use of before: what
+    /// one consent has covered, it does not cover again.
     #[serde(default)]
     pub again: u32,
     /// False if the reading does not cover the tenant; such a plan says
@@ -92,7 +94,8 @@ impl Plan {
     }
 
     /// The plan's effects as one digest: same effects on the same tenant, same
-    /// digest, on any machine and commit.
+    /// digest, on any machine and commit; but for effects that were approved
+    /// and done before, where that is known.
     #[must_use]
     pub fn digest(&self) -> Digest {
         Digest::of(self)

@@ -35,6 +35,10 @@ const LATENESS_PERCENT: i32 = 150;
 const LOOK_MIN: SignedDuration = SignedDuration::from_secs(5);
 const LOOKS_A_MINUTE: usize = 4;
 
+/// Nothing is posted after a look that is older than this: somebody else may
+/// have sent the same rows since.
+const LOOK_FRESH: SignedDuration = SignedDuration::from_secs(60);
+
 /// A row that the service shows no record of after this was not taken; and a
 /// record that was there and is gone after this was removed by somebody.
 const LOST_AFTER: SignedDuration = SignedDuration::from_secs(60);
@@ -43,7 +47,7 @@ const LOST_AFTER: SignedDuration = SignedDuration::from_secs(60);
 /// than this share of the time that has passed.
 const FORESIGHT_SHARE: i32 = 3;
 
-/// Batches go out a second apart.
+/// Batches go out about a second apart: one of our writes (`graph::pace`).
 const BATCH_GAP: SignedDuration = SignedDuration::from_secs(1);
 
 /// Reading fresh registrations.
@@ -123,9 +127,10 @@ pub(super) struct Imports<'a> {
     /// Registrations that the tenant had when it was planned.
     registered: usize,
     connect_tries: u32,
-    /// True until the records were looked at: somebody else may have sent the
-    /// same rows since the plan was made.
-    looks_first: bool,
+    /// When the records were last seen.
+    looked_at: Option<Timestamp>,
+    /// How many rows had ended when the youngest were posted.
+    settled_before: usize,
     started: Timestamp,
     post_at: Timestamp,
     look_at: Timestamp,
@@ -169,7 +174,8 @@ impl<'a> Imports<'a> {
             causes: HashMap::new(),
             registered: cleared.plan().counts.registered,
             connect_tries: 0,
-            looks_first: !knows_records,
+            looked_at: knows_records.then_some(now),
+            settled_before: 0,
             started: now,
             post_at: now,
             // What runs already is looked at once the rhythm allows it.
@@ -188,10 +194,11 @@ impl<'a> Imports<'a> {
     pub(super) async fn step(&mut self, tools: &mut Tools<'_>) -> Result<(), Halt> {
         // One batch at a time: what became of those before it is looked at in
         // between, and may keep it back.
+        let is_fresh = |at: Timestamp| tools.clock.now() < later(at, LOOK_FRESH);
+        if !self.looked_at.is_some_and(is_fresh) && self.may_post(tools) {
+            self.look_first(tools).await?;
+        }
         if self.may_post(tools) {
-            if std::mem::take(&mut self.looks_first) {
-                self.look_first(tools).await?;
-            }
             self.post(tools).await?;
         }
         if !self.posted.is_empty() && self.look_at <= tools.clock.now() {
@@ -287,32 +294,43 @@ impl<'a> Imports<'a> {
         self.gate_closed = Some(cause.to_owned());
     }
 
-    /// Rows that have a record are followed, and not sent a second time.
+    /// Where it cannot be seen what is there, nothing is sent.
     async fn look_first(&mut self, tools: &mut Tools<'_>) -> Result<(), Halt> {
-        let records = match tools.writer.list_imports().await {
-            Ok(records) => records,
-            Err(error) => match access(&error) {
-                Some(halt) => return Err(halt),
-                None => {
-                    tracing::warn!(%error, "cannot look at the imports; the service refuses what it has");
-                    return Ok(());
+        match tools.writer.list_imports().await {
+            Ok(records) => self.see(&records, tools).await,
+            Err(error) => match (access(&error), self.queue.pop_front()) {
+                (Some(halt), _) => Err(halt),
+                (None, Some(batch)) => {
+                    self.try_later(batch, &error, tools);
+                    Ok(())
                 }
+                (None, None) => Ok(()),
             },
-        };
-        let row = |record: &ImportRecord| record.import_id.and_then(|id| self.by_import.get(&id).copied());
-        let there: HashSet<usize> = records.iter().filter_map(row).collect();
-        if there.is_empty() {
-            return Ok(());
         }
-        self.queue.iter_mut().for_each(|batch| batch.retain(|row| !there.contains(row)));
-        self.queue.retain(|batch| !batch.is_empty());
-        let sent: Vec<usize> =
-            there.into_iter().filter(|row| matches!(self.rows[*row].state, State::Planned)).collect();
-        tools.record(sent.iter().map(|row| self.intent(*row)).collect()).await?;
+    }
+
+    /// Counts in a complete list. Planned rows that have a record were sent by
+    /// somebody else: they are followed, and not sent a second time.
+    async fn see(&mut self, records: &[ImportRecord], tools: &mut Tools<'_>) -> Result<(), Halt> {
         let now = tools.clock.now();
-        self.sent(&sent, now);
-        self.look_at = later(now, LOOK);
-        self.take(&records, tools).await
+        self.looked_at = Some(now);
+        let row = |record: &ImportRecord| record.import_id.and_then(|id| self.by_import.get(&id).copied());
+        let is_planned = |row: &usize| matches!(self.rows[*row].state, State::Planned);
+        let there: HashSet<usize> = match self.queue.is_empty() {
+            true => HashSet::new(),
+            false => records.iter().filter_map(row).filter(is_planned).collect(),
+        };
+        if !there.is_empty() {
+            self.queue.iter_mut().for_each(|batch| batch.retain(|row| !there.contains(row)));
+            self.queue.retain(|batch| !batch.is_empty());
+            let there: Vec<usize> = there.into_iter().collect();
+            tools.record(there.iter().map(|row| self.intent(*row)).collect()).await?;
+            if self.posted.is_empty() {
+                self.look_at = later(now, LOOK);
+            }
+            self.sent(&there, now);
+        }
+        self.take(records, tools).await
     }
 
     async fn post(&mut self, tools: &mut Tools<'_>) -> Result<(), Halt> {
@@ -403,6 +421,7 @@ impl<'a> Imports<'a> {
 
     fn sent(&mut self, batch: &[usize], at: Timestamp) {
         self.youngest = at;
+        self.settled_before = self.settled;
         batch.iter().for_each(|row| self.set(*row, State::Posted { at, taken: false }));
     }
 
@@ -460,7 +479,7 @@ impl<'a> Imports<'a> {
     async fn look(&mut self, tools: &mut Tools<'_>) -> Result<(), Halt> {
         match tools.writer.list_imports().await {
             Ok(records) => {
-                self.take(&records, tools).await?;
+                self.see(&records, tools).await?;
                 self.miss(&records, tools).await?;
             }
             Err(error) => {
@@ -504,12 +523,13 @@ impl<'a> Imports<'a> {
     /// them have since the youngest was posted. Rows that are late by minutes
     /// have a reason of their own, and nobody knows.
     fn likely_end(&self, now: Timestamp) -> SignedDuration {
-        let number = |rows: usize| i32::try_from(rows).unwrap_or(i32::MAX);
         let since = now.duration_since(self.youngest);
-        if since >= LATER {
+        let ended = self.settled - self.settled_before;
+        if since >= LATER || ended == 0 {
             return SignedDuration::MAX;
         }
-        (since * number(self.posted.len()) / number(self.settled.max(1)) * LATENESS_PERCENT / 100).max(LOOK_MIN)
+        let number = |rows: usize| i32::try_from(rows).unwrap_or(i32::MAX);
+        (since * number(self.posted.len()) / number(ended) * LATENESS_PERCENT / 100).max(LOOK_MIN)
     }
 
     /// The longer a run takes, the less often it looks.

@@ -126,6 +126,8 @@ impl<'a> Updates<'a> {
                     let outcome = Outcome::Done { registration_id: update.id, at: tools.writer.service_of(now) };
                     let sent = self.items[item].first_try.is_some();
                     let end = if sent { UpdateEnd::Visible } else { UpdateEnd::Found };
+                    let fields = update.fields.clone();
+                    entries.push(Entry::UpdateIntent { registration_id: update.id, fields });
                     entries.push(Entry::UpdateEnd { registration_id: update.id, end });
                     self.items[item].reading = Some(device.clone());
                     self.end(item, outcome, tools);

@@ -5,8 +5,8 @@ use std::io::{stderr, stdin};
 use crate::apply::{Halt, Outcome, SyncOutcome};
 use crate::clock::Stop;
 use crate::connect::Purpose;
-use crate::fleet::{self, Member, Rest, Standing};
-use crate::plan::{Plan, Reason};
+use crate::fleet::{self, Member};
+use crate::plan::{Plan, Reason, Rest, Standing};
 use crate::render::document::{ApplyView, Kind};
 use crate::render::style::{clean, counted};
 use crate::render::{Document, Format, Places};
@@ -16,7 +16,7 @@ use super::approval::{Digests, Numbers};
 use super::args::{FailsOn, Reports, Source};
 use super::error::{CliError, exit_of};
 use super::exit::Exit;
-use super::members;
+use super::members::Opener;
 use super::plan::{Shown, fail_on};
 use super::progress::Progress;
 use super::prompt::{Question, consent};
@@ -55,10 +55,11 @@ async fn tenants(args: &ApplyArgs, settings: &Settings, stop: &Stop, outlets: &m
     let declared = source::load(settings, &args.source.paths)?;
     let fleets = &declared.fleets;
     let digests = args.digests.of(fleets)?;
+    let mut opener = Opener::new(settings, &args.source.simulated, Purpose::Write, stop);
     let mut members = Vec::with_capacity(fleets.len());
     for (fleet, numbers) in fleets.iter().zip(args.numbers.of(fleets)?) {
         outlets.begin(&fleet.desired.tenant.name, fleets.len());
-        members.push(members::open(settings, &args.source.simulated, fleet, Purpose::Write, numbers, stop).await?);
+        members.push(opener.open(fleet, numbers).await?);
     }
     let prepared = fleet::prepare(&mut members, stop).await.map_err(|(at, error)| {
         outlets.begin(&fleets[at].desired.tenant.name, fleets.len());
@@ -172,20 +173,24 @@ async fn approved_by_digest(
                 tell(&said_of(&rest, &clean(member.name())));
             }
             let consent = if rest.is_whole() { Consent::Resumed } else { Consent::ResumedInPart };
-            Ok((rest.prepared, consent))
+            Ok((prepared.only(&rest.approved), consent))
         }
         Standing::Other => {
-            let now = prepared.cleared.plan().digest().sha256;
-            let message = format!("the plan is not the one that was approved: its digest is `{now}`");
-            Err(CliError::new(Exit::Stale, message).hint("run apgit plan again, look at it, and approve its digest"))
+            let plan = prepared.cleared.plan();
+            let message =
+                format!("the plan is not the one that was approved: its digest is `{}`", plan.digest().sha256);
+            let error = CliError::new(Exit::Stale, message);
+            let used = "these changes were approved and made use of before: an approval is used once";
+            let error = if plan.again > 0 { error.hint(used) } else { error };
+            Err(error.hint("run apgit plan again, look at it, and approve its digest"))
         }
     }
 }
 
 /// What is left of an approval, for people.
 fn said_of(rest: &Rest, name: &str) -> String {
-    let Rest { prepared, others, held, gone } = rest;
-    let mut said = match prepared.cleared.plan().changes.len() {
+    let Rest { left, others, held, gone, .. } = rest;
+    let mut said = match *left {
         0 if rest.is_done() => format!("{name}: all that was approved is done\n"),
         0 => format!("{name}: approved before; nothing of it can be done now\n"),
         left => format!("{name}: approved before; {} left of it\n", counted(left, "change is", "changes are")),
@@ -196,8 +201,13 @@ fn said_of(rest: &Rest, name: &str) -> String {
         }
     };
     add(*others, "other change came", "other changes came", "up since and not part of it: plan again");
-    add(*held, "approved device is", "approved devices are", "held or waited for: the plan says why");
-    add(*gone, "approved device is", "approved devices are", "declared no more");
+    add(
+        *held,
+        "approved device is",
+        "approved devices are",
+        "held, waited for, or sent before with an end that nobody saw",
+    );
+    add(*gone, "approved device is", "approved devices are", "not declared as approved any more");
     said
 }
 

@@ -86,9 +86,17 @@ impl From<GraphError> for CliError {
 
 impl From<JournalError> for CliError {
     fn from(error: JournalError) -> Self {
-        let locked = matches!(error, JournalError::Locked { .. });
-        let cli = Self::new(if locked { Exit::Later } else { Exit::Failed }, error.to_string());
-        if locked { cli.hint("wait until it ends, or stop it with Ctrl-C") } else { cli }
+        let message = error.to_string();
+        match error {
+            JournalError::Locked { .. } => {
+                Self::new(Exit::Later, message).hint("wait until it ends, or stop it with Ctrl-C")
+            }
+            JournalError::Io { .. } => Self::new(Exit::Failed, message),
+            JournalError::Format { .. } => Self::new(Exit::Failed, message).hint(
+                "put the file aside and run again: without a journal nothing is registered twice, but approvals \
+                 and what is owed are forgotten",
+            ),
+        }
     }
 }
 

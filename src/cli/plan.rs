@@ -11,7 +11,7 @@ use super::approval::Numbers;
 use super::args::{FailsOn, ReportTo, Reports, Source};
 use super::error::CliError;
 use super::exit::Exit;
-use super::members;
+use super::members::Opener;
 use super::report::Outlets;
 use super::settings::{Settings, tell};
 use super::source::{self, Declared};
@@ -48,11 +48,11 @@ pub(super) async fn run(args: &PlanArgs, settings: &Settings, stop: &Stop) -> Re
 async fn tenants(args: &PlanArgs, settings: &Settings, stop: &Stop, outlets: &mut Outlets) -> Result<Exit, CliError> {
     let declared = source::load(settings, &args.source.paths)?;
     let approvals = args.approvals.of(&declared.fleets)?;
+    let mut opener = Opener::new(settings, &args.source.simulated, Purpose::Read, stop);
     let mut exit = Exit::Done;
     for (fleet, approvals) in declared.fleets.iter().zip(approvals) {
         outlets.begin(&fleet.desired.tenant.name, declared.fleets.len());
-        let simulated = &args.source.simulated;
-        let mut member = members::open(settings, simulated, fleet, Purpose::Read, approvals, stop).await?;
+        let mut member = opener.open(fleet, approvals).await?;
         let prepared = member.prepare(false, stop).await?;
         let shown = Shown { declared: &declared, fleet, connection: &member.connection, prepared: &prepared };
         let failed = fail_on(&args.fails_on, &prepared);

@@ -4,13 +4,12 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
-use crate::model::{Target, Tenant, TenantId};
+use crate::model::{Target, TenantId};
 use crate::render::{Detail, Look};
 
 use super::args::{Color, Global};
 use super::error::CliError;
 use super::exit::Exit;
-use super::simulated;
 
 /// Columns where nobody knows the terminal's width.
 const WIDTH: usize = 100;
@@ -18,7 +17,7 @@ const WIDTH: usize = 100;
 const WIDTH_MIN: usize = 60;
 
 /// The fixed parts of a run.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(super) struct Settings {
     /// How stdout looks.
     pub look: Look,
@@ -33,8 +32,6 @@ pub(super) struct Settings {
     pub interactive: bool,
     /// True if a person watches.
     pub watched: bool,
-    /// What `--simulate` has opened.
-    pub simulated: simulated::Tenants,
 }
 
 impl Settings {
@@ -62,16 +59,8 @@ impl Settings {
             allow_endpoints: global.allow_endpoint.clone(),
             tenant: global.tenant.clone(),
             watched: std::io::stderr().is_terminal(),
-            simulated: simulated::Tenants::default(),
             interactive: std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),
         })
-    }
-
-    /// The folder of an owner's journal: nobody takes for theirs what another
-    /// owner of devices in the same tenant has made.
-    #[must_use]
-    pub(super) fn journal_of(&self, target: &Target, tenant: &Tenant) -> PathBuf {
-        self.state_of(target, tenant.id).join(&tenant.owner)
     }
 
     /// The folder of a tenant's state: one per target, so that a simulated

@@ -3,15 +3,14 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use secrecy::SecretString;
 
 use crate::clock::{self, SharedClock, Stop};
 use crate::connect::{Connection, Purpose, Way};
 use crate::graph::{Auth, Cloud};
-use crate::ledger::{lock, private_folder};
+use crate::ledger::{folder_within, lock};
 use crate::model::{Target, TenantId};
 use crate::sim::{self, CLIENT_SECRET, EPOCH, InProcess, Tenant};
 
@@ -23,73 +22,63 @@ use super::settings::Settings;
 /// The app that signs in to a simulated tenant; any id would do.
 const CLIENT_ID: &str = "aaaaaaaa-0000-4000-8000-000000000001";
 
-/// Leads to the simulated tenant as the last run left it. Its state is saved
-/// as it changes if the purpose is to write; else the run leaves no trace.
-///
-/// # Errors
-/// When there is a state that cannot be read.
-pub(super) fn connect(
-    settings: &Settings,
-    args: &Simulated,
-    tenant: TenantId,
-    purpose: Purpose,
-    stop: &Stop,
-) -> Result<Connection, CliError> {
-    let target = Target::Simulated;
-    let transport = match settings.simulated.get(tenant) {
-        Some(transport) => transport,
-        None => {
-            let folder = settings.state_of(&target, tenant);
-            let opened = open(args, &folder, purpose == Purpose::Write)?;
-            settings.simulated.keep(tenant, opened)
-        }
-    };
-    let clock: SharedClock = Arc::new(transport.clock());
-    let way = Way { transport: Arc::new(transport), clock, endpoints: Cloud::Global.endpoints(), target };
-    Ok(way.lead_to(tenant, auth(), &[], args.sim_seed, stop))
-}
-
-/// The simulated tenants of this run: those who own devices in one tenant meet
+/// The simulated tenants of one run: those who own devices in one tenant meet
 /// there, and do not undo each other's writes.
-#[derive(Clone, Default)]
-pub(super) struct Tenants(Arc<Mutex<HashMap<TenantId, Opened>>>);
-
-struct Opened {
-    transport: InProcess,
-    /// Held while the state is kept.
-    _lock: Option<File>,
+pub(super) struct Tenants<'s> {
+    settings: &'s Settings,
+    pub args: &'s Simulated,
+    purpose: Purpose,
+    opened: HashMap<TenantId, InProcess>,
+    /// Held while states are kept.
+    locks: Vec<File>,
 }
 
-impl Tenants {
-    fn get(&self, tenant: TenantId) -> Option<InProcess> {
-        let opened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        opened.get(&tenant).map(|opened| opened.transport.clone())
+impl<'s> Tenants<'s> {
+    pub(super) fn new(settings: &'s Settings, args: &'s Simulated, purpose: Purpose) -> Self {
+        Self { settings, args, purpose, opened: HashMap::new(), locks: Vec::new() }
     }
 
-    fn keep(&self, tenant: TenantId, opened: Opened) -> InProcess {
-        let transport = opened.transport.clone();
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant, opened);
-        transport
+    /// Leads to the simulated tenant as the last run left it. Its state is saved
+    /// as it changes if the purpose is to write; else the run leaves no trace.
+    ///
+    /// # Errors
+    /// When there is a state that cannot be read, or that another run keeps.
+    pub(super) fn connect(&mut self, tenant: TenantId, stop: &Stop) -> Result<Connection, CliError> {
+        let transport = match self.opened.get(&tenant) {
+            Some(opened) => opened.clone(),
+            None => self.open(tenant)?,
+        };
+        let clock: SharedClock = Arc::new(transport.clock());
+        let endpoints = Cloud::Global.endpoints();
+        let way = Way { transport: Arc::new(transport), clock, endpoints, target: Target::Simulated };
+        Ok(way.lead_to(tenant, auth(), &[], self.args.sim_seed, stop))
     }
-}
 
-fn open(args: &Simulated, folder: &Path, keep: bool) -> Result<Opened, CliError> {
-    let settings = sim::Settings::named(args.sim_profile.name())
-        .map_err(|error| CliError::new(Exit::Bug, format!("a profile of the simulator is unknown: {error}")))?;
-    let file = folder.join("tenant.json");
-    let lock = if keep {
-        private_folder(folder).map_err(|error| CliError::file("create", folder, &error))?;
-        Some(lock(&folder.join("tenant.lock"), &file)?)
-    } else {
-        None
-    };
-    let tenant = Tenant::open(&file, settings, args.sim_seed, EPOCH).map_err(|error| {
-        CliError::new(Exit::Failed, error.to_string())
-            .hint(format!("delete `{}` to begin with an empty tenant", file.display()))
-    })?;
-    let transport = InProcess::new(tenant, clock::Virtual::starting_at(EPOCH));
-    let transport = if keep { transport.saving_to(file) } else { transport };
-    Ok(Opened { transport, _lock: lock })
+    fn open(&mut self, tenant: TenantId) -> Result<InProcess, CliError> {
+        let Simulated { sim_profile, sim_seed, .. } = self.args;
+        let profile = sim::Settings::named(sim_profile.name())
+            .map_err(|error| CliError::new(Exit::Bug, format!("a profile of the simulator is unknown: {error}")))?;
+        let folder = self.settings.state_of(&Target::Simulated, tenant);
+        let file = folder.join("tenant.json");
+        let keep = self.purpose == Purpose::Write;
+        if keep {
+            folder_within(&self.settings.state_dir, &folder)
+                .map_err(|error| CliError::file("create", &folder, &error))?;
+            let lock = lock(&folder.join("tenant.lock")).map_err(|error| CliError::file("lock", &file, &error))?;
+            self.locks.push(lock.ok_or_else(|| {
+                let message = format!("another apgit is using the simulated tenant `{}`", file.display());
+                CliError::new(Exit::Later, message).hint("wait until it ends, or stop it with Ctrl-C")
+            })?);
+        }
+        let tenant_now = Tenant::open(&file, profile, *sim_seed, EPOCH).map_err(|error| {
+            CliError::new(Exit::Failed, error.to_string())
+                .hint(format!("delete `{}` to begin with an empty tenant", file.display()))
+        })?;
+        let transport = InProcess::new(tenant_now, clock::Virtual::starting_at(EPOCH));
+        let transport = if keep { transport.saving_to(file) } else { transport };
+        self.opened.insert(tenant, transport.clone());
+        Ok(transport)
+    }
 }
 
 fn auth() -> Auth {

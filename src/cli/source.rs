@@ -11,11 +11,10 @@ use crate::model::Origin;
 use crate::render::document::problems;
 use crate::render::{self, Place};
 
-use super::args::Simulated;
 use super::error::CliError;
 use super::exit::Exit;
 use super::settings::{Settings, tell, variable};
-use super::simulated;
+use super::simulated::Tenants;
 
 /// What is declared under some paths.
 pub(super) struct Declared {
@@ -58,14 +57,14 @@ pub(super) fn load(settings: &Settings, paths: &[PathBuf]) -> Result<Declared, C
 /// When the declaration names an endpoint or an identity that cannot be used.
 pub(super) async fn connect(
     settings: &Settings,
-    simulated: &Simulated,
+    simulated: &mut Tenants<'_>,
     fleet: &Fleet,
     purpose: Purpose,
     stop: &Stop,
 ) -> Result<Connection, CliError> {
     let tenant = fleet.desired.tenant.id;
-    if simulated.simulate {
-        return simulated::connect(settings, simulated, tenant, purpose, stop);
+    if simulated.args.simulate {
+        return simulated.connect(tenant, stop);
     }
     let outside = Outside { variable: &variable, allowed_hosts: &settings.allow_endpoints };
     let connection = connect::connect(&fleet.tenant, tenant, purpose, outside, stop).await?;

@@ -13,7 +13,7 @@ use crate::status::fold;
 use super::args::{Reports, Simulated};
 use super::error::CliError;
 use super::exit::Exit;
-use super::members;
+use super::members::Opener;
 use super::report::Outlets;
 use super::settings::Settings;
 use super::source;
@@ -46,6 +46,7 @@ async fn tenants(args: &StatusArgs, settings: &Settings, stop: &Stop, outlets: &
     let declared = source::load(settings, &paths)?;
     let wanted = serial.map(SerialKey::of);
     let mut found = false;
+    let mut opener = Opener::new(settings, &args.simulated, Purpose::Read, stop);
     for fleet in &declared.fleets {
         let claims = fleet.desired.claims();
         let is_here = |key: &SerialKey| claims.iter().any(|claim| claim.serial.key() == *key);
@@ -54,8 +55,7 @@ async fn tenants(args: &StatusArgs, settings: &Settings, stop: &Stop, outlets: &
         }
         outlets.begin(&fleet.desired.tenant.name, declared.fleets.len());
         found = true;
-        let approvals = Approvals::default();
-        let mut member = members::open(settings, &args.simulated, fleet, Purpose::Read, approvals, stop).await?;
+        let mut member = opener.open(fleet, Approvals::default()).await?;
         let prepared = member.prepare(false, stop).await?;
         let mut status = fold(&fleet.desired, prepared.cleared.plan());
         if let Some(key) = &wanted {

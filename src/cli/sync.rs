@@ -1,5 +1,7 @@
 //! `apgit sync`: the tenant sync, within its limit of one in ten minutes.
 
+use std::collections::HashSet;
+
 use crate::clock::{self, Stop};
 use crate::connect::{Connection, Purpose};
 use crate::fleet::Member;
@@ -7,12 +9,12 @@ use crate::graph::GraphWriter;
 use crate::manifest::Fleet;
 use crate::plan::Approvals;
 use crate::render::style::{clean, duration, time_of_day};
-use crate::round::{SyncAnswer, ask_for_sync};
+use crate::round::{RoundError, SyncAnswer, ask_for_sync};
 
 use super::args::Source;
 use super::error::CliError;
 use super::exit::Exit;
-use super::members;
+use super::members::Opener;
 use super::settings::{Settings, print, tell};
 use super::source;
 
@@ -31,10 +33,16 @@ pub(super) struct SyncArgs {
 pub(super) async fn run(args: &SyncArgs, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
     let declared = source::load(settings, &args.source.paths)?;
     declared.fleets.iter().try_for_each(may_sync)?;
+    let mut opener = Opener::new(settings, &args.source.simulated, Purpose::Write, stop);
     let mut all = Vec::with_capacity(declared.fleets.len());
+    let mut asked = HashSet::new();
     for fleet in &declared.fleets {
-        let (simulated, approvals) = (&args.source.simulated, Approvals::default());
-        all.push(members::open(settings, simulated, fleet, Purpose::Write, approvals, stop).await?);
+        let member = opener.open(fleet, Approvals::default()).await?;
+        // Who owns devices in one tenant has one sync with the others.
+        let target = member.connection.target.name().to_owned();
+        if asked.insert((target, fleet.desired.tenant.id)) {
+            all.push(member);
+        }
     }
     for member in all {
         sync(args, member, stop).await?;
@@ -61,7 +69,11 @@ async fn sync(args: &SyncArgs, member: Member<'_>, stop: &Stop) -> Result<(), Cl
     let Member { connection: Connection { graph, clock, .. }, mut journal, .. } = member;
     let writer = GraphWriter::new(graph);
     loop {
-        let (at, why) = match ask_for_sync(&writer, clock.as_ref(), &mut journal, None).await? {
+        let answer = ask_for_sync(&writer, clock.as_ref(), &mut journal, None).await.map_err(|error| match error {
+            RoundError::Stopped => CliError::new(Exit::Cancelled, "stopped on request; the sync may have started"),
+            error => error.into(),
+        })?;
+        let (at, why) = match answer {
             SyncAnswer::Started { at } => return print(&format!("{name}: sync started {}\n", time_of_day(at))),
             SyncAnswer::Covered => return Ok(()),
             SyncAnswer::Refused(error) => return Err(error.into()),

@@ -1,4 +1,4 @@
-//! The journal in a file: `<state-dir>/<tenantId>/<ownerId>/journal.jsonl`. While somebody
+//! The journal in a file: `<state-dir>/<tenantId>/owners/<ownerId>/journal.jsonl`. While somebody
 //! applies, the file `lock` beside it is locked (the journal itself may be
 //! replaced, and a lock on a replaced file would guard nothing).
 
@@ -41,17 +41,40 @@ impl FileJournal {
             move |source| io(what, &path, source)
         };
         private::folder(folder).map_err(fail("create the folder of"))?;
-        let lock = private::lock(&folder.join("lock"), &path)?;
+        let lock = private::lock(&folder.join("lock")).map_err(fail("lock"))?;
+        let Some(lock) = lock else { return Err(JournalError::Locked { path: path.display().to_string() }) };
         let journal = private::file(&path).map_err(fail("open"))?;
         private::sync(folder).map_err(fail("create"))?;
         let files = Files { journal, _lock: lock };
         Ok(Self { path, files: Some(Arc::new(Mutex::new(files))) })
     }
 
-    /// Reads the journal in `folder`, which need not exist.
+    /// Reads the journal in `folder`, which need not exist; then that in
+    /// `older`, where an earlier version kept it for all owners.
     #[must_use]
-    pub fn read_only(folder: &Path) -> Self {
-        Self { path: folder.join("journal.jsonl"), files: None }
+    pub fn read_only(folder: &Path, older: &Path) -> Self {
+        let paths = [folder, older].map(|folder| folder.join("journal.jsonl"));
+        let path = if paths[0].exists() || !paths[1].exists() { &paths[0] } else { &paths[1] };
+        Self { path: path.clone(), files: None }
+    }
+
+    /// The same with the lines that an earlier version kept in `older`, for all
+    /// owners: the first owner who applies takes them over.
+    ///
+    /// # Errors
+    /// When they cannot be moved; then they are where they were.
+    pub fn taking_over(self, older: &Path) -> Result<Self, JournalError> {
+        let old = older.join("journal.jsonl");
+        let fail = |source| io("take over", &old, source);
+        let Some(files) = &self.files else { return Ok(self) };
+        {
+            let Files { journal, .. } = &mut *files.lock().unwrap_or_else(PoisonError::into_inner);
+            if old.exists() && journal.metadata().map_err(fail)?.len() == 0 {
+                std::fs::rename(&old, &self.path).map_err(fail)?;
+                *journal = private::file(&self.path).map_err(fail)?;
+            }
+        }
+        Ok(self)
     }
 
     /// Works on the files where waiting for a disk keeps nobody else waiting.

@@ -83,11 +83,18 @@ pub enum Entry {
         /// What exactly was consented to.
         effect: Box<Effect>,
     },
-    /// Nothing more may be done under this consent: all of it is done, or it
-    /// is too old to be remembered whole.
+    /// An earlier consent is made use of again: what comes from here on is done
+    /// under it.
+    Resumed {
+        /// Of the plan's effects.
+        digest: String,
+    },
+    /// Nothing more may be done under this consent.
     Spent {
         /// Of the plan's effects.
         digest: String,
+        /// True if all of it is done; else it is too old to be remembered whole.
+        done: bool,
     },
     /// This row is about to be posted.
     ImportIntent {
@@ -238,20 +245,51 @@ pub struct Approval {
     at: Timestamp,
     /// What exactly was consented to.
     pub effects: Vec<Effect>,
-    /// Devices that were registered since.
-    imported: HashSet<DeviceKey>,
-    /// Registrations that were written since, or were found as they shall be.
-    written: HashSet<RegistrationId>,
+    /// What was imported under it.
+    imported: HashSet<(DeviceKey, HashDigest)>,
+    /// What was written under it, or was found as it shall be.
+    written: HashMap<RegistrationId, Vec<FieldChange>>,
+    /// What was sent under it, and nobody has seen the end.
+    sent_imports: HashSet<(DeviceKey, HashDigest)>,
+    sent_updates: HashMap<RegistrationId, Vec<FieldChange>>,
+}
+
+/// How much use was made of an approved effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    /// None that is known.
+    None,
+    /// It was sent, and perhaps it is done: it is not sent again.
+    Sent,
+    /// It is done. Of a registration, its import is: what that could not carry
+    /// may still be owed.
+    Done,
 }
 
 impl Approval {
-    /// True if the effect is done. Of a registration, its import is: what that
-    /// could not carry may still be owed.
+    /// How much use was made of an effect.
     #[must_use]
-    pub fn has_done(&self, effect: &Effect) -> bool {
-        match &effect.action {
-            Action::Register(_) => self.imported.contains(&effect.device),
-            Action::Update(update) => self.written.contains(&update.id),
+    pub fn used(&self, effect: &Effect) -> Use {
+        let (done, sent) = match &effect.action {
+            Action::Register(register) => {
+                let key = (effect.device.clone(), register.digest);
+                (self.imported.contains(&key), self.sent_imports.contains(&key))
+            }
+            Action::Update(update) => {
+                let covers = |known: &HashMap<RegistrationId, Vec<FieldChange>>| {
+                    let known = known.get(&update.id);
+                    let is_there = |f: &FieldChange| {
+                        known.is_some_and(|known| known.iter().any(|k| k.field == f.field && k.after == f.after))
+                    };
+                    update.fields.iter().all(is_there)
+                };
+                (covers(&self.written), covers(&self.sent_updates))
+            }
+        };
+        match (done, sent) {
+            (true, _) => Use::Done,
+            (false, true) => Use::Sent,
+            (false, false) => Use::None,
         }
     }
 }
@@ -275,11 +313,11 @@ struct Folded {
     records: HashMap<ImportRecordId, ImportId>,
     record_of: HashMap<ImportId, ImportRecordId>,
     unsynced: Option<Timestamp>,
-    /// Which device an import that has not ended is of.
-    sent: HashMap<ImportId, DeviceKey>,
+    /// What an import that has not ended is of.
+    sent: HashMap<ImportId, (DeviceKey, HashDigest)>,
     approvals: VecDeque<Approval>,
-    /// Digests under which nothing more may be done.
-    spent: HashSet<String>,
+    /// Digests under which nothing more may be done, and whether all is done.
+    spent: HashMap<String, bool>,
 }
 
 impl Journal {
@@ -296,24 +334,26 @@ impl Journal {
         for (index, text) in texts.iter().enumerate() {
             let line = line::read(text).map_err(|reason| JournalError::Format { line: index + 1, reason });
             let (at, entry) = line?;
-            lines.push((at, entry.import()));
+            lines.push((at, entry.about()));
             folded.fold(at, entry);
         }
         let now = lines.iter().map(|(at, _)| *at).max().map_or(now, |newest: Timestamp| newest.min(now));
-        let is_old = |(at, import): (Timestamp, Option<ImportId>)| (later(at, KEPT) <= now, import);
-        let lines: Vec<(bool, Option<ImportId>)> = lines.into_iter().map(is_old).collect();
+        let is_old = |at: Timestamp| later(at, KEPT) <= now;
         let owed = folded.owed_imports();
-        folded.imports.retain(|id, fact| now < later(fact.at, KEPT) || owed.contains(id));
-        if lines.iter().filter(|(is_old, _)| *is_old).count() > lines.len() / 2 {
-            let matters =
-                |(is_old, import): &(bool, Option<ImportId>)| !is_old || import.is_some_and(|id| owed.contains(&id));
+        folded.imports.retain(|id, fact| !is_old(fact.at) || owed.contains(id));
+        if lines.iter().filter(|(at, _)| is_old(*at)).count() > lines.len() / 2 {
+            let matters = |(at, about): &(Timestamp, About)| match about {
+                _ if !is_old(*at) => true,
+                About::Import(id) => owed.contains(id),
+                About::Registration(id) => folded.made.get(id).is_some_and(|import| owed.contains(import)),
+                About::Clock => true,
+                About::Other => false,
+            };
             let kept = lines.iter().zip(&texts).filter(|(line, _)| matters(line)).map(|(_, text)| text.clone());
-            let owned = folded.owned.iter().map(|id| line::written(now, &Entry::Owned { registration_id: *id }));
-            // A consent whose lines go must not come to life again.
-            let gone = folded.approvals.iter().filter(|approval| later(approval.at, KEPT) <= now);
-            let spent = gone.map(|approval| &approval.digest).chain(&folded.spent);
-            let spent = spent.map(|digest| line::written(now, &Entry::Spent { digest: digest.clone() }));
-            store.replace(&owned.chain(spent).chain(kept).collect::<Vec<_>>()).await?;
+            let (before, after) = folded.known(&owed, is_old);
+            let written = |entry| line::written(now, &entry);
+            let kept = before.into_iter().map(written).chain(kept).chain(after.into_iter().map(written));
+            store.replace(&kept.collect::<Vec<_>>()).await?;
         }
         Ok(Self { store, folded })
     }
@@ -409,10 +449,18 @@ impl Journal {
         self.folded.approvals.iter().rev().find(|approval| approval.digest == digest)
     }
 
-    /// True if nothing more may be done under a digest.
+    /// Set if nothing more may be done under a digest: whether all of it is
+    /// done, or it is merely too old to be remembered whole.
     #[must_use]
-    pub fn is_spent(&self, digest: &str) -> bool {
-        self.folded.spent.contains(digest)
+    pub fn spent(&self, digest: &str) -> Option<bool> {
+        self.folded.spent.get(digest).copied()
+    }
+
+    /// True if we sent something to a registration and have not seen the end:
+    /// it was not shown yet, or its answer was lost.
+    #[must_use]
+    pub fn awaits(&self, id: RegistrationId) -> bool {
+        self.folded.pending.contains_key(&id) || self.folded.intents.contains_key(&id)
     }
 
     /// True if nobody has consented to anything yet.
@@ -422,9 +470,17 @@ impl Journal {
     }
 }
 
+/// What a line is about, and so what it is good for once it is old.
+enum About {
+    Import(ImportId),
+    Registration(RegistrationId),
+    /// All lines before it.
+    Clock,
+    Other,
+}
+
 impl Entry {
-    /// The import that a line is about.
-    fn import(&self) -> Option<ImportId> {
+    fn about(&self) -> About {
         match self {
             Self::ImportIntent { import_id, .. }
             | Self::ImportTaken { import_id, .. }
@@ -432,22 +488,41 @@ impl Entry {
             | Self::ImportError { import_id, .. }
             | Self::ImportRefused { import_id, .. }
             | Self::ImportRemoved { import_id }
-            | Self::ImportLost { import_id } => Some(*import_id),
+            | Self::ImportLost { import_id } => About::Import(*import_id),
+            Self::UpdateIntent { registration_id, .. } | Self::UpdateEnd { registration_id, .. } => {
+                About::Registration(*registration_id)
+            }
+            Self::Clock => About::Clock,
             Self::Approved { .. }
             | Self::Effect { .. }
+            | Self::Resumed { .. }
             | Self::Spent { .. }
             | Self::ImportCleaned { .. }
-            | Self::UpdateIntent { .. }
-            | Self::UpdateEnd { .. }
             | Self::Owned { .. }
-            | Self::Clock
             | Self::SyncIntent
-            | Self::SyncEnd { .. } => None,
+            | Self::SyncEnd { .. } => About::Other,
         }
     }
 }
 
 impl Folded {
+    /// What lines said that are shed, and that is still true: to be written
+    /// before and after the lines that are kept.
+    fn known(&self, owed: &HashSet<ImportId>, is_old: impl Fn(Timestamp) -> bool) -> (Vec<Entry>, Vec<Entry>) {
+        let owned = self.owned.iter().map(|id| Entry::Owned { registration_id: *id });
+        // A consent whose lines go must not come to life again.
+        let gone = self.approvals.iter().filter(|approval| is_old(approval.at));
+        let gone = gone.map(|approval| (&approval.digest, &false)).chain(&self.spent);
+        let spent = gone.map(|(digest, done)| Entry::Spent { digest: digest.clone(), done: *done });
+        let before = owned.chain(spent).collect();
+        // Nor what was owed and is settled.
+        let settled =
+            self.record_of.iter().filter(|(id, record)| owed.contains(id) && !self.records.contains_key(record));
+        let cleaned = settled.map(|(_, record)| Entry::ImportCleaned { record: *record });
+        let synced = self.unsynced.is_none().then_some(Entry::SyncEnd { accepted: true });
+        (before, cleaned.chain(synced).collect())
+    }
+
     /// Imports of which something is still to be done.
     fn owed_imports(&self) -> HashSet<ImportId> {
         let with_record = self.records.values().copied();
@@ -460,9 +535,11 @@ impl Folded {
         let mut import = |id: ImportId, state: ImportState| self.imports.insert(id, ImportFact { state, at });
         match entry {
             Entry::Approved { digest } => {
+                // Whoever consents once more has made no use of it before.
+                self.approvals.retain(|approval| approval.digest != digest);
                 self.approvals.push_back(Approval { digest, at, ..Approval::default() });
                 if self.approvals.len() > APPROVALS {
-                    self.spent.extend(self.approvals.pop_front().map(|oldest| oldest.digest));
+                    self.spent.extend(self.approvals.pop_front().map(|oldest| (oldest.digest, false)));
                 }
             }
             Entry::Effect { effect } => {
@@ -470,13 +547,18 @@ impl Folded {
                     approval.effects.push(*effect);
                 }
             }
-            Entry::Spent { digest } => {
-                self.approvals.retain(|approval| approval.digest != digest);
-                self.spent.insert(digest);
+            Entry::Resumed { digest } => {
+                let place = self.approvals.iter().position(|approval| approval.digest == digest);
+                let resumed = place.and_then(|place| self.approvals.remove(place));
+                self.approvals.extend(resumed);
             }
-            Entry::ImportIntent { import_id, device, tail, .. } => {
+            Entry::Spent { digest, done } => {
+                self.approvals.retain(|approval| approval.digest != digest);
+                self.spent.insert(digest, done);
+            }
+            Entry::ImportIntent { import_id, device, hash, tail, .. } => {
                 import(import_id, ImportState::Unsent);
-                self.sent.insert(import_id, device);
+                self.sent.insert(import_id, (device, hash));
                 if !tail.is_empty() {
                     self.tails.insert(import_id, tail);
                 }
@@ -491,8 +573,8 @@ impl Folded {
                 self.made.insert(registration_id, import_id);
                 self.owned.insert(registration_id);
                 self.unsynced = Some(at);
-                if let Some(device) = self.sent.remove(&import_id) {
-                    self.approvals.iter_mut().for_each(|approval| _ = approval.imported.insert(device.clone()));
+                if let (Some(sent), Some(approval)) = (self.sent.remove(&import_id), self.approvals.back_mut()) {
+                    approval.imported.insert(sent);
                 }
             }
             Entry::ImportError { import_id, code, name } => {
@@ -505,7 +587,9 @@ impl Folded {
             }
             Entry::ImportRemoved { import_id } => {
                 import(import_id, ImportState::Removed);
-                self.sent.remove(&import_id);
+                if let (Some(sent), Some(approval)) = (self.sent.remove(&import_id), self.approvals.back_mut()) {
+                    approval.sent_imports.insert(sent);
+                }
                 if let Some(record) = self.record_of.remove(&import_id) {
                     self.records.remove(&record);
                 }
@@ -537,9 +621,17 @@ impl Folded {
     }
 
     fn fold_update(&mut self, at: Timestamp, id: RegistrationId, end: UpdateEnd) {
-        let intent = self.intents.remove(&id);
-        if matches!(end, UpdateEnd::Visible | UpdateEnd::Found) {
-            self.approvals.iter_mut().for_each(|approval| _ = approval.written.insert(id));
+        let intent = if end == UpdateEnd::Lost { None } else { self.intents.remove(&id) };
+        if let Some(approval) = self.approvals.back_mut() {
+            let fields = intent.as_ref().or_else(|| self.pending.get(&id).map(|pending| &pending.fields));
+            let known = match end {
+                UpdateEnd::Accepted => Some(&mut approval.sent_updates),
+                UpdateEnd::Visible | UpdateEnd::Found => Some(&mut approval.written),
+                UpdateEnd::Refused | UpdateEnd::Lost => None,
+            };
+            if let (Some(known), Some(fields)) = (known, fields) {
+                known.entry(id).or_default().extend(fields.iter().cloned());
+            }
         }
         match end {
             UpdateEnd::Accepted => {

@@ -69,6 +69,7 @@ struct Flat<'t> {
     fields: Option<Vec<FieldChange>>,
     end: Option<UpdateEnd>,
     accepted: Option<bool>,
+    done: Option<bool>,
 }
 
 impl Flat<'_> {
@@ -78,7 +79,8 @@ impl Flat<'_> {
         Ok(match &*self.kind {
             "approved" => Entry::Approved { digest: there(self.digest, "digest")? },
             "effect" => Entry::Effect { effect: there(self.effect, "effect")? },
-            "spent" => Entry::Spent { digest: there(self.digest, "digest")? },
+            "resumed" => Entry::Resumed { digest: there(self.digest, "digest")? },
+            "spent" => Entry::Spent { digest: there(self.digest, "digest")?, done: there(self.done, "done")? },
             "importIntent" => Entry::ImportIntent {
                 import_id: import_id()?,
                 device: DeviceKey { serial: there(self.serial, "serial")?, registration: self.registration },
@@ -137,7 +139,8 @@ mod tests {
             Some(Entry::Effect { effect }) if matches!(effect.action, Action::Register(_)) => {
                 Entry::Effect { effect: Box::new(update(fields)) }
             }
-            Some(Entry::Effect { .. }) => Entry::Spent { digest: "cd".repeat(32) },
+            Some(Entry::Effect { .. }) => Entry::Resumed { digest: "ef".repeat(32) },
+            Some(Entry::Resumed { .. }) => Entry::Spent { digest: "cd".repeat(32), done: true },
             Some(Entry::Spent { .. }) => Entry::ImportIntent {
                 import_id,
                 device: DeviceKey { serial: serial(), registration: Some(registration_id) },
@@ -199,7 +202,7 @@ mod tests {
             assert_eq!(read(&written(AT, &entry)), Ok((AT, entry.clone())));
             (last, kinds) = (Some(entry), kinds + 1);
         }
-        assert_eq!(kinds, 18);
+        assert_eq!(kinds, 19);
     }
 
     #[test]

@@ -4,8 +4,6 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 
-use super::journal::JournalError;
-
 /// Creates a folder that only its owner can open, and those above it.
 #[cfg(unix)]
 pub(crate) fn folder(path: &Path) -> std::io::Result<()> {
@@ -13,6 +11,22 @@ pub(crate) fn folder(path: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     let lax = std::fs::metadata(path)?.permissions().mode() & 0o077 != 0;
     if lax { std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)) } else { Ok(()) }
+}
+
+/// The same with every folder on the way down from `base`: a lax one would let
+/// others put another in its place. `base` itself belongs to whoever named it.
+pub(crate) fn folder_within(base: &Path, path: &Path) -> std::io::Result<()> {
+    folder_or_there(base)?;
+    let mut way = base.to_owned();
+    for part in path.strip_prefix(base).into_iter().flat_map(Path::components) {
+        way.push(part);
+        folder(&way)?;
+    }
+    Ok(())
+}
+
+fn folder_or_there(path: &Path) -> std::io::Result<()> {
+    if path.is_dir() { Ok(()) } else { folder(path) }
 }
 
 /// Opens a file that only its owner can read, for reading and appending.
@@ -48,18 +62,16 @@ pub(super) fn sync(_: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Locks a file of this name, for as long as the answer lives. `guarded` is
-/// what it guards, for people.
+/// Locks a file of this name, for as long as the answer lives; `None` if
+/// another process has it.
 ///
 /// # Errors
-/// [`JournalError::Locked`] if another process has it.
-pub(crate) fn lock(path: &Path, guarded: &Path) -> Result<File, JournalError> {
-    let guarded = || guarded.display().to_string();
-    let fail = |source| JournalError::Io { what: "lock", path: guarded(), source };
-    let lock = file(path).map_err(fail)?;
+/// When it cannot be locked at all.
+pub(crate) fn lock(path: &Path) -> std::io::Result<Option<File>> {
+    let lock = file(path)?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(JournalError::Locked { path: guarded() }),
-        Err(TryLockError::Error(source)) => Err(fail(source)),
+        Ok(()) => Ok(Some(lock)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(source)) => Err(source),
     }
 }

@@ -1,6 +1,7 @@
 //! The digest of a plan: what a person or a pipeline approves. It is made of
 //! typed effects and of the tenant they are for, not of text, so the same
-//! effects have the same digest on any machine, in any order, on any commit.
+//! effects have the same digest on any machine, in any order, on any commit;
+//! but for those that are known to have been approved and done before.
 
 use std::collections::BTreeMap;
 

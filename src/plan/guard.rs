@@ -1,16 +1,13 @@
-//! The guards: how much one run may change, per class, and whether a change
-//! is one that was approved. A class over its limit is held whole; no subset
-//! is chosen.
-
-use std::collections::{HashMap, HashSet};
+//! The guards: how much one run may change, per class. A class over its limit
+//! is held whole; no subset is chosen.
 
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::Approval;
-use crate::model::{Action, DeviceKey, Effect, FieldChange, ImportId, Limits, Register, Tenant, Update};
+use crate::ledger::Journal;
+use crate::model::{Action, Effect, Limits, Update};
 
+use super::approved::{Approved, is_used};
 use super::change::Change;
-use super::facts::import_id;
 use super::held::{Held, Reason};
 use super::{Counts, Plan};
 
@@ -167,8 +164,8 @@ impl ClearedPlan {
 
     /// Tells the plan from those with the same effects of which use was made.
     #[must_use]
-    pub fn told_from(mut self, is_used: impl Fn(&str, &Plan) -> bool) -> Self {
-        while is_used(&self.plan.digest().sha256, &self.plan) {
+    pub fn told_from(mut self, memory: &Journal) -> Self {
+        while is_used(&self.plan, memory) {
             self.plan.again += 1;
         }
         self
@@ -245,107 +242,4 @@ pub(super) fn hold(change: Change, reason: Reason, details: Vec<String>) -> Held
         since: None,
         retry_at: None,
     }
-}
-
-/// The effects that were approved: the bound of a run, whatever comes up
-/// meanwhile.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Approved {
-    effects: HashMap<DeviceKey, Effect>,
-    /// Devices whose effect is done: it is not done again.
-    done: HashSet<DeviceKey>,
-}
-
-/// So many attempts of one import may follow each other within an approval.
-const ATTEMPTS: u32 = 12;
-
-impl Approved {
-    /// One per device: of several, the last.
-    pub fn of<'e>(effects: impl IntoIterator<Item = &'e Effect>) -> Self {
-        let effects = effects.into_iter().map(|effect| (effect.device.clone(), effect.clone())).collect();
-        Self { effects, done: HashSet::new() }
-    }
-
-    /// What is left of an approval.
-    #[must_use]
-    pub fn rest(approval: &Approval) -> Self {
-        let done = approval.effects.iter().filter(|effect| approval.has_done(effect));
-        let done = done.map(|effect| effect.device.clone()).collect();
-        Self { done, ..Self::of(&approval.effects) }
-    }
-
-    /// The device's approved effect.
-    #[must_use]
-    pub fn get(&self, device: &DeviceKey) -> Option<&Effect> {
-        self.effects.get(device)
-    }
-
-    /// True if the device's approved effect is done. Of a registration, its
-    /// import is: what that could not carry may still be owed.
-    #[must_use]
-    pub fn has_done(&self, device: &DeviceKey) -> bool {
-        self.done.contains(device)
-    }
-
-    /// Devices with an approved effect that is not done.
-    pub fn open(&self) -> impl Iterator<Item = &DeviceKey> {
-        self.effects.keys().filter(|device| !self.has_done(device))
-    }
-
-    /// The plan with nothing in it but what was approved; the rest is held.
-    fn bound(&self, mut plan: Plan) -> Plan {
-        let tenant = plan.tenant.clone();
-        let mut changes = Vec::with_capacity(plan.changes.len());
-        for change in plan.changes {
-            match self.refuses(&change.effect, &tenant) {
-                None => changes.push(change),
-                Some(reason) => plan.held.push(hold(change, reason, Vec::new())),
-            }
-        }
-        plan.held.sort_by(|a, b| a.device.cmp(&b.device));
-        let registers = changes.iter().any(|change| matches!(change.action(), Action::Register(_)));
-        plan.upkeep = if registers { plan.upkeep } else { plan.upkeep.without_registers() };
-        plan.changes = changes;
-        plan
-    }
-
-    /// Why an effect is not covered. Less than approved is covered, more never.
-    #[must_use]
-    pub fn refuses(&self, effect: &Effect, tenant: &Tenant) -> Option<Reason> {
-        let Some(approved) = self.get(&effect.device) else { return Some(Reason::NotInFirstPlan) };
-        let is_done = self.has_done(&effect.device);
-        match (&approved.action, &effect.action) {
-            (Action::Register(_), Action::Register(_)) | (Action::Update(_), Action::Update(_)) if is_done => {
-                Some(Reason::NotInFirstPlan)
-            }
-            (Action::Register(approved), Action::Register(now)) => {
-                let same = now.digest == approved.digest && now.values == approved.values;
-                (!same || now.attempt < approved.attempt).then_some(Reason::ChangedMeanwhile)
-            }
-            // What our own import made may be completed; what another made is
-            // a registration like any other, and the next plan offers it.
-            (Action::Register(approved), Action::Update(now)) => {
-                let ours = now.tail_of.is_some_and(|id| imports(approved, effect, tenant).any(|known| known == id));
-                let tail = approved.tail();
-                let covered =
-                    now.fields.iter().all(|f| tail.iter().any(|(field, to)| (*field, to) == (f.field, &f.after)));
-                (!ours || !covered).then_some(Reason::AlreadyRegistered)
-            }
-            (Action::Update(approved), Action::Update(now)) => {
-                let written = |f: &FieldChange| {
-                    approved.fields.iter().any(|known| known.field == f.field && known.after == f.after)
-                };
-                let covered = now.fields.iter().all(written) && now.tail_of == approved.tail_of;
-                (!covered || !approved.holds_on(&now.before)).then_some(Reason::ChangedMeanwhile)
-            }
-            // Its registration is gone.
-            (Action::Update(_), Action::Register(_)) => Some(Reason::ChangedMeanwhile),
-        }
-    }
-}
-
-/// The ids under which an approved registration may have been imported.
-fn imports(approved: &Register, effect: &Effect, tenant: &Tenant) -> impl Iterator<Item = ImportId> {
-    let attempts = approved.attempt..approved.attempt.saturating_add(ATTEMPTS);
-    attempts.map(move |attempt| import_id(tenant.id, &tenant.owner, &effect.device.serial, approved.digest, attempt))
 }

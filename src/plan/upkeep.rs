@@ -15,8 +15,8 @@ use super::held::{Awaiting, Waiting};
 /// (documented 600; clients in the field wait 610).
 pub const SYNC_GAP_S: i64 = 610;
 
-/// A sync has ended after so many seconds (half a second to a minute in the
-/// field).
+/// A sync that the tenant began by itself has ended after so many seconds (half
+/// a second to a minute in the field).
 const SYNC_TAKES_S: i64 = 60;
 
 /// What would be done to the tenant as a whole.
@@ -38,7 +38,7 @@ pub enum SyncReason {
     Registers,
     /// Devices were registered then, and no sync has come since.
     Owed {
-        /// When the first of them was.
+        /// When the last of them was.
         since: Timestamp,
     },
     /// A vendor's registration is waited for, and the tenant takes a sync now.
@@ -72,9 +72,10 @@ impl Upkeep {
         self.sync.is_none() && self.clean_up.is_empty()
     }
 
-    /// Without the sync for registrations that are not made after all.
-    pub(super) fn without_registers(self) -> Self {
-        Self { sync: self.sync.filter(|reason| *reason != SyncReason::Registers), ..self }
+    /// Without a sync for registrations that are not made after all, or for a
+    /// vendor's sake.
+    pub(super) fn only_owed(self) -> Self {
+        Self { sync: self.sync.filter(|reason| matches!(reason, SyncReason::Owed { .. })), ..self }
     }
 }
 
@@ -88,10 +89,11 @@ fn owed(facts: &Facts) -> Option<Timestamp> {
 #[must_use]
 pub fn has_synced_since(sync: &SyncState, since: Timestamp) -> bool {
     let Some(ended) = sync.last_sync else { return false };
-    // Of a sync that the tenant began by itself only the end is told.
-    let earliest = later(ended, -SignedDuration::from_secs(SYNC_TAKES_S));
-    let by_hand = sync.last_manual_trigger.filter(|trigger| (earliest..=ended).contains(trigger));
-    by_hand.unwrap_or(earliest) >= since
+    let before = |span_s| later(ended, -SignedDuration::from_secs(span_s));
+    // It may be the one that was asked for, as long as no other could have been
+    // since. Of one that the tenant began by itself only the end is told.
+    let by_hand = sync.last_manual_trigger.filter(|trigger| (before(SYNC_GAP_S)..=ended).contains(trigger));
+    by_hand.unwrap_or(before(SYNC_TAKES_S)) >= since
 }
 
 /// The first moment at which the tenant takes a sync, whoever asked last. All

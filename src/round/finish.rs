@@ -30,7 +30,12 @@ impl Run<'_> {
         }
         if let Some(reason) = plan.upkeep.sync {
             // Unless more was registered since.
-            let early = self.early.take().filter(|_| self.tools.journal.unsynced().is_none());
+            let registered = self.registered();
+            let early = self.early.take().filter(|early| match (early, registered) {
+                (_, None) => true,
+                (SyncOutcome::Done { at }, Some(registered)) => registered <= *at,
+                (_, Some(_)) => false,
+            });
             self.sync = match early {
                 Some(early) => early,
                 None => self.sync(reason).await?,
@@ -65,13 +70,18 @@ impl Run<'_> {
         Ok(answer)
     }
 
-    /// Ours is asked for once, after everything, and not at all if another one
-    /// came after our imports were complete.
-    async fn sync(&mut self, reason: SyncReason) -> Result<SyncOutcome, Halt> {
+    /// When the last device was registered for which no sync has come yet.
+    fn registered(&self) -> Option<Timestamp> {
         let facts = self.tools.journal.imports();
         let is_complete =
             |id| facts.get(&id).is_some_and(|fact: &ImportFact| matches!(fact.state, ImportState::Complete { .. }));
-        let registered = self.account.registered(is_complete).max(self.tools.journal.unsynced());
+        self.account.registered(is_complete).max(self.tools.journal.unsynced())
+    }
+
+    /// Ours is asked for once, after everything, and not at all if another one
+    /// came after our imports were complete.
+    async fn sync(&mut self, reason: SyncReason) -> Result<SyncOutcome, Halt> {
+        let registered = self.registered();
         let needed_since = match reason {
             SyncReason::Registers | SyncReason::Owed { .. } if registered.is_none() => {
                 return Ok(SyncOutcome::NotNeeded);
@@ -128,10 +138,15 @@ impl Run<'_> {
             self.cleaned += cleaned.len();
             self.tools.record(cleaned).await?;
             if let Some(error) = answers.iter().find_map(|answer| answer.as_ref().err()) {
-                if let Some(Halt::Asked) = apply::access(error) {
-                    return Err(Halt::Asked);
+                match apply::access(error) {
+                    Some(Halt::Asked) => return Err(Halt::Asked),
+                    // The next record would fail like it.
+                    Some(_) => {
+                        tracing::warn!(%error, "our own import records stay; the next run removes them");
+                        return Ok(());
+                    }
+                    None => tracing::warn!(%error, "an import record of ours stays; the next run removes it"),
                 }
-                tracing::warn!(%error, "an import record of ours stays; the next run removes it");
             }
         }
         Ok(())

@@ -183,17 +183,18 @@ impl Round<'_> {
         let mut singles: Vec<RegistrationId> = needs.read.iter().copied().filter(lags).collect();
         singles.extend(completed(desired, &needs, reading, journal));
         if !singles.is_empty() {
-            reading.singles.extend(&singles);
             let read = read(self.graph, &singles).await?;
             let known: HashSet<RegistrationId> = read.iter().map(|(id, _)| *id).collect();
-            reading.unread = singles.iter().filter(|id| !known.contains(id)).copied().collect();
+            reading.unread.extend(&singles);
+            reading.unread.retain(|id| !known.contains(id));
+            reading.singles.extend(known);
             reading.observed.overlay(read);
         }
         let users = if singles.is_empty() { needs.users } else { plan::needs(desired, &reading.observed).users };
         let (domains, users) = self.look_up_users(users).await?;
         let facts = self.facts(reading, journal, domains, users);
         let plan = plan::plan(desired, &reading.observed, &facts);
-        let shown = shown(&plan, &facts);
+        let shown = shown(&plan, &facts, journal);
         journal.record(self.graph.service_now(), shown).await?;
         Ok(plan)
     }
@@ -292,8 +293,8 @@ impl Round<'_> {
 
 /// Registrations that show all that is declared are owed nothing more, whoever
 /// wrote it; and what we wrote to them is done.
-fn shown(plan: &Plan, facts: &Facts) -> Vec<Entry> {
-    let ours = |id: &RegistrationId| facts.tails.contains_key(id) || facts.pending.contains_key(id);
+fn shown(plan: &Plan, facts: &Facts, journal: &Journal) -> Vec<Entry> {
+    let ours = |id: &RegistrationId| facts.tails.contains_key(id) || journal.awaits(*id);
     let ids = plan.unchanged.iter().map(|(_, id)| *id).filter(ours);
     ids.map(|registration_id| Entry::UpdateEnd { registration_id, end: UpdateEnd::Visible }).collect()
 }

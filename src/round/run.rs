@@ -3,6 +3,8 @@
 
 use std::collections::HashSet;
 
+use jiff::SignedDuration;
+
 use crate::apply::{self, Event, Execution, FRESH_FOR, Halt, Order, Outcome, Outcomes, SyncOutcome, Tools, Work};
 use crate::ledger::Entry;
 use crate::model::{Claim, Desired, Device, DeviceKey, RegistrationId, later};
@@ -15,6 +17,10 @@ use super::{Consent, Prepared, Round, RoundError, approval};
 /// A run repeats its round at most this often: what four rounds do not settle
 /// needs time or a person.
 const ROUNDS: u32 = 4;
+
+/// Another machine may send the same rows at any moment; so the records are
+/// looked at again if more than this has passed.
+const RECORDS_FRESH_FOR: SignedDuration = SignedDuration::from_secs(2);
 
 /// One run under way.
 pub(super) struct Run<'a> {
@@ -71,7 +77,7 @@ impl<'a> Run<'a> {
         if plan.is_empty() || consent.is_resumed() || !self.account.is_done() {
             return Ok(());
         }
-        self.tools.record(vec![Entry::Spent { digest: plan.digest().sha256 }]).await
+        self.tools.record(vec![Entry::Spent { digest: plan.digest().sha256, done: true }]).await
     }
 
     async fn rounds(&mut self, consent: Consent) -> Result<(), Halt> {
@@ -86,7 +92,8 @@ impl<'a> Run<'a> {
         }
         let (read, now) = (first.read_at, self.tools.clock.now());
         let is_fresh = consent == Consent::Unseen && read <= now && now < later(read, FRESH_FOR);
-        let (mut read_at, mut knows_records) = (is_fresh.then_some(read), is_fresh);
+        let mut read_at = is_fresh.then_some(read);
+        let mut knows_records = is_fresh && now < later(read, RECORDS_FRESH_FOR);
         let (mut cleared, mut schedule) = (first.cleared.clone(), first.schedule.clone());
         for number in 1..=ROUNDS {
             let changes = &cleared.plan().changes;

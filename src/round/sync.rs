@@ -39,7 +39,8 @@ pub enum SyncAnswer {
 /// good.
 ///
 /// # Errors
-/// When the journal cannot be written: then nothing was asked for.
+/// When the journal cannot be written: then nothing was asked for. When
+/// somebody asks to stop: then the tenant may have begun.
 pub async fn ask_for_sync(
     writer: &GraphWriter,
     clock: &dyn Clock,
@@ -67,6 +68,9 @@ pub async fn ask_for_sync(
     journal.record(now, vec![Entry::SyncIntent]).await?;
     let answer = writer.sync().await;
     let now = writer.service_now();
+    if answer.as_ref().is_err_and(|error| error.kind == ErrorKind::Stopped) {
+        return Err(RoundError::Stopped);
+    }
     journal.record(now, vec![Entry::SyncEnd { accepted: answer.is_ok() }]).await?;
     let Err(error) = answer else { return Ok(SyncAnswer::Started { at: now }) };
     let pause = match error.kind {

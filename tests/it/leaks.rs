@@ -250,8 +250,8 @@ fn a_fleet_on_the_built_in_tenant_leaks_nothing() {
         let words: Vec<&str> = words.iter().copied().chain(profile).collect();
         stage.run_loud(&words);
     }
-    let journal =
-        std::fs::read(stage.path(&format!("state/simulated/{TENANT}/{OWNER}/journal.jsonl"))).expect("a journal");
+    let journal = std::fs::read(stage.path(&format!("state/simulated/{TENANT}/owners/{OWNER}/journal.jsonl")))
+        .expect("a journal");
     assert!(journal.len() > 1000, "the run did something");
     for token in stage.tokens(&format!("state/simulated/{TENANT}/tenant.json")) {
         secrets.add(token);
@@ -380,7 +380,7 @@ fn a_service_that_repeats_what_it_was_sent_is_not_repeated() {
     let apply = stage.run_loud(&["apply", "fleet", "--auto-approve", "--report", "json=out/apply.json"]);
     assert_eq!(apply.status.code(), Some(7), "{}", String::from_utf8_lossy(&apply.stderr));
     let journal =
-        std::fs::read_to_string(stage.path(&format!("state/endpoints/loopback/{TENANT}/{OWNER}/journal.jsonl")))
+        std::fs::read_to_string(stage.path(&format!("state/endpoints/loopback/{TENANT}/owners/{OWNER}/journal.jsonl")))
             .expect("a journal");
     assert!(journal.contains("Cannot convert the literal '…'"), "the refusal was recorded: {journal}");
     for words in [&["plan", "fleet", "--json"][..], &["status", "--path", "fleet", "--json"], &["sync", "fleet"]] {

@@ -2,10 +2,10 @@
 
 use std::io::Write as _;
 
-use apgit::ledger::{Entry, FileJournal, Journal, JournalError, JournalStore as _, UpdateEnd};
+use apgit::ledger::{Entry, FileJournal, Journal, JournalError, JournalStore as _, UpdateEnd, Use};
 use apgit::model::{
     Action, DeviceKey, Effect, Field, FieldChange, HashDigest, ImportId, ImportRecordId, ImportState, Register,
-    RegistrationId, SerialNumber,
+    RegistrationId, SerialNumber, Update,
 };
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
@@ -117,7 +117,7 @@ async fn a_cut_line_heals_whatever_bytes_it_holds() {
         open(folder.path(), NOW).await.record(NOW, vec![intent(1)]).await.unwrap();
         let path = folder.path().join("journal.jsonl");
         std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(cut).unwrap();
-        let reader = Journal::open(Box::new(FileJournal::read_only(folder.path())), NOW).await.unwrap();
+        let reader = Journal::open(Box::new(FileJournal::read_only(folder.path(), folder.path())), NOW).await.unwrap();
         assert_eq!(reader.imports().len(), 1, "{cut:?}");
         let mut journal = open(folder.path(), NOW).await;
         journal.record(NOW, vec![intent(2)]).await.unwrap();
@@ -195,7 +195,7 @@ async fn two_at_once_are_refused_and_a_reader_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let held = open(folder.path(), NOW).await;
     assert!(matches!(FileJournal::open(folder.path()), Err(JournalError::Locked { .. })));
-    let mut reader = Journal::open(Box::new(FileJournal::read_only(folder.path())), NOW).await.unwrap();
+    let mut reader = Journal::open(Box::new(FileJournal::read_only(folder.path(), folder.path())), NOW).await.unwrap();
     reader.record(NOW, vec![intent(1)]).await.unwrap();
     assert_eq!(reader.imports().len(), 1, "a reader counts in what it saw");
     assert_eq!(std::fs::read_to_string(folder.path().join("journal.jsonl")).unwrap(), "", "and keeps it nowhere");
@@ -207,7 +207,7 @@ async fn two_at_once_are_refused_and_a_reader_is_not() {
 async fn a_reader_needs_no_journal_and_makes_none() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("nobody");
-    assert!(FileJournal::read_only(&state).read().await.unwrap().is_empty());
+    assert!(FileJournal::read_only(&state, folder.path()).read().await.unwrap().is_empty());
     assert!(!state.exists());
 }
 
@@ -236,7 +236,8 @@ async fn lines_older_than_a_month_are_shed() {
     journal.record(later, vec![intent(101)]).await.unwrap();
     drop(journal);
     let text = std::fs::read_to_string(folder.path().join("journal.jsonl")).unwrap();
-    assert_eq!(text.lines().count(), 2);
+    assert_eq!(text.lines().filter(|line| line.contains("importIntent")).count(), 2);
+    assert!(text.lines().count() <= 3, "{text}");
 }
 
 /// A register effect of the device that [`intent`] is about.
@@ -259,28 +260,122 @@ async fn an_approval_knows_what_was_done_since_and_only_since() {
     journal.record(NOW, approved("second")).await.unwrap();
     drop(journal);
     let journal = open(folder.path(), NOW).await;
-    let has_done = |digest: &str| journal.approval(digest).unwrap().has_done(&effect());
-    assert_eq!((has_done("first"), has_done("second")), (true, false));
+    let used = |digest: &str| journal.approval(digest).unwrap().used(&effect());
+    assert_eq!((used("first"), used("second")), (Use::Done, Use::None));
 }
 
 #[tokio::test]
-async fn an_approval_that_is_forgotten_is_spent_for_good() {
+async fn an_approval_that_is_forgotten_is_spent_for_good_and_not_called_done() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = open(folder.path(), NOW).await;
     for digest in ["a", "b", "c", "d", "e"] {
         journal.record(NOW, approved(digest)).await.unwrap();
     }
-    journal.record(NOW, vec![Entry::Spent { digest: "e".to_owned() }]).await.unwrap();
-    assert!(journal.is_spent("a") && journal.approval("a").is_none(), "the fifth makes the first go");
-    assert!(journal.is_spent("e") && !journal.is_spent("b"));
+    journal.record(NOW, vec![Entry::Spent { digest: "e".to_owned(), done: true }]).await.unwrap();
+    assert!(journal.approval("a").is_none() && journal.spent("a") == Some(false), "the fifth makes the first go");
+    assert_eq!((journal.spent("e"), journal.spent("b")), (Some(true), None));
     let later = NOW + SignedDuration::from_hours(24 * 31);
     journal.record(later, vec![intent(100)]).await.unwrap();
     drop(journal);
     for _ in 0..2 {
         let journal = open(folder.path(), later + SignedDuration::from_hours(24 * 31)).await;
-        assert!(journal.is_spent("a") && journal.is_spent("e"));
+        assert_eq!((journal.spent("a"), journal.spent("e")), (Some(false), Some(true)));
     }
     // The lines of these are shed; whoever has their digest has nothing.
     let journal = open(folder.path(), later).await;
-    assert!(["b", "c", "d"].iter().all(|digest| journal.is_spent(digest) && journal.approval(digest).is_none()));
+    assert!(["b", "c", "d"].iter().all(|digest| journal.spent(digest) == Some(false)));
+}
+
+#[tokio::test]
+async fn an_approval_that_nothing_came_of_may_be_repeated_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = open(folder.path(), NOW).await;
+    for _ in 0..10 {
+        journal.record(NOW, approved("a")).await.unwrap();
+    }
+    assert!(journal.approval("a").is_some_and(|approval| approval.effects.len() == 1));
+    assert_eq!(journal.spent("a"), None);
+}
+
+#[tokio::test]
+async fn what_was_settled_stays_settled_when_its_lines_are_shed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = open(folder.path(), NOW).await;
+    let Entry::ImportIntent { import_id, device, hash, attempt, .. } = intent(1) else { unreachable!() };
+    let tail = vec![(Field::DisplayName, "OSL-1".into()), (Field::AddressableUserName, "Anna".into())];
+    journal.record(NOW, vec![Entry::ImportIntent { import_id, device, hash, attempt, tail }]).await.unwrap();
+    journal.record(NOW, vec![taken(1, 10), complete(1)]).await.unwrap();
+    let registration_id = RegistrationId(Uuid::from_u128(9));
+    let fields = vec![FieldChange { field: Field::DisplayName, before: "".into(), after: "OSL-1".into() }];
+    let cleaned = Entry::ImportCleaned { record: ImportRecordId(Uuid::from_u128(10)) };
+    let written = Entry::UpdateIntent { registration_id, fields };
+    let shown = Entry::UpdateEnd { registration_id, end: UpdateEnd::Visible };
+    journal.record(NOW, vec![Entry::SyncEnd { accepted: true }, cleaned, written, shown]).await.unwrap();
+    journal.record(NOW, (20..40).map(intent).collect()).await.unwrap();
+    let later = NOW + SignedDuration::from_hours(24 * 31);
+    journal.record(later, vec![intent(100)]).await.unwrap();
+    drop(journal);
+    let lines = || std::fs::read_to_string(folder.path().join("journal.jsonl")).unwrap().lines().count();
+    let before = lines();
+    for _ in 0..2 {
+        let journal = open(folder.path(), later).await;
+        let owed: Vec<_> = journal.tails().into_values().flat_map(|tail| tail.values).collect();
+        assert_eq!(owed, [(Field::AddressableUserName, "Anna".into())], "a greeting is owed, and no name");
+        assert_eq!((journal.unsynced(), journal.ended_records().len()), (None, 0));
+    }
+    assert!(lines() < before, "lines were shed");
+}
+
+#[tokio::test]
+async fn the_first_owner_takes_over_what_an_earlier_version_kept_for_all() {
+    let state = tempfile::tempdir().unwrap();
+    open(state.path(), NOW).await.record(NOW, vec![intent(1)]).await.unwrap();
+    let [first, second] = ["first", "second"].map(|owner| state.path().join("owners").join(owner));
+    assert_eq!(FileJournal::read_only(&first, state.path()).read().await.unwrap().len(), 1);
+    for (owner, lines) in [(&first, 1), (&second, 0), (&first, 1)] {
+        let mut journal = loop {
+            match FileJournal::open(owner).and_then(|journal| journal.taking_over(state.path())) {
+                Err(JournalError::Locked { .. }) => tokio::time::sleep(std::time::Duration::from_millis(5)).await,
+                journal => break journal.unwrap(),
+            }
+        };
+        assert_eq!(journal.read().await.unwrap().len(), lines, "{}", owner.display());
+    }
+    assert!(!state.path().join("journal.jsonl").exists());
+}
+
+#[tokio::test]
+async fn what_one_approval_did_is_no_use_of_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = open(folder.path(), NOW).await;
+    let registration_id = RegistrationId(Uuid::from_u128(9));
+    let device = crate::support::device("TEST-1", 9);
+    let change = |after: &str| FieldChange { field: Field::GroupTag, before: "".into(), after: after.into() };
+    let effect = |after: &str| {
+        let (before, fields) = (Box::new(device.clone()), vec![change(after)]);
+        let action = Action::Update(Update { id: registration_id, before, fields, adopts: false, tail_of: None });
+        Effect { device: DeviceKey::of(SerialNumber::parse("TEST-1").unwrap()), action }
+    };
+    for (digest, after) in [("first", "A"), ("second", "B")] {
+        let effect = Box::new(effect(after));
+        journal
+            .record(NOW, vec![Entry::Approved { digest: digest.to_owned() }, Entry::Effect { effect }])
+            .await
+            .unwrap();
+    }
+    let end = |end| Entry::UpdateEnd { registration_id, end };
+    let intent = |after: &str| Entry::UpdateIntent { registration_id, fields: vec![change(after)] };
+    journal.record(NOW, vec![intent("B"), end(UpdateEnd::Accepted)]).await.unwrap();
+    let used = |journal: &Journal| {
+        ["first", "second"].map(|digest| {
+            let approval = journal.approval(digest).unwrap();
+            approval.used(&approval.effects[0])
+        })
+    };
+    assert_eq!(used(&journal), [Use::None, Use::Sent]);
+    journal.record(NOW, vec![end(UpdateEnd::Visible)]).await.unwrap();
+    assert_eq!(used(&journal), [Use::None, Use::Done]);
+    let resumed = Entry::Resumed { digest: "first".to_owned() };
+    journal.record(NOW, vec![resumed, intent("A"), end(UpdateEnd::Found)]).await.unwrap();
+    assert_eq!(used(&journal), [Use::Done, Use::Done]);
 }

@@ -36,8 +36,8 @@ pub struct PlanDocument {
     pub plan_id: String,
     /// What is approved.
     pub digest: DigestDocument,
-    /// How often these very changes were approved and made use of before: what
-    /// was undone since then comes up again.
+    /// How many approvals of these very changes were made use of before: an
+    /// approval is used once, so the digest is another each time.
     pub again: u32,
     /// `normal`; other modes may come.
     pub mode: &'static str,

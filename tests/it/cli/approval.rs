@@ -206,12 +206,11 @@ fn what_was_done_under_a_digest_is_not_done_again_under_it() {
     let undone = desk.run(&undo);
     assert_eq!(undone.code, 0, "{}{}", undone.out, undone.err);
     let again = desk.run(&words);
-    assert_eq!(again.code, 0, "{}{}", again.out, again.err);
-    assert!(again.err.contains("all that was approved is done"), "{}", again.err);
-    assert!(again.err.contains("1 other change came up since and not part of it"), "{}", again.err);
+    assert_eq!(again.code, 6, "{}{}", again.out, again.err);
+    assert!(again.err.contains("an approval is used once"), "{}", again.err);
     let plan = desk.run(&format!("plan {path}"));
     assert!(plan.out.contains("1 to update"), "nothing was written: {}", plan.out);
-    assert!(plan.out.contains("approved and done 1 time before, and undone since"), "{}", plan.out);
+    assert!(plan.out.contains("these changes were approved 1 time before, and come up again"), "{}", plan.out);
     // It has a digest of its own, and can be approved by that.
     let second = digest_of(&desk, &path);
     assert_ne!(second, digest);
@@ -220,9 +219,10 @@ fn what_was_done_under_a_digest_is_not_done_again_under_it() {
     assert_eq!(desk.run(&undo).code, 0);
     for spent in [&digest, &second] {
         let apply = desk.run(&format!("apply {path} --approve-digest {spent}"));
-        assert!(apply.code == 0 && apply.err.contains("all that was approved is done"), "{}", apply.err);
+        assert_ne!(apply.code, 5, "{}", apply.err);
+        assert!(!apply.out.contains("1 updated"), "{}", apply.out);
     }
-    assert!(desk.run(&format!("plan {path}")).out.contains("approved and done 2 times before"));
+    assert!(desk.run(&format!("plan {path}")).out.contains("these changes were approved 2 times before"));
 }
 
 #[test]
@@ -239,6 +239,10 @@ fn two_owners_of_one_tenant_apply_in_one_run() {
     assert_eq!(apply.code, 0, "{}{}", apply.out, apply.err);
     let left = desk.run(&format!("plan {path} --detailed-exitcode"));
     assert_eq!(left.code, 0, "each has done its part, and undone nothing: {}", left.out);
+    let sync = desk.run(&format!("sync {path}"));
+    assert_eq!((sync.code, &*sync.out), (9, ""), "{}", sync.err);
+    let sync = desk.run(&format!("sync {path} --when-allowed"));
+    assert_eq!((sync.code, sync.out.matches("sync started").count()), (0, 1), "one tenant: {}", sync.err);
     // What the one has registered is another's to the other.
     let taken = contoso();
     taken.edit("tenant.yaml", "corp-devices", "lab-devices");
@@ -248,6 +252,24 @@ fn two_owners_of_one_tenant_apply_in_one_run() {
     let reasons: Vec<&str> =
         plan["held"].as_array().expect("a list").iter().map(|held| held["reason"].as_str().expect("a word")).collect();
     assert!(!reasons.is_empty() && reasons.iter().all(|reason| *reason == "AdoptionNotAllowed"), "{reasons:?}");
+}
+
+#[test]
+fn a_device_that_two_owners_of_one_tenant_claim_is_refused() {
+    let (desk, fleet) = (Desk::new(), contoso());
+    let tenant = fleet.read("tenant.yaml");
+    fleet.write("lab/tenant.yaml", tenant.replace("name: contoso", "name: lab").replace("corp-devices", "lab-devices"));
+    for file in ["devices/oslo/laptops.yaml", "devices/oslo/kiosks.yaml", "devices/bergen/laptops.yaml"] {
+        fleet.edit(file, "spec:\n", "spec:\n  tenantRef: {name: contoso}\n");
+    }
+    let claim =
+        VENDORS_DEVICE.replace("TEST-VENDOR-1", "TEST-OSL-004").replace("spec: {", "spec: {tenantRef: {name: lab}, ");
+    fleet.write("lab/device.yaml", claim);
+    let validate = desk.run(&format!("validate {}", fleet.path().display()));
+    assert_eq!(validate.code, 3, "{}", validate.err);
+    assert!(validate.err.contains("serial `TEST-OSL-004` is claimed twice"), "{}", validate.err);
+    fleet.edit("lab/tenant.yaml", "11111111-", "99999999-");
+    assert_eq!(desk.run(&format!("validate {}", fleet.path().display())).code, 0, "two tenants are two");
 }
 
 #[test]
@@ -286,6 +308,10 @@ fn every_folder_that_a_run_makes_for_its_state_is_its_owners_alone() {
     let deep = desk.state.at("some/where/deep");
     let apply = desk.run(&format!("apply {CONTOSO} --simulate --auto-approve --state-dir {}", deep.display()));
     assert_eq!(apply.code, 0, "{}", apply.err);
+    // A laxer one is tightened, on every step of the way.
+    let lax = deep.join("simulated");
+    std::fs::set_permissions(&lax, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+    assert_eq!(desk.run(&format!("apply {CONTOSO} --simulate --auto-approve --state-dir {}", deep.display())).code, 0);
     let mut folders = vec![desk.state.at("some")];
     while let Some(folder) = folders.pop() {
         let mode = |path: &std::path::Path| path.metadata().expect("it is there").permissions().mode() & 0o777;

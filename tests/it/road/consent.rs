@@ -277,6 +277,32 @@ async fn rows_that_another_machine_sent_while_the_prompt_waited_are_followed() {
 }
 
 #[tokio::test]
+async fn a_gate_that_another_machine_has_sent_is_a_gate_all_the_same() {
+    let scene = Scene::new(Settings::calm(), 1, (1..=530).map(|n| claim(n, &["groupTag=OSL-STD"])).collect());
+    let mut client = scene.client().await;
+    let prepared = client.prepare().await.unwrap();
+    let other = Scene::at(scene.sim.clone(), 2, scene.claims.clone());
+    let sent = std::sync::atomic::AtomicBool::new(false);
+    let is_after_the_gate = move |request: &apgit::transport::Request| {
+        let is_import = request.uri().path().ends_with("/import");
+        sent.fetch_or(is_import, std::sync::atomic::Ordering::Relaxed)
+    };
+    other.dies_before(is_after_the_gate).await;
+    let report = client.carry_out(prepared, Consent::Seen).await;
+    assert_eq!(report.outcomes.tally().done, 530, "{:?}", report.outcomes.tally());
+    let (posts, first, second) = scene.sim.with(|tenant| {
+        let at = |kind| tenant.witnessed().filter(move |write| write.kind == kind).map(|write| write.at);
+        let mut posted: Vec<_> = at(apgit::sim::WriteKind::Import).collect();
+        posted.dedup();
+        let mut registered: Vec<_> = at(apgit::sim::WriteKind::Register).collect();
+        registered.sort();
+        (tenant.counters().import_posts, registered[24], posted[1])
+    });
+    assert_eq!(posts, 3, "the other's gate, and our two batches");
+    assert!(second >= first, "the second batch went out {second}, the gate was through {first}");
+}
+
+#[tokio::test]
 async fn what_died_in_the_middle_is_done_once_under_its_approval() {
     use apgit::model::Action;
     let scene = Scene::new(Settings::calm(), 1, (1..=2).map(|n| claim(n, &["displayName=OSL-1"])).collect());
@@ -287,7 +313,7 @@ async fn what_died_in_the_middle_is_done_once_under_its_approval() {
     assert_eq!(approval.effects.len(), 2);
     for effect in &approval.effects {
         assert!(matches!(effect.action, Action::Register(_)));
-        assert!(approval.has_done(effect), "its import is complete, though its name is owed");
+        assert_eq!(approval.used(effect), apgit::ledger::Use::Done, "its import is complete, though its name is owed");
     }
-    assert!(!client.journal.is_spent(&digest));
+    assert_eq!(client.journal.spent(&digest), None);
 }

@@ -118,8 +118,8 @@ impl Repository {
 
     fn state(&self) -> PathBuf {
         match self.url {
-            Some(_) => self.state_dir().join("endpoints/loopback").join(TENANT).join(OWNER),
-            None => self.state_dir().join(TENANT).join(OWNER),
+            Some(_) => self.state_dir().join("endpoints/loopback").join(TENANT).join("owners").join(OWNER),
+            None => self.state_dir().join(TENANT).join("owners").join(OWNER),
         }
     }
 
@@ -138,7 +138,7 @@ impl Repository {
 
     pub async fn plan(&self, graph: &Graph, clock: SharedClock) -> Prepared {
         let (desired, hashes) = self.desired();
-        let store = Box::new(FileJournal::read_only(&self.state()));
+        let store = Box::new(FileJournal::read_only(&self.state(), &self.state_dir()));
         let mut journal = Journal::open(store, clock.now()).await.expect("a journal of ours");
         let round = Round {
             desired: &desired,

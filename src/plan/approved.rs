@@ -1,0 +1,244 @@
+//! What an approval covers, and how much of it is left: less than approved is
+//! fine, more never, and nothing twice.
+
+use std::collections::{HashMap, HashSet};
+
+use compact_str::CompactString;
+
+use crate::ledger::{Approval, Journal, Tail, Use};
+use crate::model::{
+    Action, Claim, Desired, DeviceKey, Effect, FieldChange, ImportId, Register, RegistrationId, Tenant,
+};
+
+use super::Plan;
+use super::change::Change;
+use super::facts::import_id;
+use super::guard::{ClearedPlan, hold};
+use super::held::Reason;
+use super::verdict::wanted;
+
+/// What a digest that somebody approves stands for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Standing {
+    /// The plan is that very one.
+    Same,
+    /// It was approved before, and made use of.
+    Rest(Rest),
+    /// It is another plan.
+    Other,
+}
+
+/// What is left of an approval.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rest {
+    /// What it still covers.
+    pub approved: Approved,
+    /// Changes of the plan that it covers.
+    pub left: usize,
+    /// Changes of the plan that are not part of it.
+    pub others: usize,
+    /// Approved devices that are held or waited for now, or of which nobody saw
+    /// how it ended.
+    pub held: usize,
+    /// Approved devices that are not declared as approved any more.
+    pub gone: usize,
+}
+
+impl Rest {
+    /// True if everything that was approved is done.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.left == 0 && self.is_whole()
+    }
+
+    /// True if everything that is not done can be done now.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.held + self.gone == 0
+    }
+}
+
+/// True if nothing more may be done under the plan's digest, or something of
+/// the plan was sent under it: then it is no consent to this plan.
+pub(super) fn is_used(plan: &Plan, memory: &Journal) -> bool {
+    let digest = plan.digest().sha256;
+    let is_used = |approval: &Approval| plan.changes.iter().any(|change| approval.used(&change.effect) != Use::None);
+    memory.spent(&digest).is_some() || memory.approval(&digest).is_some_and(is_used)
+}
+
+/// Holds an approved digest against what would be done.
+#[must_use]
+pub fn standing(digest: &str, cleared: &ClearedPlan, desired: &Desired, memory: &Journal) -> Standing {
+    let plan = cleared.plan();
+    if plan.digest().sha256 == digest {
+        return Standing::Same;
+    }
+    // Whoever approves it has looked at these very changes, and not at what
+    // became of them before: neither "done" nor "go on" would be an answer.
+    if plan.again > 0 && (Plan { again: 0, ..plan.clone() }).digest().sha256 == digest {
+        return Standing::Other;
+    }
+    match (memory.spent(digest), memory.approval(digest)) {
+        (Some(true), _) => Standing::Rest(Rest { others: plan.changes.len(), ..Rest::default() }),
+        (Some(false), _) | (None, None) => Standing::Other,
+        (None, Some(approval)) => {
+            let rest = rest(Approved::rest(approval), &memory.tails(), desired, plan);
+            rest.map_or(Standing::Other, Standing::Rest)
+        }
+    }
+}
+
+/// What of a plan is left of an approval. `None` if an approved device would
+/// be changed in another way now.
+fn rest(approved: Approved, tails: &HashMap<RegistrationId, Tail>, desired: &Desired, plan: &Plan) -> Option<Rest> {
+    // What an import could not carry is part of what was approved.
+    let owes = |id: Option<RegistrationId>| id.is_some_and(|id| tails.contains_key(&id));
+    let is_open = |device: &DeviceKey, id| match approved.used(device) {
+        None => false,
+        Some(Use::None | Use::Sent) => true,
+        Some(Use::Done) => owes(id),
+    };
+    let (mut left, mut others, mut held) = (0, 0, 0);
+    for Change { effect, .. } in &plan.changes {
+        let used = approved.used(&effect.device);
+        match (approved.refuses(effect, &plan.tenant), used, &effect.action) {
+            (None, _, _) => left += 1,
+            (Some(_), Some(Use::None), _) => return None,
+            (Some(_), None, _) => others += 1,
+            // It was sent, or its import is complete, and something is amiss.
+            (Some(_), Some(Use::Sent), _) | (Some(_), Some(Use::Done), Action::Register(_)) => held += 1,
+            (Some(_), Some(Use::Done), Action::Update(update)) if owes(Some(update.id)) => held += 1,
+            (Some(_), Some(Use::Done), Action::Update(_)) => others += 1,
+        }
+    }
+    let holds = plan.held.iter().map(|held| (&held.device, held.registration_id));
+    let waits = plan.awaiting.iter().map(|awaiting| (&awaiting.device, awaiting.registration_id));
+    let mut declared: HashSet<&DeviceKey> = plan.changes.iter().map(|change| &change.effect.device).collect();
+    for (device, id) in holds.chain(waits) {
+        declared.insert(device);
+        held += usize::from(is_open(device, id));
+    }
+    let as_approved = as_approved(&approved, desired, plan);
+    let is_gone = |device: &&DeviceKey| !declared.contains(*device) && !as_approved.contains(*device);
+    let gone = approved.open().filter(is_gone).count();
+    Some(Rest { approved, left, others, held, gone })
+}
+
+/// Devices that show what is declared, where that is what was approved.
+fn as_approved(approved: &Approved, desired: &Desired, plan: &Plan) -> HashSet<DeviceKey> {
+    let unchanged: HashSet<&DeviceKey> = plan.unchanged.iter().map(|(device, _)| device).collect();
+    let is_so = |claim: &&Claim| {
+        let key = claim.key();
+        let Some(effect) = approved.get(&key) else { return false };
+        let wanted = wanted(claim);
+        let is_wanted = |field, value: &CompactString| wanted.iter().any(|(f, v)| *f == field && v == value);
+        unchanged.contains(&key)
+            && match &effect.action {
+                Action::Register(register) => register.values.iter().all(|(field, value)| is_wanted(*field, value)),
+                Action::Update(update) => update.fields.iter().all(|f| is_wanted(f.field, &f.after)),
+            }
+    };
+    desired.claims().iter().filter(is_so).map(Claim::key).collect()
+}
+
+/// The effects that were approved: the bound of a run, whatever comes up
+/// meanwhile.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Approved {
+    effects: HashMap<DeviceKey, Effect>,
+    /// Of which effects use was made: they are not sent again.
+    used: HashMap<DeviceKey, Use>,
+}
+
+/// So many attempts of one import may follow each other within an approval.
+const ATTEMPTS: u32 = 12;
+
+impl Approved {
+    /// One per device: of several, the last.
+    pub fn of<'e>(effects: impl IntoIterator<Item = &'e Effect>) -> Self {
+        let effects = effects.into_iter().map(|effect| (effect.device.clone(), effect.clone())).collect();
+        Self { effects, used: HashMap::new() }
+    }
+
+    /// What is left of an approval.
+    #[must_use]
+    pub fn rest(approval: &Approval) -> Self {
+        let used = approval.effects.iter().map(|effect| (effect.device.clone(), approval.used(effect)));
+        let used = used.filter(|(_, used)| *used != Use::None).collect();
+        Self { used, ..Self::of(&approval.effects) }
+    }
+
+    /// The device's approved effect.
+    #[must_use]
+    pub fn get(&self, device: &DeviceKey) -> Option<&Effect> {
+        self.effects.get(device)
+    }
+
+    /// How much use was made of the device's approved effect, if it has one.
+    fn used(&self, device: &DeviceKey) -> Option<Use> {
+        self.get(device)?;
+        Some(self.used.get(device).copied().unwrap_or(Use::None))
+    }
+
+    /// Devices with an approved effect that is not done.
+    fn open(&self) -> impl Iterator<Item = &DeviceKey> {
+        self.effects.keys().filter(|device| self.used(device) != Some(Use::Done))
+    }
+
+    /// The plan with nothing in it but what was approved; the rest is held.
+    pub(super) fn bound(&self, mut plan: Plan) -> Plan {
+        let tenant = plan.tenant.clone();
+        let mut changes = Vec::with_capacity(plan.changes.len());
+        for change in plan.changes {
+            match self.refuses(&change.effect, &tenant) {
+                None => changes.push(change),
+                Some(reason) => plan.held.push(hold(change, reason, Vec::new())),
+            }
+        }
+        plan.held.sort_by(|a, b| a.device.cmp(&b.device));
+        let registers = changes.iter().any(|change| matches!(change.action(), Action::Register(_)));
+        plan.upkeep = if registers { plan.upkeep } else { plan.upkeep.only_owed() };
+        plan.changes = changes;
+        plan
+    }
+
+    /// Why an effect is not covered. Less than approved is covered, more never.
+    #[must_use]
+    pub fn refuses(&self, effect: &Effect, tenant: &Tenant) -> Option<Reason> {
+        let Some(approved) = self.get(&effect.device) else { return Some(Reason::NotInFirstPlan) };
+        let is_used = self.used(&effect.device) != Some(Use::None);
+        match (&approved.action, &effect.action) {
+            (Action::Register(_), Action::Register(_)) | (Action::Update(_), Action::Update(_)) if is_used => {
+                Some(Reason::NotInFirstPlan)
+            }
+            (Action::Register(approved), Action::Register(now)) => {
+                let same = now.digest == approved.digest && now.values == approved.values;
+                (!same || now.attempt < approved.attempt).then_some(Reason::ChangedMeanwhile)
+            }
+            // What our own import made may be completed; what another made is
+            // a registration like any other, and the next plan offers it.
+            (Action::Register(approved), Action::Update(now)) => {
+                let ours = now.tail_of.is_some_and(|id| imports(approved, effect, tenant).any(|known| known == id));
+                let tail = approved.tail();
+                let covered =
+                    now.fields.iter().all(|f| tail.iter().any(|(field, to)| (*field, to) == (f.field, &f.after)));
+                (!ours || !covered).then_some(Reason::AlreadyRegistered)
+            }
+            (Action::Update(approved), Action::Update(now)) => {
+                let written = |f: &FieldChange| {
+                    approved.fields.iter().any(|known| known.field == f.field && known.after == f.after)
+                };
+                let covered = now.fields.iter().all(written) && now.tail_of == approved.tail_of;
+                (!covered || !approved.holds_on(&now.before)).then_some(Reason::ChangedMeanwhile)
+            }
+            // Its registration is gone.
+            (Action::Update(_), Action::Register(_)) => Some(Reason::ChangedMeanwhile),
+        }
+    }
+}
+
+/// The ids under which an approved registration may have been imported.
+fn imports(approved: &Register, effect: &Effect, tenant: &Tenant) -> impl Iterator<Item = ImportId> {
+    let attempts = approved.attempt..approved.attempt.saturating_add(ATTEMPTS);
+    attempts.map(move |attempt| import_id(tenant.id, &tenant.owner, &effect.device.serial, approved.digest, attempt))
+}
