@@ -47,7 +47,7 @@ pub(super) struct Global {
     /// Log requests to stderr; twice for more (never bodies, hashes or tokens)
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Global")]
     pub verbose: u8,
-    /// A host outside Microsoft's clouds that may receive a credential
+    /// A host outside Microsoft's clouds, loopback too, that may receive a credential
     #[arg(long, global = true, value_name = "HOST", help_heading = "Global")]
     pub allow_endpoint: Vec<String>,
     /// Only this tenant, where several are declared

@@ -10,6 +10,7 @@ use crate::manifest::{self, Fleet};
 use crate::model::Origin;
 use crate::render::document::problems;
 use crate::render::{self, Place};
+use crate::sim::CLIENT_SECRET;
 
 use super::args::Simulated;
 use super::error::CliError;
@@ -67,7 +68,8 @@ pub(super) async fn connect(
     if simulated.simulate {
         return simulated::connect(settings, simulated, tenant, purpose, stop);
     }
-    let outside = Outside { variable: &variable, allowed_hosts: &settings.allow_endpoints };
+    let allowed_hosts = &settings.allow_endpoints;
+    let outside = Outside { variable: &variable, allowed_hosts, public_secret: CLIENT_SECRET };
     let connection = connect::connect(&fleet.tenant, tenant, purpose, outside, stop).await?;
     tracing::debug!(tenant = %fleet.desired.tenant.name, target = connection.target.name(), "the way is prepared");
     Ok(connection)

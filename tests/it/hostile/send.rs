@@ -1,0 +1,211 @@
+//! Nothing is sent where a branch wishes: not a file, not a credential, not
+//! what the commands beside us could tell.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use apgit::sim;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::trap::Trap;
+use crate::support::{Folder, Ran, apgit, ran, root};
+
+/// Stands in everything that must not leave this machine.
+const CANARY: &str = "CANARYCANARYCANARYCANARY";
+
+/// A machine where a pipeline runs: a home folder and an environment full of
+/// canaries, and a branch that somebody pushed.
+struct Machine {
+    folder: Folder,
+    trap: Trap,
+}
+
+impl Machine {
+    /// Checks out a hostile repository, with the trap where it asks for one.
+    fn with(repository: &str) -> Self {
+        let (folder, trap) = (Folder::new(), Trap::set());
+        std::fs::create_dir_all(folder.at("branch/.git")).expect("a repository");
+        let original = root().join("tests/data/hostile/send").join(repository);
+        let mut files = 0;
+        for path in Folder::copy_of(&original).files() {
+            files += 1;
+            let text = std::fs::read_to_string(&path).expect("a file of the repository");
+            let text = text.replace("{{trap}}", &trap.url()).replace("{{port}}", &trap.port.to_string());
+            folder.write(Path::new("branch").join(path.file_name().expect("a name")), text);
+        }
+        assert!(files > 0, "{repository} is there");
+        for file in [".vault-token", ".aws/credentials", ".azure/msal_token_cache.json", ".ssh/id_ed25519"] {
+            folder.write(Path::new("home").join(file), CANARY);
+        }
+        let login = root().join("tests/fixtures/login/certificate-and-key.pem");
+        folder.write("secrets/certificate.pem", std::fs::read(login).expect("a certificate"));
+        folder.write("secrets/token", jwt());
+        Self { folder, trap }
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.folder.at(name)
+    }
+
+    /// `apgit` in the branch, with all that a pipeline may have in its
+    /// environment.
+    fn command(&self, words: &str) -> Command {
+        let mut command = apgit(&self.at("branch"), words.split_whitespace());
+        command.env("HOME", self.at("home")).env("XDG_STATE_HOME", self.at("state"));
+        command.env("AZURE_CLIENT_CERTIFICATE_PATH", self.at("secrets/certificate.pem"));
+        command.env("AZURE_FEDERATED_TOKEN_FILE", self.at("secrets/token"));
+        let identity = format!("{}/identity", self.trap.url());
+        command.env("IDENTITY_ENDPOINT", &identity).env("IDENTITY_HEADER", CANARY);
+        for name in CREDENTIALS {
+            command.env(name, CANARY);
+        }
+        command
+    }
+
+    fn run(&self, words: &str) -> Ran {
+        self.ran(&mut self.command(words))
+    }
+
+    /// Nothing that it says is a canary.
+    fn ran(&self, command: &mut Command) -> Ran {
+        let ran = ran(command);
+        assert!(!ran.out.contains(CANARY) && !ran.err.contains(CANARY), "{}{}", ran.out, ran.err);
+        ran
+    }
+
+    /// What arrived at the trap; nothing of this machine did.
+    #[track_caller]
+    fn heard(&self, of: &str) -> Vec<String> {
+        let heard = self.trap.heard();
+        for secret in [CANARY, "client_assertion", &jwt()] {
+            assert!(!heard.iter().any(|request| request.contains(secret)), "{of}: {heard:#?}");
+        }
+        heard
+    }
+}
+
+/// What pipelines have in their environment, and a branch may not have.
+const CREDENTIALS: [&str; 9] = [
+    "AZURE_CLIENT_SECRET",
+    "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+    "ACTIONS_RUNTIME_TOKEN",
+    "AWS_SECRET_ACCESS_KEY",
+    "GITHUB_TOKEN",
+    "GOOGLE_OAUTH_ACCESS_TOKEN",
+    "SOPS_AGE_TOKEN",
+    "VAULT_TOKEN",
+    "XDG_SESSION_TOKEN",
+];
+
+/// A federated token, canary included.
+fn jwt() -> String {
+    let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    format!("{}.{}.{CANARY}", part(r#"{"alg":"RS256"}"#), part(r#"{"sub":"repo:contoso/fleet"}"#))
+}
+
+/// The commands that read a branch.
+const READERS: [&str; 4] = ["plan", "status", "apply --auto-approve", "sync"];
+
+#[test]
+fn no_file_of_the_machine_is_a_credential() {
+    for repository in ["environment", "shadow", "endless", "of-the-reader", "of-a-twin"] {
+        let machine = Machine::with(&format!("files/{repository}"));
+        for words in ["validate", "plan", "status", "apply --auto-approve", "sync"] {
+            let ran = machine.run(&format!("{words} --allow-endpoint 127.0.0.1"));
+            assert_eq!(ran.code, 3, "{repository}: {words}: {}", ran.err);
+            let field = if repository == "shadow" { "certificateFile" } else { "tokenFile" };
+            let variable =
+                if repository == "shadow" { "AZURE_CLIENT_CERTIFICATE_PATH" } else { "AZURE_FEDERATED_TOKEN_FILE" };
+            assert!(ran.err.contains(&format!("has no field `{field}`")), "{repository}: {}", ran.err);
+            assert!(ran.err.contains(&format!("`{variable}`")), "{repository}: {}", ran.err);
+            assert!(ran.err.contains(".yaml:7:"), "it says where: {}", ran.err);
+            assert_eq!(machine.heard(repository), [""; 0], "{repository}: {words}");
+        }
+    }
+}
+
+#[test]
+fn loopback_that_nobody_named_gets_the_public_secret_and_nothing_else() {
+    for repository in [
+        "client-secret",
+        "certificate",
+        "workload-identity",
+        "managed-identity",
+        "azure-cli",
+        "nothing-declared",
+        "by-name",
+        "in-short",
+    ] {
+        let machine = Machine::with(&format!("loopback/{repository}"));
+        for words in READERS {
+            let ran = machine.run(words);
+            let heard = machine.heard(repository);
+            let logins: Vec<_> = heard.iter().filter(|request| request.contains("/oauth2/v2.0/token")).collect();
+            let public = format!("client_secret={}", sim::CLIENT_SECRET);
+            assert!(!logins.is_empty(), "{repository}: {words}: {} {heard:#?}", ran.err);
+            assert!(logins.iter().all(|login| login.contains(&public)), "{repository}: {words}: {heard:#?}");
+        }
+        // A shell is asked for nothing either.
+        assert!(!machine.at("home/az").exists());
+    }
+}
+
+#[test]
+fn a_login_on_loopback_gets_no_secret_that_is_for_a_cloud() {
+    let machine = Machine::with("loopback/beside-a-cloud");
+    // Whatever leads out of the machine leads into the trap as well.
+    let mut plan = machine.command("plan");
+    let plan = machine.ran(plan.env("HTTPS_PROXY", machine.trap.url()));
+    assert_ne!(plan.code, 0, "{}", plan.err);
+    let heard = machine.heard("plan");
+    assert!(heard.iter().any(|request| request.contains(sim::CLIENT_SECRET)), "{heard:#?}");
+}
+
+#[test]
+fn who_names_loopback_rehearses_with_a_secret_of_their_own() {
+    let machine = Machine::with("loopback/client-secret");
+    let plan = machine.run("plan --allow-endpoint 127.0.0.1");
+    assert_eq!(plan.code, 0, "{}", plan.err);
+    let heard = machine.trap.heard();
+    assert!(heard.iter().any(|request| request.contains(&format!("client_secret={CANARY}"))), "{heard:#?}");
+    let other = machine.run("plan --allow-endpoint localhost --allow-endpoint ::1");
+    assert_eq!(other.code, 0, "{}", other.err);
+    assert!(!machine.heard("another host was named").is_empty());
+}
+
+/// What the environment names by its path is looked at before it is sent, too.
+#[cfg(unix)]
+#[test]
+fn what_is_no_credential_is_neither_sent_nor_waited_for() {
+    let token = Machine::with("loopback/workload-identity");
+    let pem = Machine::with("loopback/certificate");
+    for (machine, variable) in [(&token, "AZURE_FEDERATED_TOKEN_FILE"), (&pem, "AZURE_CLIENT_CERTIFICATE_PATH")] {
+        machine.folder.write("secrets/large", CANARY.repeat(4000));
+        machine.folder.write("secrets/bytes", [0xff, 0xfe, 0x00]);
+        machine.folder.write("secrets/password", CANARY);
+        let pipe = Command::new("mkfifo").arg(machine.at("secrets/pipe")).status();
+        assert!(pipe.is_ok_and(|status| status.success()), "a pipe");
+        let name = |name: &str| machine.at("secrets").join(name);
+        for path in [
+            name("large"),
+            name("bytes"),
+            name("password"),
+            name("pipe"),
+            name("."),
+            name("missing"),
+            "/dev/zero".into(),
+            "/proc/self/environ".into(),
+        ] {
+            let began = Instant::now();
+            let mut plan = machine.command("plan --allow-endpoint 127.0.0.1");
+            let plan = machine.ran(plan.env(variable, &path));
+            assert_eq!(plan.code, 4, "{}: {}", path.display(), plan.err);
+            let named = plan.err.contains(&format!("from `{}`", path.display()));
+            assert!(named || !path.exists(), "{}", plan.err);
+            assert!(began.elapsed() < Duration::from_secs(10), "{}", path.display());
+            assert_eq!(machine.heard("plan"), [""; 0], "{}", path.display());
+        }
+    }
+}
