@@ -26,6 +26,7 @@ pub(super) struct Settings {
     pub quiet: bool,
     pub state_dir: PathBuf,
     pub allow_endpoints: Vec<String>,
+    pub allow_key_hosts: Vec<String>,
     /// Only this tenant.
     pub tenant: Option<String>,
     /// True if a person can be asked.
@@ -57,6 +58,7 @@ impl Settings {
             quiet: global.quiet,
             state_dir: global.state_dir.clone().map_or_else(state_dir, Ok)?,
             allow_endpoints: global.allow_endpoint.clone(),
+            allow_key_hosts: global.allow_key_host.clone(),
             tenant: global.tenant.clone(),
             watched: std::io::stderr().is_terminal(),
             interactive: std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),

@@ -32,7 +32,7 @@ pub(super) struct Declared {
 /// When something is wrong with them, or the wanted tenant is not among them.
 pub(super) fn load(settings: &Settings, paths: &[PathBuf]) -> Result<Declared, CliError> {
     let root = paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" ");
-    let loaded = manifest::load(paths);
+    let loaded = manifest::load(paths).asking(&settings.allow_key_hosts);
     let problems = problems(&loaded.problems);
     tell(&render::text::problems(&problems, &settings.err_look));
     if loaded.has_errors() {

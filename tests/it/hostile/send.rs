@@ -2,7 +2,7 @@
 //! what the commands beside us could tell.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use apgit::sim;
@@ -208,4 +208,148 @@ fn what_is_no_credential_is_neither_sent_nor_waited_for() {
             assert_eq!(machine.heard("plan"), [""; 0], "{}", path.display());
         }
     }
+}
+
+/// A `sops` or `age` of this machine: writes down what it was given, and does
+/// what the script says.
+#[cfg(unix)]
+fn install(machine: &Machine, tool: &str, script: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let name = Path::new("tools").join(tool);
+    machine.folder.write(&name, format!("#!/bin/sh\n/usr/bin/env > \"$HOME/ran\"\n{script}\n"));
+    std::fs::set_permissions(machine.folder.at(&name), std::fs::Permissions::from_mode(0o755)).expect("a program");
+}
+
+/// The machine, with a hash for its one device, and commands that read it.
+#[cfg(unix)]
+fn with_keys(repository: &str) -> Machine {
+    let machine = Machine::with(&format!("keys/{repository}"));
+    let hash = crate::support::machine(1).hash();
+    machine.folder.edit("branch/tenant.yaml", "{{pin}}", &hash.digest().hex());
+    machine.folder.write("tools/plain", hash.to_base64());
+    for tool in ["sops", "age"] {
+        install(&machine, tool, "exec /bin/cat \"${0%/*}/plain\"");
+    }
+    machine
+}
+
+#[cfg(unix)]
+fn with_path(machine: &Machine, words: &str, path: &str) -> Command {
+    let mut command = machine.command(words);
+    command.env("PATH", path);
+    command
+}
+
+/// What the tool was given, if it ran.
+fn given(machine: &Machine) -> Option<String> {
+    std::fs::read_to_string(machine.at("home/ran")).ok()
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_does_not_say_who_is_asked_for_its_key() {
+    for repository in [
+        "vault",
+        "vault-in-capitals",
+        "vault-in-a-group",
+        "vault-twice",
+        "vault-of-another-user",
+        "azure",
+        "aws",
+        "google",
+        "somebody-else",
+        "as-yaml",
+    ] {
+        let machine = with_keys(repository);
+        let tools = machine.at("tools").display().to_string();
+        for words in ["validate", "plan --simulate", "status --simulate", "apply --simulate --auto-approve"] {
+            let ran = machine.ran(&mut with_path(&machine, words, &tools));
+            assert_eq!(ran.code, 3, "{repository}: {words}: {}", ran.err);
+            assert!(ran.err.contains("error[key-source]: `one.sops."), "{repository}: {}", ran.err);
+            assert!(ran.err.contains("tenant.yaml:13:"), "{repository}: it says where: {}", ran.err);
+            assert_eq!(machine.heard(repository), [""; 0], "{repository}: {words}");
+            assert_eq!(given(&machine), None, "{repository}: {words}");
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn who_names_a_key_host_lets_its_credential_through_and_no_other() {
+    let machine = with_keys("vault");
+    let tools = machine.at("tools").display().to_string();
+    let words = "apply --simulate --auto-approve --allow-key-host 127.0.0.1";
+    let apply = machine.ran(&mut with_path(&machine, words, &tools));
+    assert_eq!(apply.code, 0, "{}{}", apply.out, apply.err);
+    let given = given(&machine).expect("it ran");
+    let with_canary: Vec<&str> = given.lines().filter(|line| line.contains(CANARY)).collect();
+    assert_eq!(with_canary, [format!("VAULT_TOKEN={CANARY}")]);
+    let other = machine.ran(&mut with_path(&machine, "validate --allow-key-host vault.contoso.com", &tools));
+    assert_eq!(other.code, 3, "{}", other.err);
+}
+
+#[cfg(unix)]
+#[test]
+fn the_commands_beside_us_get_no_credential() {
+    for repository in ["own", "tools"] {
+        let machine = with_keys(repository);
+        let tools = machine.at("tools").display().to_string();
+        let mut apply = with_path(&machine, "apply --simulate --auto-approve", &tools);
+        let apply = machine.ran(apply.env("SOPS_AGE_KEY_FILE", machine.at("home/keys.txt")).env("LC_TIME", "C"));
+        assert_eq!(apply.code, 0, "{}{}", apply.out, apply.err);
+        let given = given(&machine).expect("it ran");
+        assert!(!given.contains(CANARY) && !given.contains("AZURE_") && !given.contains("IDENTITY_"), "{given}");
+        for name in ["HOME=", "PATH=", "LC_TIME=", "SOPS_AGE_KEY_FILE="] {
+            assert!(given.lines().any(|line| line.starts_with(name)), "{name} is needed: {given}");
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_branch_brings_no_command_of_its_own() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let machine = with_keys("tools");
+    for tool in ["age", "sops"] {
+        let file = machine.at("branch").join(tool);
+        std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o755)).expect("a program");
+    }
+    std::fs::create_dir(machine.at("empty")).expect("a folder");
+    let empty = machine.at("empty").display().to_string();
+    for path in [":", ".", "", &format!(".:{empty}"), &format!("{empty}:"), &format!("{empty}::../branch"), "./"] {
+        let apply = machine.ran(&mut with_path(&machine, "apply --simulate --auto-approve", path));
+        assert_ne!(apply.code, 0, "{path}: {}", apply.out);
+        assert_eq!(given(&machine), None, "{path}");
+    }
+    let tools = machine.at("tools").display().to_string();
+    let apply = machine.ran(&mut with_path(&machine, "apply --simulate --auto-approve", &format!(".:{tools}")));
+    assert_eq!(apply.code, 0, "{}{}", apply.out, apply.err);
+    let given = given(&machine).expect("it ran");
+    assert!(given.contains(&format!("PATH={tools}\n")), "nor is it searched by whom we run: {given}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_command_that_says_too_much_or_nothing_is_ended() {
+    let machine = with_keys("own");
+    let tools = format!("{}:/usr/bin:/bin", machine.at("tools").display());
+    install(&machine, "sops", "exec yes");
+    let apply = machine.ran(&mut with_path(&machine, "apply --simulate --auto-approve", &tools));
+    assert!(apply.code != 0 && apply.out.contains("has more than 1048576 bytes"), "{}{}", apply.out, apply.err);
+
+    install(&machine, "sops", "(sleep 3; touch \"$HOME/alive\") & sleep 300");
+    std::fs::remove_file(machine.at("home/ran")).expect("it ran before");
+    let mut apply = with_path(&machine, "apply --simulate --auto-approve", &tools);
+    let mut child = apply.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    let began = Instant::now();
+    while given(&machine).is_none() {
+        assert!(began.elapsed() < Duration::from_secs(60), "it never ran");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let began = Instant::now();
+    crate::support::terminate(&child);
+    assert_eq!(child.wait().expect("it ends").code(), Some(8));
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    std::thread::sleep(Duration::from_secs(4));
+    assert!(!machine.at("home/alive").exists(), "nothing that it started lives on");
 }
