@@ -139,13 +139,25 @@ fn endpoints(spec: &AutopilotTenantSpec, allowed_hosts: &[String]) -> Result<(En
         let target = Target::Endpoint(endpoints.graph.clone());
         return Ok((endpoints, target));
     }
-    let cloud = match spec.cloud.unwrap_or(resource::Cloud::Global) {
+    let cloud = cloud(spec);
+    Ok((cloud.endpoints(), Target::Cloud(cloud.name().to_owned())))
+}
+
+/// The declared cloud; of no meaning where there are `endpoints`.
+#[must_use]
+pub(crate) fn cloud(spec: &AutopilotTenantSpec) -> Cloud {
+    match spec.cloud.unwrap_or(resource::Cloud::Global) {
         resource::Cloud::Global => Cloud::Global,
         resource::Cloud::GccHigh => Cloud::GccHigh,
         resource::Cloud::Dod => Cloud::Dod,
         resource::Cloud::China => Cloud::China,
-    };
-    Ok((cloud.endpoints(), Target::Cloud(cloud.name().to_owned())))
+    }
+}
+
+/// True if the declared tenant is on loopback and may see no credential.
+#[must_use]
+pub(crate) fn rehearses(spec: &AutopilotTenantSpec, allowed_hosts: &[String]) -> bool {
+    endpoints(spec, allowed_hosts).is_ok_and(|(endpoints, _)| endpoints.untrusted(allowed_hosts).is_some())
 }
 
 /// Which of the declared identities signs in; an empty one if none is declared.

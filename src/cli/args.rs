@@ -50,6 +50,9 @@ pub(super) struct Global {
     /// A host outside Microsoft's clouds, loopback too, that may receive a credential
     #[arg(long, global = true, value_name = "HOST", help_heading = "Global")]
     pub allow_endpoint: Vec<String>,
+    /// Let a tenant, app, cloud or endpoint in that the state folder does not know yet
+    #[arg(long, global = true, help_heading = "Global")]
+    pub allow_new_tenant: bool,
     /// A host that `sops` may ask for the key of an encrypted file, with a credential of yours
     #[arg(long, global = true, value_name = "HOST", help_heading = "Global")]
     pub allow_key_host: Vec<String>,

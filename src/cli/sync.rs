@@ -14,7 +14,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::members;
 use super::settings::{Settings, print, tell};
-use super::source;
+use super::{source, targets};
 
 /// Which tenant, and whether to wait for it.
 #[derive(Debug, Clone, clap::Args)]
@@ -29,12 +29,14 @@ pub(super) struct SyncArgs {
 /// # Errors
 /// When the tenant takes no sync now, or cannot be asked.
 pub(super) async fn run(args: &SyncArgs, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
-    let declared = source::load(settings, &args.source.paths)?;
+    let declared = source::load(settings, &args.source.paths, &args.source.simulated)?;
     for fleet in &declared.fleets {
         may_sync(fleet)?;
         let (simulated, approvals) = (&args.source.simulated, Approvals::default());
         let member = members::open(settings, simulated, fleet, Purpose::Write, approvals, stop).await?;
+        let state = settings.state_of(&member.connection.target, fleet.desired.tenant.id);
         sync(args, member, stop).await?;
+        targets::remember(settings, simulated, fleet, &state)?;
     }
     Ok(Exit::Done)
 }

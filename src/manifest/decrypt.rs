@@ -89,6 +89,10 @@ impl Tools {
             return Ok(Vec::new());
         }
         let unreadable = |message: String| Refusal { message, hint: "check the file".to_owned() };
+        // A pipe would be waited for.
+        if std::fs::metadata(full).is_ok_and(|meta| !meta.is_file()) {
+            return Err(unreadable("it is no regular file".to_owned()));
+        }
         let file = std::fs::File::open(full).map_err(|error| unreadable(format!("it cannot be read: {error}")))?;
         // Base64, and the metadata.
         let limit = limit.saturating_mul(2).saturating_add(1 << 20);

@@ -27,22 +27,26 @@ impl Machine {
     fn with(repository: &str) -> Self {
         let (folder, trap) = (Folder::new(), Trap::set());
         std::fs::create_dir_all(folder.at("branch/.git")).expect("a repository");
-        let original = root().join("tests/data/hostile/send").join(repository);
-        let mut files = 0;
-        for path in Folder::copy_of(&original).files() {
-            files += 1;
-            let text = std::fs::read_to_string(&path).expect("a file of the repository");
-            let text = text.replace("{{trap}}", &trap.url()).replace("{{port}}", &trap.port.to_string());
-            folder.write(Path::new("branch").join(path.file_name().expect("a name")), text);
-        }
-        assert!(files > 0, "{repository} is there");
         for file in [".vault-token", ".aws/credentials", ".azure/msal_token_cache.json", ".ssh/id_ed25519"] {
             folder.write(Path::new("home").join(file), CANARY);
         }
         let login = root().join("tests/fixtures/login/certificate-and-key.pem");
         folder.write("secrets/certificate.pem", std::fs::read(login).expect("a certificate"));
         folder.write("secrets/token", jwt());
-        Self { folder, trap }
+        let machine = Self { folder, trap };
+        machine.check_out(repository);
+        machine
+    }
+
+    /// Puts a repository where the last one was.
+    fn check_out(&self, repository: &str) {
+        let copy = Folder::copy_of(&root().join("tests/data/hostile/send").join(repository));
+        assert!(!copy.files().is_empty(), "{repository} is there");
+        for path in copy.files() {
+            let text = std::fs::read_to_string(&path).expect("a file of the repository");
+            let text = text.replace("{{trap}}", &self.trap.url()).replace("{{port}}", &self.trap.port.to_string());
+            self.folder.write(Path::new("branch").join(path.file_name().expect("a name")), text);
+        }
     }
 
     fn at(&self, name: &str) -> PathBuf {
@@ -352,4 +356,75 @@ fn a_command_that_says_too_much_or_nothing_is_ended() {
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     std::thread::sleep(Duration::from_secs(4));
     assert!(!machine.at("home/alive").exists(), "nothing that it started lives on");
+}
+
+/// The machine after an apply of what was reviewed, and then this branch.
+fn after_apply(repository: &str) -> Machine {
+    let machine = Machine::with("tenants/reviewed");
+    let apply = machine.run("apply --auto-approve --allow-endpoint 127.0.0.1");
+    assert_eq!(apply.code, 0, "{}", apply.err);
+    assert!(!machine.trap.heard().is_empty(), "the reviewed tenant was asked");
+    machine.check_out(&format!("tenants/{repository}"));
+    machine
+}
+
+#[test]
+fn another_tenant_than_the_last_one_is_named_before_anything_is_sent() {
+    let (old, new) = ("11111111-2222-3333-4444-555555555555", "66666666-2222-3333-4444-555555555555");
+    let (app, other) = ("aaaaaaaa-0000-4000-8000-000000000001", "bbbbbbbb-0000-4000-8000-000000000001");
+    for (repository, said) in [
+        ("another-tenant", format!("contoso: `tenantId` was `{old}`, is `{new}`")),
+        ("another-app", format!("contoso: `clientId` was `{app}`, is `{other}`")),
+        ("another-app-to-write", format!("contoso: `clientId` was `{app}`, is `{app}, {other}`")),
+        ("another-cloud", "is `China`".to_owned()),
+        ("other-endpoints", "contoso: `endpoints` was `http://127.0.0.1:".to_owned()),
+        ("another-name-too", format!("fabrikam: `tenantId` was `{old}`, is `{new}`")),
+        ("one-more", format!("fabrikam: `tenantId` was `{old}`, is `{new}`")),
+    ] {
+        let machine = after_apply(repository);
+        for words in READERS {
+            let mut command = machine.command(&format!("{words} --allow-endpoint 127.0.0.1"));
+            // Whatever leads out of the machine leads into the trap as well.
+            let ran = machine.ran(command.env("HTTPS_PROXY", machine.trap.url()));
+            assert_eq!(ran.code, 5, "{repository}: {words}: {}", ran.err);
+            assert!(ran.err.contains(&said), "{repository}: {words}: {}", ran.err);
+            assert!(ran.err.contains("--allow-new-tenant"), "{repository}: {words}: {}", ran.err);
+            assert_eq!(machine.heard(repository), [""; 0], "{repository}: {words}");
+        }
+        let simulated = machine.run("plan --simulate");
+        assert_eq!(simulated.code, 0, "{repository}: {}", simulated.err);
+    }
+}
+
+#[test]
+fn a_new_tenant_that_is_meant_stands_first_in_the_plan_and_is_known_from_then_on() {
+    let machine = after_apply("another-tenant");
+    let here = "--allow-endpoint 127.0.0.1";
+    let plan = machine.run(&format!("plan {here} --allow-new-tenant"));
+    assert_eq!(plan.code, 0, "{}", plan.err);
+    assert!(plan.out.starts_with("another tenant: `tenantId` was `11111111-"), "{}", plan.out);
+    let json = machine.run(&format!("plan {here} --allow-new-tenant --json")).json();
+    assert_eq!(json["diagnostics"][0]["code"], "NewTarget");
+    assert_eq!(machine.run(&format!("plan {here}")).code, 5, "to look is not to apply");
+    assert_eq!(machine.run(&format!("apply {here} --allow-new-tenant --auto-approve")).code, 0);
+    let known = machine.run(&format!("plan {here}"));
+    assert!(known.code == 0 && !known.out.contains("another tenant"), "{}{}", known.out, known.err);
+    machine.check_out("tenants/reviewed");
+    assert_eq!(machine.run(&format!("plan {here}")).code, 0, "and so is the first one");
+}
+
+#[test]
+fn a_journal_from_before_knows_its_tenant() {
+    let machine = Machine::with("tenants/another-cloud");
+    let journal = |tenant: &str| machine.folder.write(format!("state/apgit/{tenant}/journal.jsonl"), "{}\n");
+    journal("77777777-2222-3333-4444-555555555555");
+    let plan = |machine: &Machine| {
+        let mut plan = machine.command("plan");
+        machine.ran(plan.env("HTTPS_PROXY", machine.trap.url()))
+    };
+    let refused = plan(&machine);
+    assert_eq!((refused.code, machine.heard("plan").len()), (5, 0), "{}", refused.err);
+    assert!(refused.err.contains("knows `77777777-"), "{}", refused.err);
+    journal("11111111-2222-3333-4444-555555555555");
+    assert_ne!(plan(&machine).code, 5, "one of them is this one");
 }
