@@ -26,6 +26,7 @@ mod simulated;
 mod source;
 mod status;
 mod sync;
+mod targets;
 mod validate;
 
 use std::ffi::OsString;

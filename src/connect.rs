@@ -60,6 +60,9 @@ pub(crate) struct Outside<'a> {
     pub variable: &'a (dyn Fn(&str) -> Option<String> + Sync),
     /// Hosts outside Microsoft's clouds that may receive a credential.
     pub allowed_hosts: &'a [String],
+    /// What a loopback host gets in place of a credential that it may not
+    /// see: the secret that simulated tenants tell everybody.
+    pub public_secret: &'a str,
 }
 
 /// Says why there is no way to a tenant. Never repeats a secret.
@@ -107,7 +110,11 @@ pub(crate) async fn connect(
     stop: &Stop,
 ) -> Result<Connection, ConnectError> {
     let (endpoints, target) = endpoints(spec, outside.allowed_hosts)?;
-    let auth = auth(spec, tenant, purpose, outside)?;
+    let identity = identity(spec, purpose);
+    let auth = match endpoints.untrusted(outside.allowed_hosts) {
+        None => auth(&identity, tenant, outside).and_then(|auth| Ok(auth.check().map(|()| auth)?))?,
+        Some(host) => rehearsal(&identity, host, outside.public_secret),
+    };
     let transport: SharedTransport = Arc::new(Http::new(outside.allowed_hosts));
     let clock = clock_at(&transport, &endpoints, stop).await;
     let way = Way { transport, clock, endpoints, target };
@@ -137,30 +144,40 @@ fn endpoints(spec: &AutopilotTenantSpec, allowed_hosts: &[String]) -> Result<(En
         let target = Target::Endpoint(endpoints.graph.clone());
         return Ok((endpoints, target));
     }
-    let cloud = match spec.cloud.unwrap_or(resource::Cloud::Global) {
+    let cloud = cloud(spec);
+    Ok((cloud.endpoints(), Target::Cloud(cloud.name().to_owned())))
+}
+
+/// The declared cloud; of no meaning where there are `endpoints`.
+#[must_use]
+pub(crate) fn cloud(spec: &AutopilotTenantSpec) -> Cloud {
+    match spec.cloud.unwrap_or(resource::Cloud::Global) {
         resource::Cloud::Global => Cloud::Global,
         resource::Cloud::GccHigh => Cloud::GccHigh,
         resource::Cloud::Dod => Cloud::Dod,
         resource::Cloud::China => Cloud::China,
-    };
-    Ok((cloud.endpoints(), Target::Cloud(cloud.name().to_owned())))
+    }
 }
 
-fn auth(
-    spec: &AutopilotTenantSpec,
-    tenant: TenantId,
-    purpose: Purpose,
-    outside: Outside<'_>,
-) -> Result<Auth, ConnectError> {
-    let identity = match (&spec.auth, purpose) {
+/// True if the declared tenant is on loopback and may see no credential.
+#[must_use]
+pub(crate) fn rehearses(spec: &AutopilotTenantSpec, allowed_hosts: &[String]) -> bool {
+    endpoints(spec, allowed_hosts).is_ok_and(|(endpoints, _)| endpoints.untrusted(allowed_hosts).is_some())
+}
+
+/// Which of the declared identities signs in; an empty one if none is declared.
+fn identity(spec: &AutopilotTenantSpec, purpose: Purpose) -> Identity {
+    match (&spec.auth, purpose) {
         (None, _) => Identity::default(),
         (Some(auth), Purpose::Read) => auth.reader(),
         (Some(auth), Purpose::Write) => auth.writer(),
-    };
+    }
+}
+
+fn auth(identity: &Identity, tenant: TenantId, outside: Outside<'_>) -> Result<Auth, ConnectError> {
     let kind = identity.type_.map(auth_kind).transpose()?;
     let declared = Declared { tenant: Some(tenant), kind, client_id: identity.client_id.clone() };
-    let lookup = |name: &str| declared_file(&identity, name).or_else(|| (outside.variable)(name));
-    Auth::from_environment(lookup, &declared).map_err(|error| {
+    Auth::from_environment(outside.variable, &declared).map_err(|error| {
         let error = ConnectError::from(error);
         if identity.secret_ref.is_some() || identity.certificate_ref.is_some() {
             return error
@@ -168,6 +185,15 @@ fn auth(
         }
         error
     })
+}
+
+/// Whatever is declared and whatever the environment holds: a host that may
+/// see no credential sees what everybody knows.
+fn rehearsal(identity: &Identity, host: String, public_secret: &str) -> Auth {
+    /// Where no app is declared; a simulated tenant takes any.
+    const ANY_CLIENT: &str = "aaaaaaaa-0000-4000-8000-000000000001";
+    let client_id = identity.client_id.clone().unwrap_or_else(|| ANY_CLIENT.to_owned());
+    Auth::Public { client_id, secret: public_secret.to_owned(), host }
 }
 
 fn auth_kind(declared: AuthType) -> Result<AuthKind, ConnectError> {
@@ -182,15 +208,6 @@ fn auth_kind(declared: AuthType) -> Result<AuthKind, ConnectError> {
             Err(ConnectError::new(ErrorKind::Auth, message)
                 .hint("use an app of your own with type `ClientSecret` or `Certificate`"))
         }
-    }
-}
-
-/// Files that the declaration names stand in for the usual variables.
-fn declared_file(identity: &Identity, name: &str) -> Option<String> {
-    match name {
-        "AZURE_CLIENT_CERTIFICATE_PATH" => identity.certificate_file.clone(),
-        "AZURE_FEDERATED_TOKEN_FILE" => identity.token_file.clone(),
-        _ => None,
     }
 }
 
@@ -211,7 +228,8 @@ mod tests {
             let found = variables.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| (*value).to_owned())
         };
-        auth(spec, TENANT.parse().unwrap(), purpose, Outside { variable: &variable, allowed_hosts: &[] })
+        let outside = Outside { variable: &variable, allowed_hosts: &[], public_secret: "public" };
+        auth(&identity(spec, purpose), TENANT.parse().unwrap(), outside)
     }
 
     #[test]
@@ -230,9 +248,9 @@ mod tests {
     fn reading_and_writing_may_be_two_identities() {
         let split = spec(serde_json::json!({"auth": {
             "type": "ClientSecret", "clientId": "writer",
-            "read": {"type": "WorkloadIdentity", "clientId": "reader", "tokenFile": "/run/token"},
+            "read": {"type": "WorkloadIdentity", "clientId": "reader"},
         }}));
-        let reader = auth_of(&split, Purpose::Read, &[]).unwrap();
+        let reader = auth_of(&split, Purpose::Read, &[("AZURE_FEDERATED_TOKEN_FILE", "/run/token")]).unwrap();
         assert!(matches!(&reader, Auth::WorkloadIdentityFile { client_id, .. } if client_id == "reader"), "{reader:?}");
         let writer = auth_of(&split, Purpose::Write, &[("AZURE_CLIENT_SECRET", "s")]).unwrap();
         assert!(matches!(&writer, Auth::ClientSecret { client_id, .. } if client_id == "writer"), "{writer:?}");

@@ -8,12 +8,15 @@
 
 #[deny(clippy::disallowed_methods)]
 mod check;
+mod decrypt;
 #[deny(clippy::disallowed_methods)]
 mod document;
 mod files;
 #[deny(clippy::disallowed_methods)]
 mod fleet;
 mod hashes;
+#[deny(clippy::disallowed_methods)]
+mod key_source;
 #[deny(clippy::disallowed_methods)]
 mod problem;
 #[deny(clippy::disallowed_methods)]
@@ -30,7 +33,8 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-pub use hashes::{Hashes, check_hashes};
+pub use decrypt::end_commands;
+pub use hashes::{Hashes, check_hashes, check_key_sources};
 pub use problem::{Excerpt, Place, Problem, Severity, Spot};
 
 use crate::model::{Desired, Origin};
@@ -57,6 +61,18 @@ impl Loaded {
     #[must_use]
     pub fn has_errors(&self) -> bool {
         self.problems.iter().any(|problem| problem.severity == Severity::Error)
+    }
+
+    /// Adds what is wrong with those who would be asked for the keys of
+    /// encrypted files. `key_hosts` may be; they come from the command line.
+    #[must_use]
+    pub fn asking(mut self, key_hosts: &[String]) -> Self {
+        for fleet in &self.fleets {
+            let hashes = Hashes::new(fleet.root.clone()).asking(key_hosts);
+            self.problems.extend(check_key_sources(fleet, &hashes));
+        }
+        sort(&mut self.problems);
+        self
     }
 
     /// Declared devices in all fleets.

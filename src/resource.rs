@@ -17,7 +17,7 @@ mod schema;
 mod status;
 mod tenant;
 
-pub use auth::{Auth, AuthType, Identity, SecretKeyRef};
+pub use auth::{Auth, AuthType, Identity, SecretKeyRef, credential_path};
 pub use device::{AdoptionPolicy, AutopilotDevice, AutopilotDeviceSpec, DeletionPolicy, Layer, claim};
 pub use device::{check_device, registration_id};
 pub use device_set::check_set_device;

@@ -22,7 +22,7 @@ use super::progress::Progress;
 use super::prompt::{Question, consent};
 use super::report::Outlets;
 use super::settings::{Settings, print, tell};
-use super::source;
+use super::{source, targets};
 
 /// What is applied, and who has said yes to it.
 #[derive(Debug, Clone, clap::Args)]
@@ -52,7 +52,7 @@ pub(super) async fn run(args: &ApplyArgs, settings: &Settings, stop: &Stop) -> R
 
 /// All tenants are read, shown and approved before the first write to any.
 async fn tenants(args: &ApplyArgs, settings: &Settings, stop: &Stop, outlets: &mut Outlets) -> Result<Exit, CliError> {
-    let declared = source::load(settings, &args.source.paths)?;
+    let declared = source::load(settings, &args.source.paths, &args.source.simulated)?;
     let fleets = &declared.fleets;
     let digests = args.digests.of(fleets)?;
     let mut opener = Opener::new(settings, &args.source.simulated, Purpose::Write, stop);
@@ -66,9 +66,9 @@ async fn tenants(args: &ApplyArgs, settings: &Settings, stop: &Stop, outlets: &m
         CliError::from(error)
     })?;
     let (mut plans, mut failed) = (Vec::with_capacity(members.len()), false);
-    for ((fleet, member), prepared) in fleets.iter().zip(&members).zip(&prepared) {
+    for (((fleet, member), prepared), news) in fleets.iter().zip(&members).zip(&prepared).zip(&declared.news) {
         let fails = fail_on(&args.fails_on, prepared);
-        let shown = Shown { declared: &declared, fleet, connection: &member.connection, prepared };
+        let shown = Shown { declared: &declared, fleet, news, connection: &member.connection, prepared };
         let plan = shown.document(fails);
         show_plan(&plan, settings, outlets.stdout_is(Format::Text))?;
         failed |= fails.is_some();
@@ -89,6 +89,12 @@ async fn tenants(args: &ApplyArgs, settings: &Settings, stop: &Stop, outlets: &m
                 return Err(error);
             }
         }
+    }
+    // All that is approved is known before the first write: a run that breaks
+    // off has not forgotten where it was.
+    for (fleet, member) in fleets.iter().zip(&members) {
+        let state = settings.state_of(&member.connection.target, fleet.desired.tenant.id);
+        targets::remember(settings, &args.source.simulated, fleet, &state)?;
     }
     let mut exit = Exit::Done;
     for ((fleet, member), (prepared, consent)) in fleets.iter().zip(&mut members).zip(approved) {

@@ -47,9 +47,15 @@ pub(super) struct Global {
     /// Log requests to stderr; twice for more (never bodies, hashes or tokens)
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Global")]
     pub verbose: u8,
-    /// A host outside Microsoft's clouds that may receive a credential
+    /// A host outside Microsoft's clouds, loopback too, that may receive a credential
     #[arg(long, global = true, value_name = "HOST", help_heading = "Global")]
     pub allow_endpoint: Vec<String>,
+    /// Let a tenant, app, cloud or endpoint in that the state folder does not know yet
+    #[arg(long, global = true, help_heading = "Global")]
+    pub allow_new_tenant: bool,
+    /// A host that `sops` may ask for the key of an encrypted file, with a credential of yours
+    #[arg(long, global = true, value_name = "HOST", help_heading = "Global")]
+    pub allow_key_host: Vec<String>,
     /// Only this tenant, where several are declared
     #[arg(long, global = true, value_name = "NAME", help_heading = "Global")]
     pub tenant: Option<String>,

@@ -45,7 +45,9 @@ impl<'s> Opener<'s> {
             }
         };
         let journal = Journal::open(Box::new(store), connection.clock.now()).await?;
-        let hashes = Box::new(Hashes::new(fleet.root.clone()));
+        let stop = stop.clone();
+        let hashes = Hashes::new(fleet.root.clone()).asking(&settings.allow_key_hosts).until(move || stop.is_asked());
+        let hashes = Box::new(hashes);
         Ok(Member { desired: &fleet.desired, connection, journal, hashes, approvals })
     }
 }

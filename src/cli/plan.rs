@@ -46,15 +46,15 @@ pub(super) async fn run(args: &PlanArgs, settings: &Settings, stop: &Stop) -> Re
 }
 
 async fn tenants(args: &PlanArgs, settings: &Settings, stop: &Stop, outlets: &mut Outlets) -> Result<Exit, CliError> {
-    let declared = source::load(settings, &args.source.paths)?;
+    let declared = source::load(settings, &args.source.paths, &args.source.simulated)?;
     let approvals = args.approvals.of(&declared.fleets)?;
     let mut opener = Opener::new(settings, &args.source.simulated, Purpose::Read, stop);
     let mut exit = Exit::Done;
-    for (fleet, approvals) in declared.fleets.iter().zip(approvals) {
+    for ((fleet, approvals), news) in declared.fleets.iter().zip(approvals).zip(&declared.news) {
         outlets.begin(&fleet.desired.tenant.name, declared.fleets.len());
         let mut member = opener.open(fleet, approvals).await?;
         let prepared = member.prepare(false, stop).await?;
-        let shown = Shown { declared: &declared, fleet, connection: &member.connection, prepared: &prepared };
+        let shown = Shown { declared: &declared, fleet, news, connection: &member.connection, prepared: &prepared };
         let failed = fail_on(&args.fails_on, &prepared);
         let document = shown.document(failed);
         let look = Look { detail: Detail::Totals, ..settings.err_look };
@@ -86,6 +86,7 @@ pub(super) fn fail_on(args: &FailsOn, prepared: &Prepared) -> Option<FailOn> {
 pub(super) struct Shown<'a> {
     pub declared: &'a Declared,
     pub fleet: &'a Fleet,
+    pub news: &'a [String],
     pub connection: &'a Connection,
     pub prepared: &'a Prepared,
 }
@@ -102,6 +103,7 @@ impl Shown<'_> {
             simulated: self.connection.target.is_simulated(),
             created_at: self.connection.clock.now(),
             places: &|origin| source::place(self.fleet, origin),
+            news: self.news,
             failed_on,
         };
         Document::Plan(Box::new(view.document()))

@@ -26,6 +26,8 @@ pub(super) struct Settings {
     pub quiet: bool,
     pub state_dir: PathBuf,
     pub allow_endpoints: Vec<String>,
+    pub allow_key_hosts: Vec<String>,
+    pub allow_new_tenant: bool,
     /// Only this tenant.
     pub tenant: Option<String>,
     /// True if a person can be asked.
@@ -57,6 +59,8 @@ impl Settings {
             quiet: global.quiet,
             state_dir: global.state_dir.clone().map_or_else(state_dir, Ok)?,
             allow_endpoints: global.allow_endpoint.clone(),
+            allow_key_hosts: global.allow_key_host.clone(),
+            allow_new_tenant: global.allow_new_tenant,
             tenant: global.tenant.clone(),
             watched: std::io::stderr().is_terminal(),
             interactive: std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),
@@ -78,7 +82,7 @@ impl Settings {
 
 /// A URL as the name of a folder: `https_graph.example_8443`; `loopback` for a
 /// rehearsal on this machine, whose port is another each time.
-fn folder_name(url: &str) -> String {
+pub(super) fn folder_name(url: &str) -> String {
     let host = url.split("://").nth(1).unwrap_or(url);
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
     let is_loopback = name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());

@@ -2,6 +2,7 @@
 //! the second one ends the process at once.
 
 use crate::clock::{Stop, Stopper};
+use crate::manifest::end_commands;
 
 use super::error::CliError;
 use super::exit::Exit;
@@ -22,8 +23,10 @@ pub(super) fn run(command: impl AsyncFnOnce(Stop) -> Result<Exit, CliError>) -> 
         tokio::spawn(watch(stopper));
         command(stop).await
     });
-    // A prompt that nobody answers must not keep the process.
+    // A prompt that nobody answers must not keep the process, nor a command
+    // that somebody else waits for.
     runtime.shutdown_background();
+    end_commands();
     ended
 }
 
@@ -32,6 +35,7 @@ async fn watch(stopper: Stopper) {
     stopper.stop();
     tell("\nstopping after the request under way; once more to stop at once\n");
     signal().await;
+    end_commands();
     // What was sent is in the journal as an intent; the next run looks it up.
     std::process::exit(Exit::Cancelled.code().into());
 }

@@ -10,15 +10,20 @@ use crate::manifest::{self, Fleet};
 use crate::model::Origin;
 use crate::render::document::problems;
 use crate::render::{self, Place};
+use crate::sim::CLIENT_SECRET;
 
+use super::args::Simulated;
 use super::error::CliError;
 use super::exit::Exit;
 use super::settings::{Settings, tell, variable};
 use super::simulated::Tenants;
+use super::targets;
 
 /// What is declared under some paths.
 pub(super) struct Declared {
     pub fleets: Vec<Fleet>,
+    /// What is new about the target of each, to the state folder.
+    pub news: Vec<Vec<String>>,
     /// The paths as they were typed.
     pub root: String,
     pub files: usize,
@@ -27,10 +32,11 @@ pub(super) struct Declared {
 /// Reads manifests and prints every problem. Nothing is sent before that.
 ///
 /// # Errors
-/// When something is wrong with them, or the wanted tenant is not among them.
-pub(super) fn load(settings: &Settings, paths: &[PathBuf]) -> Result<Declared, CliError> {
+/// When something is wrong with them, the wanted tenant is not among them, or
+/// one of them is another than this state folder knows.
+pub(super) fn load(settings: &Settings, paths: &[PathBuf], simulated: &Simulated) -> Result<Declared, CliError> {
     let root = paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" ");
-    let loaded = manifest::load(paths);
+    let loaded = manifest::load(paths).asking(&settings.allow_key_hosts);
     let problems = problems(&loaded.problems);
     tell(&render::text::problems(&problems, &settings.err_look));
     if loaded.has_errors() {
@@ -41,7 +47,10 @@ pub(super) fn load(settings: &Settings, paths: &[PathBuf]) -> Result<Declared, C
     let wanted = |fleet: &Fleet| settings.tenant.as_ref().is_none_or(|name| *name == fleet.desired.tenant.name);
     let fleets: Vec<Fleet> = loaded.fleets.into_iter().filter(wanted).collect();
     match (&settings.tenant, fleets.is_empty()) {
-        (_, false) => Ok(Declared { fleets, root, files: loaded.files }),
+        (_, false) => {
+            let news = targets::check(settings, simulated, &fleets)?;
+            Ok(Declared { fleets, news, root, files: loaded.files })
+        }
         (Some(name), true) if !names.is_empty() => {
             let message = format!("no tenant `{name}` is declared under `{root}`");
             Err(CliError::new(Exit::Invalid, message).hint(format!("declared: {}", names.join(", "))))
@@ -66,7 +75,8 @@ pub(super) async fn connect(
     if simulated.args.simulate {
         return simulated.connect(tenant, stop);
     }
-    let outside = Outside { variable: &variable, allowed_hosts: &settings.allow_endpoints };
+    let allowed_hosts = &settings.allow_endpoints;
+    let outside = Outside { variable: &variable, allowed_hosts, public_secret: CLIENT_SECRET };
     let connection = connect::connect(&fleet.tenant, tenant, purpose, outside, stop).await?;
     tracing::debug!(tenant = %fleet.desired.tenant.name, target = connection.target.name(), "the way is prepared");
     Ok(connection)

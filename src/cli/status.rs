@@ -43,7 +43,7 @@ pub(super) async fn run(args: &StatusArgs, settings: &Settings, stop: &Stop) -> 
 
 async fn tenants(args: &StatusArgs, settings: &Settings, stop: &Stop, outlets: &mut Outlets) -> Result<Exit, CliError> {
     let (paths, serial) = sort(args)?;
-    let declared = source::load(settings, &paths)?;
+    let declared = source::load(settings, &paths, &args.simulated)?;
     let wanted = serial.map(SerialKey::of);
     let mut found = false;
     let mut opener = Opener::new(settings, &args.simulated, Purpose::Read, stop);

@@ -16,7 +16,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::members::Opener;
 use super::settings::{Settings, print, tell};
-use super::source;
+use super::{source, targets};
 
 /// Which tenant, and whether to wait for it.
 #[derive(Debug, Clone, clap::Args)]
@@ -31,9 +31,10 @@ pub(super) struct SyncArgs {
 /// # Errors
 /// When the tenant takes no sync now, or cannot be asked.
 pub(super) async fn run(args: &SyncArgs, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
-    let declared = source::load(settings, &args.source.paths)?;
+    let simulated = &args.source.simulated;
+    let declared = source::load(settings, &args.source.paths, simulated)?;
     declared.fleets.iter().try_for_each(may_sync)?;
-    let mut opener = Opener::new(settings, &args.source.simulated, Purpose::Write, stop);
+    let mut opener = Opener::new(settings, simulated, Purpose::Write, stop);
     let mut all = Vec::with_capacity(declared.fleets.len());
     let mut asked = HashSet::new();
     for fleet in &declared.fleets {
@@ -41,11 +42,13 @@ pub(super) async fn run(args: &SyncArgs, settings: &Settings, stop: &Stop) -> Re
         // Who owns devices in one tenant has one sync with the others.
         let target = member.connection.target.name().to_owned();
         if asked.insert((target, fleet.desired.tenant.id)) {
-            all.push(member);
+            all.push((fleet, member));
         }
     }
-    for member in all {
+    for (fleet, member) in all {
+        let state = settings.state_of(&member.connection.target, fleet.desired.tenant.id);
         sync(args, member, stop).await?;
+        targets::remember(settings, simulated, fleet, &state)?;
     }
     Ok(Exit::Done)
 }

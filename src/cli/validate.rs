@@ -31,7 +31,7 @@ pub(super) struct ValidateArgs {
 /// When stdout cannot be written.
 pub(super) fn run(args: &ValidateArgs, settings: &Settings) -> Result<Exit, CliError> {
     let mut outlets = Outlets::new(args.reports.wanted(), Kind::Problems, settings.look)?.totals_on_stdout();
-    let mut loaded = load(&args.paths);
+    let mut loaded = load(&args.paths).asking(&settings.allow_key_hosts);
     if !args.no_hashes {
         for fleet in &loaded.fleets {
             let hashes = Hashes::new(fleet.root.clone());

@@ -87,6 +87,17 @@ impl Endpoints {
         Ok(Self { login: hosts.base(login)?, graph: hosts.base(graph)? })
     }
 
+    /// The host among these two that may not see a credential: one on loopback
+    /// that nobody has named. Whoever can write a manifest can have a listener
+    /// there, and plain http hides nothing from it.
+    #[must_use]
+    pub fn untrusted(&self, allowed_hosts: &[String]) -> Option<String> {
+        let hosts = Hosts::with(allowed_hosts);
+        let of = |base: &String| Url::parse(base).ok().filter(|url| is_loopback(url) && !hosts.name(url));
+        let host = [&self.login, &self.graph].into_iter().find_map(of)?;
+        host.host_str().map(str::to_owned)
+    }
+
     /// The scope that a token for this Graph is asked for.
     #[must_use]
     pub fn scope(&self) -> String {
@@ -94,7 +105,8 @@ impl Endpoints {
     }
 }
 
-/// The hosts that may receive a credential.
+/// The hosts that requests may go to. Which of them may see a credential:
+/// [`Endpoints::untrusted`].
 #[derive(Debug, Clone, Default)]
 pub(super) struct Hosts {
     extra: Vec<String>,
@@ -107,7 +119,13 @@ impl Hosts {
         Self { extra: extra.iter().map(|host| host.to_ascii_lowercase()).collect() }
     }
 
-    /// True if a Graph token or a client's credential may go to this URL.
+    /// True if the command line names this URL's host.
+    fn name(&self, url: &Url) -> bool {
+        let bare = |host: &str| host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        url.host_str().is_some_and(|host| self.extra.iter().any(|extra| bare(extra) == bare(host)))
+    }
+
+    /// True if a request may go to this URL.
     #[must_use]
     pub(super) fn allow(&self, url: &Url) -> bool {
         is_loopback(url) && matches!(url.scheme(), "http" | "https")
@@ -185,6 +203,26 @@ mod tests {
     fn loopback_may_be_plain_http() {
         for base in ["http://127.0.0.1:8800", "http://localhost:1/", "http://[::1]:8800", "https://127.0.0.2"] {
             assert!(custom(base, &[]).is_ok(), "{base}");
+        }
+    }
+
+    #[test]
+    fn loopback_sees_a_credential_when_it_is_named() {
+        let untrusted = |login: &str, graph: &str, allowed: &[&str]| {
+            let allowed: Vec<String> = allowed.iter().map(ToString::to_string).collect();
+            Endpoints::custom(login, graph, &allowed).expect("they may be reached").untrusted(&allowed)
+        };
+        let cloud = Cloud::Global.endpoints();
+        let here = "http://127.0.0.1:8800";
+        assert_eq!(untrusted(&cloud.login, &cloud.graph, &[]), None);
+        assert_eq!(untrusted(here, here, &[]).as_deref(), Some("127.0.0.1"));
+        assert_eq!(untrusted(here, here, &["127.0.0.1"]), None);
+        assert_eq!(untrusted(&cloud.login, here, &[]).as_deref(), Some("127.0.0.1"));
+        assert_eq!(untrusted(here, "http://127.0.0.2:8800", &["127.0.0.1"]).as_deref(), Some("127.0.0.2"));
+        assert_eq!(untrusted("http://LOCALHOST:1", here, &["127.0.0.1"]).as_deref(), Some("localhost"));
+        assert_eq!(untrusted("http://127.1:1", here, &[]).as_deref(), Some("127.0.0.1"));
+        for name in ["::1", "[::1]"] {
+            assert_eq!(untrusted("https://[::1]:8800", "http://[::1]:8800", &[name]), None);
         }
     }
 

@@ -7,6 +7,7 @@
 mod adapter;
 mod assertion;
 mod auth;
+mod file;
 
 use std::sync::Arc;
 
@@ -18,8 +19,7 @@ use azure_core::time::OffsetDateTime;
 use azure_identity::{
     AzureCliCredential, AzureCliCredentialOptions, ClientAssertion, ClientAssertionCredential,
     ClientAssertionCredentialOptions, ClientSecretCredential, ClientSecretCredentialOptions, Executor,
-    ManagedIdentityCredential, ManagedIdentityCredentialOptions, UserAssignedId, WorkloadIdentityCredential,
-    WorkloadIdentityCredentialOptions,
+    ManagedIdentityCredential, ManagedIdentityCredentialOptions, UserAssignedId,
 };
 use base64::Engine as _;
 use jiff::{SignedDuration, Timestamp};
@@ -169,10 +169,9 @@ impl Login {
         let tenant = self.tenant.to_string();
         let built: azure_core::Result<Arc<dyn TokenCredential>> = match &self.auth {
             Auth::ClientSecret { client_id, secret } => {
-                let secret = Secret::new(secret.expose_secret().to_owned());
-                let options = ClientSecretCredentialOptions { client_options: options };
-                ClientSecretCredential::new(&tenant, client_id.clone(), secret, Some(options)).map(|it| it as _)
+                with_secret(&tenant, client_id, secret.expose_secret().to_owned(), options)
             }
+            Auth::Public { client_id, secret, .. } => with_secret(&tenant, client_id, secret.clone(), options),
             Auth::Certificate { client_id, pem } => {
                 let audience = format!("{}/{tenant}/oauth2/v2.0/token", self.endpoints.login);
                 let signer = assertion::Certificate::new(pem, client_id, audience, self.clock.clone())?;
@@ -184,13 +183,7 @@ impl Login {
                 asserted(tenant, client_id, github, options)
             }
             Auth::WorkloadIdentityFile { client_id, token_file } => {
-                let options = WorkloadIdentityCredentialOptions {
-                    credential_options: ClientAssertionCredentialOptions { client_options: options },
-                    client_id: Some(client_id.clone()),
-                    tenant_id: Some(tenant),
-                    token_file_path: Some(token_file.clone()),
-                };
-                WorkloadIdentityCredential::new(Some(options)).map(|it| it as _)
+                asserted(tenant, client_id, assertion::TokenFile::new(token_file)?, options)
             }
             Auth::ManagedIdentity { client_id } => {
                 let options = ManagedIdentityCredentialOptions {
@@ -216,6 +209,14 @@ impl Login {
         let mut login = adapter.failure().unwrap_or_else(|| LoginError::auth(first_line(&error.to_string())));
         if matches!(self.auth, Auth::ManagedIdentity { .. }) && login.kind == ErrorKind::Connect {
             login.message.push_str(": is this an Azure machine with a managed identity?");
+        }
+        if let Auth::Public { host, .. } = &self.auth
+            && login.kind == ErrorKind::Auth
+        {
+            let said = format!(
+                " (`{host}` was given the public secret of simulated tenants: `--allow-endpoint {host}` sends it yours)"
+            );
+            login.message.push_str(&said);
         }
         login
     }
@@ -262,6 +263,16 @@ impl std::fmt::Debug for Login {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Login").field("auth", &self.auth).field("tenant", &self.tenant).finish_non_exhaustive()
     }
+}
+
+fn with_secret(
+    tenant: &str,
+    client_id: &str,
+    secret: String,
+    client_options: ClientOptions,
+) -> azure_core::Result<Arc<dyn TokenCredential>> {
+    let options = ClientSecretCredentialOptions { client_options };
+    ClientSecretCredential::new(tenant, client_id.to_owned(), Secret::new(secret), Some(options)).map(|it| it as _)
 }
 
 fn asserted<C: ClientAssertion + 'static>(

@@ -8,6 +8,7 @@ use super::scalar::{Plain, resolve};
 use super::shape::{Shape, TextShape};
 use super::tree::{Data, Entry, Node, Span};
 use crate::desired::near;
+use crate::resource::credential_path;
 
 /// What a walk found.
 #[derive(Default)]
@@ -137,7 +138,8 @@ fn unknown(
 ) -> (Problem, Option<String>) {
     let names: Vec<&str> = fields.iter().map(|(field, _)| field.as_str()).collect();
     let message = format!("`{name}` has no field `{}`", show(key));
-    let problem = Problem::error("unknown-field", message, source.spot(at)).hint(suggestion(key, &names));
+    let hint = credential_path(key).map_or_else(|| suggestion(key, &names), str::to_owned);
+    let problem = Problem::error("unknown-field", message, source.spot(at)).hint(hint);
     (problem, near(key, &names).map(str::to_owned))
 }
 

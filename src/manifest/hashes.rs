@@ -2,25 +2,25 @@
 //!
 //! No hash is kept: of a CSV, its rows' serials, digests and positions are
 //! remembered, and a row is read again when it is asked for. Encrypted files
-//! go through `age` and `sops` with fixed arguments.
+//! go through `age` and `sops` (`decrypt`).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use rayon::prelude::*;
 
+use super::decrypt::{Tools, is_age};
 use super::fleet::{problem, spots};
 use super::problem::{Problem, Severity, show};
 use super::{Fleet, sort};
 use crate::capture::{self, CsvEntry, CsvIndex, Encoding};
 use crate::desired::Conflict;
 use crate::hash::{HashSource, IdentityKey, KeyKind, Verdict, WantedHash, agreement, identity_keys, sharing};
-use crate::model::{Claim, HardwareHash, HashError, HashLocation, HashRef, SerialKey, SerialNumber};
+use crate::model::{Claim, HardwareHash, HashError, HashLocation, HashRef, Origin, SerialKey, SerialNumber};
 use crate::resource::is_encrypted;
 
 /// A file with one hash is 4 KB; nobody's is larger than this.
@@ -34,8 +34,7 @@ const MAX_CSV_BYTES: u64 = capture::MAX_CSV_BYTES as u64;
 pub struct Hashes {
     root: PathBuf,
     tables: Arc<Mutex<HashMap<PathBuf, Arc<Slot>>>>,
-    /// Where `age` and `sops` are, if not on the path.
-    tools: Option<PathBuf>,
+    tools: Tools,
 }
 
 impl std::fmt::Debug for Hashes {
@@ -101,13 +100,29 @@ impl Hashes {
     /// ([`Fleet::root`]).
     #[must_use]
     pub fn new(root: PathBuf) -> Self {
-        Self { root, tables: Arc::default(), tools: None }
+        Self { root, tables: Arc::default(), tools: Tools::default() }
     }
 
     /// Takes the commands `age` and `sops` from this folder.
     #[must_use]
-    pub fn with_tools_in(self, folder: PathBuf) -> Self {
-        Self { tools: Some(folder), ..self }
+    pub fn with_tools_in(mut self, folder: PathBuf) -> Self {
+        self.tools.folder = Some(folder);
+        self
+    }
+
+    /// Lets `sops` ask these hosts for a key. They come from the command line:
+    /// a file must not send a credential to a host of its own.
+    #[must_use]
+    pub fn asking(mut self, key_hosts: &[String]) -> Self {
+        self.tools.key_hosts = key_hosts.into();
+        self
+    }
+
+    /// Ends a command under way once this is true, and starts no other.
+    #[must_use]
+    pub fn until(mut self, stopped: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        self.tools.stopped = Arc::new(stopped);
+        self
     }
 
     fn file(&self, path: &Path) -> Result<HardwareHash, HashError> {
@@ -119,7 +134,7 @@ impl Hashes {
     fn bytes(&self, path: &Path, limit: u64) -> Result<Vec<u8>, HashError> {
         let full = self.root.join(path);
         if is_encrypted(path) {
-            return self.decrypt(&full, path);
+            return self.tools.decrypt(&full, path, limit);
         }
         let file = std::fs::File::open(&full).map_err(|error| unusable(path, &error))?;
         let mut bytes = Vec::new();
@@ -128,34 +143,6 @@ impl Hashes {
             return Err(unusable(path, &format!("the file has more than {limit} bytes")));
         }
         Ok(bytes)
-    }
-
-    /// Runs `age` or `sops`. The arguments are fixed; the key is the tool's own
-    /// business, by `SOPS_AGE_KEY_FILE` for both.
-    fn decrypt(&self, full: &Path, path: &Path) -> Result<Vec<u8>, HashError> {
-        let is_age = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("age"));
-        let tool = if is_age { "age" } else { "sops" };
-        let mut command = match &self.tools {
-            Some(folder) => Command::new(folder.join(tool)),
-            None => Command::new(tool),
-        };
-        command.arg("--decrypt");
-        if is_age && let Some(key) = std::env::var_os("SOPS_AGE_KEY_FILE") {
-            command.arg("--identity").arg(key);
-        }
-        let output = command.arg(full).stdin(Stdio::null()).output();
-        match output {
-            Ok(output) if output.status.success() => Ok(output.stdout),
-            Ok(output) => {
-                let text = String::from_utf8_lossy(&output.stderr);
-                let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or("no reason was given");
-                Err(HashError::NotHere(format!("`{tool}` cannot decrypt `{}`: {}", path.display(), show(line))))
-            }
-            Err(_) => {
-                let path = path.display();
-                Err(HashError::NotHere(format!("`{path}` is encrypted, and the command `{tool}` is not on the path")))
-            }
-        }
     }
 
     fn row(&self, path: &Path, serial: &SerialNumber) -> Result<HardwareHash, HashError> {
@@ -282,6 +269,30 @@ pub fn check_hashes(fleet: &Fleet, hashes: &Hashes) -> Vec<Problem> {
     }
     sort(&mut problems);
     problems
+}
+
+/// Looks at who would be asked for the keys of encrypted files, without asking:
+/// it is the files that say it, and they are part of what is declared.
+#[must_use]
+pub fn check_key_sources(fleet: &Fleet, hashes: &Hashes) -> Vec<Problem> {
+    let mut claims: BTreeMap<&Path, (Vec<Origin>, u64)> = BTreeMap::new();
+    for claim in fleet.desired.claims() {
+        let (path, limit) = match claim.hash.as_ref().map(|reference| &reference.location) {
+            Some(HashLocation::File(path)) => (path, MAX_FILE_BYTES),
+            Some(HashLocation::Csv(path)) => (path, MAX_CSV_BYTES),
+            _ => continue,
+        };
+        if is_encrypted(path) && !is_age(path) {
+            claims.entry(path).or_insert((Vec::new(), limit)).0.push(claim.origin);
+        }
+    }
+    let refused = |(path, (origins, limit)): (&Path, (Vec<Origin>, u64))| {
+        let refusal = hashes.tools.services(&hashes.root.join(path), limit).err()?;
+        let message = format!("`{}` cannot be decrypted here: {}", show(&path.to_string_lossy()), refusal.message);
+        let places = spots(&fleet.places, origins.into_iter().take(Conflict::SHOWN));
+        Some(Problem { severity: Severity::Error, code: "key-source", message, places, hint: Some(refusal.hint) })
+    };
+    claims.into_iter().filter_map(refused).collect()
 }
 
 /// What identifies the hardware, strongest first.

@@ -42,8 +42,8 @@ impl AuthType {
         match member {
             Member::ClientId => !matches!(self, Self::AzureCli),
             Member::SecretRef => matches!(self, Self::ClientSecret),
-            Member::CertificateFile | Member::CertificateRef => matches!(self, Self::Certificate),
-            Member::TokenFile | Member::ServiceAccountName => matches!(self, Self::WorkloadIdentity),
+            Member::CertificateRef => matches!(self, Self::Certificate),
+            Member::ServiceAccountName => matches!(self, Self::WorkloadIdentity),
         }
     }
 }
@@ -52,9 +52,7 @@ impl AuthType {
 enum Member {
     ClientId,
     SecretRef,
-    CertificateFile,
     CertificateRef,
-    TokenFile,
     ServiceAccountName,
 }
 
@@ -84,14 +82,11 @@ macro_rules! identity {
             "!has(self.secretRef) || (has(self.type) && self.type == 'ClientSecret')"
         ).message("`secretRef` belongs to type `ClientSecret`"))]
         #[x_kube(validation = Rule::new(
-            "!(has(self.certificateFile) || has(self.certificateRef)) || (has(self.type) && self.type == 'Certificate')"
-        ).message("`certificateFile` and `certificateRef` belong to type `Certificate`"))]
+            "!has(self.certificateRef) || (has(self.type) && self.type == 'Certificate')"
+        ).message("`certificateRef` belongs to type `Certificate`"))]
         #[x_kube(validation = Rule::new(
-            "!(has(self.certificateFile) && has(self.certificateRef))"
-        ).message("give one of `certificateFile` and `certificateRef`"))]
-        #[x_kube(validation = Rule::new(
-            "!(has(self.tokenFile) || has(self.serviceAccountName)) || (has(self.type) && self.type == 'WorkloadIdentity')"
-        ).message("`tokenFile` and `serviceAccountName` belong to type `WorkloadIdentity`"))]
+            "!has(self.serviceAccountName) || (has(self.type) && self.type == 'WorkloadIdentity')"
+        ).message("`serviceAccountName` belongs to type `WorkloadIdentity`"))]
         #[serde(rename_all = "camelCase", deny_unknown_fields)]
         #[schemars(transform = super::schema::no_nulls)]
         pub struct $name {
@@ -103,20 +98,14 @@ macro_rules! identity {
             /// `ClientSecret`: where the secret stands. Left out: `AZURE_CLIENT_SECRET`.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub secret_ref: Option<SecretKeyRef>,
-            /// `Certificate`: a PEM file with certificate and private key.
-            #[schemars(length(min = 1, max = 1024))]
-            #[serde(default, skip_serializing_if = "Option::is_none")]
-            pub certificate_file: Option<String>,
-            /// `Certificate`: where the PEM stands.
+            /// `Certificate`: where the PEM with certificate and private key
+            /// stands. Left out: in the file that `AZURE_CLIENT_CERTIFICATE_PATH`
+            /// names.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub certificate_ref: Option<SecretKeyRef>,
-            /// `WorkloadIdentity`: a file with the federated token. Left out:
-            /// `AZURE_FEDERATED_TOKEN_FILE`, or GitHub's own token service.
-            #[schemars(length(min = 1, max = 1024))]
-            #[serde(default, skip_serializing_if = "Option::is_none")]
-            pub token_file: Option<String>,
             /// `WorkloadIdentity` in a cluster: a `ServiceAccount` of the
-            /// object's own namespace.
+            /// object's own namespace. Left out: the token of the file that
+            /// `AZURE_FEDERATED_TOKEN_FILE` names, or of GitHub's own service.
             #[schemars(length(min = 1, max = 253))]
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub service_account_name: Option<String>,
@@ -129,9 +118,7 @@ macro_rules! identity {
                     given: [
                         (Member::ClientId, "clientId", self.client_id.is_some()),
                         (Member::SecretRef, "secretRef", self.secret_ref.is_some()),
-                        (Member::CertificateFile, "certificateFile", self.certificate_file.is_some()),
                         (Member::CertificateRef, "certificateRef", self.certificate_ref.is_some()),
-                        (Member::TokenFile, "tokenFile", self.token_file.is_some()),
                         (Member::ServiceAccountName, "serviceAccountName", self.service_account_name.is_some()),
                     ],
                 }
@@ -188,17 +175,35 @@ impl Auth {
             type_: self.type_,
             client_id: self.client_id.clone(),
             secret_ref: self.secret_ref.clone(),
-            certificate_file: self.certificate_file.clone(),
             certificate_ref: self.certificate_ref.clone(),
-            token_file: self.token_file.clone(),
             service_account_name: self.service_account_name.clone(),
         }
     }
 }
 
+/// What to do instead about a field that named a file to sign in with. `None`
+/// for every other field.
+///
+/// Whoever may push a branch could have had any file of the machine sent as a
+/// credential; in a cluster, a name in the object's own namespace takes its place.
+#[must_use]
+pub fn credential_path(field: &str) -> Option<&'static str> {
+    match field {
+        "tokenFile" => Some(
+            "a branch must not say which file is sent: name it in the environment, `AZURE_FEDERATED_TOKEN_FILE`, and \
+             remove the line",
+        ),
+        "certificateFile" => Some(
+            "a branch must not say which file is read: name it in the environment, `AZURE_CLIENT_CERTIFICATE_PATH`, \
+             and remove the line",
+        ),
+        _ => None,
+    }
+}
+
 struct Members<'a> {
     client_id: Option<&'a str>,
-    given: [(Member, &'static str, bool); 6],
+    given: [(Member, &'static str, bool); 4],
 }
 
 /// Checks what the schema cannot: which member belongs to which type.
@@ -247,13 +252,5 @@ fn check_members(path: &[&'static str], kind: Option<AuthType>, members: &Member
             };
             problems.push(&at(name), "auth-member-extra", message);
         }
-    }
-    let given = |wanted| members.given.iter().any(|(member, _, given)| *member == wanted && *given);
-    if given(Member::CertificateFile) && given(Member::CertificateRef) {
-        problems.push(
-            &at("certificateRef"),
-            "auth-member-extra",
-            "both `certificateFile` and `certificateRef` are given: give one",
-        );
     }
 }

@@ -100,7 +100,8 @@ pub struct AutopilotTenantSpec {
     pub cloud: Option<Cloud>,
     /// Instead of `cloud`: addresses of a service that speaks the same
     /// language. A host that is neither loopback nor a cloud's own must be
-    /// allowed on the command line.
+    /// allowed on the command line; on loopback, only a host that is allowed
+    /// sees a credential.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoints: Option<Endpoints>,
     /// How to sign in. Left out: by what the `AZURE_*` variables hold.

@@ -282,7 +282,7 @@ fn a_fleet_on_a_tenant_on_a_port_leaks_nothing() {
         let output = stage.run_loud(words);
         assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
-    let mut stranger = stage.command(&["plan", "fleet", "-vvv"]);
+    let mut stranger = stage.command(&["plan", "fleet", "-vvv", "--allow-endpoint", "127.0.0.1"]);
     stranger.env("AZURE_CLIENT_SECRET", WRONG_SECRET);
     let refused = stage.listen("plan with a wrong secret", stranger);
     assert_eq!(refused.status.code(), Some(4));

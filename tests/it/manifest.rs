@@ -604,10 +604,11 @@ fn encrypted_files_are_read_through_age_and_sops() {
     let serial = |at: usize| machines[at].serial().unwrap().clone();
     let repo = Repo::new();
     repo.write("a.txt.age", machines[0].hash().to_base64());
-    repo.write("b.sops.csv", utf16(&csv));
+    repo.write("b.sops.csv", r#"{"data": "ENC[x]", "sops": {"age": [{"recipient": "age1x", "enc": "x"}]}}"#);
     let tools = Folder::new();
-    for tool in ["age", "sops"] {
-        tools.write(tool, "#!/bin/sh\nfor last; do :; done\n[ \"$1\" = --decrypt ] && exec cat \"$last\"\n");
+    tools.write("plain", utf16(&csv));
+    for (tool, file) in [("age", "\"$last\""), ("sops", "\"${0%/*}/plain\"")] {
+        tools.write(tool, format!("#!/bin/sh\nfor last; do :; done\n[ \"$1\" = --decrypt ] && exec cat {file}\n"));
         std::fs::set_permissions(tools.at(tool), std::fs::Permissions::from_mode(0o755)).unwrap();
     }
     repo.devices(

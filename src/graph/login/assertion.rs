@@ -1,7 +1,8 @@
-//! Client assertions: a JWT signed with a certificate's key, and the token
-//! that GitHub gives to a workflow.
+//! Client assertions: a JWT signed with a certificate's key, the token that
+//! stands in a file, and the one that GitHub gives to a workflow.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use azure_core::error::{Error, ErrorKind as AzureKind};
@@ -23,6 +24,7 @@ use uuid::Uuid;
 
 use super::LoginError;
 use super::adapter::SharedAdapter;
+use super::file;
 use crate::clock::SharedClock;
 use crate::graph::USER_AGENT;
 use crate::graph::endpoints::{Endpoints, Hosts, is_github};
@@ -101,6 +103,27 @@ impl ClientAssertion for Certificate {
 impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Certificate").field("client_id", &self.client_id).finish_non_exhaustive()
+    }
+}
+
+/// Hands on the federated token that somebody else writes to a file.
+#[derive(Debug)]
+pub(super) struct TokenFile(PathBuf);
+
+impl TokenFile {
+    /// What stands there is looked at before anything is sent; it is read again
+    /// for each assertion.
+    pub(super) fn new(path: &Path) -> Result<Self, LoginError> {
+        file::token(path)?;
+        Ok(Self(path.to_owned()))
+    }
+}
+
+#[async_trait]
+impl ClientAssertion for TokenFile {
+    async fn secret(&self, _: Option<ClientMethodOptions<'_>>) -> azure_core::Result<String> {
+        let token = file::token(&self.0).map_err(|error| Error::with_message(AzureKind::Credential, error.message))?;
+        Ok(token.expose_secret().to_owned())
     }
 }
 

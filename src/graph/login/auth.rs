@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 
 use super::LoginError;
+use super::file;
 use crate::graph::error::ErrorKind;
 use crate::model::TenantId;
 
@@ -18,6 +19,16 @@ pub enum Auth {
         client_id: String,
         /// Its secret.
         secret: SecretString,
+    },
+    /// No credential at all: what simulated tenants tell everybody, for a host
+    /// that may see nothing else.
+    Public {
+        /// The app that it is said to be of.
+        client_id: String,
+        /// No secret.
+        secret: String,
+        /// The host that may see nothing else, as the command line would name it.
+        host: String,
     },
     /// A certificate that an app registration knows.
     Certificate {
@@ -81,6 +92,7 @@ const TENANT_ID: &str = "AZURE_TENANT_ID";
 const CLIENT_ID: &str = "AZURE_CLIENT_ID";
 const CLIENT_SECRET: &str = "AZURE_CLIENT_SECRET";
 const CERTIFICATE_PATH: &str = "AZURE_CLIENT_CERTIFICATE_PATH";
+const PEM_FILE: &str = "a PEM file with certificate and private key";
 const TOKEN_FILE: &str = "AZURE_FEDERATED_TOKEN_FILE";
 const GITHUB_URL: &str = "ACTIONS_ID_TOKEN_REQUEST_URL";
 const GITHUB_TOKEN: &str = "ACTIONS_ID_TOKEN_REQUEST_TOKEN";
@@ -104,6 +116,18 @@ impl Auth {
             ))
         })?;
         environment.complete(kind)
+    }
+
+    /// Looks at what is read only when it is sent, so that a file which is no
+    /// credential is named before the first request.
+    ///
+    /// # Errors
+    /// Which file it is, and what is wrong with it.
+    pub fn check(&self) -> Result<(), LoginError> {
+        match self {
+            Self::WorkloadIdentityFile { token_file, .. } => file::token(token_file).map(drop),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -159,7 +183,7 @@ impl Environment<'_> {
             }),
             AuthKind::Certificate => Ok(Auth::Certificate {
                 client_id: self.client_id()?,
-                pem: read_pem(&self.require(CERTIFICATE_PATH, "a PEM file with certificate and private key")?)?,
+                pem: file::pem(Path::new(&self.require(CERTIFICATE_PATH, PEM_FILE)?))?,
             }),
             AuthKind::WorkloadIdentity if self.has(TOKEN_FILE) => Ok(Auth::WorkloadIdentityFile {
                 client_id: self.client_id()?,
@@ -180,13 +204,6 @@ impl Environment<'_> {
             AuthKind::AzureCli => Ok(Auth::AzureCli),
         }
     }
-}
-
-fn read_pem(path: &str) -> Result<SecretString, LoginError> {
-    let text = std::fs::read_to_string(Path::new(path));
-    text.map(SecretString::from).map_err(|error| {
-        LoginError::auth(format!("cannot read the certificate `{path}` as PEM ({error}): convert a .pfx first"))
-    })
 }
 
 #[cfg(test)]

@@ -80,6 +80,10 @@ pub struct PlanDocument {
     pub drift: Vec<ActionDocument>,
     /// What a pipeline should show.
     pub diagnostics: Vec<Diagnostic>,
+    /// What is new about where the tenant is, a sentence each, for people; for
+    /// tools there is a diagnostic.
+    #[serde(skip)]
+    pub news: Vec<String>,
     /// What `--fail-on` found, if it found something.
     #[serde(skip)]
     pub failed_on: Option<FailOn>,
@@ -498,7 +502,7 @@ pub struct UnmanagedDocument {
 pub struct Diagnostic {
     /// `error`, `warning` or `note`.
     pub severity: &'static str,
-    /// A reason, or what `--fail-on` found.
+    /// A reason, what `--fail-on` found, or `NewTarget`.
     pub code: String,
     /// A serial number.
     pub object: Option<String>,

@@ -19,6 +19,7 @@ const UNMANAGED_SHOWN: usize = 20;
 pub(super) fn draw(plan: &PlanDocument, look: &Look) -> String {
     let page = Page { plan, look, serial: serial_width(plan) };
     let mut out = String::new();
+    page.news(&mut out);
     if look.detail == Detail::Full {
         page.header(&mut out);
         page.legend(&mut out);
@@ -56,6 +57,17 @@ const HEAD: usize = 56;
 const LABEL: usize = 12;
 
 impl<'p> Page<'p> {
+    /// Before everything else, and also where only totals are shown: all that
+    /// follows is of another tenant than the last time.
+    fn news(&self, out: &mut String) {
+        for news in &self.plan.news {
+            let _ = writeln!(out, "{} {}", self.look.paint(Role::Error, "another tenant:"), self.look.show(news));
+        }
+        if !self.plan.news.is_empty() {
+            out.push('\n');
+        }
+    }
+
     fn header(&self, out: &mut String) {
         let PlanDocument { tenant, owner, policy, source, observed, complete, .. } = self.plan;
         let _ = writeln!(

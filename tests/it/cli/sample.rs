@@ -193,6 +193,7 @@ pub fn view<'a>(cleared: &'a ClearedPlan, schedule: &'a Schedule) -> PlanView<'a
         simulated: false,
         created_at: at("2026-10-04T08:14:09Z"),
         places: &place,
+        news: &[],
         failed_on: None,
     }
 }

@@ -204,15 +204,16 @@ async fn a_pem_file_that_cannot_sign_is_explained() {
 #[tokio::test]
 async fn a_token_file_is_read_anew_for_each_sign_in() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), "federated-1").unwrap();
+    let [first, second] = [1, 2].map(|number| jwt(&json!({"jti": number})));
+    std::fs::write(file.path(), format!("{first}\n")).unwrap();
     let auth = Auth::WorkloadIdentityFile { client_id: "app".to_owned(), token_file: file.path().to_owned() };
     let (login, script, _) = login(auth, |_| fixture("token").answer());
     token(&login).await.unwrap();
-    std::fs::write(file.path(), "federated-2").unwrap();
+    std::fs::write(file.path(), &second).unwrap();
     login.forget().await;
     token(&login).await.unwrap();
     let sent: Vec<_> = script.seen().iter().map(|(_, request)| field(request, "client_assertion")).collect();
-    assert_eq!(sent, ["federated-1", "federated-2"]);
+    assert_eq!(sent, [first, second]);
 }
 
 #[tokio::test]
@@ -221,6 +222,19 @@ async fn a_missing_token_file_is_named() {
     let (login, _, _) = login(auth, |_| fixture("token").answer());
     let error = token(&login).await.unwrap_err();
     assert!(error.message.contains("/nowhere/token"), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_no_token_is_not_sent() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    for text in ["", "a secret of another kind", "a.b.c", "e30.e30", "e30.e30.c2ln.c2ln", "bnVsbA.e30.c2ln"] {
+        std::fs::write(file.path(), text).unwrap();
+        let auth = Auth::WorkloadIdentityFile { client_id: "app".to_owned(), token_file: file.path().to_owned() };
+        let (login, script, _) = login(auth, |_| fixture("token").answer());
+        let error = token(&login).await.unwrap_err();
+        assert!(error.message.contains("this is no token"), "{text}: {error}");
+        assert_eq!(script.seen().len(), 0, "{text}");
+    }
 }
 
 fn github(url: &str) -> Auth {

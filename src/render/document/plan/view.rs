@@ -43,6 +43,8 @@ pub struct PlanView<'a> {
     pub created_at: Timestamp,
     /// Where devices are declared.
     pub places: Places<'a>,
+    /// What is new about where the tenant is, a sentence each.
+    pub news: &'a [String],
     /// What `--fail-on` found, if it found something.
     pub failed_on: Option<FailOn>,
 }
@@ -104,8 +106,9 @@ impl PlanView<'_> {
             awaiting: plan.awaiting.iter().map(|of| awaiting(of, self.place(of.origin))).collect(),
             unmanaged: plan.unmanaged.iter().map(unmanaged).collect(),
             drift: Vec::new(),
-            diagnostics: diagnostics(&held, self.failed_on),
+            diagnostics: diagnostics(&held, self.failed_on, self.news),
             held,
+            news: self.news.to_vec(),
             failed_on: self.failed_on,
         }
     }
@@ -296,7 +299,7 @@ fn unmanaged(Unmanaged { device }: &Unmanaged) -> UnmanagedDocument {
     }
 }
 
-fn diagnostics(held: &[HeldDocument], failed_on: Option<FailOn>) -> Vec<Diagnostic> {
+fn diagnostics(held: &[HeldDocument], failed_on: Option<FailOn>, news: &[String]) -> Vec<Diagnostic> {
     let warning = |held: &HeldDocument| Diagnostic {
         severity: "warning",
         code: held.reason.to_string(),
@@ -311,7 +314,9 @@ fn diagnostics(held: &[HeldDocument], failed_on: Option<FailOn>) -> Vec<Diagnost
         file: None,
         line: None,
     });
-    failed.into_iter().chain(held.iter().map(warning)).collect()
+    let other = Diagnostic { severity: "warning", code: "NewTarget".to_owned(), object: None, file: None, line: None };
+    let other = (!news.is_empty()).then_some(other);
+    other.into_iter().chain(failed).chain(held.iter().map(warning)).collect()
 }
 
 fn object(serial: &str, registration_id: Option<RegistrationId>) -> Object {
