@@ -6,9 +6,10 @@ use crate::apply::{Halt, Outcome, SyncOutcome};
 use crate::clock::Stop;
 use crate::connect::Purpose;
 use crate::fleet::{self, Member, Standing};
+use crate::model::seen;
 use crate::plan::{Plan, Reason};
 use crate::render::document::{ApplyView, Kind};
-use crate::render::style::{clean, counted};
+use crate::render::style::counted;
 use crate::render::{Document, Format, Places};
 use crate::round::{Consent, Prepared, Report};
 
@@ -168,7 +169,7 @@ fn approved_by_digest(
     match member.standing(digest, &prepared) {
         Standing::Same => Ok((prepared, Consent::Seen)),
         Standing::Rest { prepared, others, open } => {
-            let name = clean(member.name());
+            let name = seen(member.name());
             let left = prepared.cleared.plan().changes.len();
             let mut said = match left {
                 0 if open == 0 => format!("{name}: all that was approved is done\n"),
