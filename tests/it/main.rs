@@ -8,6 +8,7 @@ mod cli;
 mod desired;
 mod graph;
 mod hash;
+mod hostile;
 mod leaks;
 mod ledger;
 mod manifest;
