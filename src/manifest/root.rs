@@ -80,6 +80,10 @@ impl Root {
     /// folder itself, or that of a file. A link on the way may not lead out of
     /// the repository that it stands in.
     pub(super) fn of(typed: &Path) -> Result<(PathBuf, Self), Astray> {
+        // A variable that is not set is not the folder at hand.
+        if typed.as_os_str().is_empty() {
+            return Err(Astray::Missing);
+        }
         let mut here = match typed.is_absolute() {
             true => PathBuf::new(),
             false => std::env::current_dir().and_then(|folder| folder.canonicalize()).map_err(|_| Astray::Missing)?,

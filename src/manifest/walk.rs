@@ -113,10 +113,9 @@ impl<'r> Walk<'r> {
             let (named, real) = (way.named.join(&file_name), way.real.join(&file_name));
             if kind.is_symlink() {
                 self.link(named, &real, &rules);
-            } else if rules.leave_out(&real, kind.is_dir()) {
-            } else if kind.is_dir() {
+            } else if kind.is_dir() && !rules.leave_out(&real, true) {
                 self.folders.push(Way { named, real });
-            } else if is_manifest(&named) {
+            } else if !kind.is_dir() && is_manifest(&named) && !rules.leave_out(&real, false) {
                 self.file(&named, real, kind.is_file(), is_linked);
             }
         }
