@@ -14,7 +14,7 @@ mod file;
 mod text;
 
 pub(crate) use self::csv::MAX_BYTES as MAX_CSV_BYTES;
-pub use self::csv::{CsvEntry, CsvIndex, CsvTable, Found, HashCell, csv};
+pub use self::csv::{CsvEntry, CsvIndex, CsvTable, Found, HashCell, ReadRow, csv};
 pub use self::file::{Form, HashFile, file};
 pub use self::text::{Encoding, text};
 
@@ -38,6 +38,10 @@ pub enum CaptureError {
     XmlCutShort,
     #[error("the XML has {count} `HardwareHash` elements, there must be exactly one")]
     XmlHashes { count: usize },
+    #[error("there are more than {limit} rows; split the file")]
+    TooManyRows { limit: usize },
+    #[error("line {line} has more than {limit} cells; is this a collector's CSV?")]
+    TooManyCells { line: u64, limit: usize },
     #[error("no row has a hardware hash; is this a collector's CSV?")]
     NoRows,
     #[error("line {line}: the quotation marks do not come in pairs; correct or remove them")]

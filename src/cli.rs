@@ -19,6 +19,7 @@ mod progress;
 mod prompt;
 mod report;
 mod schema;
+mod secrets;
 mod settings;
 mod signals;
 mod simulate;

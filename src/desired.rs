@@ -97,8 +97,14 @@ pub fn assemble(
     conflicts.extend(tenants::twins(&tenants));
     let (targets, unresolved) = tenants::targets(&tenants, &objects);
     conflicts.extend(unresolved);
-    for (index, tenant) in tenants.iter().enumerate() {
-        let own = objects.iter().zip(&targets).filter(|(_, target)| **target == Some(index)).map(|(object, _)| object);
+    let mut of_tenants: Vec<Vec<&DeviceObject>> = vec![Vec::new(); tenants.len()];
+    for (object, target) in objects.iter().zip(&targets) {
+        if let Some(target) = target {
+            of_tenants[*target].push(object);
+        }
+    }
+    for (tenant, own) in tenants.iter().zip(&of_tenants) {
+        let own = own.iter().copied();
         let claims = || own.clone().flat_map(|object| &object.claims);
         conflicts.extend(claims::duplicate_registrations(claims()));
         if let Some((_, spec)) = &tenant.tenant {

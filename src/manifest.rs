@@ -19,6 +19,7 @@ mod hashes;
 mod key_source;
 #[deny(clippy::disallowed_methods)]
 mod problem;
+mod root;
 #[deny(clippy::disallowed_methods)]
 mod scalar;
 #[deny(clippy::disallowed_methods)]
@@ -27,6 +28,7 @@ mod shape;
 mod tree;
 #[deny(clippy::disallowed_methods)]
 mod value;
+mod walk;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -71,7 +73,7 @@ impl Loaded {
             let hashes = Hashes::new(fleet.root.clone()).asking(key_hosts);
             self.problems.extend(check_key_sources(fleet, &hashes));
         }
-        sort(&mut self.problems);
+        self.problems = problem::limited(self.problems);
         self
     }
 
@@ -128,21 +130,19 @@ pub fn load(paths: &[PathBuf]) -> Loaded {
         .map(|(index, file)| document::load(file, u32::try_from(index).unwrap_or(u32::MAX), &found.root))
         .collect();
     for content in &mut contents {
-        problems.append(&mut content.problems);
+        problems.extend(std::mem::take(&mut content.problems).into_vec());
     }
     let documents = contents.iter().map(|content| content.documents).sum();
     let skipped = contents.iter().map(|content| content.skipped).sum();
     let fleets = fleet::assemble(contents, &found.files, &found.root, &mut problems);
-    sort(&mut problems);
-    Loaded { fleets, problems, skipped, files: found.files.len(), documents }
+    Loaded { fleets, problems: together(problems), skipped, files: found.files.len(), documents }
 }
 
-/// By place, then by what is wrong: the same order in every run.
-pub fn sort(problems: &mut [Problem]) {
-    problems.sort_by(|a, b| {
-        let key = |problem: &Problem| problem.places.first().map(|spot| spot.place.clone());
-        (key(a), a.code, &a.message).cmp(&(key(b), b.code, &b.message))
-    });
+/// The problems that are shown of several looks at the same files, sorted by
+/// place, then by what is wrong; of the rest of a file, how many there are.
+#[must_use]
+pub fn together(problems: Vec<Problem>) -> Vec<Problem> {
+    problem::limited(problems)
 }
 
 /// The documents of a text as the JSON that `kubectl` would send for them. For

@@ -13,6 +13,7 @@ mod key;
 mod target;
 mod text;
 mod time;
+mod unseen;
 
 pub use claim::{AdoptionPolicy, Claim, DeletionPolicy, Desired, Limits, Origin, Policy, Scope, Tenant, Want};
 pub use device::{Coverage, Device, EnrollmentState, Observed, SyncState};
@@ -28,3 +29,4 @@ pub use key::DeviceKey;
 pub use target::Target;
 pub use text::{DisplayName, Greeting, GroupTag, Rule, SerialKey, SerialNumber, UserPrincipalName};
 pub use time::later;
+pub use unseen::{is_command, is_unseen, seen};

@@ -43,6 +43,15 @@ pub enum TransportError {
         /// How it broke.
         reason: String,
     },
+    /// Our own rule: no answer of the service is as long as this one. The request
+    /// may have had its effect.
+    #[error("`{host}` answers with more than {limit} bytes")]
+    TooLong {
+        /// Who answers.
+        host: String,
+        /// The most that is read, decompressed.
+        limit: usize,
+    },
     /// Our own rule: this host may not receive a request.
     #[error("`{host}` is not a host of a known cloud")]
     Forbidden {

@@ -19,6 +19,16 @@ use crate::model::{HardwareHash, HashDigest, SerialKey, SerialNumber};
 
 /// Some ten thousand rows in any encoding.
 pub(crate) const MAX_BYTES: usize = 256 << 20;
+/// As many rows with the shortest hashes would fill the file.
+const MAX_ROWS: usize = 200_000;
+/// No collector writes a twentieth of it.
+const MAX_CELLS: usize = 1_000;
+/// Captures of one device that are compared. A device that is captured every
+/// day for a year has as many.
+const MAX_CAPTURES: usize = 400;
+
+/// Reads the hash of a row once more: its number from 0, and what is known of it.
+pub type ReadRow<'r> = &'r dyn Fn(usize, &CsvEntry) -> Result<HardwareHash, CaptureError>;
 
 /// A CSV and its index.
 pub struct CsvTable {
@@ -131,11 +141,11 @@ impl CsvTable {
         entry.read(&self.text)
     }
 
-    /// Drops the text, and with it the hashes. Rows are then found with
-    /// [`CsvIndex::find`] in the same text, read again.
+    /// The index and the text apart. Without the text there are no hashes; rows
+    /// are then found with [`CsvIndex::find_with`].
     #[must_use]
-    pub fn into_index(self) -> CsvIndex {
-        self.index
+    pub fn into_parts(self) -> (CsvIndex, String) {
+        (self.index, self.text)
     }
 }
 
@@ -162,8 +172,12 @@ impl CsvEntry {
 
 impl CsvIndex {
     fn of(text: &str) -> Result<Self, CaptureError> {
+        let delimiter = delimiter(text);
+        if let Some(line) = wide_line(text, delimiter) {
+            return Err(CaptureError::TooManyCells { line, limit: MAX_CELLS });
+        }
         let mut reader = csv::ReaderBuilder::new()
-            .delimiter(delimiter(text))
+            .delimiter(delimiter)
             .has_headers(false)
             .flexible(true)
             .from_reader(text.as_bytes());
@@ -175,6 +189,7 @@ impl CsvIndex {
         while reader.read_record(&mut record).expect("a text in memory can be read") {
             let position = record.position().expect("a record that was read has a position");
             let start = content_start(text, position.byte());
+            let end = usize::try_from(reader.position().byte()).expect("a position inside of a text in memory");
             lines += text[counted..start].matches('\n').count() as u64;
             counted = start;
             let line = lines;
@@ -186,7 +201,10 @@ impl CsvIndex {
                 Row::Empty => {}
                 Row::Header(header) => layout = Some(header),
                 Row::Data { layout, cells, hash_at } => {
-                    index.add(entry(line, start, text, &layout, cells, hash_at));
+                    if index.entries.len() == MAX_ROWS {
+                        return Err(CaptureError::TooManyRows { limit: MAX_ROWS });
+                    }
+                    index.add(entry(line, start..end.max(start), text, &layout, cells, hash_at));
                 }
             }
         }
@@ -216,24 +234,32 @@ impl CsvIndex {
         &self.entries
     }
 
-    /// Finds the row for `serial` in `text`: by the serial inside the hash
-    /// first, then by the column. Of several captures of one device the later
-    /// one is taken, with a note.
+    /// Finds the row for `serial` in `text`. See [`CsvIndex::find_with`].
+    ///
+    /// # Errors
+    /// See [`CsvIndex::find_with`].
+    pub fn find(&self, text: &str, serial: &SerialNumber) -> Result<Found, CaptureError> {
+        self.find_with(serial, &|_, entry| entry.read(text))
+    }
+
+    /// Finds the row for `serial`: by the serial inside the hash first, then by
+    /// the column. Of several captures of one device the later one is taken, with
+    /// a note. `read` gives the hash of a row, and is told the row's number.
     ///
     /// # Errors
     /// When no row or no single device has that serial, or the row has no
     /// readable hash. Whether the hash is good is not judged here.
-    pub fn find(&self, text: &str, serial: &SerialNumber) -> Result<Found, CaptureError> {
+    pub fn find_with(&self, serial: &SerialNumber, read: ReadRow<'_>) -> Result<Found, CaptureError> {
         let key = serial.key();
         let Some(rows) = self.by_serial_inside.get(&key).or_else(|| self.by_column.get(&key)) else {
             return Err(CaptureError::NotFound { serial: serial.clone(), rows: self.summary() });
         };
-        let rows: Vec<_> = rows.iter().map(|row| &self.entries[*row]).collect();
-        let with_hash: Vec<_> = rows.iter().copied().filter(|entry| entry.hash.is_ok()).collect();
+        let rows: Vec<_> = rows.iter().map(|row| (*row, &self.entries[*row])).collect();
+        let with_hash: Vec<_> = rows.iter().copied().filter(|(_, entry)| entry.hash.is_ok()).collect();
         match with_hash[..] {
-            [] => found(rows[0], text, Vec::new()),
-            [entry] => found(entry, text, Vec::new()),
-            _ => latest(&with_hash, text, serial),
+            [] => found(rows[0], read, Vec::new()),
+            [row] => found(row, read, Vec::new()),
+            _ => latest(&with_hash, read, serial),
         }
     }
 
@@ -249,8 +275,8 @@ impl CsvIndex {
     }
 }
 
-fn found(entry: &CsvEntry, text: &str, notes: Vec<String>) -> Result<Found, CaptureError> {
-    let hash = entry.read(text)?;
+fn found((row, entry): (usize, &CsvEntry), read: ReadRow<'_>, notes: Vec<String>) -> Result<Found, CaptureError> {
+    let hash = read(row, entry)?;
     let repairs = entry.hash.as_ref().map(|cell| cell.repairs.clone()).unwrap_or_default();
     let (group_tag, user) = (entry.group_tag.clone(), entry.user.clone());
     Ok(Found { line: entry.line, hash, repairs, group_tag, user, notes })
@@ -258,14 +284,17 @@ fn found(entry: &CsvEntry, text: &str, notes: Vec<String>) -> Result<Found, Capt
 
 /// Several rows have one serial. Captures of one device may be chosen from;
 /// anything else is for a person to decide.
-fn latest(rows: &[&CsvEntry], text: &str, serial: &SerialNumber) -> Result<Found, CaptureError> {
-    let lines = enumerate(&rows.iter().map(|entry| entry.line).collect::<Vec<_>>());
+fn latest(rows: &[(usize, &CsvEntry)], read: ReadRow<'_>, serial: &SerialNumber) -> Result<Found, CaptureError> {
+    let lines = enumerate(&rows.iter().map(|(_, entry)| entry.line).collect::<Vec<_>>());
     let ambiguous = || CaptureError::Ambiguous { serial: serial.clone(), lines: lines.clone() };
     let digest = |entry: &CsvEntry| entry.hash.as_ref().map(|cell| cell.digest).ok();
-    if rows.iter().all(|entry| digest(entry) == digest(rows[0])) {
-        return found(rows[0], text, vec![format!("lines {lines} hold the same hash")]);
+    if rows.iter().all(|(_, entry)| digest(entry) == digest(rows[0].1)) {
+        return found(rows[0], read, vec![format!("lines {lines} hold the same hash")]);
     }
-    let decoded = |entry: &&CsvEntry| entry.read(text)?.decode().map_err(|_| ambiguous());
+    if rows.len() > MAX_CAPTURES {
+        return Err(ambiguous());
+    }
+    let decoded = |(row, entry): &(usize, &CsvEntry)| read(*row, entry)?.decode().map_err(|_| ambiguous());
     let captures = rows.iter().map(decoded).collect::<Result<Vec<_>, _>>()?;
     if captures.iter().any(|capture| compare(&captures[0], capture).verdict() != Verdict::SameDevice) {
         return Err(ambiguous());
@@ -274,10 +303,10 @@ fn latest(rows: &[&CsvEntry], text: &str, serial: &SerialNumber) -> Result<Found
     let (_, latest) = captures
         .iter()
         .zip(rows)
-        .max_by_key(|(capture, entry)| (taken(capture), entry.line))
+        .max_by_key(|(capture, (_, entry))| (taken(capture), entry.line))
         .expect("there are at least two rows");
-    let note = format!("lines {lines} are captures of one device, line {} has the latest", latest.line);
-    found(latest, text, vec![note])
+    let note = format!("lines {lines} are captures of one device, line {} has the latest", latest.1.line);
+    found(*latest, read, vec![note])
 }
 
 /// Where a record's first cell starts. The reader counts the blank lines before
@@ -295,6 +324,14 @@ fn enumerate(lines: &[u64]) -> String {
         0 => shown,
         more => format!("{shown} and {more} more"),
     }
+}
+
+/// The first line that has more separators than any row has cells. A reader of
+/// CSVs would keep a place for each.
+fn wide_line(text: &str, delimiter: u8) -> Option<u64> {
+    let is_wide =
+        |line: &str| line.len() > MAX_CELLS && line.bytes().filter(|byte| *byte == delimiter).count() >= MAX_CELLS;
+    text.split('\n').zip(1..).find(|(line, _)| is_wide(line)).map(|(_, number)| number)
 }
 
 /// Enough for a title and a few rows.
@@ -412,7 +449,14 @@ fn starts_like_hash(cell: &str) -> bool {
     matches!(cell.as_bytes(), [b'T', b'0', b'E'..=b'H', ..]) && cell.len() >= 24
 }
 
-fn entry(line: u64, start: usize, text: &str, layout: &Layout, cells: &[&str], hash_at: Option<usize>) -> CsvEntry {
+fn entry(
+    line: u64,
+    record: Range<usize>,
+    text: &str,
+    layout: &Layout,
+    cells: &[&str],
+    hash_at: Option<usize>,
+) -> CsvEntry {
     // A comma inside of an earlier value moves the hash, and what follows it,
     // to the right. One in a later value cannot be told from a separator.
     let shift = hash_at.zip(layout.hash).map_or(0, |(at, expected)| at.saturating_sub(expected));
@@ -425,19 +469,19 @@ fn entry(line: u64, start: usize, text: &str, layout: &Layout, cells: &[&str], h
     let value = |column| cell(column, true).filter(|_| !has_extra_cells);
     let hash = match hash_at.map(|at| cells[at]) {
         None => Err(CaptureError::RowWithoutHash { line }),
-        Some(content) => hash_cell(line, start, text, content),
+        Some(content) => hash_cell(line, record, text, content),
     };
     let (serial, group_tag, user) = (cell(layout.serial, true), value(layout.group_tag), value(layout.user));
     CsvEntry { line, serial, group_tag, user, hash, has_extra_cells }
 }
 
-fn hash_cell(line: u64, start: usize, text: &str, content: &str) -> Result<HashCell, CaptureError> {
+fn hash_cell(line: u64, record: Range<usize>, text: &str, content: &str) -> Result<HashCell, CaptureError> {
     let (hash, repairs) = HardwareHash::from_base64(content).map_err(|error| CaptureError::Row { line, error })?;
     // Base64 has nothing that a CSV reader would change, so the cell stands in
     // the text as it is, unless quotation marks stood in the middle of it.
-    // The first characters lead to it faster than all of them.
-    let mut places = text[start..].match_indices(&content[..content.len().min(24)]).map(|(at, _)| start + at);
-    let at = places.find(|at| text[*at..].starts_with(content)).ok_or(CaptureError::OpenQuote { line })?;
+    // It is in its own record or nowhere.
+    let at = text[record.clone()].find(content).map(|at| record.start + at);
+    let at = at.ok_or(CaptureError::OpenQuote { line })?;
     let decoded = hash.decode();
     let taken = decoded.as_ref().ok().and_then(Decoded::capture).map(crate::hash::record::Capture::time);
     Ok(HashCell {

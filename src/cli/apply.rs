@@ -6,9 +6,10 @@ use crate::apply::{Halt, Outcome, SyncOutcome};
 use crate::clock::Stop;
 use crate::connect::Purpose;
 use crate::fleet::{self, Member};
+use crate::model::seen;
 use crate::plan::{Plan, Reason, Rest, Standing};
 use crate::render::document::{ApplyView, Kind};
-use crate::render::style::{clean, counted};
+use crate::render::style::counted;
 use crate::render::{Document, Format, Places};
 use crate::round::{Consent, Prepared, Report};
 
@@ -176,7 +177,7 @@ async fn approved_by_digest(
         Standing::Same => Ok((prepared, Consent::Seen)),
         Standing::Rest(rest) => {
             if !settings.quiet {
-                tell(&said_of(&rest, &clean(member.name())));
+                tell(&said_of(&rest, &seen(member.name())));
             }
             let consent = if rest.is_whole() { Consent::Resumed } else { Consent::ResumedInPart };
             Ok((prepared.only(&rest.approved), consent))

@@ -44,9 +44,9 @@ impl CliError {
     /// `error: …`, and a line `hint: …` for each.
     #[must_use]
     pub(super) fn text(&self, look: &Look) -> String {
-        let mut text = format!("{} {}\n", look.paint(Role::Error, "error:"), look.show_lines(&self.message));
+        let mut text = format!("{} {}\n", look.paint(Role::Error, "error:"), look.show(&self.message));
         for hint in &self.hints {
-            let _ = writeln!(text, "{} {}", look.paint(Role::Heading, "hint:"), look.show_lines(hint));
+            let _ = writeln!(text, "{} {}", look.paint(Role::Heading, "hint:"), look.show(hint));
         }
         text
     }
@@ -128,6 +128,7 @@ pub(super) fn exit_of(kind: ErrorKind) -> Exit {
         | ErrorKind::Refused
         | ErrorKind::RouteMissing
         | ErrorKind::Protocol
+        | ErrorKind::Oversized
         | ErrorKind::Untrusted => Exit::Failed,
     }
 }

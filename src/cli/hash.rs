@@ -125,13 +125,17 @@ fn compare_two(first: &[HashReport], second: &[HashReport]) -> Result<Option<Com
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, CliError> {
+    // Some files and some standard inputs have no end.
+    let limit = capture::MAX_CSV_BYTES as u64 + 1;
+    let mut bytes = Vec::new();
     if file == Path::new("-") {
-        let mut bytes = Vec::new();
-        let read = std::io::stdin().lock().read_to_end(&mut bytes);
+        let read = std::io::stdin().lock().take(limit).read_to_end(&mut bytes);
         read.map_err(|error| CliError::new(Exit::Failed, format!("cannot read standard input: {error}")))?;
         return Ok(bytes);
     }
-    std::fs::read(file).map_err(|error| CliError::file("read", file, &error))
+    let read = std::fs::File::open(file).and_then(|file| file.take(limit).read_to_end(&mut bytes));
+    read.map_err(|error| CliError::file("read", file, &error))?;
+    Ok(bytes)
 }
 
 /// Everything about the hashes of one file; one report, or one per CSV row.
@@ -255,7 +259,7 @@ fn mark_repeated_devices(reports: &mut [HashReport]) {
 
 fn generate(args: &HashArgs, count: u32) -> Result<Exit, CliError> {
     let serial = args.serial.as_deref().map(SerialNumber::parse).transpose();
-    let serial = serial.map_err(|error| misfit(error.to_string()))?;
+    let serial = serial.map_err(misfit)?;
     if serial.is_some() && count != 1 {
         return Err(misfit(format!("`--serial` names one device, `--generate {count}` asks for {count}")));
     }

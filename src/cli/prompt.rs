@@ -2,7 +2,8 @@
 
 use std::io::{BufRead, Write};
 
-use crate::render::style::{clean, counted};
+use crate::model::seen;
+use crate::render::style::counted;
 
 /// What a person is asked about.
 #[derive(Debug, Clone)]
@@ -28,8 +29,8 @@ pub(super) struct Question {
 /// When the terminal cannot be read or written.
 pub(super) fn consent(question: &Question, input: &mut dyn BufRead, output: &mut dyn Write) -> std::io::Result<bool> {
     let Question { tenant_id, simulated, .. } = question;
-    let tenant = clean(&question.tenant);
-    let real_name = question.real_name.as_deref().map(clean);
+    let tenant = seen(&question.tenant);
+    let real_name = question.real_name.as_deref().map(seen);
     let whom = match &real_name {
         Some(name) if *name != tenant => format!("{tenant}, \"{name}\" ({tenant_id})"),
         _ => format!("{tenant} ({tenant_id})"),
@@ -77,12 +78,12 @@ mod tests {
 
     #[test]
     fn the_question_names_the_tenant_by_its_real_name() {
-        assert!(ask("").1.contains("Make 2 changes, start a sync in the tenant contoso, \"Contoso AG\" (1111)?"));
+        assert!(ask("").1.contains("Make 2 changes, start a sync in the tenant contoso, \"Contoso\\u{7} AG\" (1111)?"));
     }
 
     #[test]
     fn only_yes_and_the_tenants_names_are_consent() {
-        for yes in ["yes\n", "contoso\n", " contoso \r\n", "Contoso AG\n"] {
+        for yes in ["yes\n", "contoso\n", " contoso \r\n", "Contoso\\u{7} AG\n"] {
             assert!(ask(yes).0, "{yes:?}");
         }
         for no in ["", "\n", "y\n", "no\n", "YES\n", "contos\n", "fabrikam\n"] {

@@ -4,12 +4,13 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
-use crate::model::{Target, TenantId};
+use crate::model::{Target, TenantId, seen};
 use crate::render::{Detail, Look};
 
 use super::args::{Color, Global};
 use super::error::CliError;
 use super::exit::Exit;
+use super::secrets::masked;
 
 /// Columns where nobody knows the terminal's width.
 const WIDTH: usize = 100;
@@ -132,7 +133,7 @@ fn width() -> usize {
 /// When stdout cannot take it.
 pub(super) fn print(text: &str) -> Result<(), CliError> {
     let mut out = anstream::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(masked(text).as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(CliError::new(Exit::Failed, format!("cannot write to stdout: {error}")))
         }
@@ -142,7 +143,7 @@ pub(super) fn print(text: &str) -> Result<(), CliError> {
 
 /// Writes everything that is not data. There is nobody to tell if that fails.
 pub(super) fn tell(text: &str) {
-    let _ = anstream::stderr().lock().write_all(text.as_bytes());
+    let _ = anstream::stderr().lock().write_all(masked(text).as_bytes());
 }
 
 /// Logs to stderr, our own modules only: libraries below may log bodies.
@@ -157,10 +158,33 @@ pub(super) fn log(verbose: u8, look: Look) {
         _ => LevelFilter::TRACE,
     };
     let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
+        .with_writer(move || LogLine { painted: look.color })
         .with_ansi(look.color)
         .with_target(verbose > 1)
         .without_time();
     // A second call happens in tests only, and the first subscriber is as good.
     let _ = tracing_subscriber::registry().with(lines).with(Targets::new().with_target("apgit", level)).try_init();
+}
+
+/// Takes the lines of the log: nothing in a value ends one early, or paints it.
+struct LogLine {
+    /// True if colours of the log's own are in it.
+    painted: bool,
+}
+
+impl std::io::Write for LogLine {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        let (line, end) = text.strip_suffix('\n').map_or((&*text, ""), |line| (line, "\n"));
+        let shown: Vec<_> = match self.painted {
+            true => line.split('\u{1b}').map(seen).collect(),
+            false => vec![seen(line)],
+        };
+        tell(&(shown.join("\u{1b}") + end));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }

@@ -85,5 +85,5 @@ pub(super) async fn connect(
 /// The place of a claim for reports.
 pub(super) fn place(fleet: &Fleet, origin: Origin) -> Place {
     let place = fleet.places.get(origin);
-    place.map_or_else(|| Place { file: Arc::from("?"), line: 0 }, |place| Place { file: place.file, line: place.line })
+    place.map_or_else(|| Place { file: Arc::from("?"), line: 0 }, |place| Place::new(&place.file, place.line))
 }

@@ -7,8 +7,9 @@ use crate::connect::{Connection, Purpose};
 use crate::fleet::Member;
 use crate::graph::GraphWriter;
 use crate::manifest::Fleet;
+use crate::model::seen;
 use crate::plan::Approvals;
-use crate::render::style::{clean, duration, time_of_day};
+use crate::render::style::{duration, time_of_day};
 use crate::round::{RoundError, SyncAnswer, ask_for_sync};
 
 use super::args::Source;
@@ -59,7 +60,7 @@ fn may_sync(fleet: &Fleet) -> Result<(), CliError> {
     if tenant.may_be_written() {
         return Ok(());
     }
-    let name = clean(&tenant.name);
+    let name = seen(&tenant.name);
     let (why, hint) = match tenant.suspend {
         true => ("it is suspended in its declaration".to_owned(), "remove `suspend: true` from the tenant"),
         false => (format!("its policy is `{}`", tenant.policy.name()), "change `policy` of the tenant"),
@@ -68,7 +69,7 @@ fn may_sync(fleet: &Fleet) -> Result<(), CliError> {
 }
 
 async fn sync(args: &SyncArgs, member: Member<'_>, stop: &Stop) -> Result<(), CliError> {
-    let name = clean(member.name()).into_owned();
+    let name = seen(member.name()).into_owned();
     let Member { connection: Connection { graph, clock, .. }, mut journal, .. } = member;
     let writer = GraphWriter::new(graph);
     loop {

@@ -13,8 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::connect;
 use crate::manifest::Fleet;
-use crate::model::TenantId;
-use crate::render::style::clean;
+use crate::model::{TenantId, seen};
 
 use super::args::Simulated;
 use super::error::CliError;
@@ -83,7 +82,7 @@ impl Target {
     fn differences(&self, now: &Self) -> Vec<String> {
         let mut found = Vec::new();
         let mut differs = |field: &str, was: &str, is: &str| {
-            found.push(format!("`{field}` was `{}`, is `{}`", clean(was), clean(is)));
+            found.push(format!("`{field}` was `{}`, is `{}`", seen(was), seen(is)));
         };
         if self.tenant_id != now.tenant_id {
             differs("tenantId", &self.tenant_id.to_string(), &now.tenant_id.to_string());
@@ -142,7 +141,7 @@ pub(super) fn check(
     let known = known(&settings.state_dir)?;
     let all: Vec<Vec<String>> = fleets.iter().map(|fleet| news(&known, &Target::of(fleet))).collect();
     let told = fleets.iter().zip(&all).flat_map(|(fleet, news)| {
-        let name = clean(&fleet.desired.tenant.name);
+        let name = seen(&fleet.desired.tenant.name);
         news.iter().map(move |news| format!("{name}: {news}"))
     });
     let told: Vec<String> = told.collect();

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::manifest::{Hashes, check_hashes, load, sort};
+use crate::manifest::{Hashes, check_hashes, load, together};
 use crate::render::document::{Kind, ProblemsDocument};
 use crate::render::{Document, Format, text};
 
@@ -37,7 +37,7 @@ pub(super) fn run(args: &ValidateArgs, settings: &Settings) -> Result<Exit, CliE
             let hashes = Hashes::new(fleet.root.clone());
             loaded.problems.extend(check_hashes(fleet, &hashes));
         }
-        sort(&mut loaded.problems);
+        loaded.problems = together(loaded.problems);
     }
     let problems = ProblemsDocument::of(&loaded);
     let exit = if problems.errors > 0 { Exit::Invalid } else { Exit::Done };

@@ -3,6 +3,10 @@
 /// The word that was perhaps meant.
 #[must_use]
 pub fn near<'n>(key: &str, names: &[&'n str]) -> Option<&'n str> {
+    // Nobody mistypes a word into a text, and comparing one takes its time.
+    if key.len() > 80 {
+        return None;
+    }
     let lower = key.to_ascii_lowercase();
     let same = names.iter().find(|name| name.to_ascii_lowercase() == lower).copied();
     let starts = || {

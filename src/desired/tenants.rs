@@ -53,10 +53,14 @@ pub(super) fn targets<'o>(
     objects: &'o [DeviceObject],
 ) -> (Vec<Option<usize>>, Vec<Conflict>) {
     let mut unknown: BTreeMap<(&str, &str), Vec<Origin>> = BTreeMap::new();
+    let mut by_name: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (index, tenant) in tenants.iter().enumerate() {
+        by_name.entry(&tenant.name).or_default().push(index);
+    }
     let mut without: Vec<Origin> = Vec::new();
     let target = |object: &'o DeviceObject| match &object.tenant_ref {
         TenantRef::Named(name, origin) => {
-            let found = find(tenants, &object.namespace, name);
+            let found = find(tenants, by_name.get(name.as_str()).map_or(&[], Vec::as_slice), &object.namespace);
             if found.is_none() {
                 unknown.entry((name, &object.namespace)).or_default().push(*origin);
             }
@@ -81,6 +85,9 @@ pub(super) fn targets<'o>(
     (targets, conflicts)
 }
 
+/// So many names are looked through for the one that was meant.
+const KNOWN_MAX: usize = 50;
+
 fn unknown_tenant(
     tenants: &[TenantObject],
     known: &[String],
@@ -93,19 +100,19 @@ fn unknown_tenant(
         name: name.to_owned(),
         namespace: namespace.to_owned(),
         elsewhere: elsewhere.map(|tenant| tenant.namespace.clone()),
-        known: known.to_vec(),
+        known: known.iter().take(KNOWN_MAX).cloned().collect(),
         origins,
     }
 }
 
-/// A tenant in the device's own namespace. An object without a namespace goes
-/// wherever kubectl's context points, so it matches any, if only one.
-fn find(tenants: &[TenantObject], namespace: &str, name: &str) -> Option<usize> {
-    let named = || tenants.iter().enumerate().filter(|(_, tenant)| tenant.name == name);
-    if let Some((index, _)) = named().find(|(_, tenant)| tenant.namespace == namespace) {
-        return Some(index);
+/// A tenant in the device's own namespace, among those of its name. An object
+/// without a namespace goes wherever kubectl's context points, so it matches any,
+/// if only one.
+fn find(tenants: &[TenantObject], named: &[usize], namespace: &str) -> Option<usize> {
+    if let Some(index) = named.iter().find(|index| tenants[**index].namespace == namespace) {
+        return Some(*index);
     }
-    let mut open = named().filter(|(_, tenant)| tenant.namespace.is_empty() || namespace.is_empty());
-    let (index, _) = open.next()?;
-    open.next().is_none().then_some(index)
+    let mut open = named.iter().filter(|index| tenants[**index].namespace.is_empty() || namespace.is_empty());
+    let index = open.next()?;
+    open.next().is_none().then_some(*index)
 }

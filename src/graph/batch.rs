@@ -99,7 +99,7 @@ struct Try {
 
 /// True for failures of an envelope that say nothing about its parts.
 fn stops_all(kind: ErrorKind) -> bool {
-    !matches!(kind, ErrorKind::Refused | ErrorKind::NotFound | ErrorKind::Protocol)
+    !matches!(kind, ErrorKind::Refused | ErrorKind::NotFound | ErrorKind::Protocol | ErrorKind::Oversized)
 }
 
 /// Tells the budget once per envelope, and returns the longest wait that its

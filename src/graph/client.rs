@@ -258,7 +258,7 @@ fn date(response: &Response) -> Option<Timestamp> {
 }
 
 fn of_login(error: &LoginError, about: About) -> GraphError {
-    GraphError::new(error.kind, about, &error.message)
+    GraphError::new(error.kind, about, &error.message).with_retry_after(error.retry_after)
 }
 
 fn request(call: &Call, token: &SecretString, id: &str) -> Request {

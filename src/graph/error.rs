@@ -1,6 +1,7 @@
 //! What can go wrong with a request: one type that holds everything an
 //! admin, or Microsoft's support, needs. Never requires JSON.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
 
@@ -8,6 +9,7 @@ use http::HeaderMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::wire;
+use crate::model::seen;
 use crate::transport::{Response, TransportError};
 
 /// Sorts failures by what the caller can do about them.
@@ -41,6 +43,8 @@ pub enum ErrorKind {
     Untrusted,
     /// An answer that makes no sense: a page of a gateway, a looping list.
     Protocol,
+    /// An answer longer than any that the service has; it was not read to its end.
+    Oversized,
     /// A host that may not receive a credential.
     Endpoint,
     /// Nothing was sent: somebody asked to stop.
@@ -109,11 +113,18 @@ impl GraphError {
         self
     }
 
+    /// What whoever gives out tokens asks us to wait.
+    pub(super) fn with_retry_after(mut self, wait: Option<SignedDuration>) -> Self {
+        self.0.retry_after = wait;
+        self
+    }
+
     pub(super) fn of_transport(error: &TransportError, about: About) -> Self {
         let kind = match error {
             TransportError::Connect { .. } => ErrorKind::Connect,
             TransportError::Untrusted { .. } => ErrorKind::Untrusted,
             TransportError::Lost { .. } => ErrorKind::Lost,
+            TransportError::TooLong { .. } => ErrorKind::Oversized,
             TransportError::Forbidden { .. } => ErrorKind::Endpoint,
         };
         Self::new(kind, about, error.to_string())
@@ -131,8 +142,8 @@ impl GraphError {
         error.0.status = Some(status);
         error.0.code = redacted(&said.code);
         error.0.phrase = redacted(&said.phrase);
-        error.0.request_id = header("request-id").or(said.request_id);
-        error.0.client_request_id = header("client-request-id").or(said.client_request_id);
+        error.0.request_id = header("request-id").or(said.request_id).map(shown_id);
+        error.0.client_request_id = header("client-request-id").or(said.client_request_id).map(shown_id);
         error.0.retry_after = header("retry-after").and_then(|text| retry_after(&text, now)).or(said.retry_after);
         error
     }
@@ -157,7 +168,8 @@ impl GraphError {
             | ErrorKind::Server
             | ErrorKind::Lost
             | ErrorKind::Connect
-            | ErrorKind::Protocol => false,
+            | ErrorKind::Protocol
+            | ErrorKind::Oversized => false,
         }
     }
 
@@ -179,6 +191,7 @@ impl GraphError {
             | ErrorKind::RouteMissing
             | ErrorKind::Conflict
             | ErrorKind::Untrusted
+            | ErrorKind::Oversized
             | ErrorKind::Endpoint
             | ErrorKind::Stopped => false,
         }
@@ -189,7 +202,7 @@ impl GraphError {
     #[must_use]
     pub fn effect_is_unknown(&self) -> bool {
         match self.kind {
-            ErrorKind::Lost | ErrorKind::Server | ErrorKind::Protocol => true,
+            ErrorKind::Lost | ErrorKind::Server | ErrorKind::Protocol | ErrorKind::Oversized => true,
             // Only a 429 is a promise that nothing was done; a 500 that speaks
             // of throttling is a 500.
             ErrorKind::Throttled => self.status.is_some_and(|status| status >= 500),
@@ -325,18 +338,27 @@ fn page_title(text: &str) -> String {
 const RETRY_AFTER_MAX: SignedDuration = SignedDuration::from_hours(1);
 
 /// Reads both forms of `Retry-After`: seconds, and a date (`now` is the
-/// service's time). Never negative, and an hour at most.
+/// service's time). An hour at most; nothing where the seconds are negative,
+/// as if the service had not said how long.
 pub(super) fn retry_after(text: &str, now: Timestamp) -> Option<SignedDuration> {
     let text = text.trim();
     let wait = match text.parse::<i64>() {
+        Ok(seconds) if seconds < 0 => return None,
         Ok(seconds) => SignedDuration::from_secs(seconds),
         Err(_) => jiff::fmt::rfc2822::parse(text).ok()?.timestamp().duration_since(now),
     };
     Some(wait.clamp(SignedDuration::ZERO, RETRY_AFTER_MAX))
 }
 
+/// An id as it may stand in a sentence.
+fn shown_id(id: String) -> String {
+    const MAX: usize = 80;
+    redacted(id.get(..MAX).unwrap_or(&id))
+}
+
 /// Cuts out whatever could be (a piece of) a hardware hash or a token: the
-/// service repeats a literal that it cannot read.
+/// service repeats a literal that it cannot read. What nobody sees is written
+/// out, line ends too: a message is one line.
 pub(super) fn redacted(text: &str) -> String {
     let of_base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=' | '_');
     let mut out = String::with_capacity(text.len());
@@ -349,7 +371,10 @@ pub(super) fn redacted(text: &str) -> String {
         out.push_str(&after[..gap]);
         rest = &after[gap..];
     }
-    out
+    match seen(&out) {
+        Cow::Borrowed(_) => out,
+        Cow::Owned(seen) => seen,
+    }
 }
 
 /// Names (`DeviceManagementServiceConfig`) are letters only and short of 64;
@@ -392,6 +417,7 @@ impl fmt::Display for GraphError {
                 write!(f, "cannot {operation}")?;
             }
             ErrorKind::Protocol => write!(f, "cannot {operation}: the answer makes no sense")?,
+            ErrorKind::Oversized => write!(f, "cannot {operation}: the answer has no end")?,
         }
         if !message.is_empty() {
             write!(f, ": {message}")?;
@@ -479,6 +505,11 @@ mod tests {
     }
 
     #[test]
+    fn a_message_is_one_line_without_anything_that_nobody_sees() {
+        assert_eq!(redacted("no\n::error::x\u{202e}\u{85}"), r"no\u{a}::error::x\u{202e}\u{85}");
+    }
+
+    #[test]
     fn a_token_is_cut_out_of_a_message() {
         assert_eq!(redacted("got eyJhbGciOiJub25lIn0AAAAA.e30.x"), "got ….e30.x");
     }
@@ -491,5 +522,7 @@ mod tests {
         assert_eq!(after("Thu, 01 Jan 2026 00:02:00 GMT"), Some(120));
         assert_eq!(after("Wed, 31 Dec 2025 00:02:00 GMT"), Some(0));
         assert_eq!(after("soon"), None);
+        assert_eq!((after("-1"), after("-9223372036854775808")), (None, None));
+        assert_eq!((after("9223372036854775807"), after("Fri, 01 Jan 9999 00:00:00 GMT")), (Some(3600), Some(3600)));
     }
 }

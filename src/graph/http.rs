@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::BytesMut;
 use reqwest::{Client, ClientBuilder, Url, redirect};
 
 use super::USER_AGENT;
@@ -17,9 +18,14 @@ use crate::transport::{Request, Response, Transport, TransportError};
 const CONNECT: Duration = Duration::from_secs(15);
 /// A page of a thousand devices can take half a minute.
 const ANSWER: Duration = Duration::from_secs(100);
-/// A simulated tenant answers a question about its clock only when the time
-/// has come.
+/// A simulated tenant may take its time, a debugger in it included.
 const ANSWER_LOCAL: Duration = Duration::from_secs(60 * 60);
+/// Whoever says nothing for this long says nothing more. A simulated tenant
+/// answers a question about its clock within 20 seconds.
+const SILENCE: Duration = Duration::from_secs(2 * 60);
+/// A page of a thousand devices has some 2 MB; no answer has more than this once
+/// it is decompressed.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 /// Sends requests to hosts that may receive them.
 #[derive(Debug)]
@@ -68,6 +74,7 @@ fn builder(answer: Duration) -> ClientBuilder {
         .redirect(redirect::Policy::none())
         .connect_timeout(CONNECT)
         .timeout(answer)
+        .read_timeout(SILENCE)
         .pool_idle_timeout(Duration::from_secs(50))
 }
 
@@ -86,8 +93,15 @@ impl Transport for Http {
         let mut response = client.execute(request).await.map_err(|error| failed(&error, &host))?;
         let status = response.status();
         let headers = std::mem::take(response.headers_mut());
-        let body = response.bytes().await.map_err(|error| failed(&error, &host))?;
-        let mut answer = http::Response::new(body);
+        let mut body = BytesMut::new();
+        // Chunk by chunk, decompressed: how long it is going to be is only a claim.
+        while let Some(chunk) = response.chunk().await.map_err(|error| failed(&error, &host))? {
+            if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+                return Err(TransportError::TooLong { host, limit: ANSWER_BYTES_MAX });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let mut answer = http::Response::new(body.freeze());
         *answer.status_mut() = status;
         *answer.headers_mut() = headers;
         Ok(answer)

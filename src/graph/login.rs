@@ -97,6 +97,8 @@ struct Held {
 const ATTEMPTS: u32 = 4;
 /// Longer than this we do not wait for a login endpoint.
 const WAIT_MAX: SignedDuration = SignedDuration::from_mins(2);
+/// No token is believed to last longer than this, whatever comes with it.
+const LASTS_MAX: SignedDuration = SignedDuration::from_hours(24);
 /// A token that lasts less than this is replaced, as Microsoft's libraries do.
 const MARGIN: SignedDuration = SignedDuration::from_mins(5);
 
@@ -155,7 +157,7 @@ impl Login {
         let token = answer.map_err(|error| self.explain(&adapter, &error))?;
         self.check(&token)?;
         let lasts = (token.expires_on - OffsetDateTime::now_utc()).whole_seconds();
-        let lasts = SignedDuration::from_secs(lasts.max(0));
+        let lasts = SignedDuration::from_secs(lasts).clamp(SignedDuration::ZERO, LASTS_MAX);
         // A token that is short-lived to begin with is used for most of its life.
         let margin = MARGIN.min(lasts / 4);
         Ok(Held {

@@ -3,7 +3,9 @@
 //! What violates the structure is taken out of the tree after it was reported,
 //! so that the rest of the document is still checked in the same run.
 
-use super::problem::{Problem, Source, show};
+use std::collections::{HashMap, HashSet};
+
+use super::problem::{Problem, Sink, Source, show};
 use super::scalar::{Plain, resolve};
 use super::shape::{Shape, TextShape};
 use super::tree::{Data, Entry, Node, Span};
@@ -13,17 +15,21 @@ use crate::resource::credential_path;
 /// What a walk found.
 #[derive(Default)]
 pub(super) struct Findings {
-    pub problems: Vec<Problem>,
+    pub problems: Sink,
     /// Violations of length and pattern. The checks of `resource` say the same
     /// in better words, so these speak only where those are silent.
     pub soft: Vec<(Span, Problem)>,
     /// Starts of maps and the fields they lost here: what `resource` says about
     /// absence in them would be an echo.
-    pub lost: Vec<(u32, String)>,
+    pub lost: HashMap<u32, Vec<String>>,
     /// Starts of maps that lack a field they need. It was filled in, so that
     /// the other fields are checked; nothing may be made of the result.
-    pub incomplete: Vec<u32>,
+    pub incomplete: HashSet<u32>,
 }
+
+/// So many soft findings of a document are kept: they are held against every
+/// problem that is found later, and one is enough to stop.
+const MAX_SOFT: usize = 200;
 
 /// What stands in for a missing field, in a form that passes every check.
 const STAND_INS: [(&str, &str); 4] = [
@@ -76,14 +82,19 @@ fn object(
     entries.retain_mut(|entry| {
         let Some((_, shape)) = fields.iter().find(|(field, _)| *field == entry.key) else {
             if !matches!(entry.value.data, Data::Broken) {
-                let (problem, meant) = unknown(&entry.key, entry.key_span, fields, name, source);
-                out.problems.push(problem);
+                // Beyond those that are shown, nobody asks what was meant.
+                let mut meant = None;
+                out.problems.add(|| {
+                    let (problem, field) = unknown(&entry.key, entry.key_span, fields, name, source);
+                    meant = field;
+                    problem
+                });
                 lost.extend(meant);
             }
             return false;
         };
         let kept = if is_null(&entry.value) {
-            out.problems.push(null(&entry.key, entry.key_span, source));
+            out.problems.add(|| null(&entry.key, entry.key_span, source));
             false
         } else {
             walk(&mut entry.value, shape, &entry.key, source, out)
@@ -93,16 +104,20 @@ fn object(
         }
         kept
     });
-    out.lost.extend(lost.iter().map(|field| (start, field.clone())));
+    if !lost.is_empty() {
+        out.lost.entry(start).or_default().extend(lost.iter().cloned());
+    }
     let mut whole = true;
     for field in required.iter().filter(|field| !entries.iter().any(|entry| entry.key == **field)).collect::<Vec<_>>() {
         // What was there and could not stay was spoken of already.
         if !lost.contains(field) {
-            let message = format!("`{field}` is missing in `{name}`");
-            let problem = Problem::error("missing-field", message, source.spot(place));
-            out.problems.push(problem.hint(format!("add `{field}: …`")));
+            out.problems.add(|| {
+                let message = format!("`{field}` is missing in `{name}`");
+                let problem = Problem::error("missing-field", message, source.spot(place));
+                problem.hint(format!("add `{field}: …`"))
+            });
         }
-        out.incomplete.push(start);
+        out.incomplete.insert(start);
         match STAND_INS.iter().find(|(name, _)| name == field) {
             Some((name, text)) => entries.push(Entry {
                 key: (*name).into(),
@@ -175,14 +190,19 @@ fn list(
         let rule =
             if count > max { format!("at most {max} are allowed") } else { format!("at least {min} are needed") };
         let place = nodes.get(max.min(count)).map_or(span, head);
-        let problem = Problem::error("list-size", format!("`{name}` has {count} entries, {rule}"), source.spot(place));
-        out.problems.push(if count > max { problem.hint("split it into several documents") } else { problem });
+        out.problems.add(|| {
+            let message = format!("`{name}` has {count} entries, {rule}");
+            let problem = Problem::error("list-size", message, source.spot(place));
+            if count > max { problem.hint("split it into several documents") } else { problem }
+        });
     }
     let label = format!("{name}[]");
     for item in nodes {
         if is_null(item) {
-            let problem = Problem::error("null", format!("an entry of `{name}` is empty"), source.spot(item.span));
-            out.problems.push(problem.hint("give it a value, or remove the line"));
+            out.problems.add(|| {
+                let problem = Problem::error("null", format!("an entry of `{name}` is empty"), source.spot(item.span));
+                problem.hint("give it a value, or remove the line")
+            });
             item.data = Data::Broken;
         } else if !walk(item, items, &label, source, out) {
             // Stays in the list: the indices of the others must not move.
@@ -209,22 +229,26 @@ fn text(node: &mut Node<'_>, shape: &TextShape, name: &str, source: &Source<'_>,
         return false;
     };
     if *plain && let Some(read_as) = not_text(text) {
-        let message = format!("`{name}` is text, but without quotes this is {read_as}");
-        let hint = format!("quote this: `{}: \"{}\"`", name.trim_end_matches("[]"), show(text));
-        out.problems.push(Problem::error("unquoted", message, source.spot(node.span)).hint(hint));
+        out.problems.add(|| {
+            let message = format!("`{name}` is text, but without quotes this is {read_as}");
+            let hint = format!("quote this: `{}: \"{}\"`", name.trim_end_matches("[]"), show(text));
+            Problem::error("unquoted", message, source.spot(node.span)).hint(hint)
+        });
         return false;
     }
     if !shape.choices.is_empty() {
         if shape.choices.iter().any(|choice| choice == text) {
             return true;
         }
-        let message = format!("`{}` is not a value of `{name}`", show(text));
-        let names: Vec<&str> = shape.choices.iter().map(String::as_str).collect();
-        let hint = match near(text, &names) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("one of {}", quoted(&names)),
-        };
-        out.problems.push(Problem::error("not-a-choice", message, source.spot(node.span)).hint(hint));
+        out.problems.add(|| {
+            let message = format!("`{}` is not a value of `{name}`", show(text));
+            let names: Vec<&str> = shape.choices.iter().map(String::as_str).collect();
+            let hint = match near(text, &names) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("one of {}", quoted(&names)),
+            };
+            Problem::error("not-a-choice", message, source.spot(node.span)).hint(hint)
+        });
         return false;
     }
     let length = text.len();
@@ -240,7 +264,7 @@ fn text(node: &mut Node<'_>, shape: &TextShape, name: &str, source: &Source<'_>,
     } else {
         None
     };
-    if let Some(message) = wrong {
+    if let Some(message) = wrong.filter(|_| out.soft.len() < MAX_SOFT) {
         out.soft.push((node.span, Problem::error("form", message, source.spot(node.span))));
     }
     true
@@ -268,9 +292,10 @@ fn integer(node: &mut Node<'_>, (min, max): (i64, i64), name: &str, source: &Sou
         return false;
     };
     if value < min || value > max {
-        let range = if max == i64::from(i32::MAX) { format!("{min} or more") } else { format!("{min} to {max}") };
-        let message = format!("`{name}` is out of range: {range}");
-        out.problems.push(Problem::error("out-of-range", message, source.spot(node.span)));
+        out.problems.add(|| {
+            let range = if max == i64::from(i32::MAX) { format!("{min} or more") } else { format!("{min} to {max}") };
+            Problem::error("out-of-range", format!("`{name}` is out of range: {range}"), source.spot(node.span))
+        });
         return false;
     }
     true
@@ -297,6 +322,6 @@ fn wrong_type(node: &Node<'_>, wanted: &str, name: &str, source: &Source<'_>, ou
         Data::Map(_) => "a map",
         Data::Broken => return,
     };
-    let message = format!("`{name}` is {wanted}, not {found}");
-    out.problems.push(Problem::error("wrong-type", message, source.spot(head(node))));
+    let message = || format!("`{name}` is {wanted}, not {found}");
+    out.problems.add(|| Problem::error("wrong-type", message(), source.spot(head(node))));
 }

@@ -3,14 +3,16 @@
 //! Pure but for the look whether a referenced file exists. What one file says
 //! about another is not known here; `fleet` puts the files together.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::check::{Findings, head, suggestion, walk};
-use super::files::{File, Resolver, Root, read};
-use super::problem::{Problem, Source, is_raw_hash, show};
+use super::files::{File, Resolver, read};
+use super::problem::{Problem, Sink, Source, is_raw_hash, show};
+use super::root::Root;
 use super::shape;
-use super::tree::{self, Data, Mistake, Node, Span};
+use super::tree::{self, Data, Mistakes, Node, Span};
 use super::value;
 use crate::desired::{DeviceObject, TenantObject, TenantRef, near};
 use crate::model::{Claim, HashLocation, Origin, Tenant};
@@ -25,7 +27,7 @@ pub(super) struct FileContent {
     /// Line and column of each mark of this file: serial numbers, names and
     /// references.
     pub places: Vec<(u32, u32)>,
-    pub problems: Vec<Problem>,
+    pub problems: Sink,
     pub documents: usize,
     pub skipped: usize,
     /// The manifest's path from the repository's root.
@@ -45,7 +47,11 @@ struct Named {
 pub(super) fn load(file: &File, index: u32, root: &Root) -> FileContent {
     match read(file) {
         Ok(text) => parse(file, index, root, &text),
-        Err(problem) => FileContent { problems: vec![problem], index, ..FileContent::default() },
+        Err(problem) => {
+            let mut content = FileContent { index, ..FileContent::default() };
+            content.problems.add(|| problem);
+            content
+        }
     }
 }
 
@@ -56,7 +62,7 @@ fn parse(file: &File, index: u32, root: &Root, text: &str) -> FileContent {
         resolver: Resolver::new(root, &file.path),
         content: FileContent { path, index, ..FileContent::default() },
         claims: Vec::new(),
-        hashes: Vec::new(),
+        hashes: HashSet::new(),
         ours: false,
         // A file that never names us holds other people's documents, broken
         // ones (templates) included.
@@ -72,15 +78,15 @@ struct FileReader<'s> {
     content: FileContent,
     /// The claims of the document at hand.
     claims: Vec<Claim>,
-    /// Where hashes stood in scalars, already reported.
-    hashes: Vec<Span>,
+    /// Where hashes begin that were reported.
+    hashes: HashSet<u32>,
     /// Whether any document of the file was ours.
     ours: bool,
     names_us: bool,
 }
 
 impl FileReader<'_> {
-    fn document(&mut self, mut node: Node<'_>, mistakes: Vec<Mistake>) {
+    fn document(&mut self, mut node: Node<'_>, mistakes: Mistakes) {
         if node.is_empty() && mistakes.is_empty() {
             return;
         }
@@ -95,7 +101,7 @@ impl FileReader<'_> {
             self.ours = true;
             self.mistakes(mistakes);
             self.content.documents -= 1;
-            items.into_iter().for_each(|item| self.document(item, Vec::new()));
+            items.into_iter().for_each(|item| self.document(item, Mistakes::default()));
             return;
         }
         let Some(kind) = self.kind(&node) else {
@@ -110,12 +116,16 @@ impl FileReader<'_> {
         }
     }
 
-    fn mistakes(&mut self, mistakes: Vec<Mistake>) {
-        for mistake in mistakes {
-            let mut problem = Problem::error(mistake.code, mistake.message, self.source.spot(mistake.span));
-            problem.places.extend(mistake.other.map(|span| self.source.spot(span)));
-            self.content.problems.push(problem.hint_opt(mistake.hint));
+    fn mistakes(&mut self, mistakes: Mistakes) {
+        for mistake in mistakes.kept {
+            let source = &self.source;
+            self.content.problems.add(|| {
+                let mut problem = Problem::error(mistake.code, mistake.message, source.spot(mistake.span));
+                problem.places.extend(mistake.other.map(|span| source.spot(span)));
+                problem.hint_opt(mistake.hint)
+            });
         }
+        self.content.problems.skip(mistakes.more);
     }
 
     /// The kind of a document of ours, `None` for other people's, and an error
@@ -160,7 +170,8 @@ impl FileReader<'_> {
     }
 
     fn error(&mut self, code: &'static str, message: impl Into<String>, span: Span, hint: impl Into<String>) {
-        self.content.problems.push(Problem::error(code, message, self.source.spot(span)).hint(hint));
+        let source = &self.source;
+        self.content.problems.add(|| Problem::error(code, message, source.spot(span)).hint(hint));
     }
 
     fn object(&mut self, kind: Kind, mut root: Node<'_>) {
@@ -176,7 +187,7 @@ impl FileReader<'_> {
         let has_reference = spec.value.get("tenantRef").is_some();
         let mut out = Findings::default();
         let whole = walk(&mut spec.value, shape::spec(kind), "spec", &self.source, &mut out);
-        self.content.problems.append(&mut out.problems);
+        self.content.problems.append(std::mem::take(&mut out.problems));
         match kind {
             Kind::Tenant => self.tenant(named, &root, whole, &mut out),
             Kind::Device | Kind::DeviceSet => {
@@ -206,7 +217,7 @@ impl FileReader<'_> {
                 });
             }
         }
-        self.content.problems.extend(out.soft.into_iter().map(|(_, problem)| problem));
+        out.soft.into_iter().for_each(|(_, problem)| self.content.problems.add(|| problem));
     }
 
     /// Keeps a place, to be found again by its mark.
@@ -235,6 +246,10 @@ impl FileReader<'_> {
         let start = head(root);
         let Data::Map(entries) = &mut root.data else { return None };
         for entry in entries.iter().filter(|entry| !FIELDS.contains(&entry.key.as_ref())) {
+            if self.content.problems.is_full() {
+                self.content.problems.skip(1);
+                continue;
+            }
             let message = format!("`{}` has no field `{}`", kind.name(), show(&entry.key));
             let misplaced = shape::spec(kind).field(&entry.key).is_some();
             let hint = match misplaced {
@@ -295,12 +310,11 @@ impl FileReader<'_> {
                     walk(&mut entry.value, &shape::Shape::Words, &entry.key, &self.source, &mut out);
                 }
                 key if FIELDS.contains(&key) => {}
-                key => {
+                key => out.problems.add(|| {
                     let message = format!("`metadata` has no field `{}`", show(key));
                     let near = suggestion(key, &FIELDS[..4]);
-                    out.problems
-                        .push(Problem::error("unknown-field", message, self.source.spot(entry.key_span)).hint(near));
-                }
+                    Problem::error("unknown-field", message, self.source.spot(entry.key_span)).hint(near)
+                }),
             }
         }
         for (_, problem) in &mut out.soft {
@@ -308,7 +322,8 @@ impl FileReader<'_> {
             problem.hint = Some("lower-case letters, digits, `-` and `.`, at most 63 characters".into());
         }
         let bad_form = !out.soft.is_empty();
-        self.content.problems.extend(out.problems.into_iter().chain(out.soft.into_iter().map(|(_, problem)| problem)));
+        self.content.problems.append(out.problems);
+        out.soft.into_iter().for_each(|(_, problem)| self.content.problems.add(|| problem));
         match name {
             Some((name, span)) if !name.is_empty() && !bad_form => Some(Named { namespace, name, span }),
             Some(_) => None,
@@ -420,8 +435,11 @@ impl FileReader<'_> {
         match value::read(node) {
             Ok(typed) => Some(typed),
             Err(error) => {
-                let message = format!("this cannot be read: {}", show(&error.to_string()));
-                self.content.problems.push(Problem::error("unreadable", message, self.source.spot(head(node))));
+                let source = &self.source;
+                self.content.problems.add(|| {
+                    let message = format!("this cannot be read: {}", show(&error.to_string()));
+                    Problem::error("unreadable", message, source.spot(head(node)))
+                });
                 None
             }
         }
@@ -432,14 +450,16 @@ impl FileReader<'_> {
     fn fields(&mut self, node: &Node<'_>, problems: Vec<resource::FieldProblem>, out: &mut Findings) {
         for problem in problems {
             let (span, map) = locate_in(node, &problem.path);
-            let lost =
-                |fields: &[&str]| out.lost.iter().any(|(at, name)| *at == map && fields.contains(&name.as_str()));
+            let lost = |fields: &[&str]| {
+                out.lost.get(&map).is_some_and(|lost| lost.iter().any(|name| fields.contains(&name.as_str())))
+            };
             if ABSENCE.iter().any(|(code, fields)| *code == problem.code && lost(fields)) {
                 continue;
             }
             out.soft.retain(|(soft, _)| *soft != span);
-            let spot = self.source.spot(span);
-            self.content.problems.push(Problem::error(problem.code, problem.message, spot).hint_opt(problem.hint));
+            let source = &self.source;
+            let located = || Problem::error(problem.code, problem.message, source.spot(span)).hint_opt(problem.hint);
+            self.content.problems.add(located);
         }
     }
 
@@ -468,12 +488,11 @@ impl FileReader<'_> {
     }
 
     fn hash(&mut self, span: Span) {
-        self.source.add_secret(span);
         // An alias repeats its anchor's place.
-        if self.hashes.contains(&span) {
+        if !self.hashes.insert(span.start) {
             return;
         }
-        self.hashes.push(span);
+        self.source.add_secret(span);
         let hint = "put it into a file and name it: `hardwareHashRef: {file: hashes/….txt}`; a hash that was \
                     committed is in the history: whoever reads it can register the device elsewhere";
         self.error("raw-hash", "a hardware hash stands in this manifest", span, hint);
@@ -482,12 +501,13 @@ impl FileReader<'_> {
     /// Hashes in comments, and in documents that could not be read.
     fn finish(mut self) -> FileContent {
         if self.ours {
-            let known = |range: &Range<usize>, spans: &[Span]| {
-                spans.iter().any(|span| range.start < span.end as usize && (span.start as usize) < range.end)
-            };
-            let loose: Vec<_> =
-                self.source.secrets().iter().filter(|range| !known(range, &self.hashes)).cloned().collect();
+            let loose = |range: &&Range<usize>| !self.source.is_in_scalar(range);
+            let loose: Vec<_> = self.source.secrets().iter().filter(loose).cloned().collect();
             for range in loose {
+                if self.content.problems.is_full() {
+                    self.content.problems.skip(1);
+                    continue;
+                }
                 let span = self.source.span_at(range);
                 self.hash(span);
             }

@@ -1,15 +1,15 @@
 //! Folders and files: which files are read, and where a reference leads.
 //!
-//! Of everything in `manifest`, only this file and `hashes.rs` touch a disk.
+//! Of everything in `manifest`, only this file, `root`, `walk` and `hashes` touch
+//! a disk.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Arc, Mutex};
-
-use ignore::WalkBuilder;
-use ignore::gitignore::{Gitignore, GitignoreBuilder};
+use std::sync::Arc;
 
 use super::problem::{Place, Problem, Spot};
+use super::root::{Astray, Root};
+use super::walk::Walk;
 
 /// Manifests larger than this are somebody's mistake.
 const MAX_FILE_BYTES: u64 = 64 << 20;
@@ -23,35 +23,6 @@ pub(super) struct File {
     pub path: PathBuf,
 }
 
-/// The repository: paths may lead anywhere in it, and not out.
-#[derive(Debug, Clone)]
-pub(super) struct Root {
-    /// With all symbolic links resolved.
-    pub path: PathBuf,
-    /// Whether it is a Git repository.
-    pub is_git: bool,
-}
-
-impl Root {
-    /// The nearest folder above `path` that has a `.git`, else `path` itself,
-    /// or its folder if it is a file.
-    fn of(path: &Path) -> Self {
-        let start = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
-        match start.ancestors().find(|folder| folder.join(".git").exists()) {
-            Some(folder) => Self { path: folder.to_owned(), is_git: true },
-            None => Self { path: start.to_owned(), is_git: false },
-        }
-    }
-
-    /// Whether Git itself would leave this file out, as far as the
-    /// repository's top `.gitignore` says.
-    pub(super) fn ignored(&self) -> Gitignore {
-        let mut builder = GitignoreBuilder::new(&self.path);
-        builder.add(self.path.join(".gitignore"));
-        builder.build().unwrap_or_else(|_| Gitignore::empty())
-    }
-}
-
 /// Everything that is to be read.
 pub(super) struct Found {
     pub files: Vec<File>,
@@ -61,90 +32,72 @@ pub(super) struct Found {
 
 /// Finds the manifests under `paths`, each once, sorted by name.
 pub(super) fn find(paths: &[PathBuf]) -> Found {
-    let mut found =
-        Found { files: Vec::new(), root: Root { path: PathBuf::from("."), is_git: false }, problems: vec![] };
-    let mut first = true;
+    let mut problems = Vec::new();
+    let mut root: Option<Root> = None;
+    let mut ways = Vec::new();
     for path in paths {
-        let Ok(real) = path.canonicalize() else {
-            let hint = "check the spelling; folders and files may be named";
-            found.problems.push(Problem::error("no-such-path", "this path does not exist", bare(path)).hint(hint));
-            continue;
-        };
-        let root = Root::of(&real);
-        if first {
-            found.root = root;
-            first = false;
-        } else if root.path != found.root.path {
-            let hint = "run once per repository";
-            let message = "this path belongs to another repository than the first one";
-            found.problems.push(Problem::error("other-repository", message, bare(path)).hint(hint));
-            continue;
+        match Root::of(path) {
+            Err(Astray::Missing) => {
+                let hint = "check the spelling; folders and files may be named";
+                problems.push(Problem::error("no-such-path", "this path does not exist", bare(path)).hint(hint));
+            }
+            Err(astray) => {
+                let (code, message, _) = astray.of_link();
+                let hint = "name what it leads to, if that is what is meant";
+                problems.push(Problem::error(code, message, bare(path)).hint(hint));
+            }
+            Ok((_, of)) if root.as_ref().is_some_and(|root| root.path != of.path) => {
+                let hint = "run once per repository";
+                let message = "this path belongs to another repository than the first one";
+                problems.push(Problem::error("other-repository", message, bare(path)).hint(hint));
+            }
+            Ok((real, of)) => {
+                root.get_or_insert(of);
+                ways.push((path, real));
+            }
         }
+    }
+    let root = root.unwrap_or_else(Root::none);
+    let mut walk = Walk::new(&root);
+    for (path, real) in ways {
         if real.is_dir() {
-            folder(path, &mut found);
+            walk.folder(path, real);
         } else {
-            found.files.push(File { name: name(path), path: real });
+            named(path, real, &root, &mut walk);
         }
     }
-    found.files.sort_by(|a, b| (&a.name, &a.path).cmp(&(&b.name, &b.path)));
-    let mut seen = std::collections::HashSet::new();
-    found.files.retain(|file| seen.insert(file.path.clone()));
-    found
+    let Walk { mut files, problems: more, .. } = walk;
+    problems.extend(more);
+    let mut seen = HashSet::new();
+    files.retain(|file| seen.insert(file.path.clone()));
+    files.sort_by(|a, b| (&a.name, &a.path).cmp(&(&b.name, &b.path)));
+    Found { files, root, problems }
 }
 
-fn folder(path: &Path, found: &mut Found) {
-    let outside: Arc<Mutex<Vec<PathBuf>>> = Arc::default();
-    let root = found.root.path.clone();
-    let seen = Arc::clone(&outside);
-    let walk = WalkBuilder::new(path)
-        .standard_filters(false)
-        .hidden(true)
-        .parents(true)
-        .git_ignore(true)
-        .require_git(false)
-        .add_custom_ignore_filename(".apgitignore")
-        .follow_links(true)
-        .filter_entry(move |entry| {
-            if !entry.path_is_symlink() || entry.depth() == 0 {
-                return true;
-            }
-            let inside = entry.path().canonicalize().is_ok_and(|real| real.starts_with(&root));
-            if !inside && (entry.path().is_dir() || is_manifest(entry.path())) {
-                seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(entry.path().to_owned());
-            }
-            inside
-        })
-        .build();
-    for entry in walk {
-        match entry {
-            Ok(entry) if entry.file_type().is_some_and(|kind| kind.is_file()) && is_manifest(entry.path()) => {
-                match entry.path().canonicalize() {
-                    Ok(real) => found.files.push(File { name: name(entry.path()), path: real }),
-                    Err(error) => found.problems.push(unreadable(entry.path(), &error)),
-                }
-            }
-            Ok(_) => {}
-            Err(error) => {
-                let problem = Problem::error("unreadable", format!("a folder cannot be read: {error}"), bare(path));
-                found.problems.push(problem);
-            }
-        }
+/// A file that was named itself, whatever its name ends with.
+fn named(path: &Path, real: PathBuf, root: &Root, walk: &mut Walk<'_>) {
+    if !real.is_file() {
+        let hint = "folders and files may be named";
+        return walk.problems.push(Problem::error("not-a-file", "this is not a file", bare(path)).hint(hint));
     }
-    for link in outside.lock().unwrap_or_else(std::sync::PoisonError::into_inner).iter() {
-        let message = "this symbolic link leads out of the repository";
-        found.problems.push(
-            Problem::error("symlink-outside", message, bare(link)).hint("put the file into the repository itself"),
-        );
+    let is_link = path.symlink_metadata().is_ok_and(|meta| meta.is_symlink());
+    match if is_link { root.holds_linked(&real) } else { root.holds(&real) } {
+        Ok(()) => walk.files.push(File { name: name(path), path: real }),
+        Err(astray) => {
+            let (code, message, hint) = astray.of_link();
+            walk.problems.push(Problem::error(code, message, bare(path)).hint(hint));
+        }
     }
 }
 
-fn is_manifest(path: &Path) -> bool {
+pub(super) fn is_manifest(path: &Path) -> bool {
     path.extension().is_some_and(|ext| ext.eq_ignore_ascii_case("yaml") || ext.eq_ignore_ascii_case("yml"))
 }
 
 /// The text of a file.
 pub(super) fn read(file: &File) -> Result<String, Problem> {
-    let size = std::fs::metadata(&file.path).map_or(0, |meta| meta.len());
+    let meta = std::fs::metadata(&file.path).map_err(|error| unreadable(Path::new(&*file.name), &error))?;
+    let size = meta.len();
     if size > MAX_FILE_BYTES {
         let message = format!("the file has {size} bytes, more than {MAX_FILE_BYTES}");
         return Err(Problem::error("file-too-large", message, bare(Path::new(&*file.name))).hint("split it"));
@@ -156,17 +109,17 @@ pub(super) fn read(file: &File) -> Result<String, Problem> {
     })
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> Problem {
+pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Problem {
     Problem::error("unreadable", format!("the file cannot be read: {error}"), bare(path))
 }
 
 /// A path as a place without a text.
-fn bare(path: &Path) -> Spot {
+pub(super) fn bare(path: &Path) -> Spot {
     Spot { place: Place { file: name(path), line: 1, column: 1 }, excerpt: None }
 }
 
 /// A path as a person reads it: `/` between folders, no `./` before it.
-fn name(path: &Path) -> Arc<str> {
+pub(super) fn name(path: &Path) -> Arc<str> {
     let text = path.to_string_lossy().replace('\\', "/");
     let text = text.strip_prefix("./").unwrap_or(&text);
     text.into()
@@ -240,10 +193,27 @@ impl<'r> Resolver<'r> {
             .join(file);
         let meta = std::fs::symlink_metadata(&real).map_err(|_| missing(relative))?;
         let real = if meta.is_symlink() { real.canonicalize().map_err(|_| missing(relative))? } else { real };
-        let inside = real.strip_prefix(&self.root.path).map_err(|_| outside())?;
-        if meta.is_dir() {
+        let astray = |astray| match astray {
+            Astray::Outside | Astray::Missing => outside(),
+            Astray::Git => Dead {
+                code: "path-git",
+                message: "this path leads to Git's own files".into(),
+                hint: "put the file into the repository itself",
+            },
+            Astray::Untracked | Astray::Unknown => {
+                let (code, message, hint) = astray.of_link();
+                Dead { code, message: message.replace("this symbolic link", "a symbolic link on this path"), hint }
+            }
+        };
+        let is_linked = real != path;
+        if is_linked { self.root.holds_linked(&real) } else { self.root.holds(&real) }.map_err(astray)?;
+        if real.is_dir() {
             return Err(missing(relative));
         }
-        Ok(inside.to_owned())
+        if !real.is_file() {
+            let message = format!("`{}` is not a file", super::problem::show(&relative.to_string_lossy()));
+            return Err(Dead { code: "not-a-file", message, hint: "a hash stands in a file" });
+        }
+        Ok(real.strip_prefix(&self.root.path).unwrap_or(&real).to_owned())
     }
 }

@@ -1,12 +1,13 @@
 //! Files together: their objects become fleets, and what contradicts what
 //! across them becomes problems with places.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::document::FileContent;
-use super::files::{File, Root, read};
-use super::problem::{Place, Problem, Source, Spot};
+use super::files::{File, read};
+use super::problem::{Place, Problem, Severity, Source, Spot, shown};
+use super::root::Root;
 use super::{Fleet, Places};
 use crate::desired::{self, Conflict, DeviceObject, Home, TenantRef};
 use crate::model::Origin;
@@ -45,7 +46,7 @@ pub(super) fn assemble(
         ignored.as_ref().is_some_and(|ignored| !ignored.matched_path_or_any_parents(path, false).is_ignore())
     };
     let (fleets, conflicts) = desired::assemble(tenants, objects, &homes, &in_git);
-    problems.extend(conflicts.iter().map(|conflict| problem(conflict, &places)));
+    problems.extend(located(&conflicts, &places));
     let fleet = |fleet: desired::Fleet| Fleet {
         desired: fleet.desired,
         tenant: fleet.tenant,
@@ -68,36 +69,70 @@ fn shift_all(object: &mut DeviceObject, first: u32) {
     object.claims.iter_mut().for_each(|claim| shift(&mut claim.origin, first));
 }
 
-/// A conflict with its places and their lines. Of the places only line and
-/// column were kept; the files are read again for their lines, which happens
-/// only when something is wrong.
-pub(super) fn problem(conflict: &Conflict, places: &Places) -> Problem {
-    Problem {
-        severity: conflict.severity(),
-        code: conflict.code(),
-        message: conflict.message(),
-        places: spots(places, conflict.origins().iter().copied().take(Conflict::SHOWN)),
-        hint: Some(conflict.hint()),
+/// What is said about some marks.
+pub(super) trait Said {
+    fn severity(&self) -> Severity;
+    /// Not all that there are need a place.
+    fn origins(&self) -> &[Origin];
+    /// Code, message, hint.
+    fn words(&self) -> (&'static str, String, Option<String>);
+}
+
+impl Said for Conflict {
+    fn severity(&self) -> Severity {
+        self.severity()
+    }
+
+    fn origins(&self) -> &[Origin] {
+        let origins = self.origins();
+        &origins[..origins.len().min(Self::SHOWN)]
+    }
+
+    fn words(&self) -> (&'static str, String, Option<String>) {
+        (self.code(), self.message(), Some(self.hint()))
     }
 }
 
-/// The places of marks, with their lines.
-pub(super) fn spots(places: &Places, origins: impl IntoIterator<Item = Origin>) -> Vec<Spot> {
-    let mut texts: HashMap<u32, Option<String>> = HashMap::new();
-    let spot = |place: RawPlace| {
-        let file = &places.files[place.file as usize];
-        let text = texts.entry(place.file).or_insert_with(|| read(file).ok());
-        match text {
-            Some(text) => {
-                let source = Source::new(file.name.clone(), text);
-                source.spot(source.word_at(place.line, place.column))
-            }
-            None => {
-                let place = Place { file: file.name.clone(), line: place.line, column: place.column };
-                Spot { place, excerpt: None }
-            }
+/// Problems with their places and the lines there, as many as are shown. Of the
+/// places only line and column were kept; files are read again for their lines,
+/// each once, which happens only when something is wrong.
+pub(super) fn located(all: &[impl Said], places: &Places) -> Vec<Problem> {
+    let nowhere = || Place { file: "?".into(), line: 0, column: 0 };
+    let first = |said: &_| Said::origins(said).first().and_then(|origin| places.get(*origin));
+    let (kept, mut problems) = shown(all.iter().map(|said| (said.severity(), first(said).unwrap_or_else(nowhere))));
+    let kept: Vec<_> = kept.into_iter().map(|at| &all[at]).collect();
+    let origins = kept.iter().flat_map(|said| said.origins().iter().copied());
+    let mut spots = spots(origins, places).into_iter();
+    problems.extend(kept.iter().map(|said| {
+        let (code, message, hint) = said.words();
+        let places = said.origins().iter().filter_map(|_| spots.next()?).collect();
+        Problem { severity: said.severity(), code, message, places, hint, count: 1 }
+    }));
+    problems
+}
+
+/// The places of marks, in their order, with their lines.
+fn spots(origins: impl Iterator<Item = Origin>, places: &Places) -> Vec<Option<Spot>> {
+    let mut wanted: BTreeMap<u32, Vec<(usize, RawPlace)>> = BTreeMap::new();
+    let mut count = 0;
+    for origin in origins {
+        if let Some(place) = places.places.get(origin.0 as usize) {
+            wanted.entry(place.file).or_default().push((count, *place));
         }
-    };
-    let raw = |origin: Origin| places.places.get(origin.0 as usize).copied();
-    origins.into_iter().filter_map(raw).map(spot).collect()
+        count += 1;
+    }
+    let mut spots = vec![None; count];
+    for (file, wanted) in wanted {
+        let file = &places.files[file as usize];
+        let text = read(file).ok();
+        let source = text.as_deref().map(|text| Source::new(file.name.clone(), text));
+        for (at, RawPlace { line, column, .. }) in wanted {
+            let place = || Place { file: file.name.clone(), line, column };
+            spots[at] = Some(match &source {
+                Some(source) => source.spot(source.word_at(line, column)),
+                None => Spot { place: place(), excerpt: None },
+            });
+        }
+    }
+    spots
 }

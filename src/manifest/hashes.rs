@@ -6,21 +6,20 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{Read as _, Seek as _, SeekFrom};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use rayon::prelude::*;
 
+use super::Fleet;
 use super::decrypt::{Tools, is_age};
-use super::fleet::{problem, spots};
-use super::problem::{Problem, Severity, show};
-use super::{Fleet, sort};
-use crate::capture::{self, CsvEntry, CsvIndex, Encoding};
+use super::fleet::{Said, located};
+use super::problem::{Problem, Severity, limited, show};
+use crate::capture::{self, CaptureError, CsvEntry, CsvIndex, Encoding};
 use crate::desired::Conflict;
 use crate::hash::{HashSource, IdentityKey, KeyKind, Verdict, WantedHash, agreement, identity_keys, sharing};
-use crate::model::{Claim, HardwareHash, HashError, HashLocation, HashRef, Origin, SerialKey, SerialNumber};
+use crate::model::{Claim, HardwareHash, HashError, HashLocation, HashRef, Origin, SerialNumber};
 use crate::resource::is_encrypted;
 
 /// A file with one hash is 4 KB; nobody's is larger than this.
@@ -50,10 +49,9 @@ type Slot = OnceLock<Result<Table, HashError>>;
 struct Table {
     path: PathBuf,
     index: CsvIndex,
-    rows: HashMap<SerialKey, Vec<usize>>,
     encoding: Encoding,
-    /// Bytes of the byte order mark.
-    mark: usize,
+    /// Where the hash of each row begins in the file, in bytes.
+    starts: Vec<u64>,
     /// Of an encrypted file only: decrypting it again for each row would ask
     /// for the key each time.
     text: Option<String>,
@@ -136,6 +134,10 @@ impl Hashes {
         if is_encrypted(path) {
             return self.tools.decrypt(&full, path, limit);
         }
+        // Opening a pipe would wait for whoever writes into it.
+        if std::fs::metadata(&full).is_ok_and(|meta| !meta.is_file()) {
+            return Err(unusable(path, &"this is not a file"));
+        }
         let file = std::fs::File::open(&full).map_err(|error| unusable(path, &error))?;
         let mut bytes = Vec::new();
         file.take(limit + 1).read_to_end(&mut bytes).map_err(|error| unusable(path, &error))?;
@@ -158,77 +160,73 @@ impl Hashes {
         let bytes = self.bytes(path, MAX_CSV_BYTES)?;
         let table = capture::csv(&bytes).map_err(|error| unusable(path, &error))?;
         let encoding = table.encoding();
-        let index = table.into_index();
-        let mark = match bytes.as_slice() {
-            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => 2,
-            [0xef, 0xbb, 0xbf, ..] => 3,
-            _ => 0,
-        };
-        let text = is_encrypted(path).then(|| capture::text(&bytes).0);
-        let mut rows: HashMap<SerialKey, Vec<usize>> = HashMap::with_capacity(index.entries().len());
-        for (at, entry) in index.entries().iter().enumerate() {
-            for key in keys(entry) {
-                rows.entry(key).or_default().push(at);
-            }
-        }
-        Ok(Table { path: path.to_owned(), index, rows, encoding, mark, text })
+        let (index, text) = table.into_parts();
+        let starts = starts(&index, &text, encoding, &bytes);
+        let text = is_encrypted(path).then_some(text);
+        Ok(Table { path: path.to_owned(), index, encoding, starts, text })
     }
 
-    /// The hash of a serial's row. One row is read where it stands; of several
-    /// the whole text decides, and so does it when the row is not where it was.
+    /// The hash of a serial's row. Rows are read where they stand, however many
+    /// have the serial: nothing else of the file is read for it.
     fn find(&self, table: &Table, serial: &SerialNumber) -> Result<HardwareHash, HashError> {
-        if table.text.is_none()
-            && let Some([row]) = table.rows.get(&serial.key()).map(Vec::as_slice)
-            && let Some(hash) = self.read_row(table, &table.index.entries()[*row])
-        {
-            return Ok(hash);
-        }
-        let read;
-        let text = match &table.text {
-            Some(text) => text,
+        let found = match &table.text {
+            Some(text) => table.index.find(text, serial),
             None => {
-                read = capture::text(&self.bytes(&table.path, MAX_CSV_BYTES)?).0;
-                &read
+                let changed = |entry: &CsvEntry| CaptureError::Changed { line: entry.line };
+                let read = |row, entry: &CsvEntry| self.read_row(table, row, entry)?.ok_or_else(|| changed(entry));
+                table.index.find_with(serial, &read)
             }
         };
-        let found = table.index.find(text, serial).map_err(|error| unusable(&table.path, &error))?;
-        Ok(found.hash)
+        Ok(found.map_err(|error| unusable(&table.path, &error))?.hash)
     }
 
-    fn read_row(&self, table: &Table, entry: &CsvEntry) -> Option<HardwareHash> {
-        let cell = entry.hash.as_ref().ok()?;
-        let span = in_file(&cell.span, table);
-        let mut file = std::fs::File::open(self.root.join(&table.path)).ok()?;
-        file.seek(SeekFrom::Start(span.start as u64)).ok()?;
-        let mut bytes = vec![0; span.len()];
-        file.read_exact(&mut bytes).ok()?;
-        let text = match table.encoding {
-            Encoding::Utf16Le => bytes.chunks_exact(2).map(|pair| char::from(pair[0])).collect(),
-            Encoding::Utf16Be => bytes.chunks_exact(2).map(|pair| char::from(pair[1])).collect(),
-            Encoding::Utf8 | Encoding::Windows1252 => String::from_utf8(bytes).ok()?,
+    /// `None` if another hash or none stands there now.
+    fn read_row(&self, table: &Table, row: usize, entry: &CsvEntry) -> Result<Option<HardwareHash>, CaptureError> {
+        let cell = entry.hash.as_ref().map_err(Clone::clone)?;
+        let width = match table.encoding {
+            Encoding::Utf16Le | Encoding::Utf16Be => 2,
+            Encoding::Utf8 | Encoding::Windows1252 => 1,
         };
-        // The digest is the proof: text before it that is not ASCII would have
-        // moved the bytes.
-        let (hash, _) = HardwareHash::from_base64(&text).ok()?;
-        (hash.digest() == cell.digest).then_some(hash)
+        let read = || {
+            let mut file = std::fs::File::open(self.root.join(&table.path)).ok()?;
+            file.seek(SeekFrom::Start(*table.starts.get(row)?)).ok()?;
+            let mut bytes = vec![0; cell.span.len() * width];
+            file.read_exact(&mut bytes).ok()?;
+            // Base64 is ASCII in each of them.
+            let text = match table.encoding {
+                Encoding::Utf16Le => bytes.chunks_exact(2).map(|pair| char::from(pair[0])).collect(),
+                Encoding::Utf16Be => bytes.chunks_exact(2).map(|pair| char::from(pair[1])).collect(),
+                Encoding::Utf8 | Encoding::Windows1252 => String::from_utf8(bytes).ok()?,
+            };
+            // The digest is the proof.
+            let (hash, _) = HardwareHash::from_base64(&text).ok()?;
+            (hash.digest() == cell.digest).then_some(hash)
+        };
+        Ok(read())
     }
 }
 
-/// Where a range of the text stands in the file, if all before it is ASCII.
-fn in_file(span: &Range<usize>, table: &Table) -> Range<usize> {
-    let width = match table.encoding {
-        Encoding::Utf16Le | Encoding::Utf16Be => 2,
-        Encoding::Utf8 | Encoding::Windows1252 => 1,
+/// Where the hash of each row begins in the file: rows are in its order, so what
+/// stands between two hashes is measured once.
+fn starts(index: &CsvIndex, text: &str, encoding: Encoding, bytes: &[u8]) -> Vec<u64> {
+    let mut at = match bytes {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => 2,
+        [0xef, 0xbb, 0xbf, ..] => 3,
+        _ => 0,
     };
-    table.mark + span.start * width..table.mark + span.end * width
-}
-
-/// The serials that a row answers to: the one in its hash, and the column.
-fn keys(entry: &CsvEntry) -> impl Iterator<Item = SerialKey> {
-    let inside = entry.hash.as_ref().ok().and_then(|cell| cell.serial.as_ref()).map(SerialNumber::key);
-    let column = entry.serial.as_deref().filter(|text| !text.is_empty()).map(SerialKey::of);
-    let column = column.filter(|key| Some(key) != inside.as_ref());
-    inside.into_iter().chain(column)
+    let size = |text: &str| match encoding {
+        Encoding::Utf8 => text.len(),
+        Encoding::Windows1252 => text.chars().count(),
+        Encoding::Utf16Le | Encoding::Utf16Be => 2 * text.chars().map(char::len_utf16).sum::<usize>(),
+    };
+    let mut measured = 0;
+    let start = |entry: &CsvEntry| {
+        let Ok(cell) = &entry.hash else { return 0 };
+        at += size(text.get(measured..cell.span.start).unwrap_or_default()) as u64;
+        measured = cell.span.start;
+        at
+    };
+    index.entries().iter().map(start).collect()
 }
 
 fn variable(name: &str) -> Result<HardwareHash, HashError> {
@@ -250,25 +248,43 @@ pub fn check_hashes(fleet: &Fleet, hashes: &Hashes) -> Vec<Problem> {
     let claims = fleet.desired.claims();
     let read: Vec<Result<Keys, (Severity, String)>> = claims.par_iter().map(|claim| identity(claim, hashes)).collect();
     let mut problems = Vec::new();
-    for (claim, result) in claims.iter().zip(&read) {
-        if let Err((severity, reason)) = result {
-            let places = spots(&fleet.places, [claim.origin]);
-            let message = format!("the hash of `{}` cannot be used: {reason}", claim.serial);
-            problems.push(Problem { severity: *severity, code: "hash", message, places, hint: None });
-        }
-    }
+    let bad = claims.iter().zip(&read).filter_map(|(claim, result)| {
+        let (severity, reason) = result.as_ref().err()?;
+        Some(BadHash { claim, severity: *severity, reason })
+    });
+    problems.extend(located(&bad.collect::<Vec<_>>(), &fleet.places));
     let keys = |at: usize| read[at].as_deref().unwrap_or_default();
     let strong = |at| keys(at).iter().filter(|(kind, _)| matches!(kind, KeyKind::Ek | KeyKind::Uuid));
     let mut pairs = sharing((0..claims.len()).map(|at| strong(at).map(|(_, key)| key)));
     // One sentence per claim: about the first that shares its strongest key.
     pairs.dedup_by_key(|(_, later)| *later);
-    for (first, later) in pairs {
+    let conflicts = pairs.into_iter().filter_map(|(first, later)| {
         let pair = [&claims[first], &claims[later]];
-        let conflict = same_hardware(pair, agreement(keys(later), keys(first)).verdict);
-        problems.extend(conflict.map(|conflict| problem(&conflict, &fleet.places)));
+        same_hardware(pair, agreement(keys(later), keys(first)).verdict)
+    });
+    problems.extend(located(&conflicts.collect::<Vec<_>>(), &fleet.places));
+    limited(problems)
+}
+
+/// A claim whose hash cannot be used.
+struct BadHash<'c> {
+    claim: &'c Claim,
+    severity: Severity,
+    reason: &'c str,
+}
+
+impl Said for BadHash<'_> {
+    fn severity(&self) -> Severity {
+        self.severity
     }
-    sort(&mut problems);
-    problems
+
+    fn origins(&self) -> &[Origin] {
+        std::slice::from_ref(&self.claim.origin)
+    }
+
+    fn words(&self) -> (&'static str, String, Option<String>) {
+        ("hash", format!("the hash of `{}` cannot be used: {}", self.claim.serial, self.reason), None)
+    }
 }
 
 /// Looks at who would be asked for the keys of encrypted files, without asking:
@@ -286,13 +302,34 @@ pub fn check_key_sources(fleet: &Fleet, hashes: &Hashes) -> Vec<Problem> {
             claims.entry(path).or_insert((Vec::new(), limit)).0.push(claim.origin);
         }
     }
-    let refused = |(path, (origins, limit)): (&Path, (Vec<Origin>, u64))| {
+    let refused = claims.into_iter().filter_map(|(path, (mut origins, limit))| {
         let refusal = hashes.tools.services(&hashes.root.join(path), limit).err()?;
+        origins.truncate(Conflict::SHOWN);
         let message = format!("`{}` cannot be decrypted here: {}", show(&path.to_string_lossy()), refusal.message);
-        let places = spots(&fleet.places, origins.into_iter().take(Conflict::SHOWN));
-        Some(Problem { severity: Severity::Error, code: "key-source", message, places, hint: Some(refusal.hint) })
-    };
-    claims.into_iter().filter_map(refused).collect()
+        Some(KeySource { origins, message, hint: refusal.hint })
+    });
+    located(&refused.collect::<Vec<_>>(), &fleet.places)
+}
+
+/// A file whose key is with somebody who may not be asked.
+struct KeySource {
+    origins: Vec<Origin>,
+    message: String,
+    hint: String,
+}
+
+impl Said for KeySource {
+    fn severity(&self) -> Severity {
+        Severity::Error
+    }
+
+    fn origins(&self) -> &[Origin] {
+        &self.origins
+    }
+
+    fn words(&self) -> (&'static str, String, Option<String>) {
+        ("key-source", self.message.clone(), Some(self.hint.clone()))
+    }
 }
 
 /// What identifies the hardware, strongest first.

@@ -4,12 +4,15 @@
 //! A problem carries the one line it speaks about, already masked, so that
 //! whoever draws it needs no file and cannot print a secret.
 
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::tree::Span;
 pub use crate::desired::Severity;
 use crate::hash::looks_like_hash;
+use crate::model::seen;
 
 /// Stands where a hash or another long secret was.
 const HIDDEN: &str = "‹hidden›";
@@ -68,11 +71,30 @@ pub struct Problem {
     pub places: Vec<Spot>,
     /// What they can do.
     pub hint: Option<String>,
+    /// How many it stands for: itself, or all that is not shown of a file.
+    pub count: usize,
 }
+
+/// So many problems of a file are shown; of the rest, people are told how many
+/// there are. Who has this many to correct runs again anyway.
+const SHOWN: usize = 200;
 
 impl Problem {
     pub(super) fn error(code: &'static str, message: impl Into<String>, spot: Spot) -> Self {
-        Self { severity: Severity::Error, code, message: message.into(), places: vec![spot], hint: None }
+        Self { severity: Severity::Error, code, message: message.into(), places: vec![spot], hint: None, count: 1 }
+    }
+
+    /// Stands for those of a file that are not shown.
+    fn rest(severity: Severity, count: usize, place: Place) -> Self {
+        let what = match (severity, count) {
+            (Severity::Error, 1) => "error",
+            (Severity::Error, _) => "errors",
+            (Severity::Warning, 1) => "warning",
+            (Severity::Warning, _) => "warnings",
+        };
+        let message = format!("{count} more {what} of this file are not shown");
+        let (places, hint) = (vec![Spot { place, excerpt: None }], Some("correct these, then run again".to_owned()));
+        Self { severity, code: MORE, message, places, hint, count }
     }
 
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -86,28 +108,160 @@ impl Problem {
     }
 }
 
+/// The code of what stands for the rest.
+const MORE: &str = "more-problems";
+
+/// Problems of one file as they are found. What is beyond those that are shown
+/// costs nothing but a count: a small file can have millions.
+#[derive(Default)]
+pub(super) struct Sink {
+    found: Vec<Problem>,
+    more: usize,
+}
+
+impl Sink {
+    /// Takes a problem, which is made only if it is shown. All are errors.
+    pub(super) fn add(&mut self, problem: impl FnOnce() -> Problem) {
+        if self.is_full() { self.more += 1 } else { self.found.push(problem()) }
+    }
+
+    /// True if a further problem is only counted.
+    pub(super) fn is_full(&self) -> bool {
+        self.found.len() >= SHOWN
+    }
+
+    /// Counts problems that nobody made.
+    pub(super) fn skip(&mut self, count: usize) {
+        self.more += count;
+    }
+
+    pub(super) fn append(&mut self, other: Self) {
+        self.more += other.more;
+        other.found.into_iter().for_each(|problem| self.add(|| problem));
+    }
+
+    pub(super) fn into_vec(self) -> Vec<Problem> {
+        let Self { mut found, more } = self;
+        let place = found.last().and_then(|last| last.places.first()).map(|spot| spot.place.clone());
+        found.extend(place.filter(|_| more > 0).map(|place| Problem::rest(Severity::Error, more, place)));
+        found
+    }
+}
+
+/// How many of a file are shown; and how many more there are, with the place of
+/// the first.
+#[derive(Default)]
+struct Tally {
+    shown: usize,
+    errors: Option<(usize, Place)>,
+    warnings: Option<(usize, Place)>,
+}
+
+/// Which of many are shown, by the file and the severity of each, errors first;
+/// and what stands for the rest.
+pub(super) fn shown(all: impl Iterator<Item = (Severity, Place)> + Clone) -> (Vec<usize>, Vec<Problem>) {
+    let mut files: HashMap<Arc<str>, Tally> = HashMap::new();
+    let mut kept = Vec::new();
+    for wanted in [Severity::Error, Severity::Warning] {
+        for (at, (_, place)) in all.clone().enumerate().filter(|(_, (severity, _))| *severity == wanted) {
+            let tally = files.entry(Arc::clone(&place.file)).or_default();
+            if tally.shown < SHOWN {
+                tally.shown += 1;
+                kept.push(at);
+            } else {
+                let rest = if wanted == Severity::Error { &mut tally.errors } else { &mut tally.warnings };
+                rest.get_or_insert((0, place)).0 += 1;
+            }
+        }
+    }
+    kept.sort_unstable();
+    let rest = |(severity, rest): (_, Option<_>)| rest.map(|(count, place)| Problem::rest(severity, count, place));
+    let rests = files.into_values().flat_map(|Tally { errors, warnings, .. }| {
+        [(Severity::Error, errors), (Severity::Warning, warnings)].into_iter().filter_map(rest)
+    });
+    (kept, rests.collect())
+}
+
+/// The problems that are shown, sorted by place, then by what is wrong: the
+/// same in every run.
+pub(super) fn limited(problems: Vec<Problem>) -> Vec<Problem> {
+    let (rests, mut problems): (Vec<_>, Vec<_>) = problems.into_iter().partition(|problem| problem.code == MORE);
+    sort(&mut problems);
+    let first = |problem: &Problem| problem.places.first().map(|spot| spot.place.clone());
+    let placed = problems.iter().filter_map(|problem| Some((problem.severity, first(problem)?)));
+    let (kept, more) = shown(placed);
+    let mut kept = kept.into_iter().peekable();
+    let mut at = 0;
+    problems.retain(|_| {
+        at += 1;
+        kept.next_if_eq(&(at - 1)).is_some()
+    });
+    // Several countings of one file are told as one.
+    let mut counts: BTreeMap<(Arc<str>, Severity), (usize, Place)> = BTreeMap::new();
+    for rest in more.into_iter().chain(rests) {
+        let Some(place) = first(&rest) else { continue };
+        let (count, last) = counts.entry((Arc::clone(&place.file), rest.severity)).or_insert((0, place.clone()));
+        *count += rest.count;
+        if *last < place {
+            *last = place;
+        }
+    }
+    problems.extend(counts.into_iter().map(|((_, severity), (count, place))| Problem::rest(severity, count, place)));
+    sort(&mut problems);
+    problems
+}
+
+fn sort(problems: &mut [Problem]) {
+    problems.sort_by(|a, b| {
+        let key = |problem: &Problem| problem.places.first().map(|spot| spot.place.clone());
+        (key(a), a.code == MORE, a.code, &a.message).cmp(&(key(b), b.code == MORE, b.code, &b.message))
+    });
+}
+
 /// A file's text, with the parts of it that nobody may see.
 pub(super) struct Source<'s> {
     pub name: Arc<str>,
     pub text: &'s str,
-    /// Sorted byte ranges of hashes.
+    /// Byte ranges of hashes, sorted and apart.
     secrets: Vec<Range<usize>>,
+    /// Scalars that hold one only when lines are joined or escapes resolved: where
+    /// each begins and ends.
+    scalars: BTreeMap<usize, usize>,
+    /// Where each line begins, once somebody asks.
+    lines: OnceCell<Vec<usize>>,
 }
+
+/// So much of a line on both sides of a place is looked at: one line may be the
+/// whole file.
+const WINDOW: usize = 4096;
 
 impl<'s> Source<'s> {
     pub(super) fn new(name: Arc<str>, text: &'s str) -> Self {
-        Self { name, text, secrets: raw_hashes(text) }
+        let (secrets, scalars, lines) = (raw_hashes(text), BTreeMap::new(), OnceCell::new());
+        Self { name, text, secrets, scalars, lines }
     }
 
-    /// Hashes that stand in the text in one piece.
+    /// Hashes that stand in the text, wrapped or in one piece.
     pub(super) fn secrets(&self) -> &[Range<usize>] {
         &self.secrets
     }
 
     /// A hash that only shows when lines are joined or escapes resolved.
     pub(super) fn add_secret(&mut self, span: Span) {
-        self.secrets.push(span.start as usize..span.end as usize);
-        self.secrets.sort_by_key(|range| range.start);
+        self.scalars.insert(span.start as usize, span.end as usize);
+    }
+
+    /// True if a scalar that was added has a part of this range.
+    pub(super) fn is_in_scalar(&self, range: &Range<usize>) -> bool {
+        self.scalars.range(..range.end).next_back().is_some_and(|(_, end)| *end > range.start)
+    }
+
+    /// The parts of a range that nobody may see.
+    fn hidden(&self, range: &Range<usize>) -> Vec<Range<usize>> {
+        let first = self.secrets.partition_point(|secret| secret.end <= range.start);
+        let secrets = self.secrets[first..].iter().take_while(|secret| secret.start < range.end).cloned();
+        let scalars = self.scalars.range(..range.end).rev().take_while(|(_, end)| **end > range.start);
+        secrets.chain(scalars.map(|(start, end)| *start..*end)).collect()
     }
 
     pub(super) fn spot(&self, span: Span) -> Spot {
@@ -117,26 +271,32 @@ impl<'s> Source<'s> {
         }
     }
 
+    fn lines(&self) -> &[usize] {
+        self.lines.get_or_init(|| {
+            let ends = self.text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+            std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect()
+        })
+    }
+
     /// The place of a byte.
     pub(super) fn span_at(&self, range: Range<usize>) -> Span {
-        let before = &self.text[..range.start];
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let line = self.lines().partition_point(|start| *start <= range.start);
+        let line_start = self.lines()[line - 1];
         let small = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
         Span {
             start: small(range.start),
             end: small(range.end),
-            line: small(before.bytes().filter(|b| *b == b'\n').count() + 1),
-            column: small(before[line_start..].chars().count() + 1),
+            line: small(line),
+            column: small(self.text[line_start..range.start].chars().count() + 1),
         }
     }
 
     /// The place of a column of a line, up to the end of the word there: for
     /// places that were kept without a length.
     pub(super) fn word_at(&self, line: u32, column: u32) -> Span {
-        let start_of_line =
-            self.text.split_inclusive('\n').take(line.saturating_sub(1) as usize).map(str::len).sum::<usize>();
-        let rest = self.text.get(start_of_line..).unwrap_or_default();
-        let rest = rest.split(['\n', '\r']).next().unwrap_or_default();
+        let start_of_line = self.lines().get(line.saturating_sub(1) as usize).copied().unwrap_or(self.text.len());
+        let rest = &self.text[start_of_line..];
+        let rest = &rest[..rest.find(['\n', '\r']).unwrap_or(rest.len())];
         let offset: usize = rest.chars().take(column.saturating_sub(1) as usize).map(char::len_utf8).sum();
         let word = &rest[offset..];
         let length = match word.chars().next() {
@@ -150,20 +310,26 @@ impl<'s> Source<'s> {
 
     fn excerpt(&self, span: Range<usize>) -> Excerpt {
         let start = floor(self.text, span.start.min(self.text.len()));
-        let line_start = self.text[..start].rfind('\n').map_or(0, |at| at + 1);
-        let line_end = self.text[start..].find('\n').map_or(self.text.len(), |at| start + at);
+        let window_start = floor(self.text, start.saturating_sub(WINDOW));
+        let window_end = floor(self.text, (start + WINDOW).min(self.text.len()));
+        let begins = self.text[window_start..start].rfind('\n');
+        let ends = self.text[start..window_end].find('\n');
+        let line_start = begins.map_or(window_start, |at| window_start + at + 1);
+        let line_end = ends.map_or(window_end, |at| start + at);
+        let is_part = [begins.is_none() && window_start > 0, ends.is_none() && window_end < self.text.len()];
         let line = self.text[line_start..line_end].trim_end_matches('\r');
         let from = (start - line_start).min(line.len());
         let to = floor(line, span.end.saturating_sub(line_start).clamp(from, line.len()));
-        let in_line = |range: &Range<usize>| {
+        let in_line = |range: Range<usize>| {
             let start = range.start.clamp(line_start, line_start + line.len()) - line_start;
             let end = range.end.clamp(line_start, line_start + line.len()) - line_start;
             floor(line, start)..floor(line, end)
         };
-        let mut secret: Vec<_> = self.secrets.iter().map(in_line).filter(|range| !range.is_empty()).collect();
+        let hidden = self.hidden(&(line_start..line_end)).into_iter();
+        let mut secret: Vec<_> = hidden.map(in_line).filter(|range| !range.is_empty()).collect();
         secret.extend(long_runs(line));
         let (line, range) = mask(line, from..to, secret);
-        cut(&line, range)
+        cut(&line, range, is_part)
     }
 }
 
@@ -198,19 +364,20 @@ fn mask(line: &str, range: Range<usize>, mut secrets: Vec<Range<usize>>) -> (Str
     (out, start..end)
 }
 
-fn cut(line: &str, range: Range<usize>) -> Excerpt {
+/// `is_part` says on which sides the line goes on.
+fn cut(line: &str, range: Range<usize>, is_part: [bool; 2]) -> Excerpt {
     // A caret needs a character to stand under.
     let widen = |line: &str, range: Range<usize>| {
         let next = line[range.start..].chars().next().map_or(0, char::len_utf8);
         range.start..range.end.max(range.start + next)
     };
-    if line.len() <= EXCERPT_MAX {
+    if line.len() <= EXCERPT_MAX && is_part == [false; 2] {
         return Excerpt { line: line.to_owned(), range: widen(line, range), cut: false };
     }
     let from = floor(line, range.start.saturating_sub(EXCERPT_MAX / 4));
     let to = floor(line, (from + EXCERPT_MAX).min(line.len()));
-    let before = if from > 0 { "…" } else { "" };
-    let after = if to < line.len() { "…" } else { "" };
+    let before = if from > 0 || is_part[0] { "…" } else { "" };
+    let after = if to < line.len() || is_part[1] { "…" } else { "" };
     let text = format!("{before}{}{after}", &line[from..to]);
     let shift = |position: usize| position.min(to) - from + before.len();
     let range = widen(&text, shift(range.start)..shift(range.end));
@@ -225,28 +392,38 @@ fn floor(text: &str, mut at: usize) -> usize {
     at
 }
 
-/// A word of the file, fit to stand in a message: short, one line, no hash.
+/// A word of the file, fit to stand in a message: short, one line, no hash, and
+/// nothing in it that nobody sees.
 pub(super) fn show(text: &str) -> String {
     const MAX: usize = 60;
-    let (masked, _) = mask(text, 0..0, long_runs(text).collect());
-    let mut out: String = masked.chars().take(MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if masked.chars().nth(MAX).is_some() {
+    let start = &text[..floor(text, text.len().min(WINDOW))];
+    let (masked, _) = mask(start, 0..0, long_runs(start).collect());
+    let seen = seen(&masked);
+    let mut out: String = seen.chars().take(MAX).collect();
+    if seen.chars().nth(MAX).is_some() || start.len() < text.len() {
         out.push('…');
     }
     out
 }
 
+/// Of both alphabets of base64: the usual one, and the one of addresses.
 const fn is_base64(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=')
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'-' | b'_')
 }
 
 /// Runs of base64 characters that may be a hash or a piece of one: long ones,
-/// and shorter ones that start as a hash does. A SHA-256 in hex may be seen.
+/// those with a long piece that no path and no name has, and shorter ones that
+/// start as a hash does. A digest in hex and a GUID may be seen.
 fn long_runs(line: &str) -> impl Iterator<Item = Range<usize>> + '_ {
     runs(line).filter(|run| {
         let text = &line[run.clone()];
-        let hex = text.bytes().all(|b| b.is_ascii_hexdigit());
-        (run.len() >= 64 && !hex) || (run.len() >= 24 && hash_start(text).is_some())
+        let is_hex = |text: &str| text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+        let has_long_piece =
+            || text.split(|c: char| !c.is_ascii_alphanumeric()).any(|piece| piece.len() >= 32 && !is_hex(piece));
+        let letters = || text.bytes().filter(u8::is_ascii_alphanumeric).count();
+        (run.len() >= 64 && !is_hex(text) && letters() >= 32)
+            || (run.len() >= 32 && has_long_piece())
+            || (run.len() >= 24 && hash_start(text).is_some())
     })
 }
 
@@ -277,7 +454,7 @@ const HASH_MIN: usize = 200;
 
 /// True for the text of a scalar that holds a hash, wrapped or not.
 pub(super) fn is_raw_hash(text: &str) -> bool {
-    if looks_like_hash(text) {
+    if looks_like_hash(text) || !raw_hashes(text).is_empty() {
         return true;
     }
     if text.len() >= HASH_MIN && text.bytes().any(|b| b.is_ascii_whitespace()) {
@@ -287,25 +464,75 @@ pub(super) fn is_raw_hash(text: &str) -> bool {
     false
 }
 
-/// Hashes that stand in a text in one piece.
+/// Hashes that stand in a text, in one piece or wrapped. In linear time: what
+/// was looked at for one is not looked at for the next.
 fn raw_hashes(text: &str) -> Vec<Range<usize>> {
+    let bytes = text.as_bytes();
     let mut found: Vec<Range<usize>> = Vec::new();
     // Looking for the magic first: it is rare, long runs of letters are not.
     for (at, _) in text.match_indices("T0") {
-        if found.last().is_some_and(|last| at < last.end) {
+        if found.last().is_some_and(|last| at < last.end) || !matches!(bytes.get(at + 2), Some(b'E'..=b'H')) {
             continue;
         }
-        let bytes = text.as_bytes();
-        if !matches!(bytes.get(at + 2), Some(b'E'..=b'H')) {
-            continue;
-        }
-        let end = at + bytes[at..].iter().take_while(|b| is_base64(**b)).count();
-        if end - at >= HASH_MIN || looks_like_hash(&text[at..end]) {
+        let run = at + bytes[at..].iter().take_while(|b| is_base64(**b)).count();
+        if run - at >= HASH_MIN || starts_wrapped(&bytes[at..]) {
             let start = at - bytes[..at].iter().rev().take_while(|b| is_base64(**b)).count();
-            found.push(start..end);
+            found.push(start..wrapped_end(bytes, at, run));
         }
     }
     found
+}
+
+/// What may stand between the pieces of a wrapped hash: blanks, line ends, and
+/// what comments, quotes and lists put at the ends of lines.
+const fn is_between(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b'#' | b'"' | b'\'' | b'\\' | b',' | b'|' | b'>' | b'`')
+}
+
+/// At most so much stands between two pieces.
+const BETWEEN_MAX: usize = 200;
+
+/// True if pieces from here on, joined, start as a hash does.
+fn starts_wrapped(bytes: &[u8]) -> bool {
+    const ENOUGH: usize = 24;
+    let mut joined = String::with_capacity(ENOUGH);
+    let mut between = 0;
+    for byte in bytes {
+        match byte {
+            // A dash between pieces is that of a list.
+            b'-' if between > 0 => {}
+            b'-' => joined.push('+'),
+            _ if is_base64(*byte) => {
+                joined.push(if *byte == b'_' { '/' } else { char::from(*byte) });
+                between = 0;
+            }
+            _ if is_between(*byte) && between < BETWEEN_MAX => between += 1,
+            _ => break,
+        }
+        if joined.len() >= ENOUGH {
+            return looks_like_hash(&joined);
+        }
+    }
+    false
+}
+
+/// Where a hash ends whose first piece ends at `run`. A piece that is a word of
+/// small letters, or the key of a map, is text again; one that starts as a hash
+/// does is the next.
+fn wrapped_end(bytes: &[u8], at: usize, run: usize) -> usize {
+    let mut end = run;
+    loop {
+        let between = bytes[end..].iter().take(BETWEEN_MAX).take_while(|b| is_between(**b) || **b == b'-').count();
+        let start = end + between;
+        let length = bytes[start..].iter().take_while(|b| is_base64(**b)).count();
+        let piece = &bytes[start..start + length];
+        let is_word = piece.iter().all(u8::is_ascii_lowercase) && length != run - at;
+        let is_next = length >= 24 && matches!(piece, [b'T', b'0', b'E'..=b'H', ..]);
+        if between == 0 || length == 0 || is_word || is_next || bytes.get(start + length) == Some(&b':') {
+            return end;
+        }
+        end = start + length;
+    }
 }
 
 #[cfg(test)]
@@ -353,6 +580,39 @@ mod tests {
             hash().as_bytes().chunks(60).map(|c| String::from_utf8(c.to_vec()).unwrap()).collect();
         assert!(is_raw_hash(&wrapped.join("\n")));
         assert!(!is_raw_hash(&"lorem ipsum ".repeat(40)));
+    }
+
+    fn wrapped(width: usize, before: &str) -> String {
+        let hash = format!("T0EwCQEAHAAAHAAA{}", "AAbc-_x9".repeat(40));
+        let pieces = hash.as_bytes().chunks(width).map(|piece| String::from_utf8_lossy(piece));
+        pieces.flat_map(|piece| [before.to_owned(), piece.into_owned(), "\n".to_owned()]).collect()
+    }
+
+    #[test]
+    fn no_line_of_a_wrapped_hash_is_shown() {
+        for (width, before) in [(76, "# "), (20, "  - \""), (8, "    "), (4, "# ")] {
+            let text = format!("a: 1\n{}groupTag: X # note\n", wrapped(width, before));
+            for (at, line) in text.lines().enumerate() {
+                let source = Source::new("a.yaml".into(), &text);
+                let line_number = u32::try_from(at).unwrap() + 1;
+                let shown = source.spot(source.word_at(line_number, 1)).excerpt.unwrap().line;
+                let is_ours = line.starts_with("a:") || line.starts_with("groupTag");
+                assert_eq!(is_ours, shown == line, "{width}: {line} as {shown}");
+                assert!(is_ours || !shown.contains("AAbc"), "{shown}");
+            }
+        }
+    }
+
+    #[test]
+    fn paths_names_and_digests_may_be_seen() {
+        for text in [
+            "{file: ../hashes/Berlin/Building-2/Floor3/Room12/PF4T9K2L-and-more.txt}",
+            "tenantId: 11111111-2222-3333-4444-555555555555",
+            "sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+            "# ---------------------------------------------------------------------- #",
+        ] {
+            assert_eq!(long_runs(text).count(), 0, "{text}");
+        }
     }
 
     #[test]

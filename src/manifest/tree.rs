@@ -88,20 +88,42 @@ pub(super) struct Mistake {
     pub hint: Option<&'static str>,
 }
 
+/// The mistakes of a document.
+#[derive(Debug, Default)]
+pub(super) struct Mistakes {
+    pub kept: Vec<Mistake>,
+    /// How many there are besides.
+    pub more: usize,
+}
+
+impl Mistakes {
+    fn add(&mut self, mistake: impl FnOnce() -> Mistake) {
+        if self.kept.len() < MAX_MISTAKES { self.kept.push(mistake()) } else { self.more += 1 }
+    }
+
+    /// True if there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+}
+
 /// Depth at which a document is given up: nothing of ours is near it, and a
 /// recursion must have an end.
 const MAX_DEPTH: usize = 64;
 
-/// How many nodes the aliases of one document may add. A set of 500 devices
-/// that shares a reference needs a few thousand; a bomb needs millions.
-const ALIAS_BUDGET: usize = 100_000;
+/// How many bytes the anchors and aliases of one file may add. A set of 500
+/// devices that shares a reference needs some 300 KB; a bomb needs gigabytes.
+const ALIAS_BUDGET: usize = 16 << 20;
+
+/// So many mistakes of one document are kept; the rest is counted.
+const MAX_MISTAKES: usize = 200;
 
 /// Mistakes of one file after which nobody reads on.
 const MAX_SYNTAX_ERRORS: usize = 100;
 
 /// Reads all documents of a file in order. `each` gets a document with its
 /// mistakes; a document whose syntax is broken comes as `Data::Broken`.
-pub(super) fn documents<'s>(source: &'s str, mut each: impl FnMut(Node<'s>, Vec<Mistake>)) {
+pub(super) fn documents<'s>(source: &'s str, mut each: impl FnMut(Node<'s>, Mistakes)) {
     let mut options = granit_parser::Options::default();
     options.set_emit_comments(false);
     options.emit_unresolved_aliases = true;
@@ -111,7 +133,7 @@ pub(super) fn documents<'s>(source: &'s str, mut each: impl FnMut(Node<'s>, Vec<
         parser: Parser::new_from_str_with_options(source, options),
         source,
         anchors: HashMap::new(),
-        mistakes: Vec::new(),
+        mistakes: Mistakes::default(),
         budget: ALIAS_BUDGET,
         tag_span: None,
     };
@@ -121,12 +143,11 @@ pub(super) fn documents<'s>(source: &'s str, mut each: impl FnMut(Node<'s>, Vec<
             None | Some(Ok((Event::StreamEnd, _))) => return,
             Some(Ok((Event::DocumentStart(..), span))) => {
                 reader.anchors.clear();
-                reader.budget = ALIAS_BUDGET;
                 let start = reader.span(span);
                 let read = reader.document();
                 let ok = read.is_ok();
                 let root = read.unwrap_or_else(|mistake| {
-                    reader.mistakes.push(*mistake);
+                    reader.mistakes.add(|| *mistake);
                     Node { span: start, data: Data::Broken }
                 });
                 each(root, std::mem::take(&mut reader.mistakes));
@@ -141,7 +162,7 @@ pub(super) fn documents<'s>(source: &'s str, mut each: impl FnMut(Node<'s>, Vec<
             Some(Err(error)) => {
                 let mistake = reader.syntax(&error);
                 let root = Node { span: mistake.span, data: Data::Broken };
-                each(root, vec![mistake]);
+                each(root, Mistakes { kept: vec![mistake], more: 0 });
                 broken += 1;
                 if broken >= MAX_SYNTAX_ERRORS || !reader.parser.proceed_next_document().unwrap_or(false) {
                     return;
@@ -154,13 +175,18 @@ pub(super) fn documents<'s>(source: &'s str, mut each: impl FnMut(Node<'s>, Vec<
 struct Reader<'s> {
     parser: Parser<'s, granit_parser::StrInput<'s>>,
     source: &'s str,
-    /// What an anchor names, and how many nodes that is.
-    anchors: HashMap<usize, (Node<'s>, usize)>,
-    mistakes: Vec<Mistake>,
+    /// What an anchor names, and how many bytes that is. `None` where there was
+    /// no room for it.
+    anchors: HashMap<usize, Option<(Node<'s>, usize)>>,
+    mistakes: Mistakes,
+    /// Bytes that anchors and aliases may still add.
     budget: usize,
     /// Where the tag of the latest event stands, if it has one.
     tag_span: Option<Span>,
 }
+
+/// What a node costs in a list or, with its key, in a map.
+const NODE_BYTES: usize = size_of::<Entry<'static>>();
 
 type Read<T> = Result<T, Box<Mistake>>;
 
@@ -193,7 +219,7 @@ impl<'s> Reader<'s> {
         }
     }
 
-    /// A node and its size in nodes.
+    /// A node and its size in bytes.
     fn node(&mut self, event: Event<'s>, span: Span, depth: usize) -> Read<(Node<'s>, usize)> {
         if depth > MAX_DEPTH {
             let message = format!("the document is nested deeper than {MAX_DEPTH} levels");
@@ -209,7 +235,9 @@ impl<'s> Reader<'s> {
                         self.tag(span);
                     }
                 }
-                (Data::Scalar { text, plain }, 1, anchor)
+                // A text is its own where escapes and wrapped lines were resolved.
+                let size = NODE_BYTES + if matches!(text, Cow::Owned(_)) { text.len() } else { 0 };
+                (Data::Scalar { text, plain }, size, anchor)
             }
             Event::SequenceStart(_, anchor, tag) => {
                 if tag.is_some() {
@@ -233,7 +261,7 @@ impl<'s> Reader<'s> {
                     format!("there is no anchor `{}`", super::problem::show(&name)),
                     None,
                 );
-                (Data::Broken, 1, 0)
+                (Data::Broken, NODE_BYTES, 0)
             }
             _ => {
                 let message = "the document has something here that is no value".into();
@@ -242,13 +270,18 @@ impl<'s> Reader<'s> {
         };
         let node = Node { span, data };
         if anchor != 0 {
-            self.anchors.insert(anchor, (node.clone(), size));
+            // Anchors inside of anchors are copied once for each.
+            let has_room = self.pay(size);
+            self.anchors.insert(anchor, has_room.then(|| (node.clone(), size)));
+            if !has_room {
+                self.too_many_aliases(span);
+            }
         }
         Ok((node, size))
     }
 
     fn list(&mut self, depth: usize) -> Read<(Vec<Node<'s>>, usize)> {
-        let (mut items, mut total) = (Vec::new(), 1);
+        let (mut items, mut total) = (Vec::new(), NODE_BYTES);
         loop {
             let (event, span) = self.next()?;
             if event == Event::SequenceEnd {
@@ -261,7 +294,7 @@ impl<'s> Reader<'s> {
     }
 
     fn map(&mut self, depth: usize) -> Read<(Vec<Entry<'s>>, usize)> {
-        let (mut entries, mut total): (Vec<Entry<'s>>, _) = (Vec::new(), 1);
+        let (mut entries, mut total): (Vec<Entry<'s>>, _) = (Vec::new(), NODE_BYTES);
         loop {
             let (event, span) = self.next()?;
             if event == Event::MappingEnd {
@@ -306,7 +339,7 @@ impl<'s> Reader<'s> {
             }
         }
         for (earlier, later) in &first {
-            self.mistakes.push(Mistake {
+            self.mistakes.add(|| Mistake {
                 code: "duplicate-key",
                 span: entries[*later].key_span,
                 other: Some(entries[*earlier].key_span),
@@ -314,25 +347,44 @@ impl<'s> Reader<'s> {
                 hint: Some("remove one of the two"),
             });
         }
-        for (_, later) in first.iter().rev() {
-            entries.remove(*later);
-        }
+        let mut later = first.iter().map(|(_, later)| *later).peekable();
+        let mut at = 0;
+        entries.retain(|_| {
+            at += 1;
+            later.next_if_eq(&(at - 1)).is_none()
+        });
     }
 
     /// What the anchor named, at the alias's own place.
     fn alias(&mut self, id: usize, span: Span) -> (Node<'s>, usize) {
-        let Some(size) = self.anchors.get(&id).map(|(_, size)| *size) else {
-            // An alias inside its own anchor: the anchor is not complete yet.
-            self.mistake("alias-cycle", span, "this alias stands inside what it names".into(), None);
-            return (Node { span, data: Data::Broken }, 1);
+        let size = match self.anchors.get(&id) {
+            Some(Some((_, size))) => *size,
+            // Told where the anchor stands.
+            Some(None) => return (Node { span, data: Data::Broken }, NODE_BYTES),
+            None => {
+                // An alias inside its own anchor: the anchor is not complete yet.
+                self.mistake("alias-cycle", span, "this alias stands inside what it names".into(), None);
+                return (Node { span, data: Data::Broken }, NODE_BYTES);
+            }
         };
-        if size > self.budget {
-            let message = format!("the aliases of this document add more than {ALIAS_BUDGET} nodes");
-            self.mistake("alias-budget", span, message, Some("write the values out"));
-            return (Node { span, data: Data::Broken }, 1);
+        let node = self.pay(size).then(|| self.anchors[&id].as_ref().map(|(node, _)| node.clone())).flatten();
+        if let Some(node) = node {
+            return (node, size);
         }
-        self.budget -= size;
-        (self.anchors[&id].0.clone(), size)
+        self.too_many_aliases(span);
+        (Node { span, data: Data::Broken }, NODE_BYTES)
+    }
+
+    /// Takes bytes out of the budget, if there are as many left.
+    fn pay(&mut self, bytes: usize) -> bool {
+        let left = self.budget.checked_sub(bytes);
+        self.budget = left.unwrap_or(self.budget);
+        left.is_some()
+    }
+
+    fn too_many_aliases(&mut self, span: Span) {
+        let message = format!("the anchors and aliases of this file add more than {} MiB", ALIAS_BUDGET >> 20);
+        self.mistake("alias-budget", span, message, Some("write the values out"));
     }
 
     fn tag(&mut self, span: Span) {
@@ -341,7 +393,7 @@ impl<'s> Reader<'s> {
     }
 
     fn mistake(&mut self, code: &'static str, span: Span, message: String, hint: Option<&'static str>) {
-        self.mistakes.push(Mistake { code, span, other: None, message, hint });
+        self.mistakes.add(|| Mistake { code, span, other: None, message, hint });
     }
 
     fn syntax(&self, error: &granit_parser::ScanError) -> Mistake {

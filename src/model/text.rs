@@ -7,11 +7,17 @@
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
+use super::unseen::unseen;
+
 /// The rule of a text field, for a parser and for a schema. Both say the same
-/// of any text but the empty one, which a schema takes for a wish of its own
-/// (nothing) where the field may be cleared.
+/// of any text but two kinds: the empty one, which a schema takes for a wish of
+/// its own (nothing) where the field may be cleared; and one with a character
+/// that is unassigned, or a letter or mark that a renderer may leave out, for
+/// which the dialects of patterns have no common name.
 #[derive(Debug)]
 pub struct Rule {
+    /// Whose rule it is, with its article.
+    noun: &'static str,
     /// In characters.
     pub max: usize,
     /// As clusters and editors read it: Go's, ECMAScript's and our own regular
@@ -28,13 +34,18 @@ type Mistake = (fn(&str) -> bool, &'static str);
 impl Rule {
     /// # Errors
     /// A sentence that says what the text breaks.
-    pub fn check(&self, text: &str) -> Result<(), &'static str> {
+    pub fn check(&self, text: &str) -> Result<(), String> {
+        // What nobody sees, nobody can review: it is named by its number.
+        if let Some((at, c)) = unseen(text) {
+            let (noun, at, code) = (self.noun, text[..at].chars().count() + 1, u32::from(c));
+            return Err(format!("{noun} has no characters that nobody sees: character {at} is U+{code:04X}"));
+        }
         if let Some((_, sentence)) = self.wrong.iter().find(|(is_wrong, _)| is_wrong(text)) {
-            return Err(sentence);
+            return Err((*sentence).to_owned());
         }
         // Bytes are counted faster, and are never fewer.
         if text.len() > self.max && text.chars().count() > self.max {
-            return Err(self.too_long);
+            return Err(self.too_long.to_owned());
         }
         Ok(())
     }
@@ -44,11 +55,7 @@ fn is_blank(text: &str) -> bool {
     text.trim().is_empty()
 }
 
-fn has_control(text: &str) -> bool {
-    text.chars().any(char::is_control)
-}
-
-/// A serial number as declared: trimmed, not empty, no control characters,
+/// A serial number as declared: trimmed, not empty, nothing that nobody sees,
 /// at most 128 characters. Compared through [`SerialNumber::key`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -77,18 +84,16 @@ const PLACEHOLDERS: [&str; 10] = [
 impl SerialNumber {
     /// What a serial number is.
     pub const RULE: Rule = Rule {
+        noun: "a serial number",
         max: 128,
-        pattern: r"^[^\p{Cc}]*[^\p{Z}\p{Cc}][^\p{Cc}]*$",
-        wrong: &[
-            (is_blank, "a serial number is not empty"),
-            (has_control, "a serial number has no control characters"),
-        ],
+        pattern: r"^[^\p{Cc}\p{Cf}\p{Co}\p{Zl}\p{Zp}]*[^\p{Z}\p{Cc}\p{Cf}\p{Co}][^\p{Cc}\p{Cf}\p{Co}\p{Zl}\p{Zp}]*$",
+        wrong: &[(is_blank, "a serial number is not empty")],
         too_long: "a serial number has at most 128 characters",
     };
 
     /// # Errors
     /// A sentence that says which rule the text breaks.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         Self::RULE.check(text)?;
         Ok(Self(text.trim().into()))
     }
@@ -158,7 +163,7 @@ macro_rules! text {
 
             /// # Errors
             /// A sentence that says which rule the text breaks.
-            pub fn parse(text: &str) -> Result<Self, &'static str> {
+            pub fn parse(text: &str) -> Result<Self, String> {
                 Self::RULE.check(text)?;
                 Ok(Self(text.into()))
             }
@@ -185,17 +190,17 @@ macro_rules! text {
 }
 
 text! {
-    /// A group tag: not empty, no comma, no blank at either end, no control
-    /// characters, at most 512 characters (the most any known tool sends;
+    /// A group tag: not empty, no comma, no blank at either end, nothing that
+    /// nobody sees, at most 512 characters (the most any known tool sends;
     /// Microsoft names no maximum).
     GroupTag: Rule {
+        noun: "a group tag",
         max: 512,
-        pattern: r"^([^,\p{Z}\p{Cc}]([^,\p{Cc}]*[^,\p{Z}\p{Cc}])?)?$",
+        pattern: r"^([^,\p{Z}\p{Cc}\p{Cf}\p{Co}]([^,\p{Cc}\p{Cf}\p{Co}\p{Zl}\p{Zp}]*[^,\p{Z}\p{Cc}\p{Cf}\p{Co}])?)?$",
         wrong: &[
             (str::is_empty, "a group tag is not empty"),
             (|text| text.contains(','), "a group tag has no comma: it would split a row of a CSV file"),
             (|text| text.trim() != text, "a group tag has no blanks at its ends"),
-            (has_control, "a group tag has no control characters"),
         ],
         too_long: "a group tag has at most 512 characters",
     }
@@ -203,24 +208,27 @@ text! {
 text! {
     /// A user's sign-in name: one `@`, something on both sides, no blanks.
     UserPrincipalName: Rule {
+        noun: "a user",
         max: 320,
-        pattern: r"^([^@,\p{Z}\p{Cc}]+@[^@,.\p{Z}\p{Cc}]+(\.[^@,.\p{Z}\p{Cc}]+)+)?$",
+        pattern: r"^([^@,\p{Z}\p{Cc}\p{Cf}\p{Co}]+@[^@,.\p{Z}\p{Cc}\p{Cf}\p{Co}]+(\.[^@,.\p{Z}\p{Cc}\p{Cf}\p{Co}]+)+)?$",
         wrong: &[(|text| !is_user(text), "a user is written like `name@domain.example`")],
         too_long: "a user has at most 320 characters",
     }
 }
 text! {
-    /// How a device greets its user: no control characters.
+    /// How a device greets its user: nothing that nobody sees.
     Greeting: Rule {
+        noun: "a greeting",
         max: 256,
-        pattern: r"^[^\p{Cc}]*$",
-        wrong: &[(has_control, "a greeting has no control characters")],
+        pattern: r"^[^\p{Cc}\p{Cf}\p{Co}\p{Zl}\p{Zp}]*$",
+        wrong: &[],
         too_long: "a greeting has at most 256 characters",
     }
 }
 text! {
     /// A computer name: 1 to 15 letters, digits, hyphens; not digits only.
     DisplayName: Rule {
+        noun: "a display name",
         max: 15,
         pattern: r"^([0-9A-Za-z-]*[A-Za-z-][0-9A-Za-z-]*)?$",
         wrong: &[
@@ -233,7 +241,7 @@ text! {
 }
 
 fn is_user(text: &str) -> bool {
-    let bad = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '@' | ',');
+    let bad = |c: char| c.is_whitespace() || matches!(c, '@' | ',');
     text.split_once('@').is_some_and(|(name, domain)| {
         let labels = domain.contains('.') && !domain.split('.').any(str::is_empty);
         !name.is_empty() && labels && !name.contains(bad) && !domain.contains(bad)
@@ -270,6 +278,31 @@ mod tests {
             assert!(SerialNumber::parse(text).unwrap().is_placeholder(), "{text}");
         }
         assert!(!SerialNumber::parse("PF4T9K2L").unwrap().is_placeholder());
+    }
+
+    #[test]
+    fn what_nobody_sees_is_refused_by_its_number() {
+        for (text, code) in [
+            ("T\u{200b}", "U+200B"),
+            ("T\u{e000}x", "U+E000"),
+            ("T\u{378}", "U+0378"),
+            ("T\u{3164}", "U+3164"),
+            ("T\t1", "U+0009"),
+        ] {
+            let said = [
+                SerialNumber::parse(text).err(),
+                GroupTag::parse(text).err(),
+                Greeting::parse(text).err(),
+                DisplayName::parse(text).err(),
+                UserPrincipalName::parse(&format!("{text}@contoso.com")).err(),
+            ];
+            for said in said {
+                assert!(
+                    said.as_deref().is_some_and(|said| said.ends_with(&format!("character 2 is {code}"))),
+                    "{said:?}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -7,8 +7,9 @@ use std::fmt::Write as _;
 
 use similar::{ChangeTag, InlineChangeMode, InlineChangeOptions, TextDiff};
 
-use super::document::{ActionDocument, ChangeDocument, Document, Place, PlanDocument, Shown};
-use super::style::{Look, Role, clean};
+use super::document::{ActionDocument, ChangeDocument, Document, Place, PlanDocument, Shown, seen};
+use super::json::escaped;
+use super::style::{Look, Role};
 
 /// Lines of context around a change. A device has few fields, so all of them
 /// show.
@@ -79,11 +80,10 @@ fn registration<'a>(action: &ActionDocument, fields: impl Iterator<Item = (&'sta
 
 /// JSON strings are YAML strings; quotes stand only where YAML needs them.
 fn line(out: &mut String, name: &str, value: &str) {
-    let value = clean(value);
-    let _ = if is_plain(&value) {
+    let _ = if is_plain(value) {
         writeln!(out, "{name}: {value}")
     } else {
-        writeln!(out, "{name}: {}", serde_json::Value::from(value.as_ref()))
+        writeln!(out, "{name}: {}", escaped(&serde_json::Value::from(value).to_string()))
     };
 }
 
@@ -99,9 +99,9 @@ fn device(out: &mut String, serial: &str, place: &Place, tenant: &str, declared:
     let diff = TextDiff::from_lines(tenant, declared);
     let mut words = InlineChangeOptions::new();
     words.mode(InlineChangeMode::Words).min_ratio(0.0);
-    let serial = clean(serial);
+    let serial = seen(serial);
     let _ = writeln!(out, "{}", look.paint(Role::Heading, &format!("--- tenant/{serial}")));
-    let at = format!("{}:{}", clean(&place.file), place.line);
+    let at = format!("{}:{}", seen(&place.file), place.line);
     let _ = writeln!(out, "{}", look.paint(Role::Heading, &format!("+++ declared/{serial}\t{at}")));
     for group in diff.grouped_ops(CONTEXT) {
         let hunk = similar::udiff::UnifiedHunkHeader::new(&group);

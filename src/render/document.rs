@@ -21,6 +21,8 @@ mod symbol;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+// How formats write what others wrote.
+pub(super) use crate::model::{is_command, is_unseen, seen};
 pub use apply::{ApplyDocument, ApplyView, OutcomeDocument};
 pub use fail_on::FailOn;
 pub use failure::FailureDocument;

@@ -1,10 +1,12 @@
 //! Documents for tools, as they are.
 
+use std::fmt::Write as _;
+
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
-use super::document::{Document, PlanDocument};
+use super::document::{Document, PlanDocument, is_command, is_unseen};
 use super::style::Look;
 
 /// Any document as JSON, two blanks per level, with a newline at its end.
@@ -13,9 +15,28 @@ use super::style::Look;
 /// Never: a document is plain data.
 #[must_use]
 pub fn draw(document: &Document, _: &Look) -> String {
-    let mut text = serde_json::to_string_pretty(document).expect("a document of plain data");
+    let mut text = escaped(&serde_json::to_string_pretty(document).expect("a document of plain data"));
     text.push('\n');
     text
+}
+
+/// JSON in which what nobody sees, or a pipeline takes for a command, is written
+/// as an escape: the values are the same, and whoever looks at the text sees
+/// what is in them.
+pub(super) fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for (at, c) in json.char_indices() {
+        let is_command = c == '#' && is_command(&json[at..]);
+        // Line ends stand between values only.
+        if c == '\n' || !is_unseen(c) && !is_command {
+            out.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            let _ = write!(out, "\\u{unit:04x}");
+        }
+    }
+    out
 }
 
 /// The JSON Schema of a plan, from the types that write it.

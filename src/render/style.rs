@@ -1,13 +1,12 @@
 //! How text looks: alphabet, colours and width, and how numbers and times are
-//! written for people. Text from a tenant is cleaned here before anybody sees
-//! it.
+//! written for people. Text that others wrote is made fit to be seen here.
 
 use std::borrow::Cow;
 
 use anstyle::{AnsiColor, Style};
 use unicode_width::UnicodeWidthStr;
 
-use super::document::Symbol;
+use super::document::{Symbol, seen};
 
 /// How text shall look: told by whoever knows the terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,24 +138,18 @@ impl Look {
         if self.unicode { "–" } else { "-" }
     }
 
-    /// What a person may see of text that we did not write: without control
-    /// characters and bidirectional overrides, which can make one value look
-    /// like another; and in ASCII where nothing else can be shown.
+    /// What a person may see of text that we did not write, as one line: what
+    /// nobody sees, and could make one value look like another, is written out;
+    /// and all is ASCII where nothing else can be shown.
     #[must_use]
     pub fn show<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        let clean = clean(text);
-        if self.unicode || clean.is_ascii() {
-            return clean;
+        let seen = seen(text);
+        if self.unicode || seen.is_ascii() {
+            return seen;
         }
         Cow::Owned(
-            clean.chars().flat_map(|c| if c.is_ascii() { vec![c] } else { c.escape_unicode().collect() }).collect(),
+            seen.chars().flat_map(|c| if c.is_ascii() { vec![c] } else { c.escape_unicode().collect() }).collect(),
         )
-    }
-
-    /// The same for text that may have lines.
-    #[must_use]
-    pub fn show_lines(&self, text: &str) -> String {
-        text.lines().map(|line| self.show(line)).collect::<Vec<_>>().join("\n")
     }
 
     /// A value in quotes, or `(none)`.
@@ -164,23 +157,6 @@ impl Look {
     pub fn value(&self, text: &str) -> String {
         if text.is_empty() { "(none)".to_owned() } else { format!("\"{}\"", self.show(text)) }
     }
-}
-
-/// Removes control characters and the characters that reorder text.
-#[must_use]
-pub fn clean(text: &str) -> Cow<'_, str> {
-    let bad = |c: char| c.is_control() || is_invisible(c);
-    if !text.contains(bad) {
-        return Cow::Borrowed(text);
-    }
-    Cow::Owned(text.chars().filter(|c| !bad(*c)).collect())
-}
-
-/// Marks and overrides of the bidirectional algorithm, line and paragraph
-/// separators, and characters of no width that hide differences.
-fn is_invisible(c: char) -> bool {
-    matches!(c,
-        '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// How many columns a text takes.
@@ -259,12 +235,6 @@ pub fn about(low: u64, high: u64, look: &Look) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn control_characters_and_overrides_are_removed() {
-        assert_eq!(clean("a\u{1b}[31mb\u{202e}c\u{200b}d\r\n"), "a[31mbcd");
-        assert!(matches!(clean("plain"), Cow::Borrowed("plain")));
-    }
 
     #[test]
     fn an_ascii_terminal_gets_ascii() {

@@ -255,7 +255,7 @@ fn want<T>(
     field: &'static str,
     code: &'static str,
     text: Option<&str>,
-    parse: impl Fn(&str) -> Result<T, &'static str>,
+    parse: impl Fn(&str) -> Result<T, String>,
     problems: &mut Problems,
 ) -> Option<Want<T>> {
     match text? {

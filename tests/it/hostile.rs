@@ -1,7 +1,10 @@
-//! Repositories that somebody pushed who may push a branch, and nothing else:
-//! what of this machine arrives elsewhere, and how the run ends.
-//!
-//! Each stands in a folder of its own under `tests/data/hostile`.
+//! Repositories that anybody may have pushed, run through the real binary: what
+//! must happen is the exit code, what is said, what of this machine arrives
+//! elsewhere, and what it may take. Small ones stand in `tests/data/hostile`,
+//! large ones are made by their test.
 
+mod endless;
+mod hidden;
+mod outside;
 mod send;
 mod trap;

@@ -2,6 +2,7 @@
 //! manifests, to make a machine or a claim, to hold a document against a schema.
 
 mod apgit;
+mod bounds;
 mod claim;
 mod folder;
 mod machine;
@@ -10,6 +11,7 @@ mod schema;
 mod simulate;
 
 pub use apgit::{Desk, Ran, apgit, ran, root};
+pub use bounds::Bounds;
 pub use claim::{claim, device, tenant};
 pub use folder::Folder;
 pub use machine::machine;

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::header;
 use reqwest::Url;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::LoginError;
 use crate::clock::SharedClock;
@@ -39,6 +40,12 @@ impl Adapter {
 
     pub(super) fn failure(&self) -> Option<LoginError> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Remembers why there is no token.
+    fn keep(&self, error: LoginError) -> LoginError {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
+        error
     }
 
     /// Sends one request and takes only a success for an answer.
@@ -104,10 +111,7 @@ impl HttpClient for Adapter {
         let refuse = |error: LoginError| Error::with_message(AzureKind::Credential, error.message);
         let ours = match self.rewrite(request) {
             Ok(ours) => ours,
-            Err(error) => {
-                *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
-                return Err(refuse(error));
-            }
+            Err(error) => return Err(refuse(self.keep(error))),
         };
         let response = self.send(ours).await.map_err(refuse)?;
         let mut headers = Headers::new();
@@ -117,7 +121,8 @@ impl HttpClient for Adapter {
             }
         }
         let status = response.status().as_u16();
-        Ok(AsyncRawResponse::from_bytes(status.into(), headers, response.into_body()))
+        let body = believable(response.into_body()).map_err(|error| self.keep(error)).map_err(refuse)?;
+        Ok(AsyncRawResponse::from_bytes(status.into(), headers, body))
     }
 }
 
@@ -125,6 +130,33 @@ impl fmt::Debug for Adapter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Adapter").field("login", &self.login).finish_non_exhaustive()
     }
+}
+
+/// The numbers of an answer with a token that say how long it lasts. The library
+/// adds them to the present, and a sum past the end of time ends the process.
+const LASTING: [&str; 2] = ["expires_in", "ext_expires_in"];
+const DAY_S: u32 = 24 * 60 * 60;
+
+/// An answer with a token that lasts a day at most. No other answer is touched.
+fn believable(body: Bytes) -> Result<Bytes, LoginError> {
+    let Ok(Value::Object(mut answer)) = serde_json::from_slice(&body) else { return Ok(body) };
+    let mut changed = false;
+    for name in LASTING {
+        let Some(said) = answer.get(name) else { continue };
+        // The metadata service writes numbers as text.
+        let seconds = said.as_str().map_or_else(|| said.as_f64(), |text| text.trim().parse().ok());
+        let Some(seconds) = seconds.filter(|seconds| *seconds >= 0.0) else {
+            return Err(LoginError::auth(format!(
+                "the answer with a token has an `{name}` that is no number of seconds"
+            )));
+        };
+        if seconds > f64::from(DAY_S) {
+            let day = if said.is_string() { Value::from(DAY_S.to_string()) } else { Value::from(DAY_S) };
+            answer.insert(name.to_owned(), day);
+            changed = true;
+        }
+    }
+    Ok(if changed { Value::Object(answer).to_string().into() } else { body })
 }
 
 /// Lets the library hold the adapter that we keep, too.
@@ -135,6 +167,7 @@ fn of_transport(error: &TransportError) -> LoginError {
         TransportError::Connect { .. } => ErrorKind::Connect,
         TransportError::Untrusted { .. } => ErrorKind::Untrusted,
         TransportError::Lost { .. } => ErrorKind::Lost,
+        TransportError::TooLong { .. } => ErrorKind::Oversized,
         TransportError::Forbidden { .. } => ErrorKind::Endpoint,
     };
     LoginError::new(kind, error.to_string())

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{FORMAT_VERSION, ProblemDocument};
+use crate::model::seen;
 
 /// What `--report json` writes in place of a report when there is none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -35,6 +36,8 @@ impl FailureDocument {
     #[must_use]
     pub fn new(exit_code: u8, message: String, hints: Vec<String>) -> Self {
         let (tenant, problems) = (None, None);
+        let message = seen(&message).into_owned();
+        let hints = hints.iter().map(|hint| seen(hint).into_owned()).collect();
         Self { format_version: FORMAT_VERSION, kind: "apgit.error", exit_code, tenant, message, hints, problems }
     }
 }

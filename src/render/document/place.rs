@@ -1,11 +1,12 @@
 //! Where claims stand, and the order in which people read their rows.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
-use crate::model::Origin;
+use crate::model::{Origin, seen};
 
 /// Where a claim stands. Ordered as reviewers read: by file, then line.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
@@ -21,6 +22,22 @@ pub struct Place {
 
 pub(super) fn text<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(text)
+}
+
+impl Place {
+    /// A line of a file, whatever the file is called.
+    #[must_use]
+    pub fn new(file: &Arc<str>, line: u32) -> Self {
+        Self { file: named(file), line }
+    }
+}
+
+/// The name of a file as it may stand in a line: a name can have line ends.
+pub(super) fn named(file: &Arc<str>) -> Arc<str> {
+    match seen(file) {
+        Cow::Borrowed(_) => Arc::clone(file),
+        Cow::Owned(name) => name.into(),
+    }
 }
 
 /// Turns a claim's mark into its place.

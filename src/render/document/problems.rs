@@ -8,9 +8,10 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::manifest::{Loaded, Problem, Spot};
+use crate::manifest::{Excerpt, Loaded, Problem, Spot};
+use crate::model::seen;
 
-use super::place::text;
+use super::place::{named, text};
 use super::{FORMAT_VERSION, Severity};
 
 /// What `apgit validate --json` writes.
@@ -30,7 +31,7 @@ pub struct ProblemsDocument {
     pub errors: usize,
     /// Files that were read.
     pub files: usize,
-    /// All of them, by place.
+    /// By place: at most 200 of a file, and one that counts its others.
     pub problems: Vec<ProblemDocument>,
     /// Documents of other kinds, left alone.
     pub skipped: usize,
@@ -66,6 +67,9 @@ impl ProblemsDocument {
 pub struct ProblemDocument {
     /// A stable short name, such as `duplicate-serial`.
     pub code: &'static str,
+    /// How many it stands for: itself, or all that is not shown of a file.
+    #[serde(skip)]
+    pub count: usize,
     /// What to do.
     pub hint: Option<String>,
     /// What is wrong.
@@ -117,9 +121,11 @@ impl Found {
     /// Counts them.
     #[must_use]
     pub fn among(problems: &[ProblemDocument]) -> Self {
-        let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
+        let of = |severity| problems.iter().filter(move |problem| problem.severity == severity);
+        let [errors, warnings] =
+            [Severity::Error, Severity::Warning].map(|severity| of(severity).map(|problem| problem.count).sum());
         let files: BTreeSet<&str> = problems.iter().flat_map(|of| &of.places).map(|spot| &*spot.file).collect();
-        Self { errors, warnings: problems.len() - errors, files: files.len() }
+        Self { errors, warnings, files: files.len() }
     }
 }
 
@@ -128,8 +134,9 @@ impl Found {
 pub fn problems(found: &[Problem]) -> Vec<ProblemDocument> {
     let problem = |of: &Problem| ProblemDocument {
         code: of.code,
-        hint: of.hint.clone(),
-        message: of.message.clone(),
+        count: of.count,
+        hint: of.hint.as_deref().map(|hint| seen(hint).into_owned()),
+        message: seen(&of.message).into_owned(),
         places: of.places.iter().map(spot).collect(),
         severity: of.severity.into(),
     };
@@ -138,10 +145,14 @@ pub fn problems(found: &[Problem]) -> Vec<ProblemDocument> {
 
 fn spot(Spot { place, excerpt }: &Spot) -> SpotDocument {
     let excerpt = excerpt.as_ref();
-    SpotDocument {
-        column: place.column,
-        file: place.file.clone(),
-        line: place.line,
-        excerpt: excerpt.map(|of| ExcerptDocument { line: of.line.clone(), range: of.range.clone() }),
-    }
+    SpotDocument { column: place.column, file: named(&place.file), line: place.line, excerpt: excerpt.map(drawable) }
+}
+
+/// A line that shows all that is in it. Tabs stay: they are drawn as blanks.
+fn drawable(excerpt: &Excerpt) -> ExcerptDocument {
+    let show = |part: &str| part.split('\t').map(seen).collect::<Vec<_>>().join("\t");
+    let Range { start, end } = excerpt.range;
+    let [before, meant, after] = [&excerpt.line[..start], &excerpt.line[start..end], &excerpt.line[end..]].map(show);
+    let range = before.len()..before.len() + meant.len();
+    ExcerptDocument { line: before + &meant + &after, range }
 }

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, DATE, HOST};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, DATE, HOST, ORIGIN};
+use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -341,6 +342,9 @@ impl Door {
             let reason = format!("the simulated tenant does not lead to `{host}`\n");
             return Ok(plain(StatusCode::FORBIDDEN, Body::from(reason)));
         }
+        if let Some(refusal) = stranger(&parts.headers, parts.uri.path()) {
+            return Ok(refusal);
+        }
         let body = axum::body::to_bytes(Body::new(body), BODY_MAX).await.map_err(|_| Dropped)?;
         match parts.uri.path() {
             "/_sim/clock" => return Ok(serve_clock(shared, &body, self.connection).await),
@@ -376,6 +380,27 @@ impl Door {
             Reply::Response(response) => Ok(stream(response)),
         }
     }
+}
+
+/// What a page of somebody's in a browser of this machine gets. It reaches the
+/// port under a name of its own that leads to loopback, which `Host` tells; or
+/// it asks the control routes from a place that is not this server.
+fn stranger(headers: &HeaderMap, path: &str) -> Option<http::Response<Body>> {
+    let text = |name| headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap_or_default());
+    let host = text(HOST).unwrap_or("127.0.0.1");
+    if !is_served(host.parse::<Authority>().as_ref().map_or("", Authority::host)) {
+        tracing::warn!(host, "refused a name that is not ours");
+        let reason = "the simulated tenant answers to loopback and to Microsoft's hosts alone, not to this `Host`\n";
+        return Some(plain(StatusCode::MISDIRECTED_REQUEST, Body::from(reason)));
+    }
+    let origin = text(ORIGIN)?;
+    let is_own = origin.split_once("://").is_some_and(|(_, name)| name.eq_ignore_ascii_case(host));
+    if is_own || !path.starts_with("/_sim/") {
+        return None;
+    }
+    tracing::warn!(origin, "refused a page of somebody's");
+    let reason = "`/_sim/` is not for pages of other origins\n";
+    Some(plain(StatusCode::FORBIDDEN, Body::from(reason)))
 }
 
 /// A stream has no length, so it goes out in chunks, as Graph's do.

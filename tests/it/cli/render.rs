@@ -82,7 +82,7 @@ fn a_tenants_text_cannot_paint_on_the_terminal() {
     plan.unmanaged[0].device.group_tag = "a\u{1b}[2J\u{202e}b".into();
     plan.held[0].details = vec!["line one\nline two\u{7}".to_owned()];
     let text = text(&of_plan(plan));
-    assert!(text.contains(r#"group tag "a[2Jb""#), "{text}");
+    assert!(text.contains(r#"group tag "a\u{1b}[2J\u{202e}b""#), "{text}");
     assert!(text.chars().all(|c| c == '\n' || !c.is_control()));
 }
 

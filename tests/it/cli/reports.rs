@@ -172,21 +172,23 @@ fn a_report_in_a_file_is_old_or_new() {
 
 #[cfg(unix)]
 #[test]
-fn a_report_keeps_who_may_read_it_and_follows_a_link() {
+fn a_report_keeps_who_may_read_it_and_is_written_through_no_link() {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
     let (desk, folder) = (Desk::new(), Folder::new());
     folder.write("kept.json", "");
     std::fs::set_permissions(folder.at("kept.json"), std::fs::Permissions::from_mode(0o640)).expect("a file of ours");
     folder.write("target.json", "");
     symlink("target.json", folder.at("link.json")).expect("a link of ours");
-    for file in ["kept.json", "link.json", "new.json"] {
+    for file in ["kept.json", "new.json"] {
         desk.run(&format!("validate {CONTOSO} --report json={}", folder.at(file).display()));
         assert_eq!(parsed(&folder.read(file))["kind"], "apgit.problems", "{file}");
     }
     let mode = |file: &str| std::fs::metadata(folder.at(file)).expect("a file").permissions().mode() & 0o777;
     folder.write("plain.json", "");
     assert_eq!((mode("kept.json"), mode("new.json")), (0o640, mode("plain.json")));
-    assert!(folder.at("link.json").is_symlink() && !folder.read("target.json").is_empty());
+    let link = desk.run(&format!("validate {CONTOSO} --report json={}", folder.at("link.json").display()));
+    assert!(link.code == 64 && link.err.contains("is a symbolic link\nhint: name the file itself"), "{}", link.err);
+    assert!(folder.at("link.json").is_symlink() && folder.read("target.json").is_empty());
     let device = desk.run(&format!("validate {CONTOSO} --report json=/dev/null"));
     assert!(device.code == 0 && !std::path::Path::new("/dev/null").is_file(), "{}", device.err);
 }

@@ -1,0 +1,190 @@
+//! A folder and all below it: which files have manifests. Each real folder is
+//! looked at once, whatever links lead there.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ignore::Match;
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
+
+use super::files::{File, bare, is_manifest, name, unreadable};
+use super::problem::Problem;
+use super::root::{Astray, Root, ignore_text};
+
+/// The patterns that hold in a folder: its own, and those of the folders above.
+struct Rules {
+    above: Option<Arc<Rules>>,
+    /// Of `.apgitignore`, which is asked first.
+    ours: Gitignore,
+    /// Of `.gitignore`.
+    git: Gitignore,
+}
+
+impl Rules {
+    fn leave_out(&self, path: &Path, is_dir: bool) -> bool {
+        self.verdict(path, is_dir, |rules| &rules.ours)
+            .or_else(|| self.verdict(path, is_dir, |rules| &rules.git))
+            .unwrap_or(false)
+    }
+
+    /// What the nearest folder with a pattern for this path says.
+    fn verdict(&self, path: &Path, is_dir: bool, which: fn(&Self) -> &Gitignore) -> Option<bool> {
+        let mut rules = Some(self);
+        while let Some(here) = rules {
+            match which(here).matched(path, is_dir) {
+                Match::Ignore(_) => return Some(true),
+                Match::Whitelist(_) => return Some(false),
+                Match::None => rules = here.above.as_deref(),
+            }
+        }
+        None
+    }
+}
+
+/// A folder to look at, or a link to one: as it is named, and where it is.
+struct Way {
+    named: PathBuf,
+    real: PathBuf,
+}
+
+/// Files under a folder, as far as they were found.
+pub(super) struct Walk<'r> {
+    root: &'r Root,
+    rules: HashMap<PathBuf, Arc<Rules>>,
+    visited: HashSet<PathBuf>,
+    folders: Vec<Way>,
+    links: Vec<Way>,
+    pub files: Vec<File>,
+    pub problems: Vec<Problem>,
+}
+
+impl<'r> Walk<'r> {
+    pub(super) fn new(root: &'r Root) -> Self {
+        Self {
+            root,
+            rules: HashMap::new(),
+            visited: HashSet::new(),
+            folders: Vec::new(),
+            links: Vec::new(),
+            files: Vec::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// Looks at a folder and all below it. What is reached without a link is
+    /// looked at first, and keeps its own name.
+    pub(super) fn folder(&mut self, named: &Path, real: PathBuf) {
+        self.folders.push(Way { named: named.to_owned(), real });
+        let mut is_linked = false;
+        loop {
+            while let Some(way) = self.folders.pop() {
+                if self.visited.insert(way.real.clone()) {
+                    self.entries(&way, is_linked);
+                }
+            }
+            let Some(link) = self.links.pop() else { return };
+            self.folders.push(link);
+            is_linked = true;
+        }
+    }
+
+    fn entries(&mut self, way: &Way, is_linked: bool) {
+        let rules = self.rules(&way.real);
+        let listed = match std::fs::read_dir(&way.real) {
+            Ok(listed) => listed,
+            Err(error) => return self.problems.push(unreadable(&way.named, &error)),
+        };
+        let (mut entries, mut lost) = (Vec::new(), None);
+        for entry in listed {
+            match entry {
+                Ok(entry) => entries.push(entry),
+                Err(error) => lost = Some(error),
+            }
+        }
+        self.problems.extend(lost.map(|error| unreadable(&way.named, &error)));
+        entries.sort_by_key(|entry| std::cmp::Reverse(entry.file_name()));
+        for entry in entries {
+            let file_name = entry.file_name();
+            if file_name.as_encoded_bytes().starts_with(b".") {
+                continue;
+            }
+            let Ok(kind) = entry.file_type() else { continue };
+            let (named, real) = (way.named.join(&file_name), way.real.join(&file_name));
+            if kind.is_symlink() {
+                self.link(named, &real, &rules);
+            } else if kind.is_dir() && !rules.leave_out(&real, true) {
+                self.folders.push(Way { named, real });
+            } else if !kind.is_dir() && is_manifest(&named) && !rules.leave_out(&real, false) {
+                self.file(&named, real, kind.is_file(), is_linked);
+            }
+        }
+    }
+
+    fn file(&mut self, named: &Path, real: PathBuf, is_file: bool, is_linked: bool) {
+        if !is_file {
+            let hint = "remove it: only files have manifests";
+            return self.problems.push(Problem::error("not-a-file", "this is not a file", bare(named)).hint(hint));
+        }
+        match if is_linked { self.root.holds_linked(&real) } else { Ok(()) } {
+            Ok(()) => self.files.push(File { name: name(named), path: real }),
+            Err(astray) => self.astray(named, astray),
+        }
+    }
+
+    fn link(&mut self, named: PathBuf, link: &Path, rules: &Rules) {
+        let target = link.canonicalize();
+        let is_dir = target.as_ref().is_ok_and(|target| target.is_dir());
+        // Of what is no manifest and no folder, nothing would be read.
+        if !is_dir && !is_manifest(&named) || rules.leave_out(link, is_dir) {
+            return;
+        }
+        let Ok(target) = target else { return self.astray(&named, Astray::Missing) };
+        match self.root.holds(&target) {
+            Err(astray) => self.astray(&named, astray),
+            Ok(()) if is_dir => self.links.push(Way { named, real: target }),
+            Ok(()) => {
+                let is_file = target.is_file();
+                self.file(&named, target, is_file, true);
+            }
+        }
+    }
+
+    fn astray(&mut self, named: &Path, astray: Astray) {
+        let (code, message, hint) = astray.of_link();
+        self.problems.push(Problem::error(code, message, bare(named)).hint(hint));
+    }
+
+    /// The patterns that hold in a folder of the repository.
+    fn rules(&mut self, folder: &Path) -> Arc<Rules> {
+        if let Some(known) = self.rules.get(folder) {
+            return Arc::clone(known);
+        }
+        let above = (folder != self.root.path).then(|| folder.parent()).flatten();
+        let above = above.filter(|above| above.starts_with(&self.root.path)).map(|above| self.rules(above));
+        let (ours, git) = (self.patterns(folder, ".apgitignore"), self.patterns(folder, ".gitignore"));
+        let rules = Arc::new(Rules { above, ours, git });
+        self.rules.insert(folder.to_owned(), Arc::clone(&rules));
+        rules
+    }
+
+    fn patterns(&mut self, folder: &Path, file: &str) -> Gitignore {
+        let path = folder.join(file);
+        match ignore_text(&path) {
+            Ok(None) => Gitignore::empty(),
+            Ok(Some(text)) => {
+                let mut builder = GitignoreBuilder::new(folder);
+                for line in text.lines() {
+                    // A pattern that cannot be read leaves nothing out.
+                    let _ = builder.add_line(Some(path.clone()), line);
+                }
+                builder.build().unwrap_or_else(|_| Gitignore::empty())
+            }
+            Err(reason) => {
+                let inside = path.strip_prefix(&self.root.path).unwrap_or(&path);
+                self.problems.push(Problem::error("ignore-file", reason, bare(inside)));
+                Gitignore::empty()
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Characters that nobody sees, and how they are made visible.
+//!
+//! Two values that look alike may not be alike: what people cannot see, they
+//! cannot review. What is declared has none of these characters; what a tenant,
+//! a server or the name of a file brings along is shown with them written out.
+
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use regex_automata::meta::Regex;
+
+/// Controls, formats (marks of direction among them), private use, unassigned;
+/// separators of lines and paragraphs; and whatever else Unicode lets a
+/// renderer leave out, such as fillers and variation selectors.
+static UNSEEN: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]").expect("a pattern of constant parts")
+});
+
+/// The first character of a text that nobody sees, and at which byte.
+#[must_use]
+pub(super) fn unseen(text: &str) -> Option<(usize, char)> {
+    // Nearly every text is plain ASCII, and needs no table.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return None;
+    }
+    let at = UNSEEN.find(text)?.start();
+    Some((at, text[at..].chars().next()?))
+}
+
+/// True for a character that nobody sees.
+#[must_use]
+pub fn is_unseen(c: char) -> bool {
+    unseen(c.encode_utf8(&mut [0; 4])).is_some()
+}
+
+/// What pipelines take for a command of their own, wherever in a line it stands:
+/// those of Azure DevOps, and the elder ones of GitHub.
+const COMMANDS: [&str; 2] = ["##vso[", "##["];
+
+/// True if a text begins with what a pipeline takes for a command.
+#[must_use]
+pub fn is_command(text: &str) -> bool {
+    let starts = |word: &str| text.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
+    COMMANDS.into_iter().any(starts)
+}
+
+/// A text with every such character written out, as `\u{200b}`. What already
+/// reads like that was written so by somebody: its backslash is written out,
+/// so that no two texts are shown alike. So is the first character of what a
+/// pipeline would take for a command.
+#[must_use]
+pub fn seen(text: &str) -> Cow<'_, str> {
+    if unseen(text).is_none() && !text.contains(r"\u{") && !text.contains("##") {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 8);
+    for (at, c) in text.char_indices() {
+        if is_unseen(c) || text[at..].starts_with(r"\u{") || (c == '#' && is_command(&text[at..])) {
+            out.extend(c.escape_unicode());
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_sees_is_written_out() {
+        for (text, shown) in [
+            ("T\u{200b}", r"T\u{200b}"),
+            ("a\u{1b}[31m\r\n::error", r"a\u{1b}[31m\u{d}\u{a}::error"),
+            ("\u{202e}\u{2066}\u{85}\u{2028}\u{9b}", r"\u{202e}\u{2066}\u{85}\u{2028}\u{9b}"),
+            ("\u{e000}\u{378}\u{10ffff}", r"\u{e000}\u{378}\u{10ffff}"),
+            ("\u{ad}\u{34f}\u{3164}\u{fe0f}\u{e0041}", r"\u{ad}\u{34f}\u{3164}\u{fe0f}\u{e0041}"),
+            (r"T\u{200b}", r"T\u{5c}u{200b}"),
+            ("Zürich Straße 東京 é☃", "Zürich Straße 東京 é☃"),
+            (r"CONTOSO\anna", r"CONTOSO\anna"),
+            ("##vso[task.x]##[set-env]## [#[", r"\u{23}#vso[task.x]\u{23}#[set-env]## [#["),
+        ] {
+            assert_eq!(seen(text), shown);
+        }
+    }
+
+    #[test]
+    fn the_first_of_them_is_found_with_its_place() {
+        assert_eq!(unseen("é\u{200b}\u{7}"), Some((2, '\u{200b}')));
+        assert_eq!(unseen("plain, and Zürich"), None);
+    }
+}

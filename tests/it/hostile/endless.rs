@@ -1,0 +1,352 @@
+//! Nothing hangs, fills or ends a run: small files that ask for much, files that
+//! are none, and servers that never come to an end.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::process::Command;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use crate::support::{Bounds, Desk, Folder, Ran, apgit, at_url, machine, tenant_manifest};
+
+const HEAD: &str =
+    "apiVersion: apgit.dev/v1alpha1\nkind: AutopilotDevice\nmetadata: {name: a}\nspec:\n  serialNumber: A1\n";
+
+fn repository() -> Folder {
+    let folder = Folder::repository();
+    folder.write("tenant.yaml", tenant_manifest("cloud: Global"));
+    folder
+}
+
+fn command(folder: &Folder, words: &str) -> Command {
+    let mut command = apgit(folder.path(), words.split_whitespace());
+    command.env("XDG_STATE_HOME", folder.at("state")).env("AZURE_CLIENT_SECRET", "a-secret-of-nobody");
+    command
+}
+
+#[track_caller]
+fn run(folder: &Folder, words: &str) -> Ran {
+    Bounds::default().hold(&mut command(folder, words))
+}
+
+/// Validates one hostile file beside a tenant: it is refused, says this, and
+/// shows no more than 200 problems of it.
+#[track_caller]
+fn check(text: &str, says: &[&str]) -> Ran {
+    let folder = repository();
+    folder.write("hostile.yaml", text);
+    let ran = run(&folder, "validate .");
+    let start = ran.err.chars().take(2000).collect::<String>();
+    assert_eq!(ran.code, 3, "{start}");
+    for says in says {
+        assert!(ran.err.contains(says), "{says}: {start}");
+    }
+    let shown = ran.err.lines().filter(|line| line.starts_with("error[")).count();
+    assert!(shown <= 202, "{shown} problems");
+    let json = run(&folder, "validate . --json");
+    assert!(json.json()["problems"].as_array().expect("problems").len() <= 202);
+    ran
+}
+
+#[test]
+fn aliases_add_no_more_than_a_file_may() {
+    // 160 KB of anchors, each of which was copied with all that is in it.
+    let list = format!("[{}]", vec!["{a: b}"; 9_000].join(", "));
+    let aliases = |count: usize| (0..count).map(|at| format!("  x{at}: *a\n")).collect::<String>();
+    check(&format!("{HEAD}  x: &a {list}\n{}", aliases(8_000)), &["error[alias-budget]"]);
+    // An anchor in an anchor in an anchor.
+    let nested = (0..60).map(|at| format!("&n{at} [")).collect::<String>();
+    check(&format!("{HEAD}  x: {nested}{list}{}\n", "]".repeat(60)), &["error[alias-budget]"]);
+    // A text that is its own, since an escape had to be resolved.
+    check(&format!("{HEAD}  x: &a \"\\x41{}\"\n{}", "y".repeat(200_000), aliases(5_000)), &["error[alias-budget]"]);
+    // Many documents, each with a little.
+    let document = format!("{HEAD}  x: &a {list}\n{}---\n", aliases(20));
+    check(&document.repeat(20), &["error[alias-budget]"]);
+}
+
+#[test]
+fn a_million_problems_of_a_file_are_told_by_their_number() {
+    let keys = |count: usize| (0..count).map(|at| format!("  key-{at}: 1\n")).collect::<String>();
+    check(&format!("{HEAD}{}", keys(100_000)), &["more errors of this file are not shown", "100000 errors in 1 file"]);
+    check(&format!("{HEAD}{}", "  groupTag: A\n".repeat(100_000)), &["error[duplicate-key]", "99999 errors in 1 file"]);
+    let pairs = (0..50_000).map(|at| format!("  k{at}: 1\n  k{at}: 2\n")).collect::<String>();
+    check(&format!("{HEAD}{pairs}"), &["error[duplicate-key]", "more errors of this file"]);
+    let empty = "  devices: [".to_owned() + &"{}, ".repeat(100_000) + "]\n";
+    let set = "apiVersion: apgit.dev/v1alpha1\nkind: AutopilotDeviceSet\nmetadata: {name: s}\nspec:\n";
+    check(&format!("{set}{empty}"), &["more errors of this file"]);
+    check(&format!("{HEAD}{}: 1\n", "k".repeat(100_000)), &["error[yaml]"]);
+    check(&format!("{HEAD}  ? {}\n  : 1\n", "k ".repeat(2_000_000)), &["error[unknown-field]"]);
+}
+
+#[test]
+fn a_file_of_one_line_costs_no_more_than_one_of_many() {
+    let fields = (0..100_000).map(|at| format!(r#", "k{at}": 1"#)).collect::<String>();
+    let head = r#"{"apiVersion": "apgit.dev/v1alpha1", "kind": "AutopilotDevice", "metadata": {"name": "a"}, "spec": {"serialNumber": "A1""#;
+    check(&format!("{head}{fields}}}}}\n"), &["error[unknown-field]", "100000 errors in 1 file"]);
+    let same = r#", "groupTag": "A""#.repeat(100_000);
+    check(&format!("{head}{same}}}}}\n"), &["error[duplicate-key]", "99999 errors in 1 file"]);
+}
+
+#[test]
+fn hashes_in_comments_are_found_in_one_look() {
+    let start = &machine(1).hash().to_base64()[..240];
+    let comments = format!("# {start}\n").repeat(10_000);
+    check(&format!("{HEAD}{comments}"), &["error[raw-hash]", "10000 errors in 1 file"]);
+    check(
+        &format!("{HEAD}# {}\n", format!("{start} ; ").repeat(10_000)),
+        &["error[raw-hash]", "10000 errors in 1 file"],
+    );
+    let values = format!("  - {start}\n").repeat(10_000);
+    check(&format!("{HEAD}  x:\n{values}"), &["error[raw-hash]"]);
+    // What only begins like one.
+    check(&format!("{HEAD}  x: 1\n# {}\n", "T0E ".repeat(200_000)), &["error[unknown-field]"]);
+    check(&format!("{HEAD}  x: 1\n{}", "# T0E\n".repeat(100_000)), &["error[unknown-field]"]);
+}
+
+#[test]
+fn contradictions_are_located_by_reading_each_file_once() {
+    let set = |name: usize| {
+        let devices = (0..500).map(|at| format!("    - serialNumber: S{}-{at}\n", name / 2)).collect::<String>();
+        format!(
+            "---\napiVersion: apgit.dev/v1alpha1\nkind: AutopilotDeviceSet\nmetadata: {{name: s{name}}}\nspec:\n  devices:\n{devices}"
+        )
+    };
+    let sets = (0..60).map(set).collect::<String>();
+    check(&sets, &["error[duplicate-serial]", "15000 errors in 1 file"]);
+    let tenants = (0..2_000).map(|at| tenant_manifest("cloud: Global").replace("contoso", &format!("t{at}")) + "---\n");
+    let devices = (0..2_000)
+        .map(|at| format!("{HEAD}  tenantRef: {{name: u{at}}}\n---\n").replace("name: a}", &format!("name: d{at}}}")));
+    check(&tenants.chain(devices).collect::<String>(), &["error[unknown-tenant]", "more errors of this file"]);
+}
+
+/// Devices with hashes in one CSV, each row as often as said.
+fn rows(folder: &Folder, count: u64, times: usize, before: &str) {
+    let mut csv = format!("Device Serial Number,Windows Product ID,Hardware Hash\r\n{before}");
+    let mut sets = String::new();
+    for number in 0..count {
+        if number % 500 == 0 {
+            sets += &format!(
+                "---\napiVersion: apgit.dev/v1alpha1\nkind: AutopilotDeviceSet\nmetadata: {{name: s{number}}}\nspec:\n  defaults: {{hardwareHashRef: {{csv: hashes.csv}}}}\n  devices:\n"
+            );
+        }
+        sets += &format!("    - serialNumber: TEST-{number:06}\n");
+        let row = format!("TEST-{number:06},,{}\r\n", machine(number).hash().to_base64());
+        csv += &row.repeat(times);
+    }
+    folder.write("hashes.csv", csv);
+    folder.write("devices.yaml", sets);
+}
+
+#[test]
+fn honest_rows_that_stand_twice_are_read_where_they_stand() {
+    let folder = repository();
+    rows(&folder, 3_000, 2, "");
+    let ran = Bounds { seconds: 60, ..Bounds::default() }.hold(&mut command(&folder, "validate ."));
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.out.contains("3000 devices"), "{}", ran.out);
+}
+
+#[test]
+fn rows_behind_letters_that_are_not_ascii_are_read_where_they_stand() {
+    let folder = repository();
+    rows(&folder, 1_000, 1, "Zürich €,,\r\n");
+    let text = folder.read("hashes.csv");
+    let latin: Vec<u8> =
+        text.chars().map(|c| if c == '€' { 0x80 } else { u8::try_from(u32::from(c)).expect("Latin") }).collect();
+    let utf16: Vec<u8> = [0xff, 0xfe].into_iter().chain(text.encode_utf16().flat_map(u16::to_le_bytes)).collect();
+    for bytes in [text.into_bytes(), latin, utf16] {
+        folder.write("hashes.csv", bytes);
+        let ran = run(&folder, "validate .");
+        assert_eq!(ran.code, 0, "{}", ran.err);
+    }
+}
+
+#[test]
+fn a_csv_has_as_many_rows_and_cells_as_a_collector_writes() {
+    let bad = [
+        ("Serial Number,Hardware Hash\n".to_owned() + &"a,b\n".repeat(2_000_000), "more than 200000 rows"),
+        ("Serial Number,Hardware Hash\n".to_owned() + &",".repeat(20_000_000), "line 2 has more than 1000 cells"),
+        // Quotation marks in the middle: a reader of CSVs leaves them out, and the cell stands nowhere as it is.
+        (
+            "Serial Number,Hardware Hash\n".to_owned()
+                + &format!("a,\"{}\"{}\n", "T0EA".repeat(40), "AAAA".repeat(40)).repeat(30_000),
+            "could not be read",
+        ),
+    ];
+    for (csv, says) in bad {
+        let folder = repository();
+        folder.write("device.yaml", format!("{HEAD}  hardwareHashRef: {{csv: hashes.csv}}\n"));
+        folder.write("hashes.csv", csv);
+        let ran = run(&folder, "validate .");
+        assert_eq!(ran.code, 3, "{}", ran.err);
+        assert!(ran.err.contains(says), "{says}: {}", ran.err);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_no_file() {
+    let pipe = |folder: &Folder, name: &str| {
+        assert!(Command::new("mkfifo").arg(folder.at(name)).status().expect("mkfifo is here").success());
+    };
+    let soon = Bounds { seconds: 10, ..Bounds::default() };
+    let folder = repository();
+    pipe(&folder, "devices.yaml");
+    for words in ["validate .", "validate devices.yaml", "plan . --simulate", "validate /dev/zero"] {
+        let ran = soon.hold(&mut command(&folder, words));
+        assert!(ran.code == 3 && ran.err.contains("this is not a file"), "{words}: {}", ran.err);
+    }
+    // A file without an end is read as far as the largest CSV goes.
+    let zero = Bounds { megabytes: 1200, ..Bounds::default() }.hold(&mut command(&repository(), "hash /dev/zero"));
+    assert!(zero.code == 3 && zero.err.contains("more than the"), "{}", zero.err);
+    let folder = repository();
+    pipe(&folder, "hash.txt");
+    for kind in ["file", "csv"] {
+        folder.write("device.yaml", format!("{HEAD}  hardwareHashRef: {{{kind}: hash.txt}}\n"));
+        let ran = soon.hold(&mut command(&folder, "validate ."));
+        assert!(ran.code == 3 && ran.err.contains("`hash.txt` is not a file"), "{}", ran.err);
+    }
+    // Read before anybody has looked at them.
+    for name in [".gitignore", ".apgitignore"] {
+        let folder = repository();
+        pipe(&folder, name);
+        let ran = soon.hold(&mut command(&folder, "validate ."));
+        assert!(ran.code == 3 && ran.err.contains("error[ignore-file]"), "{}", ran.err);
+        std::fs::remove_file(folder.at(name)).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", folder.at(name)).unwrap();
+        let ran = soon.hold(&mut command(&folder, "validate ."));
+        assert!(ran.code == 3 && ran.err.contains("error[ignore-file]"), "{}", ran.err);
+    }
+}
+
+/// A server that answers each request by its path, and closes.
+fn server(answer: impl Fn(&str) -> Vec<u8> + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("it listens"));
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let _ = serve(stream, &answer);
+        }
+    });
+    url
+}
+
+fn serve(stream: TcpStream, answer: &impl Fn(&str) -> Vec<u8>) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream);
+    let (mut first, mut line, mut length) = (String::new(), String::new(), 0);
+    reader.read_line(&mut first)?;
+    while reader.read_line(&mut line)? > 2 {
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap_or(0);
+        }
+        line.clear();
+    }
+    std::io::copy(&mut (&mut reader).take(length), &mut std::io::sink())?;
+    reader.into_inner().write_all(&answer(&first))
+}
+
+fn answer(status: u16, headers: &str, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head = format!("HTTP/1.1 {status} X\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n");
+    [head.as_bytes(), body].concat()
+}
+
+/// Plans on a server whose token endpoint answers this, and whose Graph that.
+fn plan(login: Vec<u8>, graph: Vec<u8>) -> Ran {
+    let folder = repository();
+    let url = server(move |line| if line.contains("/oauth2/") { login.clone() } else { graph.clone() });
+    folder.write("tenant.yaml", tenant_manifest(&at_url(&url)));
+    run(&folder, "plan . --allow-endpoint 127.0.0.1")
+}
+
+fn token(numbers: &str) -> Vec<u8> {
+    let body = format!(r#"{{"token_type": "Bearer", "access_token": "token", {numbers}}}"#);
+    answer(200, "Content-Type: application/json\r\n", body.as_bytes())
+}
+
+#[test]
+fn numbers_of_a_server_neither_end_a_run_nor_keep_it_waiting() {
+    let empty = || answer(200, "Content-Type: application/json\r\n", br#"{"value": []}"#);
+    for numbers in [
+        "\"expires_in\": 18446744073709551615",
+        "\"expires_in\": 1e300",
+        "\"expires_in\": 9223372036854775807, \"ext_expires_in\": 9223372036854775807",
+    ] {
+        let ran = plan(token(numbers), empty());
+        assert!(![4, 70].contains(&ran.code), "{numbers}: {}", ran.err);
+    }
+    for numbers in ["\"expires_in\": -1", "\"expires_in\": \"-9223372036854775808\"", "\"expires_in\": []"] {
+        let ran = plan(token(numbers), empty());
+        assert!(
+            ran.code == 4 && ran.err.contains("`expires_in` that is no number of seconds"),
+            "{numbers}: {}",
+            ran.err
+        );
+    }
+    let wait = |seconds: &str| answer(429, &format!("Retry-After: {seconds}\r\n"), b"");
+    for seconds in ["9223372036854775807", "86400", "Fri, 01 Jan 9999 00:00:00 GMT"] {
+        let ran = plan(token("\"expires_in\": 3600"), wait(seconds));
+        assert!(ran.code == 9 && ran.err.contains("retry after 3600 s"), "{seconds}: {}", ran.err);
+        assert_eq!(plan(wait(seconds), empty()).code, 9, "{seconds}");
+    }
+}
+
+#[test]
+fn an_answer_ends_at_64_mib_of_text() {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    for _ in 0..1024 {
+        gzip.write_all(&[b' '; 1 << 20]).expect("memory can be written");
+    }
+    let small = gzip.finish().expect("memory can be written");
+    assert!(small.len() < 8 << 20, "a gigabyte");
+    let headers = "Content-Type: application/json\r\nContent-Encoding: gzip\r\n";
+    let ran = plan(answer(200, headers, &small), Vec::new());
+    assert_ne!(ran.code, 0);
+    assert!(ran.err.contains("answers with more than 67108864 bytes"), "{}", ran.err);
+}
+
+/// Sends a request as it is to a tenant, and returns the status.
+fn status(url: &str, request: &str) -> String {
+    let mut stream = TcpStream::connect(url.trim_start_matches("http://")).expect("it listens");
+    stream
+        .write_all(format!("{request}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").as_bytes())
+        .expect("written");
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer);
+    answer.split(' ').nth(1).unwrap_or_default().to_owned()
+}
+
+#[test]
+fn a_page_in_a_browser_reaches_no_simulated_tenant() {
+    let desk = Desk::new();
+    let tenant = desk.simulate("");
+    let own = tenant.url.trim_start_matches("http://").to_owned();
+    let ask = |path: &str, headers: &str| status(&tenant.url, &format!("GET {path} HTTP/1.1\r\n{headers}"));
+    // A name of theirs that leads to loopback.
+    for host in [
+        "evil.example",
+        "evil.example:8800",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "169.254.169.254",
+        "x y",
+        "",
+    ] {
+        for path in ["/_sim/counters", "/v1.0/deviceManagement", "/common/oauth2/v2.0/token"] {
+            assert_eq!(ask(path, &format!("Host: {host}")), "421", "{host} {path}");
+        }
+    }
+    for host in
+        [own.as_str(), "localhost", "[::1]:8800", "127.0.0.2", "graph.microsoft.com", "login.microsoftonline.com:443"]
+    {
+        assert_eq!(ask("/_sim/counters", &format!("Host: {host}")), "200", "{host}");
+    }
+    // A page of theirs that asks by the right name.
+    for origin in ["https://evil.example", "http://localhost:3000", "null", "http://127.0.0.1:1"] {
+        for path in ["/_sim/counters", "/_sim/clock", "/_sim/state", "/_sim/tenants"] {
+            assert_eq!(ask(path, &format!("Host: {own}\r\nOrigin: {origin}")), "403", "{origin} {path}");
+        }
+    }
+    assert_eq!(ask("/_sim/counters", &format!("Host: {own}\r\nOrigin: {}", tenant.url)), "200");
+}

@@ -1,0 +1,179 @@
+//! Nothing outside of a repository is read or written because a branch says so.
+
+#![cfg(unix)]
+
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::{Bounds, Folder, Ran, apgit, tenant_manifest};
+
+/// Stands in files that nobody may read.
+const CANARY: &str = "canary-of-another-file";
+
+const NOTHING_OF_OURS: &str =
+    "apiVersion: apgit.dev/v1alpha1\nkind: AutopilotDevice\nmetadata: {name: x}\nspec: {canary-of-another-file: 1}\n";
+
+/// Runs where `git` can be found, as a pipeline has it.
+fn run(folder: &Path, words: &str) -> Ran {
+    let mut command = apgit(folder, words.split_whitespace());
+    command.env("PATH", std::env::var_os("PATH").expect("a path")).env("XDG_STATE_HOME", folder.join(".state"));
+    command.env("HOME", folder);
+    let ran = Bounds::default().hold(&mut command);
+    assert!(!ran.err.contains(CANARY) && !ran.out.contains(CANARY), "{words}: {}{}", ran.err, ran.out);
+    ran
+}
+
+fn git(folder: &Folder, words: &str) {
+    let mut command = Command::new("git");
+    command.current_dir(folder.path()).env("HOME", folder.path()).args(words.split_whitespace());
+    let output = command.output().expect("git is here");
+    assert!(output.status.success(), "{words}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A repository of Git with a tenant in it.
+fn repository() -> Folder {
+    let folder = Folder::new();
+    git(&folder, "init -q");
+    folder.write("fleet/tenant.yaml", tenant_manifest("cloud: Global"));
+    folder
+}
+
+#[track_caller]
+fn assert_refused(ran: &Ran, code: &str) {
+    assert_eq!(ran.code, 3, "{code}: {}", ran.err);
+    assert!(ran.err.contains(&format!("error[{code}]")), "{code}: {}", ran.err);
+}
+
+#[test]
+fn a_path_on_the_command_line_does_not_lead_out_of_its_repository() {
+    let outside = Folder::new();
+    outside.write("secret.yaml", NOTHING_OF_OURS);
+    let other = Folder::repository();
+    other.write("deep/secret.yaml", NOTHING_OF_OURS);
+    let repo = repository();
+    symlink(outside.at("secret.yaml"), repo.at("fleet/file.yaml")).unwrap();
+    symlink(outside.path(), repo.at("fleet/folder")).unwrap();
+    symlink(other.path(), repo.at("fleet/repository")).unwrap();
+    git(&repo, "add .");
+    let absolute = repo.at("fleet/repository/deep").display().to_string();
+    for typed in [
+        "fleet/file.yaml",
+        "fleet/folder",
+        "fleet/folder/secret.yaml",
+        "fleet/repository",
+        "fleet/repository/deep",
+        "./fleet/../fleet/repository/deep/secret.yaml",
+        &absolute,
+    ] {
+        for command in ["validate", "plan --simulate", "apply --simulate --auto-approve"] {
+            assert_refused(&run(repo.path(), &format!("{command} {typed}")), "symlink-outside");
+        }
+    }
+    // Who stands in the other repository has gone there.
+    let there = apgit(other.path(), ["validate", "."]).env("HOME", other.path()).output().expect("it runs");
+    assert!(String::from_utf8_lossy(&there.stderr).contains(CANARY));
+    // Without a repository, a file's own folder is all there is.
+    let plain = Folder::new();
+    symlink(outside.at("secret.yaml"), plain.at("file.yaml")).unwrap();
+    assert_refused(&run(plain.path(), "validate file.yaml"), "symlink-outside");
+}
+
+#[test]
+fn links_lead_only_to_what_git_holds() {
+    let repo = repository();
+    repo.write("notes/untracked.yaml", NOTHING_OF_OURS);
+    repo.write("notes/untracked.txt", CANARY);
+    repo.write(
+        "more/tracked.yaml",
+        "apiVersion: apgit.dev/v1alpha1\nkind: AutopilotDevice\nmetadata: {name: a}\nspec: {serialNumber: A1}\n",
+    );
+    repo.write(".gitignore", "notes/\n");
+    symlink("../more/tracked.yaml", repo.at("fleet/good.yaml")).unwrap();
+    git(&repo, "add .");
+    let good = run(repo.path(), "validate fleet");
+    assert_eq!(good.code, 0, "{}", good.err);
+    assert!(good.out.contains("2 files") && good.out.contains("1 device"), "{}", good.out);
+    let bad = [
+        ("../notes/untracked.yaml", "fleet/file.yaml", "symlink-untracked"),
+        ("../notes", "fleet/folder", "symlink-untracked"),
+        ("../.git/config", "fleet/config.yaml", "symlink-git"),
+        ("../.git", "fleet/git", "symlink-git"),
+        ("nowhere", "fleet/dead.yaml", "dead-link"),
+    ];
+    for (target, link, code) in bad {
+        symlink(target, repo.at(link)).unwrap();
+        git(&repo, &format!("add {link}"));
+        assert_refused(&run(repo.path(), "validate fleet"), code);
+        if code != "dead-link" && link.ends_with(".yaml") {
+            assert_refused(&run(repo.path(), &format!("validate {link}")), code);
+        }
+        std::fs::remove_file(repo.at(link)).unwrap();
+    }
+    symlink("../notes/untracked.txt", repo.at("fleet/hash.txt")).unwrap();
+    for (file, code) in
+        [("hash.txt", "symlink-untracked"), ("../.git/config", "path-git"), ("../.git/HEAD", "path-git")]
+    {
+        let spec = format!("{{serialNumber: A1, hardwareHashRef: {{file: {file}}}}}");
+        repo.write(
+            "fleet/d.yaml",
+            format!("apiVersion: apgit.dev/v1alpha1\nkind: AutopilotDevice\nmetadata: {{name: d}}\nspec: {spec}\n"),
+        );
+        assert_refused(&run(repo.path(), "validate fleet"), code);
+    }
+}
+
+#[test]
+fn a_git_in_the_folder_at_hand_is_not_run() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let repo = repository();
+    repo.write("more.yaml", "kind: Other\n");
+    symlink("../more.yaml", repo.at("fleet/link.yaml")).unwrap();
+    repo.write("git", "#!/bin/sh\ntouch was-run\n");
+    std::fs::set_permissions(repo.at("git"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    for path in ["", ":.:", "."] {
+        let mut command = apgit(repo.path(), ["validate", "fleet"]);
+        let ran = Bounds::default().hold(command.env("PATH", path).env("HOME", repo.path()));
+        assert_refused(&ran, "symlink-unknown");
+        assert!(!repo.at("was-run").exists());
+    }
+}
+
+#[test]
+fn each_folder_is_looked_at_once_however_many_links_lead_there() {
+    let repo = Folder::new();
+    git(&repo, "init -q");
+    repo.write("tenant.yaml", tenant_manifest("cloud: Global"));
+    for level in 1..=5 {
+        repo.write(format!("{level}/d.yaml"), format!("apiVersion: apgit.dev/v1alpha1\nkind: AutopilotDevice\nmetadata: {{name: d{level}}}\nspec: {{serialNumber: A{level}}}\n"));
+        for number in 0..10 {
+            symlink(format!("../{}", level % 5 + 1), repo.at(format!("{level}/to-{number}"))).unwrap();
+        }
+    }
+    git(&repo, "add .");
+    let mut command = apgit(repo.path(), ["validate", "."]);
+    command.env("PATH", std::env::var_os("PATH").expect("a path")).env("HOME", repo.path());
+    let ran = Bounds { seconds: 15, ..Bounds::default() }.hold(&mut command);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.out.starts_with("6 files, 6 documents"), "{}", ran.out);
+}
+
+#[test]
+fn a_report_is_written_through_no_link() {
+    let (outside, repo) = (Folder::new(), repository());
+    outside.write(".bashrc", "alias");
+    symlink(outside.at(".bashrc"), repo.at("plan.json")).unwrap();
+    symlink(outside.at("new.json"), repo.at("dangling.json")).unwrap();
+    symlink(outside.path(), repo.at("reports")).unwrap();
+    let absolute = repo.at("reports/plan.json").display().to_string();
+    for report in ["plan.json", "./plan.json", "dangling.json", "reports/plan.json", "reports/.bashrc", &absolute] {
+        for command in ["validate fleet", "plan fleet --simulate", "apply fleet --simulate --auto-approve"] {
+            let ran = run(repo.path(), &format!("{command} --report json={report}"));
+            assert!(ran.code == 64 && ran.err.contains("is a symbolic link"), "{report}: {}", ran.err);
+            assert!(ran.out.is_empty(), "nothing was done: {}", ran.out);
+        }
+    }
+    assert_eq!((outside.files(), &*outside.read(".bashrc")), (vec![outside.at(".bashrc")], "alias"));
+    assert_eq!(run(repo.path(), "validate fleet --report json=plan-2.json").code, 0);
+    assert!(repo.at("plan-2.json").is_file());
+}
