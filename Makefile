@@ -53,8 +53,12 @@ APPROVED_SEEDS ?= 10000
 soak:
 	SOAK_SEEDS=$(SOAK_SEEDS) APPROVED_SEEDS=$(APPROVED_SEEDS) $(CARGO) test --locked --test it -- soak:: switches:: approved::
 
+# The binary says nothing of the machine it was built on.
+CARGO_HOME ?= $(HOME)/.cargo
+TRIMMED = --remap-path-prefix=$(CARGO_HOME)=cargo --remap-path-prefix=$(CURDIR)=apgit
 build:
-	$(CARGO) build --release --locked
+	RUSTFLAGS="$(RUSTFLAGS) $(TRIMMED)" $(CARGO) build --release --locked
+	@if grep -aq -e "$(CARGO_HOME)/" -e "$(CURDIR)/" target/release/apgit; then echo "a path of this machine is in the binary" >&2; exit 1; fi
 
 generate:
 	$(APGIT) crds --out crds

@@ -16,6 +16,7 @@
 //! time and given their randomness, and touch nothing outside but through what
 //! they are handed. Clippy holds them to it.
 
+#![forbid(unsafe_code)]
 #![allow(clippy::disallowed_methods, reason = "allowed by default, denied in the pure modules")]
 
 #[deny(clippy::disallowed_methods)]

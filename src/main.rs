@@ -1,5 +1,6 @@
 //! `apgit`: parses the command line, runs it, and ends with its exit code.
 
+#![forbid(unsafe_code)]
 #![allow(clippy::disallowed_methods, reason = "this is the outside")]
 
 use std::process::ExitCode;

@@ -25,6 +25,12 @@ struct Machine {
 impl Machine {
     /// Checks out a hostile repository, with the trap where it asks for one.
     fn with(repository: &str) -> Self {
+        let machine = Self::new();
+        machine.check_out(&hostile().join("send").join(repository));
+        machine
+    }
+
+    fn new() -> Self {
         let (folder, trap) = (Folder::new(), Trap::set());
         std::fs::create_dir_all(folder.at("branch/.git")).expect("a repository");
         for file in [".vault-token", ".aws/credentials", ".azure/msal_token_cache.json", ".ssh/id_ed25519"] {
@@ -33,15 +39,13 @@ impl Machine {
         let login = root().join("tests/fixtures/login/certificate-and-key.pem");
         folder.write("secrets/certificate.pem", std::fs::read(login).expect("a certificate"));
         folder.write("secrets/token", jwt());
-        let machine = Self { folder, trap };
-        machine.check_out(repository);
-        machine
+        Self { folder, trap }
     }
 
     /// Puts a repository where the last one was.
-    fn check_out(&self, repository: &str) {
-        let copy = Folder::copy_of(&root().join("tests/data/hostile/send").join(repository));
-        assert!(!copy.files().is_empty(), "{repository} is there");
+    fn check_out(&self, repository: &Path) {
+        let copy = Folder::copy_of(repository);
+        assert!(!copy.files().is_empty(), "{} is there", repository.display());
         for path in copy.files() {
             let text = std::fs::read_to_string(&path).expect("a file of the repository");
             let text = text.replace("{{trap}}", &self.trap.url()).replace("{{port}}", &self.trap.port.to_string());
@@ -90,6 +94,19 @@ impl Machine {
     }
 }
 
+/// Where the repositories are.
+fn hostile() -> PathBuf {
+    root().join("tests/data/hostile")
+}
+
+/// The folders that hold files.
+fn repositories(folder: &Path) -> Vec<PathBuf> {
+    let entries: Vec<PathBuf> =
+        std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
+    let own = entries.iter().any(|entry| entry.is_file()).then(|| folder.to_owned());
+    own.into_iter().chain(entries.iter().filter(|entry| entry.is_dir()).flat_map(|entry| repositories(entry))).collect()
+}
+
 /// What pipelines have in their environment, and a branch may not have.
 const CREDENTIALS: [&str; 9] = [
     "AZURE_CLIENT_SECRET",
@@ -107,6 +124,25 @@ const CREDENTIALS: [&str; 9] = [
 fn jwt() -> String {
     let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
     format!("{}.{}.{CANARY}", part(r#"{"alg":"RS256"}"#), part(r#"{"sub":"repo:contoso/fleet"}"#))
+}
+
+#[test]
+fn nothing_of_this_machine_arrives_anywhere_whatever_a_branch_holds() {
+    let all = repositories(&hostile());
+    assert!(all.len() > 30, "{}", all.len());
+    for repository in all {
+        let machine = Machine::new();
+        machine.check_out(&repository);
+        for words in ["validate", "plan", "status"] {
+            let mut command = machine.command(words);
+            // Whatever leads out of the machine leads into the trap.
+            for proxy in ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"] {
+                command.env(proxy, machine.trap.url());
+            }
+            machine.ran(&mut command);
+            machine.heard(&format!("{}: {words}", repository.display()));
+        }
+    }
 }
 
 /// The commands that read a branch.
@@ -364,7 +400,7 @@ fn after_apply(repository: &str) -> Machine {
     let apply = machine.run("apply --auto-approve --allow-endpoint 127.0.0.1");
     assert_eq!(apply.code, 0, "{}", apply.err);
     assert!(!machine.trap.heard().is_empty(), "the reviewed tenant was asked");
-    machine.check_out(&format!("tenants/{repository}"));
+    machine.check_out(&hostile().join("send/tenants").join(repository));
     machine
 }
 
@@ -409,7 +445,7 @@ fn a_new_tenant_that_is_meant_stands_first_in_the_plan_and_is_known_from_then_on
     assert_eq!(machine.run(&format!("apply {here} --allow-new-tenant --auto-approve")).code, 0);
     let known = machine.run(&format!("plan {here}"));
     assert!(known.code == 0 && !known.out.contains("another tenant"), "{}{}", known.out, known.err);
-    machine.check_out("tenants/reviewed");
+    machine.check_out(&hostile().join("send/tenants/reviewed"));
     assert_eq!(machine.run(&format!("plan {here}")).code, 0, "and so is the first one");
 }
 
