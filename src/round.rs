@@ -195,7 +195,7 @@ impl Round<'_> {
         if halt.is_none() {
             halt = run.finish().await.err();
         }
-        let (mut outcomes, left) = run.into_parts();
+        let (mut outcomes, left) = run.into_parts(halt.is_some());
         outcomes.cancelled = matches!(halt, Some(Halt::Asked));
         let calls = prepared.calls + self.graph.calls() - calls;
         Report { prepared, outcomes, left, calls, started, ended: self.clock.now(), halt }
@@ -218,5 +218,6 @@ impl Round<'_> {
 /// What goes into the journal before the first write.
 fn approval(plan: &Plan) -> Vec<Entry> {
     let effects = plan.changes.iter().map(|change| Entry::Effect { effect: Box::new(change.effect.clone()) });
-    std::iter::once(Entry::Approved { digest: plan.digest().sha256 }).chain(effects).collect()
+    let approved = Entry::Approved { digest: plan.digest().sha256, effects: plan.changes.len() };
+    std::iter::once(approved).chain(effects).collect()
 }

@@ -32,12 +32,14 @@ const LATER: SignedDuration = SignedDuration::from_mins(3);
 /// is likely over comes early, by this share later than the rows before it
 /// make believe; but there are never more looks within a minute than this.
 const LATENESS_PERCENT: i32 = 150;
-const LOOK_MIN: SignedDuration = SignedDuration::from_secs(5);
+const LOOK_MIN: SignedDuration = SignedDuration::from_secs(10);
 const LOOKS_A_MINUTE: usize = 4;
 
 /// Nothing is posted after a look that is older than this: somebody else may
-/// have sent the same rows since.
-const LOOK_FRESH: SignedDuration = SignedDuration::from_secs(60);
+/// have sent the same rows since. A look costs a page per thousand records, and
+/// may be as old as it is long.
+const LOOK_FRESH: SignedDuration = SignedDuration::from_secs(2);
+const LOOK_FRESH_PER_PAGE: SignedDuration = SignedDuration::from_millis(500);
 
 /// A row that the service shows no record of after this was not taken; and a
 /// record that was there and is gone after this was removed by somebody.
@@ -127,8 +129,9 @@ pub(super) struct Imports<'a> {
     /// Registrations that the tenant had when it was planned.
     registered: usize,
     connect_tries: u32,
-    /// When the records were last seen.
+    /// When the records were last seen, and how many there were.
     looked_at: Option<Timestamp>,
+    records: usize,
     /// How many rows had ended when the youngest were posted.
     settled_before: usize,
     started: Timestamp,
@@ -175,6 +178,7 @@ impl<'a> Imports<'a> {
             registered: cleared.plan().counts.registered,
             connect_tries: 0,
             looked_at: knows_records.then_some(now),
+            records: 0,
             settled_before: 0,
             started: now,
             post_at: now,
@@ -194,7 +198,9 @@ impl<'a> Imports<'a> {
     pub(super) async fn step(&mut self, tools: &mut Tools<'_>) -> Result<(), Halt> {
         // One batch at a time: what became of those before it is looked at in
         // between, and may keep it back.
-        let is_fresh = |at: Timestamp| tools.clock.now() < later(at, LOOK_FRESH);
+        let pages = i32::try_from(self.records / PAGE).unwrap_or(i32::MAX);
+        let fresh_for = LOOK_FRESH.max(LOOK_FRESH_PER_PAGE.saturating_mul(pages));
+        let is_fresh = |at: Timestamp| tools.clock.now() < later(at, fresh_for);
         if !self.looked_at.is_some_and(is_fresh) && self.may_post(tools) {
             self.look_first(tools).await?;
         }
@@ -313,7 +319,7 @@ impl<'a> Imports<'a> {
     /// somebody else: they are followed, and not sent a second time.
     async fn see(&mut self, records: &[ImportRecord], tools: &mut Tools<'_>) -> Result<(), Halt> {
         let now = tools.clock.now();
-        self.looked_at = Some(now);
+        (self.looked_at, self.records) = (Some(now), records.len());
         let row = |record: &ImportRecord| record.import_id.and_then(|id| self.by_import.get(&id).copied());
         let is_planned = |row: &usize| matches!(self.rows[*row].state, State::Planned);
         let there: HashSet<usize> = match self.queue.is_empty() {

@@ -2,7 +2,7 @@
 //! written, sent a few at a time, read back until the values show, sent a
 //! second time once.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -167,16 +167,24 @@ impl<'a> Updates<'a> {
         let parts: Vec<Write> = writes.iter().map(|(_, write)| write.clone()).collect();
         let answers = tools.writer.write(&parts, Some(later(read_at, FRESH_FOR))).await;
         let mut failures: HashMap<usize, GraphError> = HashMap::new();
+        let mut taken: HashSet<usize> = HashSet::new();
         for ((item, _), answer) in writes.iter().zip(answers) {
-            if let Err(error) = answer {
-                failures.entry(*item).or_insert(error);
+            match answer {
+                Ok(_) => _ = taken.insert(*item),
+                Err(error) => _ = failures.entry(*item).or_insert(error),
             }
         }
         let halt = failures.values().find_map(access);
         let now = tools.clock.now();
         let mut entries = Vec::new();
         for item in items {
-            let end = self.sent(*item, failures.remove(item), now, tools);
+            let failure = failures.remove(item);
+            // Of two requests one may have been taken, and nobody counts halves.
+            let is_unknown = failure.as_ref().is_some_and(GraphError::effect_is_unknown) || taken.contains(item);
+            let end = match self.sent(*item, failure, now, tools) {
+                UpdateEnd::Refused | UpdateEnd::NotTaken if is_unknown => UpdateEnd::Lost,
+                end => end,
+            };
             entries.push(Entry::UpdateEnd { registration_id: self.items[*item].update.id, end });
         }
         tools.record(entries).await?;
@@ -199,11 +207,11 @@ impl<'a> Updates<'a> {
         }
         if error.is_transient() && self.may_try_again(item, &error, now) {
             self.planned.push_back(item);
-            return UpdateEnd::Lost;
+            return UpdateEnd::NotTaken;
         }
         let refused = matches!(error.kind, ErrorKind::Refused | ErrorKind::NotFound);
         self.end(item, refusal(self.items[item].update, &error), tools);
-        if refused { UpdateEnd::Refused } else { UpdateEnd::Lost }
+        if refused { UpdateEnd::Refused } else { UpdateEnd::NotTaken }
     }
 
     /// Counts a failure that may pass, and says whether another try is worth it.

@@ -1,5 +1,6 @@
 //! `apgit apply`: plan, ask, do, wait, report.
 
+use std::fmt::Write as _;
 use std::io::{stderr, stdin};
 
 use crate::apply::{Halt, Outcome, SyncOutcome};
@@ -175,6 +176,13 @@ async fn approved_by_digest(
 ) -> Result<(Prepared, Consent), CliError> {
     match member.standing(digest, &prepared).await? {
         Standing::Same => Ok((prepared, Consent::Seen)),
+        // Nothing of it can be done, and something else could: it is no consent.
+        Standing::Rest(rest) if rest.left == 0 && rest.others > 0 => {
+            let plan = prepared.cleared.plan();
+            let done = if rest.is_done() { "all that was approved is done" } else { "nothing of it can be done now" };
+            let message = format!("{done}, and the plan is another one: its digest is `{}`", plan.digest().sha256);
+            Err(CliError::new(Exit::Stale, message).hint("run apgit plan again, look at it, and approve its digest"))
+        }
         Standing::Rest(rest) => {
             if !settings.quiet {
                 tell(&said_of(&rest, &seen(member.name())));
@@ -187,8 +195,10 @@ async fn approved_by_digest(
             let message =
                 format!("the plan is not the one that was approved: its digest is `{}`", plan.digest().sha256);
             let error = CliError::new(Exit::Stale, message);
-            let used = "these changes were approved and made use of before: an approval is used once";
+            let used = "these changes were approved before: an approval is used once, and not remembered for ever";
             let error = if plan.again > 0 { error.hint(used) } else { error };
+            let numbers = "if numbers were approved with the plan (--approve-updates=…), they are part of the command";
+            let error = if limited(plan) { error.hint(numbers) } else { error };
             Err(error.hint("run apgit plan again, look at it, and approve its digest"))
         }
     }
@@ -204,10 +214,10 @@ fn said_of(rest: &Rest, name: &str) -> String {
     };
     let mut add = |count: usize, one: &str, more: &str, rest: &str| {
         if count > 0 {
-            said.push_str(&format!("{name}: {} {rest}\n", counted(count, one, more)));
+            let _ = writeln!(said, "{name}: {} {rest}", counted(count, one, more));
         }
     };
-    add(*others, "other change came", "other changes came", "up since and not part of it: plan again");
+    add(*others, "other change has come", "other changes have come", "up since, and not part of it: plan again");
     add(
         *held,
         "approved device is",

@@ -38,10 +38,10 @@ impl<'s> Opener<'s> {
         let state = settings.state_of(&connection.target, tenant.id);
         let owner = state.join("owners").join(&tenant.owner);
         let store = match purpose {
-            Purpose::Read => FileJournal::read_only(&owner, &state),
+            Purpose::Read => FileJournal::read_only(&owner),
             Purpose::Write => {
                 folder_within(&settings.state_dir, &owner).map_err(|error| CliError::file("create", &owner, &error))?;
-                FileJournal::open(&owner).and_then(|journal| journal.taking_over(&state))?
+                FileJournal::open(&owner)?
             }
         };
         let journal = Journal::open(Box::new(store), connection.clock.now()).await?;

@@ -54,6 +54,15 @@ impl Outlets {
         // Told before anything is done, and looked at again when it is written.
         for path in wanted.iter().filter_map(|report| report.path.as_deref()) {
             refuse_link(path)?;
+            let folder = folder_of(path);
+            if !folder.is_dir() {
+                let message = format!(
+                    "the report `{}` cannot be written: there is no folder `{}`",
+                    path.display(),
+                    folder.display()
+                );
+                return Err(CliError::new(Exit::Usage, message).hint("create it first"));
+            }
         }
         // A file has no colours, whatever the terminal has.
         let file_look = Look { detail: look.detail, ..Look::default() };
@@ -175,6 +184,10 @@ fn refuse_link(path: &Path) -> Result<(), CliError> {
     Err(CliError::new(Exit::Usage, message).hint("name the file itself; `--report FORMAT` alone goes to stdout"))
 }
 
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Writes a file that is old or new for whoever reads it, and never half.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     let there = fs::symlink_metadata(path).ok();
@@ -182,7 +195,7 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     if there.as_ref().is_some_and(|there| !there.is_file() && !there.is_symlink()) {
         return fs::write(path, text);
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     let mut file = for_everybody().tempfile_in(folder)?;
     // Who may read the file that is there may read its successor.
     let there = there.filter(fs::Metadata::is_file);

@@ -73,13 +73,16 @@ async fn sync(args: &SyncArgs, member: Member<'_>, stop: &Stop) -> Result<(), Cl
     let Member { connection: Connection { graph, clock, .. }, mut journal, .. } = member;
     let writer = GraphWriter::new(graph);
     loop {
+        let stopped = || CliError::new(Exit::Cancelled, "stopped on request; a sync may have started");
         let answer = ask_for_sync(&writer, clock.as_ref(), &mut journal, None).await.map_err(|error| match error {
-            RoundError::Stopped => CliError::new(Exit::Cancelled, "stopped on request; the sync may have started"),
+            RoundError::Stopped => stopped(),
             error => error.into(),
         })?;
         let (at, why) = match answer {
             SyncAnswer::Started { at } => return print(&format!("{name}: sync started {}\n", time_of_day(at))),
             SyncAnswer::Covered => return Ok(()),
+            // A request that was given up may have arrived.
+            SyncAnswer::Refused(_) | SyncAnswer::Later { .. } if stop.is_asked() => return Err(stopped()),
             SyncAnswer::Refused(error) => return Err(error.into()),
             SyncAnswer::Later { at, why } => (at, why),
         };
@@ -89,7 +92,6 @@ async fn sync(args: &SyncArgs, member: Member<'_>, stop: &Stop) -> Result<(), Cl
         }
         let left = u64::try_from(at.duration_since(clock.now()).as_secs()).unwrap_or_default();
         tell(&format!("{name}: {why}; waiting until {}, {}\n", time_of_day(at), duration(left)));
-        let stopped = |_| CliError::new(Exit::Cancelled, "stopped on request; no sync was started");
-        clock::wait(clock.as_ref(), stop, at).await.map_err(stopped)?;
+        clock::wait(clock.as_ref(), stop, at).await.map_err(|_| stopped())?;
     }
 }

@@ -49,32 +49,10 @@ impl FileJournal {
         Ok(Self { path, files: Some(Arc::new(Mutex::new(files))) })
     }
 
-    /// Reads the journal in `folder`, which need not exist; then that in
-    /// `older`, where an earlier version kept it for all owners.
+    /// Reads the journal in `folder`, which need not exist.
     #[must_use]
-    pub fn read_only(folder: &Path, older: &Path) -> Self {
-        let paths = [folder, older].map(|folder| folder.join("journal.jsonl"));
-        let path = if paths[0].exists() || !paths[1].exists() { &paths[0] } else { &paths[1] };
-        Self { path: path.clone(), files: None }
-    }
-
-    /// The same with the lines that an earlier version kept in `older`, for all
-    /// owners: the first owner who applies takes them over.
-    ///
-    /// # Errors
-    /// When they cannot be moved; then they are where they were.
-    pub fn taking_over(self, older: &Path) -> Result<Self, JournalError> {
-        let old = older.join("journal.jsonl");
-        let fail = |source| io("take over", &old, source);
-        let Some(files) = &self.files else { return Ok(self) };
-        {
-            let Files { journal, .. } = &mut *files.lock().unwrap_or_else(PoisonError::into_inner);
-            if old.exists() && journal.metadata().map_err(fail)?.len() == 0 {
-                std::fs::rename(&old, &self.path).map_err(fail)?;
-                *journal = private::file(&self.path).map_err(fail)?;
-            }
-        }
-        Ok(self)
+    pub fn read_only(folder: &Path) -> Self {
+        Self { path: folder.join("journal.jsonl"), files: None }
     }
 
     /// Works on the files where waiting for a disk keeps nobody else waiting.

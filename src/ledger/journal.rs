@@ -77,6 +77,8 @@ pub enum Entry {
     Approved {
         /// Of the plan's effects.
         digest: String,
+        /// How many there are: with fewer, the writing was cut short.
+        effects: usize,
     },
     /// An effect of the approval before.
     Effect {
@@ -201,6 +203,8 @@ pub enum UpdateEnd {
     Found,
     /// The service did not take it.
     Refused,
+    /// The service did not take it now, and may take it later.
+    NotTaken,
     /// Nobody knows: there was no answer.
     Lost,
 }
@@ -237,21 +241,20 @@ pub struct Tail {
 
 /// A consent, and how much of it was made use of. An effect is done once under
 /// one consent, whatever others do to the device afterwards.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Approval {
     /// Of the plan that was consented to.
     pub digest: String,
     /// When, by the service's clock.
     at: Timestamp,
+    /// How many effects there shall be.
+    count: usize,
     /// What exactly was consented to.
     pub effects: Vec<Effect>,
-    /// What was imported under it.
-    imported: HashSet<(DeviceKey, HashDigest)>,
-    /// What was written under it, or was found as it shall be.
-    written: HashMap<RegistrationId, Vec<FieldChange>>,
-    /// What was sent under it, and nobody has seen the end.
-    sent_imports: HashSet<(DeviceKey, HashDigest)>,
-    sent_updates: HashMap<RegistrationId, Vec<FieldChange>>,
+    /// What was imported under it, and as which import.
+    imports: HashMap<(DeviceKey, HashDigest), (ImportId, Use)>,
+    /// What was written under it.
+    updates: HashMap<RegistrationId, Vec<(FieldChange, Use)>>,
 }
 
 /// How much use was made of an approved effect.
@@ -270,26 +273,58 @@ impl Approval {
     /// How much use was made of an effect.
     #[must_use]
     pub fn used(&self, effect: &Effect) -> Use {
-        let (done, sent) = match &effect.action {
+        match &effect.action {
             Action::Register(register) => {
                 let key = (effect.device.clone(), register.digest);
-                (self.imported.contains(&key), self.sent_imports.contains(&key))
+                self.imports.get(&key).map_or(Use::None, |(_, used)| *used)
             }
-            Action::Update(update) => {
-                let covers = |known: &HashMap<RegistrationId, Vec<FieldChange>>| {
-                    let known = known.get(&update.id);
-                    let is_there = |f: &FieldChange| {
-                        known.is_some_and(|known| known.iter().any(|k| k.field == f.field && k.after == f.after))
-                    };
-                    update.fields.iter().all(is_there)
-                };
-                (covers(&self.written), covers(&self.sent_updates))
-            }
+            Action::Update(update) => self.used_on(update.id, &update.fields),
+        }
+    }
+
+    /// How much use was made of these changes of a registration.
+    #[must_use]
+    pub fn used_on(&self, id: RegistrationId, fields: &[FieldChange]) -> Use {
+        let Some(known) = self.updates.get(&id) else { return Use::None };
+        let used = |f: &FieldChange| {
+            known.iter().find(|(k, _)| k.field == f.field && k.after == f.after).map_or(Use::None, |(_, used)| *used)
         };
-        match (done, sent) {
-            (true, _) => Use::Done,
-            (false, true) => Use::Sent,
-            (false, false) => Use::None,
+        match fields {
+            _ if fields.iter().all(|f| used(f) == Use::Done) => Use::Done,
+            _ if fields.iter().any(|f| used(f) != Use::None) => Use::Sent,
+            _ => Use::None,
+        }
+    }
+
+    /// The last import by which a device was sent under it.
+    #[must_use]
+    pub fn import_of(&self, effect: &Effect) -> Option<ImportId> {
+        let Action::Register(register) = &effect.action else { return None };
+        self.imports.get(&(effect.device.clone(), register.digest)).map(|(id, _)| *id)
+    }
+
+    fn end_import(&mut self, key: &(DeviceKey, HashDigest), import_id: ImportId, used: Use) {
+        if self.imports.get(key).is_some_and(|(id, _)| *id == import_id) {
+            match used {
+                Use::None => _ = self.imports.remove(key),
+                Use::Sent | Use::Done => _ = self.imports.insert(key.clone(), (import_id, used)),
+            }
+        }
+    }
+
+    fn begin_update(&mut self, id: RegistrationId, fields: &[FieldChange]) {
+        let known = self.updates.entry(id).or_default();
+        known.retain(|(k, _)| !fields.iter().any(|f| f.field == k.field));
+        known.extend(fields.iter().map(|f| (f.clone(), Use::Sent)));
+    }
+
+    fn end_update(&mut self, id: RegistrationId, fields: &[FieldChange], end: Use) {
+        let Some(known) = self.updates.get_mut(&id) else { return };
+        let is_of = |k: &FieldChange| fields.iter().any(|f| f.field == k.field && f.after == k.after);
+        match end {
+            Use::None => known.retain(|(k, used)| *used == Use::Done || !is_of(k)),
+            Use::Sent => {}
+            Use::Done => known.iter_mut().filter(|(k, _)| is_of(k)).for_each(|(_, used)| *used = Use::Done),
         }
     }
 }
@@ -353,7 +388,14 @@ impl Journal {
             let (before, after) = folded.known(&owed, is_old);
             let written = |entry| line::written(now, &entry);
             let kept = before.into_iter().map(written).chain(kept).chain(after.into_iter().map(written));
-            store.replace(&kept.collect::<Vec<_>>()).await?;
+            let kept: Vec<String> = kept.collect();
+            store.replace(&kept).await?;
+            // What this run knows is what the next one will read.
+            folded = Folded::default();
+            for (at, entry) in kept.iter().filter_map(|text| line::read(text).ok()) {
+                folded.fold(at, entry);
+            }
+            folded.imports.retain(|id, fact| !is_old(fact.at) || owed.contains(id));
         }
         Ok(Self { store, folded })
     }
@@ -446,7 +488,8 @@ impl Journal {
     /// What was consented to under a digest, if that is remembered whole.
     #[must_use]
     pub fn approval(&self, digest: &str) -> Option<&Approval> {
-        self.folded.approvals.iter().rev().find(|approval| approval.digest == digest)
+        let is_whole = |approval: &&Approval| approval.effects.len() >= approval.count;
+        self.folded.approvals.iter().rev().find(|approval| approval.digest == digest).filter(is_whole)
     }
 
     /// Set if nothing more may be done under a digest: whether all of it is
@@ -456,11 +499,12 @@ impl Journal {
         self.folded.spent.get(digest).copied()
     }
 
-    /// True if we sent something to a registration and have not seen the end:
-    /// it was not shown yet, or its answer was lost.
+    /// What we sent to a registration without having seen the end, and whether
+    /// the service took it.
     #[must_use]
-    pub fn awaits(&self, id: RegistrationId) -> bool {
-        self.folded.pending.contains_key(&id) || self.folded.intents.contains_key(&id)
+    pub fn awaited(&self, id: RegistrationId) -> Option<(&[FieldChange], bool)> {
+        let pending = self.folded.pending.get(&id).map(|pending| (pending.fields.as_slice(), true));
+        pending.or_else(|| self.folded.intents.get(&id).map(|fields| (fields.as_slice(), false)))
     }
 
     /// True if nobody has consented to anything yet.
@@ -534,10 +578,10 @@ impl Folded {
     fn fold(&mut self, at: Timestamp, entry: Entry) {
         let mut import = |id: ImportId, state: ImportState| self.imports.insert(id, ImportFact { state, at });
         match entry {
-            Entry::Approved { digest } => {
+            Entry::Approved { digest, effects } => {
                 // Whoever consents once more has made no use of it before.
                 self.approvals.retain(|approval| approval.digest != digest);
-                self.approvals.push_back(Approval { digest, at, ..Approval::default() });
+                self.approvals.push_back(Approval { digest, at, count: effects, ..Approval::default() });
                 if self.approvals.len() > APPROVALS {
                     self.spent.extend(self.approvals.pop_front().map(|oldest| (oldest.digest, false)));
                 }
@@ -558,6 +602,9 @@ impl Folded {
             }
             Entry::ImportIntent { import_id, device, hash, tail, .. } => {
                 import(import_id, ImportState::Unsent);
+                if let Some(approval) = self.approvals.back_mut() {
+                    approval.imports.insert((device.clone(), hash), (import_id, Use::Sent));
+                }
                 self.sent.insert(import_id, (device, hash));
                 if !tail.is_empty() {
                     self.tails.insert(import_id, tail);
@@ -573,23 +620,19 @@ impl Folded {
                 self.made.insert(registration_id, import_id);
                 self.owned.insert(registration_id);
                 self.unsynced = Some(at);
-                if let (Some(sent), Some(approval)) = (self.sent.remove(&import_id), self.approvals.back_mut()) {
-                    approval.imported.insert(sent);
-                }
+                self.end_import(import_id, Use::Done);
             }
             Entry::ImportError { import_id, code, name } => {
                 import(import_id, ImportState::Error { code, name });
-                self.sent.remove(&import_id);
+                self.end_import(import_id, Use::None);
             }
             Entry::ImportRefused { import_id, message } => {
                 import(import_id, ImportState::Refused { message });
-                self.sent.remove(&import_id);
+                self.end_import(import_id, Use::None);
             }
             Entry::ImportRemoved { import_id } => {
                 import(import_id, ImportState::Removed);
-                if let (Some(sent), Some(approval)) = (self.sent.remove(&import_id), self.approvals.back_mut()) {
-                    approval.sent_imports.insert(sent);
-                }
+                self.end_import(import_id, Use::Sent);
                 if let Some(record) = self.record_of.remove(&import_id) {
                     self.records.remove(&record);
                 }
@@ -597,16 +640,27 @@ impl Folded {
             Entry::ImportLost { import_id } => {
                 self.imports.remove(&import_id);
                 self.tails.remove(&import_id);
-                self.sent.remove(&import_id);
+                self.end_import(import_id, Use::None);
             }
             Entry::ImportCleaned { record } => _ = self.records.remove(&record),
-            Entry::UpdateIntent { registration_id, fields } => _ = self.intents.insert(registration_id, fields),
+            Entry::UpdateIntent { registration_id, fields } => {
+                if let Some(approval) = self.approvals.back_mut() {
+                    approval.begin_update(registration_id, &fields);
+                }
+                self.intents.insert(registration_id, fields);
+            }
             Entry::UpdateEnd { registration_id, end } => self.fold_update(at, registration_id, end),
             Entry::Owned { registration_id } => _ = self.owned.insert(registration_id),
             Entry::SyncEnd { accepted: true } => self.unsynced = None,
             Entry::Clock => self.set_clock(at),
             Entry::SyncIntent | Entry::SyncEnd { accepted: false } => {}
         }
+    }
+
+    /// Whichever approval it was sent under.
+    fn end_import(&mut self, import_id: ImportId, used: Use) {
+        let Some(key) = self.sent.remove(&import_id) else { return };
+        self.approvals.iter_mut().for_each(|approval| approval.end_import(&key, import_id, used));
     }
 
     fn set_clock(&mut self, now: Timestamp) {
@@ -622,16 +676,13 @@ impl Folded {
 
     fn fold_update(&mut self, at: Timestamp, id: RegistrationId, end: UpdateEnd) {
         let intent = if end == UpdateEnd::Lost { None } else { self.intents.remove(&id) };
-        if let Some(approval) = self.approvals.back_mut() {
-            let fields = intent.as_ref().or_else(|| self.pending.get(&id).map(|pending| &pending.fields));
-            let known = match end {
-                UpdateEnd::Accepted => Some(&mut approval.sent_updates),
-                UpdateEnd::Visible | UpdateEnd::Found => Some(&mut approval.written),
-                UpdateEnd::Refused | UpdateEnd::Lost => None,
+        if let Some(fields) = intent.as_ref().or_else(|| self.pending.get(&id).map(|pending| &pending.fields)) {
+            let used = match end {
+                UpdateEnd::Accepted | UpdateEnd::Lost => Use::Sent,
+                UpdateEnd::Visible | UpdateEnd::Found => Use::Done,
+                UpdateEnd::Refused | UpdateEnd::NotTaken => Use::None,
             };
-            if let (Some(known), Some(fields)) = (known, fields) {
-                known.entry(id).or_default().extend(fields.iter().cloned());
-            }
+            self.approvals.iter_mut().for_each(|approval| approval.end_update(id, fields, used));
         }
         match end {
             UpdateEnd::Accepted => {
@@ -649,7 +700,7 @@ impl Folded {
                 self.show(id, written.as_deref());
             }
             UpdateEnd::Refused => _ = self.pending.remove(&id),
-            UpdateEnd::Lost | UpdateEnd::Found => {}
+            UpdateEnd::Lost | UpdateEnd::NotTaken | UpdateEnd::Found => {}
         }
     }
 

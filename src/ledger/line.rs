@@ -54,6 +54,7 @@ struct Flat<'t> {
     kind: Cow<'t, str>,
     digest: Option<String>,
     effect: Option<Box<Effect>>,
+    effects: Option<usize>,
     import_id: Option<ImportId>,
     registration_id: Option<RegistrationId>,
     record: Option<ImportRecordId>,
@@ -77,7 +78,9 @@ impl Flat<'_> {
         let import_id = || there(self.import_id, "importId");
         let registration_id = || there(self.registration_id, "registrationId");
         Ok(match &*self.kind {
-            "approved" => Entry::Approved { digest: there(self.digest, "digest")? },
+            "approved" => {
+                Entry::Approved { digest: there(self.digest, "digest")?, effects: self.effects.unwrap_or_default() }
+            }
             "effect" => Entry::Effect { effect: there(self.effect, "effect")? },
             "resumed" => Entry::Resumed { digest: there(self.digest, "digest")? },
             "spent" => Entry::Spent { digest: there(self.digest, "digest")?, done: there(self.done, "done")? },
@@ -134,7 +137,7 @@ mod tests {
         let record = ImportRecordId(Uuid::from_u128(3));
         let fields = vec![FieldChange { field: Field::GroupTag, before: "A \"b\"".into(), after: "".into() }];
         Some(match entry {
-            None => Entry::Approved { digest: "ab".repeat(32) },
+            None => Entry::Approved { digest: "ab".repeat(32), effects: 2 },
             Some(Entry::Approved { .. }) => Entry::Effect { effect: Box::new(register()) },
             Some(Entry::Effect { effect }) if matches!(effect.action, Action::Register(_)) => {
                 Entry::Effect { effect: Box::new(update(fields)) }

@@ -58,29 +58,32 @@ impl Rest {
     }
 }
 
-/// True if nothing more may be done under the plan's digest, or something of
-/// the plan was sent under it: then it is no consent to this plan.
+/// True if nothing more may be done under the plan's digest, or not all of the
+/// plan any more: then it is no consent to this plan.
 pub(super) fn is_used(plan: &Plan, memory: &Journal) -> bool {
     let digest = plan.digest().sha256;
-    let is_used = |approval: &Approval| plan.changes.iter().any(|change| approval.used(&change.effect) != Use::None);
-    memory.spent(&digest).is_some() || memory.approval(&digest).is_some_and(is_used)
+    memory.spent(&digest).is_some()
+        || memory.approval(&digest).is_some_and(|approval| {
+            let rest = Approved::rest(approval);
+            plan.changes.iter().any(|change| rest.refuses(&change.effect, &plan.tenant).is_some())
+        })
 }
 
 /// Holds an approved digest against what would be done.
 #[must_use]
 pub fn standing(digest: &str, cleared: &ClearedPlan, desired: &Desired, memory: &Journal) -> Standing {
     let plan = cleared.plan();
-    if plan.digest().sha256 == digest {
-        return Standing::Same;
-    }
     // Whoever approves it has looked at these very changes, and not at what
     // became of them before: neither "done" nor "go on" would be an answer.
     if plan.again > 0 && (Plan { again: 0, ..plan.clone() }).digest().sha256 == digest {
         return Standing::Other;
     }
+    let is_same = plan.digest().sha256 == digest;
     match (memory.spent(digest), memory.approval(digest)) {
         (Some(true), _) => Standing::Rest(Rest { others: plan.changes.len(), ..Rest::default() }),
-        (Some(false), _) | (None, None) => Standing::Other,
+        (Some(false), _) => Standing::Other,
+        (None, None) if is_same => Standing::Same,
+        (None, None) => Standing::Other,
         (None, Some(approval)) => {
             let rest = rest(Approved::rest(approval), &memory.tails(), desired, plan);
             rest.map_or(Standing::Other, Standing::Rest)
@@ -92,11 +95,15 @@ pub fn standing(digest: &str, cleared: &ClearedPlan, desired: &Desired, memory: 
 /// be changed in another way now.
 fn rest(approved: Approved, tails: &HashMap<RegistrationId, Tail>, desired: &Desired, plan: &Plan) -> Option<Rest> {
     // What an import could not carry is part of what was approved.
-    let owes = |id: Option<RegistrationId>| id.is_some_and(|id| tails.contains_key(&id));
-    let is_open = |device: &DeviceKey, id| match approved.used(device) {
+    let owed: HashSet<ImportId> = tails.values().map(|tail| tail.import_id).collect();
+    let owes = |device: &DeviceKey| {
+        let import = approved.get(device).and_then(|effect| approved.of.import_of(effect));
+        import.is_some_and(|id| owed.contains(&id))
+    };
+    let is_open = |device: &DeviceKey| match approved.used(device) {
         None => false,
         Some(Use::None | Use::Sent) => true,
-        Some(Use::Done) => owes(id),
+        Some(Use::Done) => owes(device),
     };
     let (mut left, mut others, mut held) = (0, 0, 0);
     for Change { effect, .. } in &plan.changes {
@@ -107,20 +114,20 @@ fn rest(approved: Approved, tails: &HashMap<RegistrationId, Tail>, desired: &Des
             (Some(_), None, _) => others += 1,
             // It was sent, or its import is complete, and something is amiss.
             (Some(_), Some(Use::Sent), _) | (Some(_), Some(Use::Done), Action::Register(_)) => held += 1,
-            (Some(_), Some(Use::Done), Action::Update(update)) if owes(Some(update.id)) => held += 1,
+            (Some(_), Some(Use::Done), Action::Update(_)) if owes(&effect.device) => held += 1,
             (Some(_), Some(Use::Done), Action::Update(_)) => others += 1,
         }
     }
-    let holds = plan.held.iter().map(|held| (&held.device, held.registration_id));
-    let waits = plan.awaiting.iter().map(|awaiting| (&awaiting.device, awaiting.registration_id));
+    let holds = plan.held.iter().map(|held| &held.device);
+    let waits = plan.awaiting.iter().map(|awaiting| &awaiting.device);
     let mut declared: HashSet<&DeviceKey> = plan.changes.iter().map(|change| &change.effect.device).collect();
-    for (device, id) in holds.chain(waits) {
+    for device in holds.chain(waits) {
         declared.insert(device);
-        held += usize::from(is_open(device, id));
+        held += usize::from(is_open(device));
     }
     let as_approved = as_approved(&approved, desired, plan);
     let is_gone = |device: &&DeviceKey| !declared.contains(*device) && !as_approved.contains(*device);
-    let gone = approved.open().filter(is_gone).count();
+    let gone = approved.effects.keys().filter(|device| is_open(device)).filter(is_gone).count();
     Some(Rest { approved, left, others, held, gone })
 }
 
@@ -146,8 +153,8 @@ fn as_approved(approved: &Approved, desired: &Desired, plan: &Plan) -> HashSet<D
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Approved {
     effects: HashMap<DeviceKey, Effect>,
-    /// Of which effects use was made: they are not sent again.
-    used: HashMap<DeviceKey, Use>,
+    /// What use was made of it: nothing is sent twice.
+    of: Approval,
 }
 
 /// So many attempts of one import may follow each other within an approval.
@@ -157,15 +164,13 @@ impl Approved {
     /// One per device: of several, the last.
     pub fn of<'e>(effects: impl IntoIterator<Item = &'e Effect>) -> Self {
         let effects = effects.into_iter().map(|effect| (effect.device.clone(), effect.clone())).collect();
-        Self { effects, used: HashMap::new() }
+        Self { effects, of: Approval::default() }
     }
 
     /// What is left of an approval.
     #[must_use]
     pub fn rest(approval: &Approval) -> Self {
-        let used = approval.effects.iter().map(|effect| (effect.device.clone(), approval.used(effect)));
-        let used = used.filter(|(_, used)| *used != Use::None).collect();
-        Self { used, ..Self::of(&approval.effects) }
+        Self { of: approval.clone(), ..Self::of(&approval.effects) }
     }
 
     /// The device's approved effect.
@@ -176,13 +181,7 @@ impl Approved {
 
     /// How much use was made of the device's approved effect, if it has one.
     fn used(&self, device: &DeviceKey) -> Option<Use> {
-        self.get(device)?;
-        Some(self.used.get(device).copied().unwrap_or(Use::None))
-    }
-
-    /// Devices with an approved effect that is not done.
-    fn open(&self) -> impl Iterator<Item = &DeviceKey> {
-        self.effects.keys().filter(|device| self.used(device) != Some(Use::Done))
+        self.get(device).map(|effect| self.of.used(effect))
     }
 
     /// The plan with nothing in it but what was approved; the rest is held.
@@ -206,14 +205,17 @@ impl Approved {
     #[must_use]
     pub fn refuses(&self, effect: &Effect, tenant: &Tenant) -> Option<Reason> {
         let Some(approved) = self.get(&effect.device) else { return Some(Reason::NotInFirstPlan) };
-        let is_used = self.used(&effect.device) != Some(Use::None);
+        let (used, import) = (self.of.used(approved), self.of.import_of(approved));
         match (&approved.action, &effect.action) {
-            (Action::Register(_), Action::Register(_)) | (Action::Update(_), Action::Update(_)) if is_used => {
-                Some(Reason::NotInFirstPlan)
-            }
             (Action::Register(approved), Action::Register(now)) => {
                 let same = now.digest == approved.digest && now.values == approved.values;
-                (!same || now.attempt < approved.attempt).then_some(Reason::ChangedMeanwhile)
+                match used {
+                    _ if !same || now.attempt < approved.attempt => Some(Reason::ChangedMeanwhile),
+                    Use::None => None,
+                    // What was sent may be followed, and sent again as the same.
+                    Use::Sent => (import != Some(now.import_id)).then_some(Reason::NotInFirstPlan),
+                    Use::Done => Some(Reason::NotInFirstPlan),
+                }
             }
             // What our own import made may be completed; what another made is
             // a registration like any other, and the next plan offers it.
@@ -222,8 +224,13 @@ impl Approved {
                 let tail = approved.tail();
                 let covered =
                     now.fields.iter().all(|f| tail.iter().any(|(field, to)| (*field, to) == (f.field, &f.after)));
-                (!ours || !covered).then_some(Reason::AlreadyRegistered)
+                match self.of.used_on(now.id, &now.fields) {
+                    _ if !ours || !covered => Some(Reason::AlreadyRegistered),
+                    Use::None => None,
+                    Use::Sent | Use::Done => Some(Reason::NotInFirstPlan),
+                }
             }
+            (Action::Update(_), Action::Update(_)) if used != Use::None => Some(Reason::NotInFirstPlan),
             (Action::Update(approved), Action::Update(now)) => {
                 let written = |f: &FieldChange| {
                     approved.fields.iter().any(|known| known.field == f.field && known.after == f.after)

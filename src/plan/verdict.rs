@@ -238,9 +238,13 @@ impl<'a> Maker<'a> {
             (Policy::CreateOnly, None) => Some(Reason::UpdateNotAllowed),
             (Policy::CreateOnly, Some(_)) | (Policy::UpsertOnly | Policy::Sync, _) => None,
         };
+        // A tag that leads out of the scope could not be taken back.
+        let after = update.fields.iter().find(|f| f.field == Field::GroupTag).map(|f| f.after.clone());
+        let tags = [Some(&device.group_tag), after.as_ref()].into_iter().flatten();
+        let outside = tags.into_iter().find(|tag| !self.tenant.scope.contains(tag)).cloned();
         let refused = refused
             .or((self.tenant.suspend || claim.suspend).then_some(Reason::Suspended))
-            .or((!self.tenant.scope.contains(&device.group_tag)).then_some(Reason::OutOfScope))
+            .or(outside.is_some().then_some(Reason::OutOfScope))
             .or(self.facts.unread.contains(&device.id).then_some(Reason::ServiceUnavailable))
             .or((adopts && !self.may_adopt(claim)).then_some(Reason::AdoptionNotAllowed))
             .or(verified.err());
@@ -256,7 +260,10 @@ impl<'a> Maker<'a> {
         let effect = Effect { device: claim.key(), action: Action::Update(update) };
         let change = Change { effect, origin: claim.origin, hash: None, notes };
         match refused {
-            Some(reason) => Verdict::Held(hold(change, reason, self.scope_line(reason, &device.group_tag))),
+            Some(reason) => {
+                let details = self.scope_line(reason, outside.as_deref().unwrap_or_default());
+                Verdict::Held(hold(change, reason, details))
+            }
             None => Verdict::Change(change),
         }
     }

@@ -10,7 +10,7 @@ use crate::graph::{Graph, GraphError, ImportRecord};
 use crate::hash::{WantedHash, identity_keys};
 use crate::ledger::{Entry, Journal, UpdateEnd};
 use crate::model::{
-    Action, Claim, Coverage, Desired, Device, DeviceKey, HashDigest, HashError, ImportId, ImportState, Observed,
+    Action, Claim, Coverage, Desired, Device, DeviceKey, Field, HashDigest, HashError, ImportId, ImportState, Observed,
     RegistrationId, SyncState, later, tail,
 };
 use crate::plan::{self, Change, Facts, HashFact, ImportError, Needs, Plan, Waiting, import_id};
@@ -194,7 +194,7 @@ impl Round<'_> {
         let (domains, users) = self.look_up_users(users).await?;
         let facts = self.facts(reading, journal, domains, users);
         let plan = plan::plan(desired, &reading.observed, &facts);
-        let shown = shown(&plan, &facts, journal);
+        let shown = shown(&plan, &reading.observed, &facts, journal);
         journal.record(self.graph.service_now(), shown).await?;
         Ok(plan)
     }
@@ -291,12 +291,28 @@ impl Round<'_> {
     }
 }
 
-/// Registrations that show all that is declared are owed nothing more, whoever
-/// wrote it; and what we wrote to them is done.
-fn shown(plan: &Plan, facts: &Facts, journal: &Journal) -> Vec<Entry> {
-    let ours = |id: &RegistrationId| facts.tails.contains_key(id) || journal.awaits(*id);
-    let ids = plan.unchanged.iter().map(|(_, id)| *id).filter(ours);
-    ids.map(|registration_id| Entry::UpdateEnd { registration_id, end: UpdateEnd::Visible }).collect()
+/// Registrations that show what we wrote to them, or what our import could not
+/// carry, are owed nothing more. Of what nobody answered, it need not be us who
+/// wrote it.
+fn shown(plan: &Plan, observed: &Observed, facts: &Facts, journal: &Journal) -> Vec<Entry> {
+    let ours = |id: &RegistrationId| facts.tails.contains_key(id) || journal.awaited(*id).is_some();
+    let unchanged: HashSet<RegistrationId> = plan.unchanged.iter().map(|(_, id)| *id).filter(ours).collect();
+    if unchanged.is_empty() {
+        return Vec::new();
+    }
+    let end = |device: &Device| {
+        let is_there = |field: Field, value: &str| field.same(field.of(device), value);
+        let has_tail =
+            || facts.tails[&device.id].values.iter().all(|(field, value)| is_there(*field, value)).then_some(());
+        let end = match journal.awaited(device.id) {
+            Some((fields, _)) if !fields.iter().all(|f| is_there(f.field, &f.after)) => return None,
+            Some((_, true)) => UpdateEnd::Visible,
+            Some((_, false)) => UpdateEnd::Found,
+            None => has_tail().map(|()| UpdateEnd::Visible)?,
+        };
+        Some(Entry::UpdateEnd { registration_id: device.id, end })
+    };
+    observed.devices().iter().filter(|device| unchanged.contains(&device.id)).filter_map(end).collect()
 }
 
 /// The imports with which a device may have been sent, in their order.

@@ -54,8 +54,13 @@ impl<'a> Run<'a> {
         }
     }
 
-    pub(super) fn into_parts(self) -> (Outcomes, Option<Plan>) {
-        let Self { account, sync, cleaned, gate_closed, left, .. } = self;
+    /// `halted`: the run did not come to its end, and what it did not come to is
+    /// owed.
+    pub(super) fn into_parts(self, halted: bool) -> (Outcomes, Option<Plan>) {
+        let owes = halted && self.sync == SyncOutcome::NotNeeded && self.tools.journal.unsynced().is_some();
+        let Self { account, sync, early, cleaned, gate_closed, left, .. } = self;
+        let stopped = || SyncOutcome::Skipped { message: "the run halted before it".to_owned() };
+        let sync = if owes { stopped() } else { early.filter(|_| halted).unwrap_or(sync) };
         (Outcomes { of: account.close(), sync, cleaned, gate_closed, cancelled: false }, left)
     }
 

@@ -261,7 +261,7 @@ async fn apply(
     let peak_kib = peak_kib();
     drop(journal);
     let again = ProcessTime::now();
-    let store = FileJournal::read_only(state, state);
+    let store = FileJournal::read_only(state);
     drop(Journal::open(Box::new(store), clock.now()).await.expect("a journal of ours"));
     let reopen = again.elapsed();
     let journal_bytes = std::fs::metadata(state.join("journal.jsonl")).expect("a journal").len();

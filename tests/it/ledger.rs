@@ -117,7 +117,7 @@ async fn a_cut_line_heals_whatever_bytes_it_holds() {
         open(folder.path(), NOW).await.record(NOW, vec![intent(1)]).await.unwrap();
         let path = folder.path().join("journal.jsonl");
         std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(cut).unwrap();
-        let reader = Journal::open(Box::new(FileJournal::read_only(folder.path(), folder.path())), NOW).await.unwrap();
+        let reader = Journal::open(Box::new(FileJournal::read_only(folder.path())), NOW).await.unwrap();
         assert_eq!(reader.imports().len(), 1, "{cut:?}");
         let mut journal = open(folder.path(), NOW).await;
         journal.record(NOW, vec![intent(2)]).await.unwrap();
@@ -195,7 +195,7 @@ async fn two_at_once_are_refused_and_a_reader_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let held = open(folder.path(), NOW).await;
     assert!(matches!(FileJournal::open(folder.path()), Err(JournalError::Locked { .. })));
-    let mut reader = Journal::open(Box::new(FileJournal::read_only(folder.path(), folder.path())), NOW).await.unwrap();
+    let mut reader = Journal::open(Box::new(FileJournal::read_only(folder.path())), NOW).await.unwrap();
     reader.record(NOW, vec![intent(1)]).await.unwrap();
     assert_eq!(reader.imports().len(), 1, "a reader counts in what it saw");
     assert_eq!(std::fs::read_to_string(folder.path().join("journal.jsonl")).unwrap(), "", "and keeps it nowhere");
@@ -207,7 +207,7 @@ async fn two_at_once_are_refused_and_a_reader_is_not() {
 async fn a_reader_needs_no_journal_and_makes_none() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("nobody");
-    assert!(FileJournal::read_only(&state, folder.path()).read().await.unwrap().is_empty());
+    assert!(FileJournal::read_only(&state).read().await.unwrap().is_empty());
     assert!(!state.exists());
 }
 
@@ -248,7 +248,7 @@ fn effect() -> Effect {
 }
 
 fn approved(digest: &str) -> Vec<Entry> {
-    vec![Entry::Approved { digest: digest.to_owned() }, Entry::Effect { effect: Box::new(effect()) }]
+    vec![Entry::Approved { digest: digest.to_owned(), effects: 1 }, Entry::Effect { effect: Box::new(effect()) }]
 }
 
 #[tokio::test]
@@ -327,24 +327,6 @@ async fn what_was_settled_stays_settled_when_its_lines_are_shed() {
 }
 
 #[tokio::test]
-async fn the_first_owner_takes_over_what_an_earlier_version_kept_for_all() {
-    let state = tempfile::tempdir().unwrap();
-    open(state.path(), NOW).await.record(NOW, vec![intent(1)]).await.unwrap();
-    let [first, second] = ["first", "second"].map(|owner| state.path().join("owners").join(owner));
-    assert_eq!(FileJournal::read_only(&first, state.path()).read().await.unwrap().len(), 1);
-    for (owner, lines) in [(&first, 1), (&second, 0), (&first, 1)] {
-        let mut journal = loop {
-            match FileJournal::open(owner).and_then(|journal| journal.taking_over(state.path())) {
-                Err(JournalError::Locked { .. }) => tokio::time::sleep(std::time::Duration::from_millis(5)).await,
-                journal => break journal.unwrap(),
-            }
-        };
-        assert_eq!(journal.read().await.unwrap().len(), lines, "{}", owner.display());
-    }
-    assert!(!state.path().join("journal.jsonl").exists());
-}
-
-#[tokio::test]
 async fn what_one_approval_did_is_no_use_of_another() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = open(folder.path(), NOW).await;
@@ -359,23 +341,57 @@ async fn what_one_approval_did_is_no_use_of_another() {
     for (digest, after) in [("first", "A"), ("second", "B")] {
         let effect = Box::new(effect(after));
         journal
-            .record(NOW, vec![Entry::Approved { digest: digest.to_owned() }, Entry::Effect { effect }])
+            .record(NOW, vec![Entry::Approved { digest: digest.to_owned(), effects: 1 }, Entry::Effect { effect }])
             .await
             .unwrap();
     }
     let end = |end| Entry::UpdateEnd { registration_id, end };
     let intent = |after: &str| Entry::UpdateIntent { registration_id, fields: vec![change(after)] };
-    journal.record(NOW, vec![intent("B"), end(UpdateEnd::Accepted)]).await.unwrap();
     let used = |journal: &Journal| {
         ["first", "second"].map(|digest| {
             let approval = journal.approval(digest).unwrap();
             approval.used(&approval.effects[0])
         })
     };
+    journal.record(NOW, vec![intent("B"), end(UpdateEnd::NotTaken)]).await.unwrap();
+    assert_eq!(used(&journal), [Use::None, Use::None]);
+    journal.record(NOW, vec![intent("B"), end(UpdateEnd::Lost)]).await.unwrap();
+    assert_eq!(used(&journal), [Use::None, Use::Sent], "perhaps it is done");
+    journal.record(NOW, vec![intent("B"), end(UpdateEnd::Accepted)]).await.unwrap();
     assert_eq!(used(&journal), [Use::None, Use::Sent]);
     journal.record(NOW, vec![end(UpdateEnd::Visible)]).await.unwrap();
     assert_eq!(used(&journal), [Use::None, Use::Done]);
     let resumed = Entry::Resumed { digest: "first".to_owned() };
     journal.record(NOW, vec![resumed, intent("A"), end(UpdateEnd::Found)]).await.unwrap();
     assert_eq!(used(&journal), [Use::Done, Use::Done]);
+}
+
+#[tokio::test]
+async fn an_approval_that_was_cut_short_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = open(folder.path(), NOW).await;
+    let effect = || Entry::Effect { effect: Box::new(effect()) };
+    let whole = |effects| Entry::Approved { digest: format!("of {effects}"), effects };
+    journal.record(NOW, vec![whole(2), effect()]).await.unwrap();
+    journal.record(NOW, vec![whole(1), effect()]).await.unwrap();
+    assert!(journal.approval("of 2").is_none() && journal.approval("of 1").is_some());
+}
+
+#[tokio::test]
+async fn what_an_approval_has_sent_is_its_own_whatever_was_approved_since() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = open(folder.path(), NOW).await;
+    journal.record(NOW, approved("first")).await.unwrap();
+    journal.record(NOW, vec![intent(1), taken(1, 10)]).await.unwrap();
+    journal.record(NOW, approved("second")).await.unwrap();
+    let used = |journal: &Journal, digest: &str| journal.approval(digest).unwrap().used(&effect());
+    assert_eq!((used(&journal, "first"), used(&journal, "second")), (Use::Sent, Use::None));
+    journal.record(NOW, vec![complete(1)]).await.unwrap();
+    assert_eq!((used(&journal, "first"), used(&journal, "second")), (Use::Done, Use::None));
+    let removed = Entry::ImportRemoved { import_id: import(2) };
+    journal.record(NOW, vec![intent(2), taken(2, 20), removed]).await.unwrap();
+    assert_eq!(used(&journal, "second"), Use::Sent, "nobody knows how it ended");
+    let error = Entry::ImportError { import_id: import(3), code: 640, name: "StorageError".to_owned() };
+    journal.record(NOW, vec![intent(3), error]).await.unwrap();
+    assert_eq!(used(&journal, "second"), Use::None, "it failed");
 }

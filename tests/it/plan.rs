@@ -238,6 +238,20 @@ fn the_scope_bounds_writes_by_the_observed_tag_and_what_is_unmanaged() {
 }
 
 #[test]
+fn a_tag_that_leads_out_of_the_scope_is_a_way_without_return() {
+    let scoped = |patterns: &[&str]| {
+        let mut case = case("A1 tag=OLS-2\nA2 tag=", "A1 1 tag=OSL-1\nA2 2 tag=OSL-1");
+        case.tenant.scope = Scope::new(patterns.iter().map(|pattern| (*pattern).to_owned()).collect()).unwrap();
+        case
+    };
+    scoped(&["OSL-*"]).plans("x A1 OutOfScope\nx A2 OutOfScope");
+    let held = scoped(&["OSL-*"]).plan().held;
+    assert_eq!(held[0].details, ["group tag `OLS-2`, scope OSL-*"]);
+    assert_eq!(held[1].details, ["no group tag, scope OSL-*"]);
+    scoped(&["OSL-*", ""]).plans("~ A2 groupTag \"OSL-1\" -> \"\"\nx A1 OutOfScope");
+}
+
+#[test]
 fn a_scope_may_hold_the_devices_that_have_no_tag() {
     let scoped = |patterns: &[&str]| {
         let mut case = case("A1 vendor tag=OSL-1\nA2\nA3 tag=BER", "A1 1\nB1 2\nB2 3 tag=BER");

@@ -229,7 +229,7 @@ impl<'p> Page<'p> {
             let _ = writeln!(out, "  digest {}", self.look.paint(Role::Dim, &digest.sha256));
             if *again > 0 {
                 let times = counted(*again as usize, "time", "times");
-                let _ = writeln!(out, "  these changes were approved {times} before, and come up again");
+                let _ = writeln!(out, "  these changes were approved {times} before");
             }
         }
         let mut words = vec![format!("{} unchanged", thousands(summary.unchanged))];

@@ -167,7 +167,11 @@ fn a_report_in_a_file_is_old_or_new() {
     assert_eq!(parsed(&folder.read("report.json"))["kind"], "apgit.problems");
     assert_eq!(folder.files(), [folder.at("report.json")], "nothing is left beside it");
     let nowhere = run("no/such/folder/report.json");
-    assert!(nowhere.code == 1 && nowhere.err.contains("cannot write"), "{}", nowhere.err);
+    assert!(
+        nowhere.code == 64 && nowhere.err.contains("there is no folder"),
+        "said before anything is done: {}",
+        nowhere.err
+    );
 }
 
 #[cfg(unix)]

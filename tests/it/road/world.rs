@@ -138,7 +138,7 @@ impl Repository {
 
     pub async fn plan(&self, graph: &Graph, clock: SharedClock) -> Prepared {
         let (desired, hashes) = self.desired();
-        let store = Box::new(FileJournal::read_only(&self.state(), &self.state_dir()));
+        let store = Box::new(FileJournal::read_only(&self.state()));
         let mut journal = Journal::open(store, clock.now()).await.expect("a journal of ours");
         let round = Round {
             desired: &desired,
