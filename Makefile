@@ -8,7 +8,7 @@ PYTHON ?= python3
 DEMO  := target/demo
 APGIT := $(CARGO) run --quiet --locked --bin apgit --
 
-.PHONY: help demo test fmt lint unit test-clients soak build generate bench clean-demo
+.PHONY: help demo test fmt lint unit test-clients soak fuzz build generate bench clean-demo
 
 help:
 	@echo "make demo      apply examples/contoso to a simulated tenant, then plan again"
@@ -18,6 +18,7 @@ help:
 	@echo "make unit      all tests in Rust"
 	@echo "make test-clients  clients that others wrote, against apgit simulate (PYTHON=python3.12)"
 	@echo "make soak      the seeded runs again, on a thousand seeds each and more"
+	@echo "make fuzz      broken input of all kinds for SECONDS=600 (FUZZ_SEED=7 plays a seed again)"
 	@echo "make build     the release binary, target/release/apgit"
 	@echo "make generate  crds/, schema/ and golden files, from the code"
 	@echo "make bench     how long and how much (release build)"
@@ -52,6 +53,11 @@ SOAK_SEEDS ?= 1000
 APPROVED_SEEDS ?= 10000
 soak:
 	SOAK_SEEDS=$(SOAK_SEEDS) APPROVED_SEEDS=$(APPROVED_SEEDS) $(CARGO) test --locked --test it -- soak:: switches:: approved::
+
+# All targets share the time. What fails is written to tests/fuzz/kept.
+SECONDS ?= 600
+fuzz:
+	FUZZ_SECONDS=$(SECONDS) $(CARGO) test --locked --test fuzz -- --nocapture --test-threads=1
 
 build:
 	$(CARGO) build --release --locked
