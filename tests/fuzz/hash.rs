@@ -2,8 +2,11 @@
 //! input is tried as it is and with a length and a checksum that fit.
 
 use apgit::hash::generate::{Generation, Machine, Vendor};
-use apgit::hash::{Decoded, checks, compare, fingerprints, identity_keys, looks_like_hash};
+use apgit::hash::record::Text;
+use apgit::hash::{Decoded, Record, TextField, checks, compare, fingerprints, identity_keys, looks_like_hash};
 use apgit::model::HardwareHash;
+use apgit::render::document::{Document, HashDocument, HashReport, Identifiers};
+use apgit::render::{Look, text};
 
 use crate::run::Target;
 use crate::secret::{plain, silent};
@@ -19,6 +22,14 @@ fn containers() -> Vec<Vec<u8>> {
         }
         containers.push(Machine::new(vendor, 8).with_tpm(false).without_serial().hash().as_bytes().to_vec());
     }
+    // A maker's name that turns what stands behind it around.
+    let mut decoded = Machine::new(Vendor::Hp, 9).capture();
+    for record in &mut decoded.records {
+        if let Record::Text(TextField::Manufacturer, name) = record {
+            *name = Text::new("Con\u{202e}toso\u{200b}\u{1b}[31m\r\nforged");
+        }
+    }
+    containers.push(decoded.to_bytes().expect("it is small"));
     containers
 }
 
@@ -37,6 +48,28 @@ fn sealed(bytes: &[u8]) -> Option<Vec<u8>> {
     Some(sealed)
 }
 
+/// What people are shown has nothing in it that nobody sees; and nothing of the
+/// hash itself, though its texts may be asked for.
+fn told(decoded: &Decoded, bytes: &[u8], show: bool) {
+    let report = HashReport {
+        source: "input".to_owned(),
+        line: None,
+        form: "base64 text".to_owned(),
+        digest: Some(HardwareHash::from_bytes(bytes.to_vec()).digest()),
+        bytes: bytes.len(),
+        repairs: Vec::new(),
+        decoded: Some(decoded.clone()),
+        findings: checks(decoded, Some(jiff::Timestamp::UNIX_EPOCH)),
+    };
+    let compared = (!show).then(|| compare(decoded, decoded));
+    let secret = (!show).then(|| b"secret".to_vec());
+    let document = HashDocument::of(&[vec![report]], compared.as_ref(), &Identifiers { show, secret });
+    let shown = text::draw(&Document::Hash(document), &Look::default());
+    shown.lines().for_each(plain);
+    assert!(!shown.lines().any(|line| line.starts_with("forged")), "a text of firmware makes a line: {shown}");
+    silent(&shown);
+}
+
 /// What decodes is put together again to the same bytes, and can be judged.
 fn taken_apart(bytes: &[u8]) {
     let decoded = match Decoded::from_bytes(bytes) {
@@ -51,7 +84,8 @@ fn taken_apart(bytes: &[u8]) {
     }
     let _ = (decoded.serial(), decoded.capture().map(|capture| (capture.time(), capture.offset_minutes())));
     assert_eq!(identity_keys(&decoded).len(), fingerprints(&decoded, b"secret").len());
-    let _ = compare(&decoded, &decoded).verdict();
+    told(&decoded, bytes, true);
+    told(&decoded, bytes, false);
 }
 
 fn as_text(text: &str) {
