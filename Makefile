@@ -1,23 +1,25 @@
 # A fresh machine needs git, make, gcc and cargo (https://rustup.rs); the first
 # build fetches the crates. `make test` needs Python 3.11 besides and fetches
-# the clients that others wrote, from PyPI into target/. Nothing else is
-# installed from here, and nothing needs root.
+# the clients that others wrote, from PyPI into target/, and cargo-deny from
+# crates.io. Nothing else is installed from here, and nothing needs root.
 
 CARGO ?= cargo
 PYTHON ?= python3
 DEMO  := target/demo
 APGIT := $(CARGO) run --quiet --locked --bin apgit --
 
-.PHONY: help demo test fmt lint unit test-clients soak build generate bench clean-demo
+.PHONY: help demo test fmt lint deny unit test-clients soak fuzz build generate bench clean-demo
 
 help:
 	@echo "make demo      apply examples/contoso to a simulated tenant, then plan again"
-	@echo "make test      everything that must pass: fmt, lint, unit, test-clients"
+	@echo "make test      everything that must pass: fmt, lint, deny, unit, test-clients"
 	@echo "make fmt       formatting only"
 	@echo "make lint      clippy, warnings denied"
+	@echo "make deny      licences, sources and unwanted crates (cargo deny)"
 	@echo "make unit      all tests in Rust"
 	@echo "make test-clients  clients that others wrote, against apgit simulate (PYTHON=python3.12)"
 	@echo "make soak      the seeded runs again, on a thousand seeds each and more"
+	@echo "make fuzz      broken input of all kinds for SECONDS=600 (FUZZ_SEED=7 plays a seed again)"
 	@echo "make build     the release binary, target/release/apgit"
 	@echo "make generate  crds/, schema/ and golden files, from the code"
 	@echo "make bench     how long and how much (release build)"
@@ -30,13 +32,25 @@ demo: clean-demo
 clean-demo:
 	@rm -rf $(DEMO)
 
-test: fmt lint unit test-clients
+test: fmt lint deny unit test-clients
 
 fmt:
 	$(CARGO) fmt --check
 
 lint:
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+# Licences, sources and crates that must not come in, for all platforms. What
+# is not here is installed once, under target/; where it cannot be had, the
+# tests look at what is built on this machine.
+DENY_VERSION := 0.20.2
+TOOLS := $(CURDIR)/target/tools
+deny: export PATH := $(TOOLS)/bin:$(PATH)
+deny:
+	@if $(CARGO) deny --version >/dev/null 2>&1 || \
+		$(CARGO) install cargo-deny --version $(DENY_VERSION) --locked --quiet --root $(TOOLS) --target-dir $(TOOLS)/build; \
+	then $(CARGO) deny --locked check bans licenses sources; \
+	else echo "cargo deny cannot be had here" >&2; fi
 
 unit:
 	$(CARGO) test --locked --quiet
@@ -52,6 +66,11 @@ SOAK_SEEDS ?= 1000
 APPROVED_SEEDS ?= 10000
 soak:
 	SOAK_SEEDS=$(SOAK_SEEDS) APPROVED_SEEDS=$(APPROVED_SEEDS) $(CARGO) test --locked --test it -- soak:: switches:: approved::
+
+# All targets share the time. What fails is written to tests/fuzz/kept.
+SECONDS ?= 600
+fuzz:
+	FUZZ_SECONDS=$(SECONDS) $(CARGO) test --locked --test fuzz -- --nocapture --test-threads=1
 
 # The binary says nothing of the machine it was built on.
 CARGO_HOME ?= $(HOME)/.cargo

@@ -87,7 +87,8 @@ pub(super) fn read(text: &str) -> Result<(HardwareHash, Vec<Repair>), TextError>
         return Ok((HardwareHash::from_bytes(bytes), Vec::new()));
     }
     let content = text.trim_end_matches('=');
-    if content.is_empty() {
+    // One letter alone holds no byte.
+    if content.is_empty() || content.len() == 1 && in_alphabet(content.as_bytes()[0]) {
         return Err(TextError::Empty);
     }
     if text.len() > MAX_CHARACTERS {

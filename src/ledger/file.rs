@@ -135,12 +135,7 @@ fn read(files: Option<&mut Files>, path: &Path) -> Result<Vec<String>, JournalEr
         Ok(text) => Ok(text.to_owned()),
         Err(_) => Err(JournalError::Format { line: number + 1, reason: "it is not UTF-8".to_owned() }),
     };
-    bytes[..whole.saturating_sub(1)].split(|byte| *byte == b'\n').enumerate().map(text).filter(not_empty).collect()
-}
-
-/// A journal without lines splits into one that is empty.
-fn not_empty(line: &Result<String, JournalError>) -> bool {
-    line.as_ref().is_ok_and(|line| !line.is_empty()) || line.is_err()
+    bytes[..whole.saturating_sub(1)].split(|byte| *byte == b'\n').enumerate().map(text).collect()
 }
 
 fn replace(files: Option<&mut Files>, path: &Path, text: &str) -> Result<(), JournalError> {

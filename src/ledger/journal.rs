@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{
     Action, DeviceKey, Effect, Field, FieldChange, HashDigest, ImportId, ImportRecordId, ImportState, RegistrationId,
-    later,
+    later, seen,
 };
 
 use super::line::{self, VERSION};
@@ -32,7 +32,8 @@ const APPROVALS: usize = 4;
 /// Where journal lines are kept. Appending returns after the lines are safe.
 #[async_trait]
 pub trait JournalStore: Send + Sync {
-    /// All whole lines, oldest first.
+    /// All whole lines, oldest first, empty ones too: their numbers are those
+    /// of the file.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -363,12 +364,13 @@ impl Journal {
     /// # Errors
     /// When the store cannot be read, or holds a line of another format.
     pub async fn open(mut store: Box<dyn JournalStore>, now: Timestamp) -> Result<Self, JournalError> {
-        let texts = store.read().await?;
+        // An editor may leave an empty line. It says nothing, and is counted.
+        let texts: Vec<(usize, String)> = (1..).zip(store.read().await?).filter(|(_, text)| !text.is_empty()).collect();
         let mut folded = Folded::default();
         let mut lines = Vec::with_capacity(texts.len());
-        for (index, text) in texts.iter().enumerate() {
-            let line = line::read(text).map_err(|reason| JournalError::Format { line: index + 1, reason });
-            let (at, entry) = line?;
+        for (line, text) in &texts {
+            let bad = |reason: String| JournalError::Format { line: *line, reason: seen(&reason).into_owned() };
+            let (at, entry) = line::read(text).map_err(bad)?;
             lines.push((at, entry.about()));
             folded.fold(at, entry);
         }
@@ -384,7 +386,7 @@ impl Journal {
                 About::Clock => true,
                 About::Other => false,
             };
-            let kept = lines.iter().zip(&texts).filter(|(line, _)| matters(line)).map(|(_, text)| text.clone());
+            let kept = lines.iter().zip(&texts).filter(|(line, _)| matters(line)).map(|(_, (_, text))| text.clone());
             let (before, after) = folded.known(&owed, is_old);
             let written = |entry| line::written(now, &entry);
             let kept = before.into_iter().map(written).chain(kept).chain(after.into_iter().map(written));

@@ -412,8 +412,9 @@ const fn is_base64(byte: u8) -> bool {
 }
 
 /// Runs of base64 characters that may be a hash or a piece of one: long ones,
-/// those with a long piece that no path and no name has, and shorter ones that
-/// start as a hash does. A digest in hex and a GUID may be seen.
+/// those with a long piece that no path and no name has, those that change
+/// between large, small and digit as no word does, and shorter ones that start
+/// as a hash does. A digest in hex and a GUID may be seen.
 fn long_runs(line: &str) -> impl Iterator<Item = Range<usize>> + '_ {
     runs(line).filter(|run| {
         let text = &line[run.clone()];
@@ -423,8 +424,25 @@ fn long_runs(line: &str) -> impl Iterator<Item = Range<usize>> + '_ {
         let letters = || text.bytes().filter(u8::is_ascii_alphanumeric).count();
         (run.len() >= 64 && !is_hex(text) && letters() >= 32)
             || (run.len() >= 32 && has_long_piece())
+            || ((PIECE..64).contains(&run.len()) && text.as_bytes().windows(PIECE).any(|it| changes(it) >= CHANGES))
             || (run.len() >= 24 && hash_start(text).is_some())
     })
+}
+
+/// A piece of a hash with other characters than letters and digits in it.
+const PIECE: usize = 32;
+
+/// In so many characters of a hash there are some twenty changes; a path of
+/// capital names has seven, and with a serial number a dozen.
+const CHANGES: usize = 16;
+
+/// How often neighbours are of another kind: large, small, digit. In hex they
+/// say nothing.
+fn changes(text: &[u8]) -> usize {
+    let kind = |b: u8| (b.is_ascii_uppercase(), b.is_ascii_digit());
+    let of_piece = |piece: &[u8]| piece.windows(2).filter(|pair| kind(pair[0]) != kind(pair[1])).count();
+    let pieces = text.split(|b| !b.is_ascii_alphanumeric());
+    pieces.filter(|piece| !piece.iter().all(u8::is_ascii_hexdigit)).map(of_piece).sum()
 }
 
 fn runs(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
@@ -604,8 +622,15 @@ mod tests {
     }
 
     #[test]
+    fn a_piece_of_a_hash_is_hidden_though_it_has_other_characters_than_letters() {
+        let excerpt = spot("groupTag: w3Ex+msQbmN8lZ3KKdZR3sYgjAvq/vASqoW6PQPFhx # note", "# note");
+        assert_eq!(excerpt.line, "groupTag: ‹hidden› # note");
+    }
+
+    #[test]
     fn paths_names_and_digests_may_be_seen() {
         for text in [
+            "{file: hashes/PF4T9K2L/Floor3/0B0b0b0b-1C1c-4D4d-8E8e-2F2f3A3a4B4b}",
             "{file: ../hashes/Berlin/Building-2/Floor3/Room12/PF4T9K2L-and-more.txt}",
             "tenantId: 11111111-2222-3333-4444-555555555555",
             "sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",

@@ -6,24 +6,24 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use crate::render::document::{
-    ComparisonDocument, HashDocument, HashRow, KeyDocument, SectionDocument, Told, told_once,
+    ComparisonDocument, HashDocument, HashRow, KeyDocument, SectionDocument, Told, seen, told_once,
 };
 
 /// The comparison, or file by file what is in it.
 pub(super) fn draw(document: &HashDocument) -> String {
     if let Some(comparison) = &document.comparison {
-        return printable(&compared(comparison));
+        return compared(comparison);
     }
     let file = |hashes: &[HashRow]| match hashes {
         [one] => whole(one, document.fingerprinted),
         rows => summary(rows),
     };
-    printable(&document.files().map(file).collect::<Vec<_>>().join("\n"))
+    document.files().map(file).collect::<Vec<_>>().join("\n")
 }
 
 /// All that is known about one hash.
 fn whole(hash: &HashRow, fingerprinted: bool) -> String {
-    let mut out = format!("{}   {}, {} bytes, {}\n", hash.place(), hash.form, hash.bytes, hash.digest());
+    let mut out = format!("{}   {}, {} bytes, {}\n", seen(&hash.place()), hash.form, hash.bytes, hash.digest());
     for section in hash.content.iter().flat_map(|content| &content.sections) {
         write_section(&mut out, section);
     }
@@ -60,7 +60,7 @@ fn told_text(Told { severity, code, message, lines }: &Told<'_>) -> String {
     let shown = lines.iter().take(8).map(u64::to_string).collect::<Vec<_>>().join(", ");
     let more = if lines.len() > 8 { format!(" and {} more", lines.len() - 8) } else { String::new() };
     let word = if lines.len() == 1 { "line" } else { "lines" };
-    format!("\n{}[{code}]: {message}\n  {word} {shown}{more}\n", severity.name())
+    format!("\n{}[{code}]: {}\n  {word} {shown}{more}\n", severity.name(), seen(message))
 }
 
 fn row(hash: &HashRow) -> [String; 5] {
@@ -70,8 +70,8 @@ fn row(hash: &HashRow) -> [String; 5] {
         (errors, 0) => plural(errors, "error"),
         (errors, warnings) => format!("{}, {}", plural(errors, "error"), plural(warnings, "warning")),
     };
-    let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
-    [hash.place(), hash.digest(), or_dash(&hash.serial), or_dash(&hash.device), state]
+    let or_dash = |text: &Option<String>| text.as_deref().map_or_else(|| "-".into(), |text| seen(text).into_owned());
+    [seen(&hash.place()).into_owned(), hash.digest(), or_dash(&hash.serial), or_dash(&hash.device), state]
 }
 
 fn plural(count: usize, what: &str) -> String {
@@ -90,7 +90,8 @@ fn judgement(hash: &HashRow) -> String {
         writeln!(out, "repaired[{}]: {}", repair.code, repair.message).expect("text takes all");
     }
     for finding in &hash.findings {
-        writeln!(out, "{}[{}]: {}", finding.severity.name(), finding.code, finding.message).expect("text takes all");
+        writeln!(out, "{}[{}]: {}", finding.severity.name(), finding.code, seen(&finding.message))
+            .expect("text takes all");
     }
     if hash.findings.is_empty() {
         out.push_str("all checks passed\n");
@@ -103,7 +104,7 @@ fn compared(comparison: &ComparisonDocument) -> String {
     let ComparisonDocument { agree, disagree, meaning, places, order, .. } = comparison;
     format!(
         "{}: {meaning}\n  keys that agree     {}\n  keys that disagree  {}\n  {order}\n",
-        places.join(" and "),
+        seen(&places.join(" and ")),
         names(agree),
         names(disagree),
     )
@@ -128,13 +129,15 @@ fn write_section(out: &mut String, section: &SectionDocument) {
     }
 }
 
+/// Firmware texts come from outside: nothing in them may steer a terminal, stand
+/// in a line of its own, or be there unseen.
 fn plain(value: &Value) -> String {
     match value {
         Value::Null => "(none)".into(),
         Value::Bool(true) => "yes".into(),
         Value::Bool(false) => "no".into(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
+        Value::String(text) => seen(text).into_owned(),
+        other => seen(&other.to_string()).into_owned(),
     }
 }
 
@@ -150,9 +153,4 @@ fn identity(keys: &[KeyDocument], fingerprinted: bool) -> String {
         }
     }
     out
-}
-
-/// Firmware texts come from outside: nothing in them may steer a terminal.
-fn printable(text: &str) -> String {
-    text.replace(|c: char| c.is_control() && c != '\n', "\u{fffd}")
 }

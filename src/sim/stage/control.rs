@@ -17,6 +17,9 @@ pub(super) const DEEDS: [&str; 17] = [
     "inject", "settings", "roles", "expire", "reset",
 ];
 
+/// A wrong number must not fill this machine's memory while everybody waits.
+const DEVICES_MAX: usize = 10_000;
+
 /// The fields of a deed: those that must be there, and all that may. `None`
 /// where the deed reads its own.
 fn fields_of(deed: &str) -> Option<(&'static [&'static str], &'static [&'static str])> {
@@ -142,7 +145,13 @@ impl Tenant {
                 };
                 return Ok(json!({"id": id, "now": self.now}));
             }
-            "devices" => self.add_devices(usize::try_from(body["count"].as_u64().unwrap_or(1)).unwrap_or(1)),
+            "devices" => {
+                let count = usize::try_from(body["count"].as_u64().unwrap_or(1)).unwrap_or(usize::MAX);
+                if count > DEVICES_MAX {
+                    return Err(format!("`devices` adds at most {DEVICES_MAX} at once; ask for the rest again"));
+                }
+                self.add_devices(count);
+            }
             "enrol" if body["userless"] == true => self.enrol_userless(id(self)?).map_err(wrong)?,
             "enrol" => self.enrol(id(self)?).map_err(wrong)?,
             "unenrol" => self.unenrol(id(self)?).map_err(wrong)?,
