@@ -210,3 +210,15 @@ async fn an_import_that_the_query_broker_refused_is_looked_up_before_it_is_sent_
         log[first..second].iter().any(|entry| entry.method == "GET" && entry.route == IMPORTS && entry.status == 200);
     assert!(looks, "{:#?}", &log[first..second]);
 }
+
+#[tokio::test]
+async fn what_others_wrote_while_our_answer_was_out_does_not_make_it_ours() {
+    let scene = Scene::new(Settings::calm(), 1, vec![claim(1, &["groupTag=OSL-STD"])]);
+    let id = scene.sim.with(|tenant| tenant.add_device_of_hash(&hash(1).to_base64(), "OLD").unwrap());
+    scene.dies_before(|request| is_of(request, "updateDeviceProperties")).await;
+    scene.sim.with(|tenant| tenant.set_tag_as_portal(id, "OSL-STD").unwrap());
+    let report = scene.apply().await;
+    assert_eq!(outcomes(&report), [""; 0], "it is as declared");
+    assert!(scene.client().await.journal.owned().is_empty(), "by another hand");
+    assert_eq!(scene.written(), [""; 0]);
+}
