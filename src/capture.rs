@@ -34,6 +34,8 @@ pub enum CaptureError {
     IsReport,
     #[error("the XML has a fault on line {line}; collect the file again")]
     Xml { line: u32 },
+    #[error("the XML has more attributes than an OA3.xml; collect the file again")]
+    XmlAttributes,
     #[error("the XML is cut short; collect the file again or copy it whole")]
     XmlCutShort,
     #[error("the XML has {count} `HardwareHash` elements, there must be exactly one")]

@@ -8,6 +8,13 @@ use crate::model::HardwareHash;
 /// A single hash is 4 KB of text; this leaves room for any encoding and XML.
 pub(super) const MAX_BYTES: usize = 1 << 20;
 
+/// A real OA3.xml has a handful of `=`, those of base64 among them. A parser of
+/// XML compares each attribute and each namespace of an element with all others.
+const MAX_EQUALS: usize = 500;
+
+/// A real OA3.xml has a few dozen elements.
+const MAX_NODES: u32 = 10_000;
+
 /// What kind of file it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
@@ -68,11 +75,16 @@ pub(crate) fn is_csv(content: &str) -> bool {
 fn oa3_xml(content: &str, start: usize) -> Result<String, CaptureError> {
     let banner_lines =
         u32::try_from(content[..start].matches('\n').count()).expect("a file that is read here is small");
-    let document = roxmltree::Document::parse(&content[start..]).map_err(|error| match error {
-        // These two have no position of their own.
-        roxmltree::Error::UnclosedRootNode | roxmltree::Error::UnexpectedEndOfStream => CaptureError::XmlCutShort,
-        _ => CaptureError::Xml { line: banner_lines + error.pos().row },
-    })?;
+    if content[start..].bytes().filter(|byte| *byte == b'=').nth(MAX_EQUALS).is_some() {
+        return Err(CaptureError::XmlAttributes);
+    }
+    let options = roxmltree::ParsingOptions { nodes_limit: MAX_NODES, ..Default::default() };
+    let document =
+        roxmltree::Document::parse_with_options(&content[start..], options).map_err(|error| match error {
+            // These two have no position of their own.
+            roxmltree::Error::UnclosedRootNode | roxmltree::Error::UnexpectedEndOfStream => CaptureError::XmlCutShort,
+            _ => CaptureError::Xml { line: banner_lines + error.pos().row },
+        })?;
     let named =
         |name: &str| document.descendants().filter(move |node| node.tag_name().name() == name).collect::<Vec<_>>();
     match named("HardwareHash")[..] {

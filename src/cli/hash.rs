@@ -125,13 +125,18 @@ fn compare_two(first: &[HashReport], second: &[HashReport]) -> Result<Option<Com
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, CliError> {
-    // Some files and some standard inputs have no end.
+    // Some standard inputs have no end.
     let limit = capture::MAX_CSV_BYTES as u64 + 1;
     let mut bytes = Vec::new();
     if file == Path::new("-") {
         let read = std::io::stdin().lock().take(limit).read_to_end(&mut bytes);
         read.map_err(|error| CliError::new(Exit::Failed, format!("cannot read standard input: {error}")))?;
         return Ok(bytes);
+    }
+    // Opening a pipe would wait for whoever writes into it.
+    if std::fs::metadata(file).is_ok_and(|meta| !meta.is_file()) {
+        let message = format!("`{}` is not a file", file.display());
+        return Err(CliError::new(Exit::Failed, message).hint("`-` reads standard input"));
     }
     let read = std::fs::File::open(file).and_then(|file| file.take(limit).read_to_end(&mut bytes));
     read.map_err(|error| CliError::file("read", file, &error))?;

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::connect;
 use crate::manifest::Fleet;
 use crate::model::{TenantId, seen};
+use crate::resource::Identity;
 
 use super::args::Simulated;
 use super::error::CliError;
@@ -28,8 +29,9 @@ struct Target {
     tenant_id: TenantId,
     /// The cloud, or the addresses of login and Graph.
     place: Vec<String>,
-    /// Of the reader and of the writer, as far as they are declared.
-    client_ids: BTreeSet<String>,
+    /// Of the reader, then of the writer; once where both are one, and empty where
+    /// none is declared. Who may read may not write, so their order counts.
+    client_ids: Vec<String>,
 }
 
 /// What is known of a tenant.
@@ -67,15 +69,13 @@ impl Target {
             None => vec![connect::cloud(spec).name().to_owned()],
         };
         let identities = spec.auth.iter().flat_map(|auth| [auth.reader(), auth.writer()]);
-        Self {
-            name: fleet.desired.tenant.name.clone(),
-            tenant_id: fleet.desired.tenant.id,
-            place,
-            client_ids: identities
-                .filter_map(|identity| identity.client_id)
-                .map(|id| id.to_ascii_lowercase())
-                .collect(),
+        let id = |identity: Identity| identity.client_id.map_or_else(|| NONE.to_owned(), |id| id.to_ascii_lowercase());
+        let mut client_ids: Vec<String> = identities.map(id).collect();
+        client_ids.dedup();
+        if client_ids == [NONE] {
+            client_ids.clear();
         }
+        Self { name: fleet.desired.tenant.name.clone(), tenant_id: fleet.desired.tenant.id, place, client_ids }
     }
 
     /// What is another one now, field by field; empty for the same target.
@@ -103,7 +103,7 @@ impl Target {
 
 fn list<'t>(texts: impl Iterator<Item = &'t String>) -> String {
     let texts: Vec<&str> = texts.map(String::as_str).collect();
-    if texts.is_empty() { "none".to_owned() } else { texts.join(", ") }
+    if texts.is_empty() { NONE.to_owned() } else { texts.join(", ") }
 }
 
 /// What is new about a tenant's target, a sentence each; nothing for one that
@@ -177,6 +177,9 @@ pub(super) fn remember(
     targets.push(now);
     write(&file, &targets).map_err(|error| CliError::file("write", &file, &error))
 }
+
+/// Stands for a client ID that is not declared.
+const NONE: &str = "none";
 
 const FILE: &str = "target.json";
 

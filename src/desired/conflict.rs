@@ -1,6 +1,8 @@
 //! A contradiction between declared things, as data. What is said about it
 //! follows from it; where it stands is for whoever made the marks.
 
+use std::sync::Arc;
+
 use super::{Home, near};
 use crate::model::{Origin, RegistrationId, SerialNumber, TenantId};
 use crate::resource::Kind;
@@ -38,8 +40,9 @@ pub enum Conflict {
     /// Several serials claim one registration.
     DuplicateRegistration { id: RegistrationId, origins: Vec<Origin> },
     /// A tag is used where the tenant's `tagPolicy` does not allow it.
-    /// `allowed` says where it does; `origin` is the first of the devices.
-    TagNotAllowed { tag: String, home: Home, allowed: Vec<String>, devices: usize, origin: Origin },
+    /// `allowed` says where it does, in these and `more`; `origin` is the first of
+    /// the devices.
+    TagNotAllowed { tag: String, home: Home, allowed: Arc<[String]>, more: usize, devices: usize, origin: Origin },
     /// A hash is in a vault that must not be sent this tenant's token.
     VaultNotAllowed { why: String, origin: Origin },
     /// Hashes stand unencrypted in Git; `origin` is the first of the devices.
@@ -53,6 +56,9 @@ pub enum Conflict {
 impl Conflict {
     /// How many origins are told of one conflict; of more, it says how many.
     pub const SHOWN: usize = 5;
+
+    /// How many of the places are told that a tag policy allows.
+    pub const PLACES_SHOWN: usize = 10;
 
     /// Where it stands, one origin or more.
     #[must_use]
@@ -187,7 +193,10 @@ impl Conflict {
             Self::TagNotAllowed { home, allowed, .. } if allowed.is_empty() => {
                 format!("the tenant's `tagPolicy` allows it in no {}", home.noun())
             }
-            Self::TagNotAllowed { allowed, .. } => format!("the tenant's `tagPolicy` allows it in {}", quoted(allowed)),
+            Self::TagNotAllowed { allowed, more, .. } => {
+                let more = if *more > 0 { format!(" and {more} more") } else { String::new() };
+                format!("the tenant's `tagPolicy` allows it in {}{more}", quoted(allowed))
+            }
             Self::VaultNotAllowed { .. } => {
                 "only vaults of the tenant's own cloud that it lists in `vaults` receive a token".to_owned()
             }

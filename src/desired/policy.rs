@@ -1,46 +1,135 @@
 //! What a tenant allows its claims: which tag where, which vaults, and hashes
 //! that stand unencrypted in Git.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 
-use globset::{Glob, GlobMatcher};
+use globset::{Candidate, Glob, GlobMatcher};
 
 use super::{Conflict, DeviceObject, Home};
 use crate::model::{Claim, HashLocation, HashRef, Origin};
 use crate::resource::{self, AutopilotTenantSpec, HashStorage, TagPolicy};
 
-/// An entry of a tag policy, ready to match.
-struct TagRule<'s> {
-    tags: GlobMatcher,
-    paths: Vec<GlobMatcher>,
-    entry: &'s TagPolicy,
+/// Texts, each once, by number.
+#[derive(Default)]
+struct Names<'s> {
+    all: Vec<&'s str>,
+    numbers: HashMap<&'s str, usize>,
 }
 
-impl<'s> TagRule<'s> {
-    /// `None` for a pattern that cannot be read; the tenant's own checks have
-    /// reported it.
-    fn of(entry: &'s TagPolicy) -> Option<Self> {
-        let matcher = |pattern: &String| Glob::new(pattern).ok().map(|glob| glob.compile_matcher());
-        let paths = entry.paths.iter().flatten().filter_map(matcher).collect();
-        Some(Self { tags: matcher(&entry.group_tag)?, paths, entry })
+impl<'s> Names<'s> {
+    /// The numbers of these texts, each once.
+    fn add(&mut self, texts: Option<&'s Vec<String>>) -> Vec<usize> {
+        let number = |text: &'s String| {
+            *self.numbers.entry(text).or_insert_with(|| {
+                self.all.push(text);
+                self.all.len() - 1
+            })
+        };
+        let numbers: Vec<usize> = texts.into_iter().flatten().map(number).collect();
+        distinct(numbers)
+    }
+}
+
+/// Each number once, in the order in which they come.
+fn distinct(mut numbers: Vec<usize>) -> Vec<usize> {
+    let mut known = HashSet::with_capacity(numbers.len());
+    numbers.retain(|number| known.insert(*number));
+    numbers
+}
+
+/// An entry of a tag policy, ready to match.
+struct TagRule {
+    tags: GlobMatcher,
+    paths: Vec<usize>,
+    namespaces: Vec<usize>,
+}
+
+/// A tag policy. Its entries may name the same places many times, and many
+/// devices may break it: each place is matched once for each home.
+struct Policy<'s> {
+    rules: Vec<TagRule>,
+    paths: Names<'s>,
+    /// Of the paths. `None` for a pattern that cannot be read; the tenant's own
+    /// checks have reported it.
+    globs: Vec<Option<GlobMatcher>>,
+    namespaces: Names<'s>,
+}
+
+/// Places where a tag may be: the first of them, and how many more there are.
+#[derive(Clone)]
+struct Allowed {
+    shown: Arc<[String]>,
+    more: usize,
+}
+
+impl<'s> Policy<'s> {
+    fn of(entries: &'s [TagPolicy]) -> Self {
+        let (mut paths, mut namespaces) = (Names::default(), Names::default());
+        let rule = |entry: &'s TagPolicy| {
+            let tags = matcher(&entry.group_tag)?;
+            let (paths, namespaces) = (paths.add(entry.paths.as_ref()), namespaces.add(entry.namespaces.as_ref()));
+            Some(TagRule { tags, paths, namespaces })
+        };
+        let rules = entries.iter().filter_map(rule).collect();
+        let globs = paths.all.iter().map(|path| matcher(path)).collect();
+        Self { rules, paths, globs, namespaces }
     }
 
-    fn allows(&self, home: &Home) -> bool {
+    /// The entries that are about a tag.
+    fn about(&self, tag: &str) -> Vec<usize> {
+        let tag = Candidate::new(tag);
+        let is_about = |(at, rule): (usize, &TagRule)| rule.tags.is_match_candidate(&tag).then_some(at);
+        self.rules.iter().enumerate().filter_map(is_about).collect()
+    }
+
+    /// Which of the places a home is in, by their numbers.
+    fn places(&self, home: &Home) -> Vec<bool> {
         match home {
-            Home::Path(path) => self.paths.iter().any(|glob| glob.is_match(path)),
-            Home::Namespace(name) => self.entry.namespaces.iter().flatten().any(|allowed| allowed == name),
+            Home::Path(path) => {
+                let path = Candidate::new(path);
+                let is_in = |glob: &Option<GlobMatcher>| glob.as_ref().is_some_and(|it| it.is_match_candidate(&path));
+                self.globs.iter().map(is_in).collect()
+            }
+            Home::Namespace(name) => self.namespaces.all.iter().map(|namespace| namespace == name).collect(),
         }
     }
 
-    fn homes(&self, like: &Home) -> impl Iterator<Item = &'s String> {
-        let homes = match like {
-            Home::Path(_) => &self.entry.paths,
-            Home::Namespace(_) => &self.entry.namespaces,
-        };
-        homes.iter().flatten()
+    fn named(&self, rule: usize, like: &Home) -> &[usize] {
+        match like {
+            Home::Path(_) => &self.rules[rule].paths,
+            Home::Namespace(_) => &self.rules[rule].namespaces,
+        }
     }
+
+    fn allows(&self, rules: &[usize], home: &Home, places: &[bool]) -> bool {
+        rules.iter().any(|rule| self.named(*rule, home).iter().any(|place| places[*place]))
+    }
+
+    /// Where these entries together allow a tag.
+    fn allowed(&self, rules: &[usize], like: &Home) -> Allowed {
+        let names = match like {
+            Home::Path(_) => &self.paths.all,
+            Home::Namespace(_) => &self.namespaces.all,
+        };
+        let (mut known, mut shown, mut more) = (vec![false; names.len()], Vec::new(), 0);
+        for place in rules.iter().flat_map(|rule| self.named(*rule, like)) {
+            if std::mem::replace(&mut known[*place], true) {
+                continue;
+            }
+            match shown.len() < Conflict::PLACES_SHOWN {
+                true => shown.push(names[*place].to_owned()),
+                false => more += 1,
+            }
+        }
+        Allowed { shown: shown.into(), more }
+    }
+}
+
+fn matcher(pattern: &str) -> Option<GlobMatcher> {
+    Glob::new(pattern).ok().map(|glob| glob.compile_matcher())
 }
 
 /// One conflict per home and tag: a set would repeat it for every device.
@@ -49,30 +138,41 @@ pub(super) fn tags<'o>(
     objects: impl Iterator<Item = &'o DeviceObject>,
     homes: &[Home],
 ) -> Vec<Conflict> {
-    let rules: Vec<TagRule<'_>> = spec.tag_policy.iter().flatten().filter_map(TagRule::of).collect();
-    if rules.is_empty() {
+    let policy = Policy::of(spec.tag_policy.as_deref().unwrap_or_default());
+    if policy.rules.is_empty() {
         return Vec::new();
     }
-    let mut wrong: BTreeMap<(u32, &str), (Origin, usize)> = BTreeMap::new();
+    let mut used: BTreeMap<(u32, &str), (Origin, usize)> = BTreeMap::new();
     for (object, claim) in objects.flat_map(|object| object.claims.iter().map(move |claim| (object, claim))) {
         let Some(tag) = claim.group_tag.text().filter(|tag| !tag.is_empty()) else { continue };
-        if let Some((_, devices)) = wrong.get_mut(&(object.home, tag)) {
-            *devices += 1;
+        used.entry((object.home, tag)).or_insert((claim.origin, 0)).1 += 1;
+    }
+    // Many tags have the same entries about them, and are allowed in the same places.
+    let mut known: HashMap<&str, Rc<[usize]>> = HashMap::new();
+    let mut allowed: HashMap<Rc<[usize]>, Allowed> = HashMap::new();
+    let (mut at, mut places) = (None, Vec::new());
+    let mut conflicts = Vec::new();
+    for ((number, tag), (origin, devices)) in used {
+        let home = &homes[number as usize];
+        let rules = known.entry(tag).or_insert_with(|| policy.about(tag).into());
+        if at != Some(number) {
+            (at, places) = (Some(number), policy.places(home));
+        }
+        if rules.is_empty() || policy.allows(rules, home, &places) {
             continue;
         }
-        let home = &homes[object.home as usize];
-        let mut about = rules.iter().filter(|rule| rule.tags.is_match(tag)).peekable();
-        if about.peek().is_some() && !about.any(|rule| rule.allows(home)) {
-            wrong.insert((object.home, tag), (claim.origin, 1));
-        }
+        let here = allowed.entry(Rc::clone(rules)).or_insert_with(|| policy.allowed(rules, home));
+        let Allowed { shown: allowed, more } = here.clone();
+        conflicts.push(Conflict::TagNotAllowed {
+            tag: tag.to_owned(),
+            home: home.clone(),
+            allowed,
+            more,
+            devices,
+            origin,
+        });
     }
-    let conflict = |((home, tag), (origin, devices)): ((u32, &str), _)| {
-        let home = &homes[home as usize];
-        let about = rules.iter().filter(|rule| rule.tags.is_match(tag));
-        let allowed = about.flat_map(|rule| rule.homes(home)).cloned().collect();
-        Conflict::TagNotAllowed { tag: tag.to_owned(), home: home.clone(), allowed, devices, origin }
-    };
-    wrong.into_iter().map(conflict).collect()
+    conflicts
 }
 
 /// Vaults that the tenant may not ask, each with the first claim that names it.

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::check::{Findings, head, suggestion, walk};
-use super::files::{File, Resolver, read};
+use super::files::{File, Resolver, read, slashed};
 use super::problem::{Problem, Sink, Source, is_raw_hash, show};
 use super::root::Root;
 use super::shape;
@@ -56,7 +56,8 @@ pub(super) fn load(file: &File, index: u32, root: &Root) -> FileContent {
 }
 
 fn parse(file: &File, index: u32, root: &Root, text: &str) -> FileContent {
-    let path = file.path.strip_prefix(&root.path).unwrap_or(&file.path).to_string_lossy().replace('\\', "/");
+    let path = file.path.strip_prefix(&root.path).unwrap_or(&file.path);
+    let path = slashed(path);
     let mut reader = FileReader {
         source: Source::new(file.name.clone(), text),
         resolver: Resolver::new(root, &file.path),

@@ -120,9 +120,16 @@ pub(super) fn bare(path: &Path) -> Spot {
 
 /// A path as a person reads it: `/` between folders, no `./` before it.
 pub(super) fn name(path: &Path) -> Arc<str> {
-    let text = path.to_string_lossy().replace('\\', "/");
+    let text = slashed(path);
     let text = text.strip_prefix("./").unwrap_or(&text);
     text.into()
+}
+
+/// A path with `/` between folders. A backslash stands between folders on Windows
+/// only; elsewhere a name may have it, and such a file is in no other folder.
+pub(super) fn slashed(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    if cfg!(windows) { text.replace('\\', "/") } else { text.into_owned() }
 }
 
 /// Why a path of a hash reference leads nowhere.

@@ -22,8 +22,9 @@ use crate::hash::{HashSource, IdentityKey, KeyKind, Verdict, WantedHash, agreeme
 use crate::model::{Claim, HardwareHash, HashError, HashLocation, HashRef, Origin, SerialNumber};
 use crate::resource::is_encrypted;
 
-/// A file with one hash is 4 KB; nobody's is larger than this.
-const MAX_FILE_BYTES: u64 = 1 << 20;
+/// What a file with one hash may have: it is read for each device that names it.
+/// A hash is 4 KB of base64, twice that in UTF-16; an OA3.xml is some 20 KB.
+const MAX_FILE_BYTES: u64 = 64 << 10;
 /// What a CSV may have; the reader of CSVs has the same limit.
 const MAX_CSV_BYTES: u64 = capture::MAX_CSV_BYTES as u64;
 
@@ -142,7 +143,9 @@ impl Hashes {
         let mut bytes = Vec::new();
         file.take(limit + 1).read_to_end(&mut bytes).map_err(|error| unusable(path, &error))?;
         if bytes.len() as u64 > limit {
-            return Err(unusable(path, &format!("the file has more than {limit} bytes")));
+            let few =
+                if limit == MAX_FILE_BYTES { "; a file with one hash has some 4 KB, an OA3.xml 20 KB" } else { "" };
+            return Err(unusable(path, &format!("the file has more than {limit} bytes{few}")));
         }
         Ok(bytes)
     }

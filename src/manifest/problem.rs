@@ -328,40 +328,27 @@ impl<'s> Source<'s> {
         let hidden = self.hidden(&(line_start..line_end)).into_iter();
         let mut secret: Vec<_> = hidden.map(in_line).filter(|range| !range.is_empty()).collect();
         secret.extend(long_runs(line));
-        let (line, range) = mask(line, from..to, secret);
+        let (line, range) = mask(line, from..to, rest_of(line, &secret));
         cut(&line, range, is_part)
     }
 }
 
-/// Replaces `secrets` and moves `range` along.
-fn mask(line: &str, range: Range<usize>, mut secrets: Vec<Range<usize>>) -> (String, Range<usize>) {
-    secrets.sort_by_key(|range| range.start);
-    let (mut out, mut at) = (String::with_capacity(line.len()), 0);
-    let (mut start, mut end) = (None, None);
-    for secret in secrets {
-        if secret.end <= at {
-            continue;
-        }
-        let begin = secret.start.max(at);
-        let before = out.len();
-        out.push_str(&line[at..begin]);
-        let hidden = out.len();
-        if secret.start >= at {
-            out.push_str(HIDDEN);
-        }
-        for (position, place, inside) in [(range.start, &mut start, hidden), (range.end, &mut end, out.len())] {
-            if place.is_none() && position < secret.end {
-                *place = Some(if position <= begin { before + position.saturating_sub(at) } else { inside });
-            }
-        }
-        at = secret.end;
-    }
-    let rest = out.len();
-    out.push_str(&line[at..]);
-    let start = start.unwrap_or_else(|| rest + range.start.saturating_sub(at));
-    let end = end.unwrap_or_else(|| rest + range.end.saturating_sub(at));
-    let end = end.max(start);
-    (out, start..end)
+/// From the first secret to the end of the line: what follows a piece of a hash is
+/// likely the next one, whatever stands between them. A word that has a secret in
+/// it is all secret.
+fn rest_of(line: &str, secrets: &[Range<usize>]) -> Option<Range<usize>> {
+    let first = secrets.iter().map(|secret| secret.start).min()?;
+    let ends = |c: char| c.is_whitespace() || "\"'`‘’“”:,;#()[]{}<>".contains(c);
+    let start = line[..first].rfind(ends).map_or(0, |at| at + line[at..].chars().next().map_or(0, char::len_utf8));
+    Some(start..line.len())
+}
+
+/// Replaces what is secret to the end of a line, and moves `range` along.
+fn mask(line: &str, range: Range<usize>, secret: Option<Range<usize>>) -> (String, Range<usize>) {
+    let Some(secret) = secret else { return (line.to_owned(), range) };
+    let masked = format!("{}{HIDDEN}", &line[..secret.start]);
+    let end = if range.end > secret.start { masked.len() } else { range.end };
+    (masked, range.start.min(secret.start)..end)
 }
 
 /// `is_part` says on which sides the line goes on.
@@ -397,7 +384,7 @@ fn floor(text: &str, mut at: usize) -> usize {
 pub(super) fn show(text: &str) -> String {
     const MAX: usize = 60;
     let start = &text[..floor(text, text.len().min(WINDOW))];
-    let (masked, _) = mask(start, 0..0, long_runs(start).collect());
+    let (masked, _) = mask(start, 0..0, rest_of(start, &long_runs(start).collect::<Vec<_>>()));
     let seen = seen(&masked);
     let mut out: String = seen.chars().take(MAX).collect();
     if seen.chars().nth(MAX).is_some() || start.len() < text.len() {
@@ -413,8 +400,9 @@ const fn is_base64(byte: u8) -> bool {
 
 /// Runs of base64 characters that may be a hash or a piece of one: long ones,
 /// those with a long piece that no path and no name has, those that change
-/// between large, small and digit as no word does, and shorter ones that start
-/// as a hash does. A digest in hex and a GUID may be seen.
+/// between large, small and digit as no word does, those whose letters are mixed
+/// as nobody writes them, and shorter ones that start as a hash does. A digest in
+/// hex and a GUID may be seen.
 fn long_runs(line: &str) -> impl Iterator<Item = Range<usize>> + '_ {
     runs(line).filter(|run| {
         let text = &line[run.clone()];
@@ -426,6 +414,7 @@ fn long_runs(line: &str) -> impl Iterator<Item = Range<usize>> + '_ {
             || (run.len() >= 32 && has_long_piece())
             || ((PIECE..64).contains(&run.len()) && text.as_bytes().windows(PIECE).any(|it| changes(it) >= CHANGES))
             || (run.len() >= 24 && hash_start(text).is_some())
+            || (is_mixed(text) && !is_hex(text))
     })
 }
 
@@ -443,6 +432,35 @@ fn changes(text: &[u8]) -> usize {
     let of_piece = |piece: &[u8]| piece.windows(2).filter(|pair| kind(pair[0]) != kind(pair[1])).count();
     let pieces = text.split(|b| !b.is_ascii_alphanumeric());
     pieces.filter(|piece| !piece.iter().all(u8::is_ascii_hexdigit)).map(of_piece).sum()
+}
+
+/// The shortest text whose letters tell that nobody wrote it.
+const MIXED_MIN: usize = 20;
+
+/// True for small and large letters that are mixed as in base64: words have no
+/// small letter between large ones, few numbers, and more small letters.
+fn is_mixed(run: &str) -> bool {
+    let has = |of: fn(&u8) -> bool| run.as_bytes().iter().any(of);
+    let has_digits = has(u8::is_ascii_digit);
+    if run.len() < MIXED_MIN || !has(u8::is_ascii_uppercase) || !has(u8::is_ascii_lowercase) {
+        return false;
+    }
+    let strange: usize = run.split(|c: char| !c.is_ascii_alphanumeric()).map(strange).sum();
+    let count = |of: fn(&u8) -> bool| run.bytes().filter(|byte| of(byte)).count();
+    let is_large = count(u8::is_ascii_uppercase) > 3 * count(u8::is_ascii_lowercase);
+    strange > 0 && strange + usize::from(has_digits) + usize::from(is_large) >= 2
+}
+
+/// How often a piece of a name is not as people write names.
+fn strange(piece: &str) -> usize {
+    let bytes = piece.as_bytes();
+    let has = |of: fn(&u8) -> bool| bytes.iter().any(of);
+    if piece.len() <= 3 || !has(u8::is_ascii_uppercase) || !has(u8::is_ascii_lowercase) {
+        return 0;
+    }
+    let runs = |of: fn(&u8) -> bool| bytes.chunk_by(move |a, b| of(a) == of(b)).filter(move |run| of(&run[0]));
+    let lone = runs(u8::is_ascii_lowercase).filter(|run| run.len() == 1).count();
+    lone + runs(u8::is_ascii_digit).count().saturating_sub(2)
 }
 
 fn runs(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
@@ -568,11 +586,11 @@ mod tests {
     }
 
     #[test]
-    fn a_line_with_a_hash_is_shown_without_it() {
+    fn a_line_with_a_hash_is_shown_up_to_it() {
         let text = format!("a: 1\nhash: {} # note\n", hash());
         let excerpt = spot(&text, "# note");
-        assert_eq!(excerpt.line, "hash: ‹hidden› # note");
-        assert_eq!(&excerpt.line[excerpt.range], "# note");
+        assert_eq!(excerpt.line, "hash: ‹hidden›");
+        assert_eq!(&excerpt.line[excerpt.range], HIDDEN);
     }
 
     #[test]
@@ -635,8 +653,17 @@ mod tests {
             "tenantId: 11111111-2222-3333-4444-555555555555",
             "sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
             "# ---------------------------------------------------------------------- #",
+            "# AutopilotDeviceSet, HelsinkiKioskDevices2024, XMLHttpRequestParserFactory, PF4T9K2L-OsloKiosk-3rdFloor",
+            "tenantId: AAAAAAAA-bbbb-4CCC-8ddd-EEEEEEEEEEEE",
         ] {
             assert_eq!(long_runs(text).count(), 0, "{text}");
+        }
+    }
+
+    #[test]
+    fn letters_that_nobody_wrote_are_taken_for_a_piece_of_a_hash() {
+        for text in ["Y2YzGK+wCCQgCABAACQABAAwAEAABAA", "AAIgAPAAIACAAIAAEEAAgABQAZABAAA", "uIEludGVsKFIpIENvcmUo"] {
+            assert_eq!(long_runs(text).collect::<Vec<_>>(), [0..text.len()], "{text}");
         }
     }
 

@@ -12,7 +12,7 @@ use super::unseen::unseen;
 /// The rule of a text field, for a parser and for a schema. Both say the same
 /// of any text but two kinds: the empty one, which a schema takes for a wish of
 /// its own (nothing) where the field may be cleared; and one with a character
-/// that is unassigned, or a letter or mark that a renderer may leave out, for
+/// that is unassigned, or a letter, mark or sign that may be drawn as nothing, for
 /// which the dialects of patterns have no common name.
 #[derive(Debug)]
 pub struct Rule {
@@ -86,7 +86,7 @@ impl SerialNumber {
     pub const RULE: Rule = Rule {
         noun: "a serial number",
         max: 128,
-        pattern: r"^[^\p{Cc}\p{Cf}\p{Co}\p{Zl}\p{Zp}]*[^\p{Z}\p{Cc}\p{Cf}\p{Co}][^\p{Cc}\p{Cf}\p{Co}\p{Zl}\p{Zp}]*$",
+        pattern: r"^ *[^\p{Z}\p{Cc}\p{Cf}\p{Co}]( |[^\p{Z}\p{Cc}\p{Cf}\p{Co}])*$",
         wrong: &[(is_blank, "a serial number is not empty")],
         too_long: "a serial number has at most 128 characters",
     };
@@ -196,7 +196,7 @@ text! {
     GroupTag: Rule {
         noun: "a group tag",
         max: 512,
-        pattern: r"^([^,\p{Z}\p{Cc}\p{Cf}\p{Co}]([^,\p{Cc}\p{Cf}\p{Co}\p{Zl}\p{Zp}]*[^,\p{Z}\p{Cc}\p{Cf}\p{Co}])?)?$",
+        pattern: r"^([^,\p{Z}\p{Cc}\p{Cf}\p{Co}](( |[^,\p{Z}\p{Cc}\p{Cf}\p{Co}])*[^,\p{Z}\p{Cc}\p{Cf}\p{Co}])?)?$",
         wrong: &[
             (str::is_empty, "a group tag is not empty"),
             (|text| text.contains(','), "a group tag has no comma: it would split a row of a CSV file"),
@@ -220,7 +220,7 @@ text! {
     Greeting: Rule {
         noun: "a greeting",
         max: 256,
-        pattern: r"^[^\p{Cc}\p{Cf}\p{Co}\p{Zl}\p{Zp}]*$",
+        pattern: r"^( |[^\p{Z}\p{Cc}\p{Cf}\p{Co}])*$",
         wrong: &[],
         too_long: "a greeting has at most 256 characters",
     }
@@ -288,6 +288,11 @@ mod tests {
             ("T\u{378}", "U+0378"),
             ("T\u{3164}", "U+3164"),
             ("T\t1", "U+0009"),
+            ("T\u{a0}1", "U+00A0"),
+            ("T\u{3000}1", "U+3000"),
+            ("T\u{2800}1", "U+2800"),
+            ("T\u{fffc}1", "U+FFFC"),
+            ("T\u{1d159}1", "U+1D159"),
         ] {
             let said = [
                 SerialNumber::parse(text).err(),

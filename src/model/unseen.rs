@@ -10,10 +10,12 @@ use std::sync::LazyLock;
 use regex_automata::meta::Regex;
 
 /// Controls, formats (marks of direction among them), private use, unassigned;
-/// separators of lines and paragraphs; and whatever else Unicode lets a
-/// renderer leave out, such as fillers and variation selectors.
+/// separators of lines and paragraphs; blanks that look like the usual one, or
+/// like none; whatever else Unicode lets a renderer leave out, such as fillers
+/// and variation selectors; and signs that are drawn as nothing.
 static UNSEEN: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]").expect("a pattern of constant parts")
+    Regex::new(r"[\p{C}[\p{Z}--\x20]\p{Default_Ignorable_Code_Point}\x{2800}\x{FFFC}\x{1D159}]")
+        .expect("a pattern of constant parts")
 });
 
 /// The first character of a text that nobody sees, and at which byte.
@@ -44,18 +46,27 @@ pub fn is_command(text: &str) -> bool {
     COMMANDS.into_iter().any(starts)
 }
 
+/// The colon of what workflows of GitHub take for a command where it stands first
+/// on a line: a text may.
+fn workflow_command(text: &str) -> Option<usize> {
+    let start = text.trim_start();
+    start.starts_with("::").then(|| text.len() - start.len())
+}
+
 /// A text with every such character written out, as `\u{200b}`. What already
 /// reads like that was written so by somebody: its backslash is written out,
 /// so that no two texts are shown alike. So is the first character of what a
 /// pipeline would take for a command.
 #[must_use]
 pub fn seen(text: &str) -> Cow<'_, str> {
-    if unseen(text).is_none() && !text.contains(r"\u{") && !text.contains("##") {
+    let colon = workflow_command(text);
+    if colon.is_none() && unseen(text).is_none() && !text.contains(r"\u{") && !text.contains("##") {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 8);
     for (at, c) in text.char_indices() {
-        if is_unseen(c) || text[at..].starts_with(r"\u{") || (c == '#' && is_command(&text[at..])) {
+        let is_word = text[at..].starts_with(r"\u{") || (c == '#' && is_command(&text[at..])) || colon == Some(at);
+        if is_word || is_unseen(c) {
             out.extend(c.escape_unicode());
         } else {
             out.push(c);
@@ -79,6 +90,10 @@ mod tests {
             (r"T\u{200b}", r"T\u{5c}u{200b}"),
             ("Zürich Straße 東京 é☃", "Zürich Straße 東京 é☃"),
             (r"CONTOSO\anna", r"CONTOSO\anna"),
+            ("A B\u{a0}C\u{2007}\u{3000}", r"A B\u{a0}C\u{2007}\u{3000}"),
+            ("\u{2800}\u{fffc}\u{1d159}", r"\u{2800}\u{fffc}\u{1d159}"),
+            ("::error::x ::y", r"\u{3a}:error::x ::y"),
+            (" \t::error::x", r" \u{9}\u{3a}:error::x"),
             ("##vso[task.x]##[set-env]## [#[", r"\u{23}#vso[task.x]\u{23}#[set-env]## [#["),
         ] {
             assert_eq!(seen(text), shown);

@@ -184,6 +184,59 @@ fn a_csv_has_as_many_rows_and_cells_as_a_collector_writes() {
     }
 }
 
+#[test]
+fn a_file_with_one_hash_is_small() {
+    let folder = repository();
+    folder.write("device.yaml", format!("{HEAD}  hardwareHashRef: {{file: hash.txt}}\n"));
+    folder.write("hash.txt", machine(1).hash().to_base64() + &" ".repeat(64 << 10));
+    let ran = run(&folder, "validate .");
+    assert!(ran.code == 3 && ran.err.contains("the file has more than 65536 bytes"), "{}", ran.err);
+}
+
+#[test]
+fn an_xml_has_no_more_in_it_than_that_of_a_collector() {
+    let each = |count: usize, text: fn(usize) -> String| (0..count).map(text).collect::<String>();
+    let attributes = each(60_000, |at| format!("a{at}=\"\" "));
+    let namespaces = each(30_000, |at| format!("xmlns:a{at}=\"u{at}\" "));
+    let elements = each(20_000, |at| format!("<a{at} b{at}=''/>"));
+    let soon = Bounds { seconds: 10, ..Bounds::default() };
+    for xml in [format!("<Key {attributes}/>"), format!("<Key {namespaces}/>"), format!("<Key>{elements}</Key>")] {
+        let folder = repository();
+        folder.write("OA3.xml", &xml);
+        let ran = soon.hold(&mut command(&folder, "hash OA3.xml"));
+        assert!(ran.code == 3 && ran.err.contains("more attributes than an OA3.xml"), "{}", ran.err);
+    }
+    let folder = repository();
+    folder.write("OA3.xml", format!("<Key>{}</Key>", "<a/>".repeat(200_000)));
+    let ran = soon.hold(&mut command(&folder, "hash OA3.xml"));
+    assert!(ran.code == 3 && ran.err.contains("the XML has a fault"), "{}", ran.err);
+}
+
+#[test]
+fn places_that_a_policy_allows_are_told_once_and_not_all() {
+    let folder = repository();
+    let entry = |number: usize, path: &dyn Fn(usize) -> String| {
+        let paths = (0..100).map(|at| path(100 * number + at)).collect::<Vec<_>>().join(", ");
+        format!("  - {{groupTag: \"*\", paths: [{paths}]}}\n")
+    };
+    let devices = (0..1_000).map(|at| format!("    - {{serialNumber: A{at}, groupTag: T{at}}}\n")).collect::<String>();
+    let set = "apiVersion: apgit.dev/v1alpha1\nkind: AutopilotDeviceSet\nmetadata: {name: s}\nspec:\n  devices:\n";
+    folder.write("devices.yaml", format!("{set}{devices}"));
+    let soon = Bounds { seconds: 20, ..Bounds::default() };
+    for (path, says) in [
+        (&(|_| "oslo".to_owned()) as &dyn Fn(usize) -> String, "allows it in `oslo`\n"),
+        (&|at| format!("p{at}"), "`p9` and 9990 more\n"),
+    ] {
+        let policy = (0..100).map(|number| entry(number, path)).collect::<String>();
+        folder.write("tenant.yaml", format!("{}  tagPolicy:\n{policy}", tenant_manifest("cloud: Global")));
+        let ran = soon.hold(&mut command(&folder, "validate ."));
+        assert_eq!(ran.code, 3);
+        assert!(ran.err.len() < 1 << 20, "{}", ran.err.len());
+        let start = ran.err.chars().take(2000).collect::<String>();
+        assert!(ran.err.contains("error[tag-not-allowed-here]") && ran.err.contains(says), "{start}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_pipe_is_no_file() {
@@ -197,11 +250,12 @@ fn a_pipe_is_no_file() {
         let ran = soon.hold(&mut command(&folder, words));
         assert!(ran.code == 3 && ran.err.contains("this is not a file"), "{words}: {}", ran.err);
     }
-    // A file without an end is read as far as the largest CSV goes.
-    let zero = Bounds { megabytes: 1200, ..Bounds::default() }.hold(&mut command(&repository(), "hash /dev/zero"));
-    assert!(zero.code == 3 && zero.err.contains("more than the"), "{}", zero.err);
     let folder = repository();
     pipe(&folder, "hash.txt");
+    for words in ["hash hash.txt", "hash /dev/zero", "hash .", "hash - --fingerprint-key hash.txt"] {
+        let ran = soon.hold(&mut command(&folder, words));
+        assert!(ran.code == 1 && ran.err.contains("is not a file"), "{words}: {}", ran.err);
+    }
     for kind in ["file", "csv"] {
         folder.write("device.yaml", format!("{HEAD}  hardwareHashRef: {{{kind}: hash.txt}}\n"));
         let ran = soon.hold(&mut command(&folder, "validate ."));

@@ -62,7 +62,9 @@ fn what_nobody_sees_is_refused_at_its_place_by_its_number() {
 fn a_value_of_the_tenant_is_shown_with_what_nobody_sees_in_it() {
     let (desk, folder) = (Desk::new(), Folder::repository());
     let tenant = desk.simulate("--profile calm --speed instant");
-    for (serial, tag) in [("TEST-1", "T\\u200b"), ("TEST-2", "T\\u202e"), ("TEST-3", "##vso[x]")] {
+    for (serial, tag) in
+        [("TEST-1", "T\\u200b"), ("TEST-2", "T\\u202e"), ("TEST-3", "##vso[x]"), ("TEST-4", "T\\u00a0X")]
+    {
         let vendor =
             format!(r#"{{"serial": "{serial}", "manufacturer": "Contoso", "model": "Model 1", "groupTag": "T"}}"#);
         post(&tenant.url, "/_sim/vendor", &vendor);
@@ -75,18 +77,19 @@ fn a_value_of_the_tenant_is_shown_with_what_nobody_sees_in_it() {
     folder.write(
         "devices.yaml",
         "apiVersion: apgit.dev/v1alpha1\nkind: AutopilotDeviceSet\nmetadata: {name: s}\nspec:\n  defaults: {groupTag: T}\n  \
-         devices: [{serialNumber: TEST-1}, {serialNumber: TEST-2}, {serialNumber: TEST-3}]\n",
+         devices: [{serialNumber: TEST-1}, {serialNumber: TEST-2}, {serialNumber: TEST-3}, {serialNumber: TEST-4}]\n",
     );
     let plan = |more: &str| {
         let mut command = command(
             &folder,
-            &format!("plan . --allow-endpoint 127.0.0.1 --approve-updates 3 --approve-adopts 3 {more}"),
+            &format!("plan . --allow-endpoint 127.0.0.1 --approve-updates 4 --approve-adopts 4 {more}"),
         );
         Bounds::default().hold(command.env("AZURE_CLIENT_SECRET", apgit::sim::CLIENT_SECRET))
     };
     let text = plan("");
     assert_eq!(text.code, 0, "{}", text.err);
     assert!(text.out.contains(r#""T\u{200b}" → "T""#) && text.out.contains(r#""T\u{202e}" → "T""#), "{}", text.out);
+    assert!(text.out.contains(r#""T\u{a0}X" → "T""#), "{}", text.out);
     let diff = plan("--diff");
     assert!(diff.out.contains(r#"-groupTag: "T\u200b""#), "{}", diff.out);
     let json = plan("--json");
@@ -146,6 +149,35 @@ fn a_name_of_a_file_forges_no_line() {
         assert_ne!(ran.code, 0);
         assert_says_no_more_than_it_shows(&ran.out);
         assert_says_no_more_than_it_shows(&ran.err);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_name_of_a_file_is_no_command_where_it_begins_a_line() {
+    let folder = Folder::repository();
+    folder.write("tenant.yaml", tenant_manifest("cloud: Global"));
+    let device = "apiVersion: apgit.dev/v1alpha1\nkind: AutopilotDevice\nmetadata: {name: a}\n\
+                  spec: {serialNumber: A1, groupTag: T, adopt: true, x: 1}\n";
+    for name in ["::warning file=x,line=1::all good.yaml", "  ::error::forged.yaml"] {
+        folder.write(name, device.replace(", adopt: true, x: 1", ""));
+        let shown = name.trim_start().replacen(':', "u{3a}", 1);
+        for words in
+            ["plan . --simulate", "plan . --simulate --diff", "validate .", "apply . --simulate --auto-approve"]
+        {
+            let ran = run(&folder, words);
+            assert!(!ran.out.is_empty() || !ran.err.is_empty(), "{words}");
+            assert_says_no_more_than_it_shows(&ran.out);
+            assert_says_no_more_than_it_shows(&ran.err);
+            if words == "plan . --simulate" {
+                assert!(ran.out.contains(&shown), "{words}: {}{}", ran.out, ran.err);
+            }
+        }
+        folder.write(name, device);
+        let refused = run(&folder, "validate .");
+        assert!(refused.code == 3 && refused.err.contains(&shown), "{}", refused.err);
+        assert_says_no_more_than_it_shows(&refused.err);
+        std::fs::remove_file(folder.at(name)).expect("it is there");
     }
 }
 
@@ -233,7 +265,17 @@ fn no_line_with_a_piece_of_a_hash_is_shown() {
             url_safe.as_bytes().chunks(8).map(|c| String::from_utf8_lossy(c) + " ").collect::<String>()
         ),
     ];
-    for (number, mistake) in mistakes.iter().enumerate() {
+    // What separates pieces is whatever somebody wrote; and each may have a line of its own.
+    let separators =
+        [": ", ".", "; ", " * ", ") (", "<br>", "%0A", "&#10;", "\u{a0}", "\u{ad}", "\u{200b}", "~", " and "];
+    let joined = separators.map(|between| {
+        let pieces: Vec<_> = hash.as_bytes().chunks(31).map(String::from_utf8_lossy).collect();
+        format!("{head}  x: 1 # {}\n", pieces.join(between))
+    });
+    let lines = hash.as_bytes()[..1200].chunks(31).enumerate();
+    let lines = lines.map(|(at, piece)| format!("  y{at}: 1 # * {}\n", String::from_utf8_lossy(piece)));
+    let lines = format!("{head}{}", lines.collect::<String>());
+    for (number, mistake) in mistakes.iter().chain(&joined).chain([&lines]).enumerate() {
         let folder = Folder::repository();
         folder.write("tenant.yaml", tenant_manifest("cloud: Global"));
         folder.write("device.yaml", mistake);

@@ -124,6 +124,26 @@ fn links_lead_only_to_what_git_holds() {
 }
 
 #[test]
+fn a_name_with_backslashes_is_in_no_folder() {
+    let repo = repository();
+    let policy = "  tagPolicy: [{groupTag: OSL, paths: [\"fleet/oslo/*\"]}]\n";
+    repo.write("fleet/tenant.yaml", tenant_manifest("cloud: Global") + policy);
+    let device = "apiVersion: apgit.dev/v1alpha1\nkind: AutopilotDevice\nmetadata: {name: a}\n\
+                  spec: {serialNumber: A1, groupTag: OSL}\n";
+    repo.write("fleet/oslo/kiosks.yaml", device);
+    let inside = run(repo.path(), "validate .");
+    assert_eq!(inside.code, 0, "{}", inside.err);
+    std::fs::remove_file(repo.at("fleet/oslo/kiosks.yaml")).unwrap();
+    for name in [r"fleet\oslo\kiosks.yaml", r"fleet/oslo\kiosks.yaml"] {
+        repo.write(name, device);
+        let ran = run(repo.path(), "validate .");
+        assert_refused(&ran, "tag-not-allowed-here");
+        assert!(ran.err.contains(name), "it is called so: {}", ran.err);
+        std::fs::remove_file(repo.at(name)).unwrap();
+    }
+}
+
+#[test]
 fn a_git_in_the_folder_at_hand_is_not_run() {
     use std::os::unix::fs::PermissionsExt as _;
     let repo = repository();

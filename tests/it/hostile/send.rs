@@ -375,7 +375,7 @@ fn a_command_that_says_too_much_or_nothing_is_ended() {
     let tools = format!("{}:/usr/bin:/bin", machine.at("tools").display());
     install(&machine, "sops", "exec yes");
     let apply = machine.ran(&mut with_path(&machine, "apply --simulate --auto-approve", &tools));
-    assert!(apply.code != 0 && apply.out.contains("has more than 1048576 bytes"), "{}{}", apply.out, apply.err);
+    assert!(apply.code != 0 && apply.out.contains("has more than 65536 bytes"), "{}{}", apply.out, apply.err);
 
     install(&machine, "sops", "(sleep 3; touch \"$HOME/alive\") & sleep 300");
     std::fs::remove_file(machine.at("home/ran")).expect("it ran before");
@@ -429,6 +429,25 @@ fn another_tenant_than_the_last_one_is_named_before_anything_is_sent() {
         }
         let simulated = machine.run("plan --simulate");
         assert_eq!(simulated.code, 0, "{repository}: {}", simulated.err);
+    }
+}
+
+#[test]
+fn an_app_that_only_reads_is_not_made_the_one_that_writes() {
+    let machine = Machine::with("tenants/another-app-to-write");
+    let here = "--allow-endpoint 127.0.0.1";
+    let auth = |base: &str, write: &str| format!("clientId: {base}, write: {{type: ClientSecret, clientId: {write}}}");
+    let (app, other) = ("aaaaaaaa-0000-4000-8000-000000000001", "bbbbbbbb-0000-4000-8000-000000000001");
+    assert_eq!(machine.run(&format!("apply --auto-approve {here}")).code, 0);
+    assert_eq!(machine.run(&format!("plan {here}")).code, 0);
+    machine.trap.heard();
+    machine.folder.edit("branch/tenant.yaml", &auth(app, other), &auth(other, app));
+    for words in READERS {
+        let ran = machine.run(&format!("{words} {here}"));
+        assert_eq!(ran.code, 5, "{words}: {}", ran.err);
+        let said = format!("contoso: `clientId` was `{app}, {other}`, is `{other}, {app}`");
+        assert!(ran.err.contains(&said), "{words}: {}", ran.err);
+        assert_eq!(machine.heard(words), [""; 0], "{words}");
     }
 }
 
