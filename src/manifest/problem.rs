@@ -446,7 +446,7 @@ fn is_mixed(run: &str) -> bool {
         return false;
     }
     let strange: usize = run.split(|c: char| !c.is_ascii_alphanumeric()).map(strange).sum();
-    let count = |of: fn(&u8) -> bool| run.bytes().filter(|byte| of(byte)).count();
+    let count = |of: fn(&u8) -> bool| run.bytes().filter(of).count();
     let is_large = count(u8::is_ascii_uppercase) > 3 * count(u8::is_ascii_lowercase);
     strange > 0 && strange + usize::from(has_digits) + usize::from(is_large) >= 2
 }
