@@ -170,7 +170,7 @@ impl<'a> Updates<'a> {
         let mut taken: HashSet<usize> = HashSet::new();
         for ((item, _), answer) in writes.iter().zip(answers) {
             match answer {
-                Ok(_) => _ = taken.insert(*item),
+                Ok(()) => _ = taken.insert(*item),
                 Err(error) => _ = failures.entry(*item).or_insert(error),
             }
         }

@@ -23,7 +23,7 @@ pub enum Standing {
     /// The plan is that very one.
     Same,
     /// It was approved before, and made use of.
-    Rest(Rest),
+    Rest(Box<Rest>),
     /// It is another plan.
     Other,
 }
@@ -80,13 +80,13 @@ pub fn standing(digest: &str, cleared: &ClearedPlan, desired: &Desired, memory: 
     }
     let is_same = plan.digest().sha256 == digest;
     match (memory.spent(digest), memory.approval(digest)) {
-        (Some(true), _) => Standing::Rest(Rest { others: plan.changes.len(), ..Rest::default() }),
+        (Some(true), _) => Standing::Rest(Box::new(Rest { others: plan.changes.len(), ..Rest::default() })),
         (Some(false), _) => Standing::Other,
         (None, None) if is_same => Standing::Same,
         (None, None) => Standing::Other,
         (None, Some(approval)) => {
             let rest = rest(Approved::rest(approval), &memory.tails(), desired, plan);
-            rest.map_or(Standing::Other, Standing::Rest)
+            rest.map_or(Standing::Other, |rest| Standing::Rest(Box::new(rest)))
         }
     }
 }
