@@ -135,7 +135,9 @@ fn read(files: Option<&mut Files>, path: &Path) -> Result<Vec<String>, JournalEr
         Ok(text) => Ok(text.to_owned()),
         Err(_) => Err(JournalError::Format { line: number + 1, reason: "it is not UTF-8".to_owned() }),
     };
-    bytes[..whole.saturating_sub(1)].split(|byte| *byte == b'\n').enumerate().map(text).collect()
+    // What is empty splits into one line, and has none.
+    let Some(all) = whole.checked_sub(1) else { return Ok(Vec::new()) };
+    bytes[..all].split(|byte| *byte == b'\n').enumerate().map(text).collect()
 }
 
 fn replace(files: Option<&mut Files>, path: &Path, text: &str) -> Result<(), JournalError> {
