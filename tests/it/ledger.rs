@@ -32,14 +32,17 @@ fn complete(id: u128) -> Entry {
 /// Other tests of this process start children, and between fork and exec a
 /// child holds every lock that we have just let go; so a lock is worth asking
 /// for again.
-async fn open(folder: &std::path::Path, now: Timestamp) -> Journal {
-    let store = loop {
+async fn locked(folder: &std::path::Path) -> FileJournal {
+    loop {
         match FileJournal::open(folder) {
             Err(JournalError::Locked { .. }) => tokio::time::sleep(std::time::Duration::from_millis(5)).await,
             store => break store.unwrap(),
         }
-    };
-    Journal::open(Box::new(store), now).await.unwrap()
+    }
+}
+
+async fn open(folder: &std::path::Path, now: Timestamp) -> Journal {
+    Journal::open(Box::new(locked(folder).await), now).await.unwrap()
 }
 
 #[tokio::test]
@@ -133,7 +136,7 @@ async fn a_whole_line_that_is_no_text_is_refused_with_its_number() {
     open(folder.path(), NOW).await.record(NOW, vec![intent(1)]).await.unwrap();
     let path = folder.path().join("journal.jsonl");
     std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"\xff\xfe\n").unwrap();
-    let store = Box::new(FileJournal::open(folder.path()).unwrap());
+    let store = Box::new(locked(folder.path()).await);
     let error = Journal::open(store, NOW).await.err().expect("it is no text").to_string();
     assert!(error.contains("line 2"), "{error}");
 }
@@ -218,7 +221,7 @@ async fn a_journal_of_another_format_is_refused_with_its_line() {
     let path = folder.path().join("journal.jsonl");
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, format!("{text}{}", text.replace("/v1", "/v2"))).unwrap();
-    let store = Box::new(FileJournal::open(folder.path()).unwrap());
+    let store = Box::new(locked(folder.path()).await);
     let error = Journal::open(store, NOW).await.err().expect("v2 is unknown").to_string();
     assert!(error.contains("line 2") && error.contains("apgit.journal/v2"), "{error}");
 }
