@@ -19,6 +19,7 @@ mod hashes;
 mod key_source;
 #[deny(clippy::disallowed_methods)]
 mod problem;
+mod program;
 mod root;
 #[deny(clippy::disallowed_methods)]
 mod scalar;

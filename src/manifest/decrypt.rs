@@ -2,7 +2,7 @@
 //! to a branch: found at a place that no branch can fill, with an environment
 //! that has their keys and nobody else's, and for so long and so much.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -10,8 +10,10 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::files::{Unread, bytes};
 use super::key_source::{self, Refusal, Service};
 use super::problem::show;
+use super::program;
 use crate::model::HashError;
 
 /// A key service answers within seconds. Longer than a minute waits only who
@@ -89,51 +91,29 @@ impl Tools {
             return Ok(Vec::new());
         }
         let unreadable = |message: String| Refusal { message, hint: "check the file".to_owned() };
-        // A pipe would be waited for.
-        if std::fs::metadata(full).is_ok_and(|meta| !meta.is_file()) {
-            return Err(unreadable("it is no regular file".to_owned()));
-        }
-        let file = std::fs::File::open(full).map_err(|error| unreadable(format!("it cannot be read: {error}")))?;
         // Base64, and the metadata.
         let limit = limit.saturating_mul(2).saturating_add(1 << 20);
-        let mut bytes = Vec::new();
-        let read = file.take(limit + 1).read_to_end(&mut bytes);
-        read.map_err(|error| unreadable(format!("it cannot be read: {error}")))?;
-        if bytes.len() as u64 > limit {
-            return Err(unreadable(format!("it has more than {limit} bytes")));
-        }
+        let bytes = bytes(full, limit).map_err(|unread| {
+            unreadable(match unread {
+                Unread::NotAFile => "it is no regular file".to_owned(),
+                Unread::TooLong => format!("it has more than {limit} bytes"),
+                Unread::Failed(error) => format!("it cannot be read: {error}"),
+            })
+        })?;
         key_source::services(&bytes, &self.key_hosts)
     }
 
-    /// The command as an absolute path. An entry of `PATH` that is empty or
-    /// relative leads into whatever folder we were started in: into the branch.
     fn find(&self, tool: &str) -> Option<PathBuf> {
-        let name = format!("{tool}{}", std::env::consts::EXE_SUFFIX);
-        if let Some(folder) = &self.folder {
-            return Some(folder.join(name)).filter(|path| is_program(path));
+        match &self.folder {
+            Some(folder) => program::in_folder(folder, tool),
+            None => program::find(tool),
         }
-        let path = std::env::var_os("PATH")?;
-        std::env::split_paths(&path)
-            .filter(|entry| entry.is_absolute())
-            .map(|entry| entry.join(&name))
-            .find(|path| is_program(path))
     }
 }
 
 /// By the ending of its name; every other encrypted file is one of `sops`.
 pub(super) fn is_age(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("age"))
-}
-
-#[cfg(unix)]
-fn is_program(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
-}
-
-#[cfg(not(unix))]
-fn is_program(path: &Path) -> bool {
-    path.is_file()
 }
 
 /// What a program needs to run at all, and to find a key of its own.
@@ -179,10 +159,7 @@ const NETWORK: [&str; 6] = ["HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "ALL_PROXY"
 fn environment(services: &[Service]) -> Vec<(OsString, OsString)> {
     let mut variables: Vec<_> =
         std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(|name| may_pass(name, services))).collect();
-    if let Some(path) = std::env::var_os("PATH") {
-        let absolute = std::env::split_paths(&path).filter(|entry| entry.is_absolute());
-        variables.extend(std::env::join_paths(absolute).ok().map(|path| (OsStr::new("PATH").to_owned(), path)));
-    }
+    variables.extend(program::path().map(|path| (OsString::from("PATH"), path)));
     variables
 }
 

@@ -1,9 +1,10 @@
 //! Folders and files: which files are read, and where a reference leads.
 //!
-//! Of everything in `manifest`, only this file, `root`, `walk` and `hashes` touch
-//! a disk.
+//! Of everything in `manifest`, only this file, `root`, `walk`, `hashes`,
+//! `program` and `decrypt` touch a disk.
 
 use std::collections::{HashMap, HashSet};
+use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -81,12 +82,9 @@ fn named(path: &Path, real: PathBuf, root: &Root, walk: &mut Walk<'_>) {
         return walk.problems.push(Problem::error("not-a-file", "this is not a file", bare(path)).hint(hint));
     }
     let is_link = path.symlink_metadata().is_ok_and(|meta| meta.is_symlink());
-    match if is_link { root.holds_linked(&real) } else { root.holds(&real) } {
+    match root.lets_read(&real, is_link) {
         Ok(()) => walk.files.push(File { name: name(path), path: real }),
-        Err(astray) => {
-            let (code, message, hint) = astray.of_link();
-            walk.problems.push(Problem::error(code, message, bare(path)).hint(hint));
-        }
+        Err(astray) => walk.astray(path, astray),
     }
 }
 
@@ -107,6 +105,25 @@ pub(super) fn read(file: &File) -> Result<String, Problem> {
         Problem::error("not-utf8", "the file is not text in UTF-8", bare(Path::new(&*file.name)))
             .hint("save it as UTF-8; PowerShell: `Set-Content -Encoding utf8`")
     })
+}
+
+/// Why the bytes of a file are not read.
+pub(super) enum Unread {
+    NotAFile,
+    TooLong,
+    Failed(std::io::Error),
+}
+
+/// The bytes of a regular file, at most so many. Opening a pipe would wait for
+/// whoever writes into it.
+pub(super) fn bytes(path: &Path, limit: u64) -> Result<Vec<u8>, Unread> {
+    if std::fs::metadata(path).is_ok_and(|meta| !meta.is_file()) {
+        return Err(Unread::NotAFile);
+    }
+    let mut bytes = Vec::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
+    read.map_err(Unread::Failed)?;
+    if bytes.len() as u64 > limit { Err(Unread::TooLong) } else { Ok(bytes) }
 }
 
 pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Problem {
@@ -213,7 +230,7 @@ impl<'r> Resolver<'r> {
             }
         };
         let is_linked = real != path;
-        if is_linked { self.root.holds_linked(&real) } else { self.root.holds(&real) }.map_err(astray)?;
+        self.root.lets_read(&real, is_linked).map_err(astray)?;
         if real.is_dir() {
             return Err(missing(relative));
         }

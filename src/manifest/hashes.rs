@@ -14,6 +14,7 @@ use rayon::prelude::*;
 
 use super::Fleet;
 use super::decrypt::{Tools, is_age};
+use super::files::{self, Unread};
 use super::fleet::{Said, located};
 use super::problem::{Problem, Severity, limited, show};
 use crate::capture::{self, CaptureError, CsvEntry, CsvIndex, Encoding};
@@ -135,19 +136,15 @@ impl Hashes {
         if is_encrypted(path) {
             return self.tools.decrypt(&full, path, limit);
         }
-        // Opening a pipe would wait for whoever writes into it.
-        if std::fs::metadata(&full).is_ok_and(|meta| !meta.is_file()) {
-            return Err(unusable(path, &"this is not a file"));
-        }
-        let file = std::fs::File::open(&full).map_err(|error| unusable(path, &error))?;
-        let mut bytes = Vec::new();
-        file.take(limit + 1).read_to_end(&mut bytes).map_err(|error| unusable(path, &error))?;
-        if bytes.len() as u64 > limit {
-            let few =
-                if limit == MAX_FILE_BYTES { "; a file with one hash has some 4 KB, an OA3.xml 20 KB" } else { "" };
-            return Err(unusable(path, &format!("the file has more than {limit} bytes{few}")));
-        }
-        Ok(bytes)
+        files::bytes(&full, limit).map_err(|unread| match unread {
+            Unread::NotAFile => unusable(path, &"this is not a file"),
+            Unread::Failed(error) => unusable(path, &error),
+            Unread::TooLong => {
+                let few =
+                    if limit == MAX_FILE_BYTES { "; a file with one hash has some 4 KB, an OA3.xml 20 KB" } else { "" };
+                unusable(path, &format!("the file has more than {limit} bytes{few}"))
+            }
+        })
     }
 
     fn row(&self, path: &Path, serial: &SerialNumber) -> Result<HardwareHash, HashError> {

@@ -10,6 +10,8 @@ use std::sync::OnceLock;
 
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
+use super::program;
+
 /// The repository: paths may lead anywhere in it, and not out.
 #[derive(Debug)]
 pub(super) struct Root {
@@ -126,12 +128,7 @@ impl Root {
     /// Whether Git itself would leave this file out, as far as the
     /// repository's top `.gitignore` says.
     pub(super) fn ignored(&self) -> Gitignore {
-        let mut builder = GitignoreBuilder::new(&self.path);
-        let path = self.path.join(".gitignore");
-        for line in ignore_text(&path).ok().flatten().iter().flat_map(|text| text.lines()) {
-            let _ = builder.add_line(Some(path.clone()), line);
-        }
-        builder.build().unwrap_or_else(|_| Gitignore::empty())
+        patterns(&self.path, ".gitignore").unwrap_or_else(|_| Gitignore::empty())
     }
 
     /// Whether a real path is in the repository, and not among Git's own files.
@@ -141,11 +138,11 @@ impl Root {
         if inside.components().any(is_gits) { Err(Astray::Git) } else { Ok(()) }
     }
 
-    /// Whether a file may be read that a link led to: one that Git holds. Of
-    /// what else lies around in a work tree, no branch may show a line.
-    pub(super) fn holds_linked(&self, real: &Path) -> Result<(), Astray> {
+    /// Whether a file may be read. One that a link led to must be one that Git
+    /// holds: of what else lies around in a work tree, no branch may show a line.
+    pub(super) fn lets_read(&self, real: &Path, is_linked: bool) -> Result<(), Astray> {
         self.holds(real)?;
-        if !self.is_git || !is_repository(&self.path) {
+        if !is_linked || !self.is_git || !is_repository(&self.path) {
             return Ok(());
         }
         let Some(held) = self.held.get_or_init(|| held(&self.path)) else { return Err(Astray::Unknown) };
@@ -174,14 +171,15 @@ fn is_repository(root: &Path) -> bool {
 /// Everything that Git holds, from the root. `None` if it does not say.
 fn held(root: &Path) -> Option<HashSet<PathBuf>> {
     /// What Git needs of the environment, and nothing that is a secret.
-    const KEPT: [&str; 7] =
-        ["PATH", "HOME", "XDG_CONFIG_HOME", "USERPROFILE", "SYSTEMROOT", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"];
+    const KEPT: [&str; 6] =
+        ["HOME", "XDG_CONFIG_HOME", "USERPROFILE", "SYSTEMROOT", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"];
     let kept = KEPT.iter().filter_map(|name| Some((*name, std::env::var_os(name)?)));
-    let output = Command::new(git()?)
+    let output = Command::new(program::find("git")?)
         .args(["-c", "core.fsmonitor=false", "ls-files", "-z", "--cached", "--full-name"])
         .current_dir(root)
         .env_clear()
         .envs(kept)
+        .envs(program::path().map(|path| ("PATH", path)))
         .env("GIT_CEILING_DIRECTORIES", root.parent().unwrap_or(root))
         .env("GIT_OPTIONAL_LOCKS", "0")
         .stdin(Stdio::null())
@@ -204,26 +202,27 @@ fn os_string(name: &[u8]) -> OsString {
     String::from_utf8_lossy(name).into_owned().into()
 }
 
-/// The command `git`. An empty or relative entry of `PATH` is the folder at
-/// hand, where a branch can put a `git` of its own.
-fn git() -> Option<PathBuf> {
-    let name = if cfg!(windows) { "git.exe" } else { "git" };
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .filter(|folder| folder.is_absolute())
-        .map(|folder| folder.join(name))
-        .find(|it| it.is_file())
-}
-
 /// What a file with patterns may have.
 const MAX_IGNORE_BYTES: u64 = 64 << 10;
 
-/// The text of a file with patterns. It is read before anybody has looked at it,
-/// so it is a small file, and no link or pipe.
+/// The patterns of a folder's file of this name; none where there is no such file.
+/// A pattern that cannot be read leaves nothing out.
 ///
 /// # Errors
-/// Why it is not read.
-pub(super) fn ignore_text(path: &Path) -> Result<Option<String>, String> {
+/// Why they are not read.
+pub(super) fn patterns(folder: &Path, file: &str) -> Result<Gitignore, String> {
+    let path = folder.join(file);
+    let mut builder = GitignoreBuilder::new(folder);
+    let Some(text) = ignore_text(&path)? else { return Ok(Gitignore::empty()) };
+    for line in text.lines() {
+        let _ = builder.add_line(Some(path.clone()), line);
+    }
+    Ok(builder.build().unwrap_or_else(|_| Gitignore::empty()))
+}
+
+/// The text of a file with patterns. It is read before anybody has looked at it,
+/// so it is a small file, and no link or pipe.
+fn ignore_text(path: &Path) -> Result<Option<String>, String> {
     let Ok(meta) = path.symlink_metadata() else { return Ok(None) };
     if !meta.is_file() {
         return Err("this is not a file, so its patterns are not read".to_owned());

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ignore::Match;
-use ignore::gitignore::{Gitignore, GitignoreBuilder};
+use ignore::gitignore::Gitignore;
 
 use super::files::{File, bare, is_manifest, name, unreadable};
 use super::problem::Problem;
-use super::root::{Astray, Root, ignore_text};
+use super::root::{Astray, Root, patterns};
 
 /// The patterns that hold in a folder: its own, and those of the folders above.
 struct Rules {
@@ -126,7 +126,8 @@ impl<'r> Walk<'r> {
             let hint = "remove it: only files have manifests";
             return self.problems.push(Problem::error("not-a-file", "this is not a file", bare(named)).hint(hint));
         }
-        match if is_linked { self.root.holds_linked(&real) } else { Ok(()) } {
+        // What no link led to is below a folder that the repository holds.
+        match if is_linked { self.root.lets_read(&real, true) } else { Ok(()) } {
             Ok(()) => self.files.push(File { name: name(named), path: real }),
             Err(astray) => self.astray(named, astray),
         }
@@ -150,7 +151,7 @@ impl<'r> Walk<'r> {
         }
     }
 
-    fn astray(&mut self, named: &Path, astray: Astray) {
+    pub(super) fn astray(&mut self, named: &Path, astray: Astray) {
         let (code, message, hint) = astray.of_link();
         self.problems.push(Problem::error(code, message, bare(named)).hint(hint));
     }
@@ -169,22 +170,11 @@ impl<'r> Walk<'r> {
     }
 
     fn patterns(&mut self, folder: &Path, file: &str) -> Gitignore {
-        let path = folder.join(file);
-        match ignore_text(&path) {
-            Ok(None) => Gitignore::empty(),
-            Ok(Some(text)) => {
-                let mut builder = GitignoreBuilder::new(folder);
-                for line in text.lines() {
-                    // A pattern that cannot be read leaves nothing out.
-                    let _ = builder.add_line(Some(path.clone()), line);
-                }
-                builder.build().unwrap_or_else(|_| Gitignore::empty())
-            }
-            Err(reason) => {
-                let inside = path.strip_prefix(&self.root.path).unwrap_or(&path);
-                self.problems.push(Problem::error("ignore-file", reason, bare(inside)));
-                Gitignore::empty()
-            }
-        }
+        patterns(folder, file).unwrap_or_else(|reason| {
+            let path = folder.join(file);
+            let inside = path.strip_prefix(&self.root.path).unwrap_or(&path);
+            self.problems.push(Problem::error("ignore-file", reason, bare(inside)));
+            Gitignore::empty()
+        })
     }
 }
