@@ -65,8 +65,9 @@ pub struct Order<'a> {
     /// When the registrations were read, by our own clock; `None` if each has
     /// to be read again before it is written, because somebody was asked.
     pub read_at: Option<Timestamp>,
-    /// True if the plan has just seen which import records there are.
-    pub knows_records: bool,
+    /// When the import records were last seen, by our own clock; `None` if they
+    /// have to be looked at before the first row is sent.
+    pub records_at: Option<Timestamp>,
 }
 
 /// Why a run cannot go on at all, whatever the device.

@@ -145,7 +145,7 @@ pub(super) struct Imports<'a> {
 
 impl<'a> Imports<'a> {
     pub(super) fn new(changes: &'a [Change], order: Order<'_>, now: Timestamp) -> Self {
-        let Order { cleared, schedule, knows_records, .. } = order;
+        let Order { cleared, schedule, records_at, .. } = order;
         let mut rows = Vec::new();
         let mut push = |index: usize, state: State| {
             let change = &changes[index];
@@ -177,7 +177,7 @@ impl<'a> Imports<'a> {
             causes: HashMap::new(),
             registered: cleared.plan().counts.registered,
             connect_tries: 0,
-            looked_at: knows_records.then_some(now),
+            looked_at: records_at,
             records: 0,
             settled_before: 0,
             started: now,

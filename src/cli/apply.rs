@@ -174,14 +174,19 @@ async fn approved_by_digest(
     prepared: Prepared,
     digest: &str,
 ) -> Result<(Prepared, Consent), CliError> {
-    match member.standing(digest, &prepared).await? {
+    let standing = member.standing(digest, &prepared).await?;
+    let plan = prepared.cleared.plan();
+    let stale = |what: &str| {
+        let message = format!("{what}: its digest is `{}`", plan.digest().sha256);
+        CliError::new(Exit::Stale, message)
+    };
+    let again = "run apgit plan again, look at it, and approve its digest";
+    match standing {
         Standing::Same => Ok((prepared, Consent::Seen)),
         // Nothing of it can be done, and something else could: it is no consent.
         Standing::Rest(rest) if rest.left == 0 && rest.others > 0 => {
-            let plan = prepared.cleared.plan();
             let done = if rest.is_done() { "all that was approved is done" } else { "nothing of it can be done now" };
-            let message = format!("{done}, and the plan is another one: its digest is `{}`", plan.digest().sha256);
-            Err(CliError::new(Exit::Stale, message).hint("run apgit plan again, look at it, and approve its digest"))
+            Err(stale(&format!("{done}, and the plan is another one")).hint(again))
         }
         Standing::Rest(rest) => {
             if !settings.quiet {
@@ -191,15 +196,16 @@ async fn approved_by_digest(
             Ok((prepared.only(&rest.approved), consent))
         }
         Standing::Other => {
-            let plan = prepared.cleared.plan();
-            let message =
-                format!("the plan is not the one that was approved: its digest is `{}`", plan.digest().sha256);
-            let error = CliError::new(Exit::Stale, message);
-            let used = "these changes were approved before: an approval is used once, and not remembered for ever";
-            let error = if plan.again > 0 { error.hint(used) } else { error };
-            let numbers = "if numbers were approved with the plan (--approve-updates=…), they are part of the command";
-            let error = if limited(plan) { error.hint(numbers) } else { error };
-            Err(error.hint("run apgit plan again, look at it, and approve its digest"))
+            let mut error = stale("the plan is not the one that was approved");
+            if plan.again > 0 {
+                error = error
+                    .hint("these changes were approved before: an approval is used once, and not remembered for ever");
+            }
+            if limited(plan) {
+                error = error
+                    .hint("if numbers were approved with the plan (--approve-updates=…), they are part of the command");
+            }
+            Err(error.hint(again))
         }
     }
 }

@@ -16,17 +16,15 @@ pub(crate) fn folder(path: &Path) -> std::io::Result<()> {
 /// The same with every folder on the way down from `base`: a lax one would let
 /// others put another in its place. `base` itself belongs to whoever named it.
 pub(crate) fn folder_within(base: &Path, path: &Path) -> std::io::Result<()> {
-    folder_or_there(base)?;
+    if !base.is_dir() {
+        folder(base)?;
+    }
     let mut way = base.to_owned();
     for part in path.strip_prefix(base).into_iter().flat_map(Path::components) {
         way.push(part);
         folder(&way)?;
     }
     Ok(())
-}
-
-fn folder_or_there(path: &Path) -> std::io::Result<()> {
-    if path.is_dir() { Ok(()) } else { folder(path) }
 }
 
 /// Opens a file that only its owner can read, for reading and appending.

@@ -239,9 +239,9 @@ impl<'a> Maker<'a> {
             (Policy::CreateOnly, Some(_)) | (Policy::UpsertOnly | Policy::Sync, _) => None,
         };
         // A tag that leads out of the scope could not be taken back.
-        let after = update.fields.iter().find(|f| f.field == Field::GroupTag).map(|f| f.after.clone());
-        let tags = [Some(&device.group_tag), after.as_ref()].into_iter().flatten();
-        let outside = tags.into_iter().find(|tag| !self.tenant.scope.contains(tag)).cloned();
+        let tags = update.fields.iter().filter(|f| f.field == Field::GroupTag).map(|f| &f.after);
+        let mut tags = std::iter::once(&device.group_tag).chain(tags);
+        let outside = tags.find(|tag| !self.tenant.scope.contains(tag)).cloned();
         let refused = refused
             .or((self.tenant.suspend || claim.suspend).then_some(Reason::Suspended))
             .or(outside.is_some().then_some(Reason::OutOfScope))

@@ -302,15 +302,12 @@ fn shown(plan: &Plan, observed: &Observed, facts: &Facts, journal: &Journal) -> 
     }
     let end = |device: &Device| {
         let is_there = |field: Field, value: &str| field.same(field.of(device), value);
-        let has_tail =
-            || facts.tails[&device.id].values.iter().all(|(field, value)| is_there(*field, value)).then_some(());
-        let end = match journal.awaited(device.id) {
-            Some((fields, _)) if !fields.iter().all(|f| is_there(f.field, &f.after)) => return None,
-            Some((_, true)) => UpdateEnd::Visible,
-            Some((_, false)) => UpdateEnd::Found,
-            None => has_tail().map(|()| UpdateEnd::Visible)?,
+        let (is_shown, end) = match journal.awaited(device.id) {
+            Some((fields, true)) => (fields.iter().all(|f| is_there(f.field, &f.after)), UpdateEnd::Visible),
+            Some((fields, false)) => (fields.iter().all(|f| is_there(f.field, &f.after)), UpdateEnd::Found),
+            None => (facts.tails[&device.id].values.iter().all(|(f, value)| is_there(*f, value)), UpdateEnd::Visible),
         };
-        Some(Entry::UpdateEnd { registration_id: device.id, end })
+        is_shown.then_some(Entry::UpdateEnd { registration_id: device.id, end })
     };
     observed.devices().iter().filter(|device| unchanged.contains(&device.id)).filter_map(end).collect()
 }

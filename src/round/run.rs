@@ -3,8 +3,6 @@
 
 use std::collections::HashSet;
 
-use jiff::SignedDuration;
-
 use crate::apply::{self, Event, Execution, FRESH_FOR, Halt, Order, Outcome, Outcomes, SyncOutcome, Tools, Work};
 use crate::ledger::Entry;
 use crate::model::{Claim, Desired, Device, DeviceKey, RegistrationId, later};
@@ -17,10 +15,6 @@ use super::{Consent, Prepared, Round, RoundError, approval};
 /// A run repeats its round at most this often: what four rounds do not settle
 /// needs time or a person.
 const ROUNDS: u32 = 4;
-
-/// Another machine may send the same rows at any moment; so the records are
-/// looked at again if more than this has passed.
-const RECORDS_FRESH_FOR: SignedDuration = SignedDuration::from_secs(2);
 
 /// One run under way.
 pub(super) struct Run<'a> {
@@ -97,8 +91,7 @@ impl<'a> Run<'a> {
         }
         let (read, now) = (first.read_at, self.tools.clock.now());
         let is_fresh = consent == Consent::Unseen && read <= now && now < later(read, FRESH_FOR);
-        let mut read_at = is_fresh.then_some(read);
-        let mut knows_records = is_fresh && now < later(read, RECORDS_FRESH_FOR);
+        let (mut read_at, mut records_at) = (is_fresh.then_some(read), is_fresh.then_some(read));
         let (mut cleared, mut schedule) = (first.cleared.clone(), first.schedule.clone());
         for number in 1..=ROUNDS {
             let changes = &cleared.plan().changes;
@@ -108,7 +101,7 @@ impl<'a> Run<'a> {
             self.tools.tell(Event::Round { number, changes: changes.len() });
             // What a halt leaves behind is not settled by an older plan.
             self.left = None;
-            let order = Order { cleared: &cleared, schedule: &schedule, read_at, knows_records };
+            let order = Order { cleared: &cleared, schedule: &schedule, read_at, records_at };
             let mut work = Work::begin(order, self.tools.clock.now());
             let halt = self.work(&mut work).await.err();
             let Execution { outcomes, readings, gate_closed, halt } = work.end(halt, &self.tools);
@@ -122,7 +115,7 @@ impl<'a> Run<'a> {
             cleared = guard::clear_follow_up(plan, &approved);
             schedule = apply::schedule(&cleared, None, self.round.graph.service_now());
             self.left = Some(cleared.plan().clone());
-            (read_at, knows_records) = (None, true);
+            (read_at, records_at) = (None, Some(self.tools.clock.now()));
             if !worth_another || self.gate_closed.is_some() {
                 return Ok(());
             }

@@ -109,6 +109,12 @@ impl Case {
         plan::plan(&desired, &observed, &self.facts)
     }
 
+    fn scoped(mut self, patterns: &[&str]) -> Self {
+        let patterns = patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
+        self.tenant.scope = Scope::new(patterns).expect("patterns of group tags");
+        self
+    }
+
     fn import(mut self, serial: &str, attempt: u32, age: SignedDuration, state: ImportState) -> Self {
         let number = SerialNumber::parse(serial).unwrap();
         let id = import_id(self.tenant.id, &self.tenant.owner, &number, digest(serial), attempt);
@@ -239,11 +245,7 @@ fn the_scope_bounds_writes_by_the_observed_tag_and_what_is_unmanaged() {
 
 #[test]
 fn a_tag_that_leads_out_of_the_scope_is_a_way_without_return() {
-    let scoped = |patterns: &[&str]| {
-        let mut case = case("A1 tag=OLS-2\nA2 tag=", "A1 1 tag=OSL-1\nA2 2 tag=OSL-1");
-        case.tenant.scope = Scope::new(patterns.iter().map(|pattern| (*pattern).to_owned()).collect()).unwrap();
-        case
-    };
+    let scoped = |patterns| case("A1 tag=OLS-2\nA2 tag=", "A1 1 tag=OSL-1\nA2 2 tag=OSL-1").scoped(patterns);
     scoped(&["OSL-*"]).plans("x A1 OutOfScope\nx A2 OutOfScope");
     let held = scoped(&["OSL-*"]).plan().held;
     assert_eq!(held[0].details, ["group tag `OLS-2`, scope OSL-*"]);
@@ -253,11 +255,7 @@ fn a_tag_that_leads_out_of_the_scope_is_a_way_without_return() {
 
 #[test]
 fn a_scope_may_hold_the_devices_that_have_no_tag() {
-    let scoped = |patterns: &[&str]| {
-        let mut case = case("A1 vendor tag=OSL-1\nA2\nA3 tag=BER", "A1 1\nB1 2\nB2 3 tag=BER");
-        case.tenant.scope = Scope::new(patterns.iter().map(|pattern| (*pattern).to_owned()).collect()).unwrap();
-        case
-    };
+    let scoped = |patterns| case("A1 vendor tag=OSL-1\nA2\nA3 tag=BER", "A1 1\nB1 2\nB2 3 tag=BER").scoped(patterns);
     scoped(&["OSL-*", ""]).plans("~ A1 groupTag \"\" -> \"OSL-1\"\n+ A2 attempt 1\nx A3 OutOfScope\n? B1");
     scoped(&["OSL-*"]).plans("x A1 OutOfScope\nx A2 OutOfScope\nx A3 OutOfScope");
     let untagged = scoped(&["OSL-*"]).plan().held;
@@ -268,8 +266,7 @@ fn a_scope_may_hold_the_devices_that_have_no_tag() {
 
 #[test]
 fn a_tag_outside_the_scope_keeps_nobody_waiting_for_a_vendor() {
-    let mut case = case("A1 vendor tag=BER\nA2 vendor tag=OSL-1\nA3 vendor", "");
-    case.tenant.scope = Scope::new(vec!["OSL-*".to_owned()]).unwrap();
+    let case = case("A1 vendor tag=BER\nA2 vendor tag=OSL-1\nA3 vendor", "").scoped(&["OSL-*"]);
     case.plans("x A1 OutOfScope\n> A2 vendor\n> A3 vendor");
 }
 

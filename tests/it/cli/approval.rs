@@ -5,7 +5,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
-use crate::support::{self, Desk, Folder, Ran, at_url, ran, root};
+use crate::support::{self, Desk, Folder, Ran, ran, root};
 
 const CONTOSO: &str = "examples/contoso";
 const VENDORS_DEVICE: &str = "apiVersion: apgit.dev/v1alpha1\nkind: AutopilotDevice\nmetadata: {name: vendors}\n\
@@ -108,7 +108,7 @@ fn the_same_command_after_a_stop_goes_on_with_what_is_left() {
     let state = desk.state.at("served.json");
     let served = desk.simulate(&format!("--profile calm --speed realtime --state {}", state.display()));
     let folder = contoso();
-    folder.edit("tenant.yaml", "  auth:\n", &format!("  {}\n  auth:\n", at_url(&served.url)));
+    folder.lead_to(&served.url);
     let command = |words: &str| {
         let mut command = desk.command(&format!("{words} {}", folder.path().display()));
         command.env("AZURE_CLIENT_SECRET", apgit::sim::CLIENT_SECRET);
@@ -139,7 +139,7 @@ fn a_simulated_tenants_digest_approves_no_other() {
     let served = desk.simulate("--profile calm --speed instant");
     let folder = contoso();
     let simulated = digest_of(&desk, &format!("{} --simulate", folder.path().display()));
-    folder.edit("tenant.yaml", "  auth:\n", &format!("  {}\n  auth:\n", at_url(&served.url)));
+    folder.lead_to(&served.url);
     let mut apply = desk.command(&format!("apply {} --approve-digest {simulated}", folder.path().display()));
     let apply = ran(apply.env("AZURE_CLIENT_SECRET", apgit::sim::CLIENT_SECRET));
     assert_eq!(apply.code, 6, "{}", apply.err);
@@ -288,7 +288,7 @@ fn a_request_to_stop_is_heard_while_the_first_connection_hangs() {
     let deaf = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://{}", deaf.local_addr().expect("it has one"));
     let folder = contoso();
-    folder.edit("tenant.yaml", "  auth:\n", &format!("  {}\n  auth:\n", at_url(&url)));
+    folder.lead_to(&url);
     let mut command = desk.command(&format!("plan {}", folder.path().display()));
     command.env("AZURE_CLIENT_SECRET", apgit::sim::CLIENT_SECRET).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the binary runs");

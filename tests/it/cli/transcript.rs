@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::{self, Desk, Folder, Simulate, at_url, ran, root, violations};
+use crate::support::{self, Desk, Folder, Simulate, ran, root, violations};
 
 const CONTOSO: &str = "examples/contoso";
 
@@ -277,7 +277,7 @@ fn the_log_tells_of_requests_and_never_of_hashes_or_tokens() {
 /// The example, pointed at this tenant.
 fn contoso_at(served: &Simulate) -> Folder {
     let folder = copy_of_contoso();
-    folder.edit("tenant.yaml", "  auth:\n", &format!("  {}\n  auth:\n", at_url(&served.url)));
+    folder.lead_to(&served.url);
     folder
 }
 

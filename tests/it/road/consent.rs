@@ -1,10 +1,13 @@
 //! What was approved is what is done: seen from the tenant, by what was
 //! written there, and not by what was said about it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use apgit::model::{AdoptionPolicy, Policy, Scope};
 use apgit::plan::{Approvals, SyncReason};
 use apgit::round::{Consent, Prepared};
 use apgit::sim::{self, Settings};
+use apgit::transport::Request;
 use jiff::SignedDuration;
 use uuid::Uuid;
 
@@ -258,18 +261,20 @@ fn both_halves_of_a_round_may_move_between_threads() {
     let _ = never_run;
 }
 
+/// A machine that sends one batch, and is gone.
+async fn dies_after_its_first_import(machine: &Scene) {
+    let sent = AtomicBool::new(false);
+    let is_after = move |request: &Request| sent.fetch_or(request.uri().path().ends_with("/import"), Ordering::Relaxed);
+    machine.dies_before(is_after).await;
+}
+
 #[tokio::test]
 async fn rows_that_another_machine_sent_while_the_prompt_waited_are_followed() {
     let scene = Scene::new(Settings::calm(), 1, (1..=3).map(|n| claim(n, &["groupTag=OSL-STD"])).collect());
     let mut client = scene.client().await;
     let prepared = client.prepare().await.unwrap();
     let other = Scene::at(scene.sim.clone(), 2, scene.claims.clone());
-    let sent = std::sync::atomic::AtomicBool::new(false);
-    let is_after_the_import = move |request: &apgit::transport::Request| {
-        let is_import = request.uri().path().ends_with("/import");
-        sent.fetch_or(is_import, std::sync::atomic::Ordering::Relaxed)
-    };
-    other.dies_before(is_after_the_import).await;
+    dies_after_its_first_import(&other).await;
     let report = client.carry_out(prepared, Consent::Seen).await;
     assert!(outcomes(&report).iter().all(|line| line.ends_with("done")), "{:?}", outcomes(&report));
     assert_eq!(scene.sim.with(|tenant| tenant.counters().import_posts), 1, "nothing was sent twice");
@@ -282,12 +287,7 @@ async fn a_gate_that_another_machine_has_sent_is_a_gate_all_the_same() {
     let mut client = scene.client().await;
     let prepared = client.prepare().await.unwrap();
     let other = Scene::at(scene.sim.clone(), 2, scene.claims.clone());
-    let sent = std::sync::atomic::AtomicBool::new(false);
-    let is_after_the_gate = move |request: &apgit::transport::Request| {
-        let is_import = request.uri().path().ends_with("/import");
-        sent.fetch_or(is_import, std::sync::atomic::Ordering::Relaxed)
-    };
-    other.dies_before(is_after_the_gate).await;
+    dies_after_its_first_import(&other).await;
     let report = client.carry_out(prepared, Consent::Seen).await;
     assert_eq!(report.outcomes.tally().done, 530, "{:?}", report.outcomes.tally());
     let (posts, first, second) = scene.sim.with(|tenant| {

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use super::at_url;
+
 pub struct Folder(TempDir);
 
 impl Folder {
@@ -55,6 +57,11 @@ impl Folder {
         let text = self.read(name);
         assert!(text.contains(from), "{from} is not in {name}");
         self.write(name, text.replace(from, to));
+    }
+
+    /// Points the tenant that is declared here at an address of ours.
+    pub fn lead_to(&self, url: &str) {
+        self.edit("tenant.yaml", "  auth:\n", &format!("  {}\n  auth:\n", at_url(url)));
     }
 
     /// Every file, in no order.
