@@ -78,7 +78,7 @@ impl Repository {
     /// Declares the fleet in a folder of its own.
     pub fn new(url: Option<&str>, fleet: &[Declared]) -> Self {
         let approvals = Approvals::default();
-        let repository = Self { folder: Folder::new(), url: url.map(str::to_owned), approvals };
+        let repository = Self { folder: Folder::quick(), url: url.map(str::to_owned), approvals };
         repository.declare(fleet);
         repository
     }
