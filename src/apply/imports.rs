@@ -319,7 +319,8 @@ impl<'a> Imports<'a> {
     /// somebody else: they are followed, and not sent a second time.
     async fn see(&mut self, records: &[ImportRecord], tools: &mut Tools<'_>) -> Result<(), Halt> {
         let now = tools.clock.now();
-        (self.looked_at, self.records) = (Some(now), records.len());
+        let before = self.looked_at.replace(now);
+        self.records = records.len();
         let row = |record: &ImportRecord| record.import_id.and_then(|id| self.by_import.get(&id).copied());
         let is_planned = |row: &usize| matches!(self.rows[*row].state, State::Planned);
         let there: HashSet<usize> = match self.queue.is_empty() {
@@ -330,13 +331,13 @@ impl<'a> Imports<'a> {
             self.queue.iter_mut().for_each(|batch| batch.retain(|row| !there.contains(row)));
             self.queue.retain(|batch| !batch.is_empty());
             let there: Vec<usize> = there.into_iter().collect();
-            tools.record(there.iter().map(|row| self.intent(*row)).collect()).await?;
+            tools.record(there.iter().map(|row| self.intent(*row, true)).collect()).await?;
             if self.posted.is_empty() {
                 self.look_at = later(now, LOOK);
             }
             self.sent(&there, now);
         }
-        self.take(records, tools).await
+        self.take(records, before, tools).await
     }
 
     async fn post(&mut self, tools: &mut Tools<'_>) -> Result<(), Halt> {
@@ -357,7 +358,7 @@ impl<'a> Imports<'a> {
             return Ok(());
         }
         let (batch, hashes): (Vec<usize>, Vec<HardwareHash>) = good.into_iter().unzip();
-        tools.record(batch.iter().map(|row| self.intent(*row)).collect()).await?;
+        tools.record(batch.iter().map(|row| self.intent(*row, false)).collect()).await?;
         let is_first = self.posted.is_empty();
         let rows: Vec<ImportRow> = batch.iter().zip(hashes).map(|(row, hash)| self.import_row(*row, hash)).collect();
         let (next, source, stop) = (self.queue.front().cloned(), tools.hashes, tools.stop);
@@ -381,7 +382,7 @@ impl<'a> Imports<'a> {
         Ok(())
     }
 
-    fn intent(&self, row: usize) -> Entry {
+    fn intent(&self, row: usize, found: bool) -> Entry {
         let Row { change, register, .. } = &self.rows[row];
         Entry::ImportIntent {
             import_id: register.import_id,
@@ -389,6 +390,7 @@ impl<'a> Imports<'a> {
             hash: register.digest,
             attempt: register.attempt,
             tail: register.tail(),
+            found,
         }
     }
 
@@ -439,7 +441,7 @@ impl<'a> Imports<'a> {
         if self.gate.as_ref().is_some_and(|gate| batch.iter().all(|row| gate.contains(row))) {
             tools.tell(Event::Gate { rows: batch.len() });
         }
-        self.take(records, tools).await
+        self.take(records, None, tools).await
     }
 
     async fn refused(&mut self, batch: Vec<usize>, error: &GraphError, tools: &mut Tools<'_>) -> Result<(), Halt> {
@@ -543,10 +545,22 @@ impl<'a> Imports<'a> {
         usual.max(now.duration_since(self.started) / PATIENCE_SHARE)
     }
 
-    /// Counts in what the records say about rows that are under way.
-    async fn take(&mut self, records: &[ImportRecord], tools: &mut Tools<'_>) -> Result<(), Halt> {
+    /// Counts in what the records say about rows that are under way. `before`:
+    /// the look before this one.
+    ///
+    /// A row of ours counts as complete from now on, so that no sync from before
+    /// is taken for its own. Of a row that another machine has sent, a sync that
+    /// began since the look before is taken for that machine's: it asks for one
+    /// as soon as it sees the row complete, and that may have been before us.
+    async fn take(
+        &mut self,
+        records: &[ImportRecord],
+        before: Option<Timestamp>,
+        tools: &mut Tools<'_>,
+    ) -> Result<(), Halt> {
         let now = tools.clock.now();
         let mut entries = Vec::new();
+        let mut theirs = Vec::new();
         let mut ends = Vec::new();
         for record in records {
             let Some(row) = record.import_id.and_then(|id| self.by_import.get(&id).copied()) else { continue };
@@ -559,6 +573,8 @@ impl<'a> Imports<'a> {
             match &record.state {
                 ImportState::Complete { registration_id } => {
                     let registration_id = *registration_id;
+                    let was_open = at < now && tools.journal.was_found(import_id);
+                    let entries = if was_open { &mut theirs } else { &mut entries };
                     entries.push(Entry::ImportComplete { import_id, registration_id });
                     self.set(row, State::Registered { id: registration_id, at: now });
                     self.read_at = now;
@@ -573,6 +589,7 @@ impl<'a> Imports<'a> {
             }
             self.youngest_ended = self.youngest_ended.max(at);
         }
+        tools.record_as_of(before.unwrap_or(now), theirs).await?;
         tools.record(entries).await?;
         ends.into_iter().for_each(|(row, outcome)| self.end(row, outcome, tools));
         Ok(())

@@ -113,6 +113,10 @@ pub enum Entry {
         /// What the import cannot carry, owed once it is complete.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         tail: Vec<(Field, CompactString)>,
+        /// It is not posted: a record of it was found, and another machine of
+        /// ours, or a journal that is lost, knows of it.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        found: bool,
     },
     /// The service has a record of it.
     ImportTaken {
@@ -349,6 +353,8 @@ struct Folded {
     records: HashMap<ImportRecordId, ImportId>,
     record_of: HashMap<ImportId, ImportRecordId>,
     unsynced: Option<Timestamp>,
+    /// Imports whose records were found, and that we did not post.
+    found: HashSet<ImportId>,
     /// What an import that has not ended is of.
     sent: HashMap<ImportId, (DeviceKey, HashDigest)>,
     approvals: VecDeque<Approval>,
@@ -460,6 +466,13 @@ impl Journal {
         let mut records: Vec<_> = records.map(|(record, _)| *record).collect();
         records.sort_unstable();
         records
+    }
+
+    /// True for an import that another machine of ours has posted, as far as is
+    /// known: its record was found.
+    #[must_use]
+    pub fn was_found(&self, import_id: ImportId) -> bool {
+        self.folded.found.contains(&import_id)
     }
 
     /// The import that a record of ours is of.
@@ -602,8 +615,13 @@ impl Folded {
                 self.approvals.retain(|approval| approval.digest != digest);
                 self.spent.insert(digest, done);
             }
-            Entry::ImportIntent { import_id, device, hash, tail, .. } => {
+            Entry::ImportIntent { import_id, device, hash, tail, found, .. } => {
                 import(import_id, ImportState::Unsent);
+                if found {
+                    self.found.insert(import_id);
+                } else {
+                    self.found.remove(&import_id);
+                }
                 if let Some(approval) = self.approvals.back_mut() {
                     approval.imports.insert((device.clone(), hash), (import_id, Use::Sent));
                 }

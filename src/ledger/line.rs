@@ -64,6 +64,8 @@ struct Flat<'t> {
     attempt: Option<u32>,
     #[serde(default)]
     tail: Vec<(Field, CompactString)>,
+    #[serde(default)]
+    found: bool,
     code: Option<i64>,
     name: Option<String>,
     message: Option<String>,
@@ -90,6 +92,7 @@ impl Flat<'_> {
                 hash: there(self.hash, "hash")?,
                 attempt: there(self.attempt, "attempt")?,
                 tail: self.tail,
+                found: self.found,
             },
             "importTaken" => Entry::ImportTaken { import_id: import_id()?, record: there(self.record, "record")? },
             "importComplete" => Entry::ImportComplete { import_id: import_id()?, registration_id: registration_id()? },
@@ -150,6 +153,7 @@ mod tests {
                 hash: HashDigest([7; 32]),
                 attempt: 2,
                 tail: vec![(Field::DisplayName, "OSL-1".into())],
+                found: true,
             },
             Some(Entry::ImportIntent { .. }) => Entry::ImportTaken { import_id, record },
             Some(Entry::ImportTaken { .. }) => Entry::ImportComplete { import_id, registration_id },

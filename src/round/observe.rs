@@ -345,7 +345,10 @@ fn ours(
     for claim in needs.register.iter().map(|index| &desired.claims()[*index]) {
         for (import_id, hash, attempt) in attempts(desired, claim, reading).take_while(|(id, ..)| used(id)) {
             let tail = tail(&plan::wanted(claim));
-            ours.push((import_id, Entry::ImportIntent { import_id, device: claim.key(), hash, attempt, tail }));
+            ours.push((
+                import_id,
+                Entry::ImportIntent { import_id, device: claim.key(), hash, attempt, tail, found: true },
+            ));
         }
     }
     ours
