@@ -45,9 +45,14 @@ impl Http {
     /// Never in practice: the client for loopback needs nothing of the system.
     #[must_use]
     pub fn new(allowed_hosts: &[String]) -> Self {
+        Self::hearing(allowed_hosts, SILENCE)
+    }
+
+    /// `silence`: how long an answer may go without a byte.
+    fn hearing(allowed_hosts: &[String], silence: Duration) -> Self {
         // An error means that a provider is there already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let inside = builder(ANSWER_LOCAL).no_proxy().tls_certs_only([]).build();
+        let inside = builder(ANSWER_LOCAL, silence).no_proxy().tls_certs_only([]).build();
         Self {
             hosts: Hosts::with(allowed_hosts),
             outside: OnceLock::new(),
@@ -63,18 +68,18 @@ impl Http {
         if !self.hosts.allow(url) && !is_github(url) {
             return Err(TransportError::Forbidden { host: host() });
         }
-        let outside = self.outside.get_or_init(|| builder(ANSWER).build().map_err(|error| reason(&error)));
+        let outside = self.outside.get_or_init(|| builder(ANSWER, SILENCE).build().map_err(|error| reason(&error)));
         outside.as_ref().map_err(|reason| TransportError::Untrusted { host: host(), reason: reason.clone() })
     }
 }
 
-fn builder(answer: Duration) -> ClientBuilder {
+fn builder(answer: Duration, silence: Duration) -> ClientBuilder {
     Client::builder()
         .user_agent(USER_AGENT)
         .redirect(redirect::Policy::none())
         .connect_timeout(CONNECT)
         .timeout(answer)
-        .read_timeout(SILENCE)
+        .read_timeout(silence)
         .pool_idle_timeout(Duration::from_secs(50))
 }
 
@@ -148,4 +153,42 @@ fn reason(error: &reqwest::Error) -> String {
         cause = inner.source();
     }
     text.unwrap_or_else(|| "the request cannot be sent".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// What becomes of a request whose answer begins like this and then stays
+    /// out, on a connection that stays open.
+    async fn answered_by(start: &'static [u8]) -> Result<Response, TransportError> {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let uri = format!("http://{}/", listener.local_addr().expect("an address"));
+        let (done, is_done) = std::sync::mpsc::channel::<()>();
+        let server = std::thread::spawn(move || {
+            let mut stream: TcpStream = listener.accept().expect("a client").0;
+            let _ = stream.read(&mut [0; 4096]).expect("a request");
+            stream.write_all(start).expect("a client that reads");
+            let _ = is_done.recv();
+        });
+        let request = http::Request::get(uri).body(bytes::Bytes::new()).expect("a request");
+        let answer = Http::hearing(&[], Duration::from_millis(200)).send(request).await;
+        drop(done);
+        server.join().expect("the server ends");
+        answer
+    }
+
+    #[tokio::test]
+    async fn silence_ends_an_answer_wherever_it_begins() {
+        let starts: [&[u8]; 3] = [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"];
+        for start in starts {
+            let error = answered_by(start).await.expect_err("nothing more comes");
+            assert!(matches!(&error, TransportError::Lost { reason, .. } if reason == "timed out"), "{error:?}");
+        }
+        let whole = answered_by(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").await;
+        assert_eq!(whole.expect("an answer").body().as_ref(), b"{}");
+    }
 }
