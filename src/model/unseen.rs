@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
+use icu_normalizer::ComposingNormalizerBorrowed;
 use regex_automata::meta::Regex;
 
 /// Controls, formats (marks of direction among them), private use, unassigned;
@@ -17,6 +18,24 @@ static UNSEEN: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"[\p{C}[\p{Z}--\x20]\p{Default_Ignorable_Code_Point}\x{2800}\x{FFFC}\x{1D159}]")
         .expect("a pattern of constant parts")
 });
+
+/// Marks that stand on the letter before them.
+static MARKS: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\p{M}").expect("a constant pattern"));
+
+const NFC: ComposingNormalizerBorrowed<'static> = ComposingNormalizerBorrowed::new_nfc();
+
+/// True for a text that has a twin which is written with other characters and
+/// drawn alike: `é` as a letter and its accent, the sign of Kelvin as a `K`.
+fn has_twin(text: &str) -> bool {
+    !text.is_ascii() && !NFC.is_normalized(text)
+}
+
+/// The characters of such a text which its twin has not.
+fn is_of_twin(c: char) -> bool {
+    let mut bytes = [0; 4];
+    let c = &*c.encode_utf8(&mut bytes);
+    !c.is_ascii() && (MARKS.is_match(c) || !NFC.is_normalized(c))
+}
 
 /// The first character of a text that nobody sees, and at which byte.
 #[must_use]
@@ -56,17 +75,18 @@ fn workflow_command(text: &str) -> Option<usize> {
 /// A text with every such character written out, as `\u{200b}`. What already
 /// reads like that was written so by somebody: its backslash is written out,
 /// so that no two texts are shown alike. So is the first character of what a
-/// pipeline would take for a command.
+/// pipeline would take for a command, and whatever tells a text that is not in
+/// Unicode's composed form (NFC) from the one that is.
 #[must_use]
 pub fn seen(text: &str) -> Cow<'_, str> {
-    let colon = workflow_command(text);
-    if colon.is_none() && unseen(text).is_none() && !text.contains(r"\u{") && !text.contains("##") {
+    let (colon, has_twin) = (workflow_command(text), has_twin(text));
+    if colon.is_none() && !has_twin && unseen(text).is_none() && !text.contains(r"\u{") && !text.contains("##") {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 8);
     for (at, c) in text.char_indices() {
         let is_word = text[at..].starts_with(r"\u{") || (c == '#' && is_command(&text[at..])) || colon == Some(at);
-        if is_word || is_unseen(c) {
+        if is_word || is_unseen(c) || (has_twin && is_of_twin(c)) {
             out.extend(c.escape_unicode());
         } else {
             out.push(c);
@@ -94,6 +114,9 @@ mod tests {
             ("\u{2800}\u{fffc}\u{1d159}", r"\u{2800}\u{fffc}\u{1d159}"),
             ("::error::x ::y", r"\u{3a}:error::x ::y"),
             (" \t::error::x", r" \u{9}\u{3a}:error::x"),
+            ("Zu\u{308}rich, Zürich", r"Zu\u{308}rich, Zürich"),
+            ("\u{212a}IOSK \u{212b}", r"\u{212a}IOSK \u{212b}"),
+            ("กำลัง हिन्दी e\u{32}", "กำลัง हिन्दी e2"),
             ("##vso[task.x]##[set-env]## [#[", r"\u{23}#vso[task.x]\u{23}#[set-env]## [#["),
         ] {
             assert_eq!(seen(text), shown);

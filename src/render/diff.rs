@@ -101,7 +101,7 @@ fn device(out: &mut String, serial: &str, place: &Place, tenant: &str, declared:
     words.mode(InlineChangeMode::Words).min_ratio(0.0);
     let serial = seen(serial);
     let _ = writeln!(out, "{}", look.paint(Role::Heading, &format!("--- tenant/{serial}")));
-    let at = format!("{}:{}", seen(&place.file), place.line);
+    let at = format!("{}:{}", place.file, place.line);
     let _ = writeln!(out, "{}", look.paint(Role::Heading, &format!("+++ declared/{serial}\t{at}")));
     for group in diff.grouped_ops(CONTEXT) {
         let hunk = similar::udiff::UnifiedHunkHeader::new(&group);

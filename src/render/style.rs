@@ -143,7 +143,13 @@ impl Look {
     /// and all is ASCII where nothing else can be shown.
     #[must_use]
     pub fn show<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        let seen = seen(text);
+        self.draw(seen(text))
+    }
+
+    /// What is fit to be seen already, as the name of a file in a `Place` is.
+    #[must_use]
+    pub fn draw<'t>(&self, seen: impl Into<Cow<'t, str>>) -> Cow<'t, str> {
+        let seen = seen.into();
         if self.unicode || seen.is_ascii() {
             return seen;
         }

@@ -29,7 +29,7 @@ pub fn draw(document: &Document, look: &Look) -> String {
 
 /// `devices/oslo.yaml:12`.
 fn at(look: &Look, place: &Place) -> String {
-    format!("{}:{}", look.show(&place.file), place.line)
+    format!("{}:{}", look.draw(&*place.file), place.line)
 }
 
 /// Where places begin, so that the longest of them ends at the right edge.

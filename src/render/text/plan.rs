@@ -110,7 +110,7 @@ impl<'p> Page<'p> {
     fn changes(&self, out: &mut String) {
         let actions = self.plan.actions_in_order();
         for group in actions.chunk_by(|a, b| a.source.file == b.source.file) {
-            let _ = writeln!(out, "{}", self.look.paint(Role::Heading, &self.look.show(&group[0].source.file)));
+            let _ = writeln!(out, "{}", self.look.paint(Role::Heading, &self.look.draw(&*group[0].source.file)));
             for action in group {
                 self.action(out, action);
             }

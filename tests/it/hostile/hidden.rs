@@ -127,6 +127,20 @@ fn words_of_a_file_forge_no_line() {
 
 #[cfg(unix)]
 #[test]
+fn a_name_of_a_file_is_written_out_once() {
+    let folder = Folder::repository();
+    folder.write("tenant.yaml", tenant_manifest("cloud: Global"));
+    let device =
+        "apiVersion: apgit.dev/v1alpha1\nkind: AutopilotDevice\nmetadata: {name: a}\nspec: {serialNumber: A1}\n";
+    folder.write("a\nü\u{202e}.yaml", device);
+    for (locale, shown) in [("C.UTF-8", r"a\u{a}ü\u{202e}.yaml:4"), ("C", r"a\u{a}\u{fc}\u{202e}.yaml:4")] {
+        let plan = Bounds::default().hold(command(&folder, "plan --simulate").env("LC_ALL", locale));
+        assert!(plan.out.contains(shown), "{locale}: {}{}", plan.out, plan.err);
+    }
+}
+
+#[cfg(unix)]
+#[test]
 fn a_name_of_a_file_forges_no_line() {
     let folder = Folder::repository();
     folder.write("tenant.yaml", tenant_manifest("cloud: Global"));
