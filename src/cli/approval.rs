@@ -45,19 +45,19 @@ fn sha256(text: &str) -> Result<String, String> {
     Err("64 hex digits, as `apgit plan` shows them under `digest` (a plan id is for people only)".to_owned())
 }
 
-/// Exact numbers of guarded changes that a person has seen.
+/// Numbers of guarded changes that a person has seen.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Numbers {
-    /// Let exactly so many updates through (of one tenant: NAME=N)
+    /// Let at most so many updates through (of one tenant: NAME=N)
     #[arg(long, value_name = "[NAME=]N", value_parser = number, help_heading = "Approval")]
     pub approve_updates: Vec<For<u32>>,
-    /// Let exactly so many retags of enrolled devices through
+    /// Let at most so many retags of enrolled devices through
     #[arg(long, value_name = "[NAME=]N", value_parser = number, help_heading = "Approval")]
     pub approve_retags: Vec<For<u32>>,
-    /// Let exactly so many cleared tags and users through
+    /// Let at most so many cleared tags and users through
     #[arg(long, value_name = "[NAME=]N", value_parser = number, help_heading = "Approval")]
     pub approve_clears: Vec<For<u32>>,
-    /// Let exactly so many registrations of others be changed
+    /// Let at most so many registrations of others be changed
     #[arg(long, value_name = "[NAME=]N", value_parser = number, help_heading = "Approval")]
     pub approve_adopts: Vec<For<u32>>,
 }

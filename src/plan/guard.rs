@@ -11,7 +11,7 @@ use super::change::Change;
 use super::held::{Held, Reason};
 use super::{Counts, Plan};
 
-/// What a person has approved on the command line, exactly and per class:
+/// What a person has approved on the command line, per class:
 /// `--approve-retags=40` lets 40 through, not 41.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Approvals {
@@ -60,7 +60,7 @@ impl Class {
         }
     }
 
-    /// The flag that approves an exact number of this class.
+    /// The flag that approves a number of this class.
     #[must_use]
     pub fn flag(self) -> &'static str {
         match self {
@@ -219,7 +219,7 @@ fn explain(reading: &LimitReading) -> [String; 2] {
     let LimitReading { class, count, limit, .. } = reading;
     [
         format!("{count} changes of class `{}`, limit {limit}", class.name()),
-        format!("approve exactly these with: apgit apply {}={count}", class.flag()),
+        format!("approve them with: apgit apply {}={count}", class.flag()),
     ]
 }
 

@@ -119,7 +119,7 @@ pub fn plan() -> Plan {
     refused.since = Some(at("2026-10-04T06:12:00Z"));
     refused.retry_at = Some(at("2026-10-05T06:12:00Z"));
     let limit = "26 changes of class `retag of enrolled devices`, limit 25";
-    let approve = "approve exactly these with: apgit apply --approve-retags=26";
+    let approve = "approve them with: apgit apply --approve-retags=26";
     let retag = |of: &str, line| {
         let mut held = held(of, line, ActionKind::Update, Reason::LimitExceeded, &[limit, approve]);
         held.registration_id = Some(id(u128::from(line)));
