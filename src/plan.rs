@@ -87,6 +87,13 @@ impl Plan {
         self.changes.is_empty()
     }
 
+    /// True if the tenant is not as declared, and nothing is under way that makes
+    /// it so: something would be written, or is held.
+    #[must_use]
+    pub fn differs(&self) -> bool {
+        !self.changes.is_empty() || !self.held.is_empty()
+    }
+
     /// True if anything at all would be written.
     #[must_use]
     pub fn writes(&self) -> bool {

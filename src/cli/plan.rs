@@ -28,7 +28,7 @@ pub(super) struct PlanArgs {
     pub diff: bool,
     #[command(flatten)]
     pub fails_on: FailsOn,
-    /// Exit with 2 if there are changes
+    /// Exit with 2 wherever a registration differs from its declaration, also where the change is held
     #[arg(long, help_heading = "Output")]
     pub detailed_exitcode: bool,
     #[command(flatten)]
@@ -69,7 +69,7 @@ async fn tenants(args: &PlanArgs, settings: &Settings, stop: &Stop, outlets: &mu
 fn exit_of(args: &PlanArgs, prepared: &Prepared, failed: Option<FailOn>) -> Exit {
     if failed.is_some() {
         Exit::Blocked
-    } else if args.detailed_exitcode && !prepared.cleared.plan().is_empty() {
+    } else if args.detailed_exitcode && prepared.cleared.plan().differs() {
         Exit::ChangesExist
     } else {
         Exit::Done
@@ -99,6 +99,7 @@ impl Shown<'_> {
             calls: self.prepared.calls,
             source: &self.declared.root,
             files: self.declared.files,
+            several: self.declared.fleets.len() > 1,
             cloud: self.connection.target.cloud(),
             simulated: self.connection.target.is_simulated(),
             created_at: self.connection.clock.now(),

@@ -1,10 +1,11 @@
 //! The guards: how much one run may change, per class. A class over its limit
 //! is held whole; no subset is chosen.
 
+use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::Journal;
-use crate::model::{Action, Effect, Limits, Update};
+use crate::model::{Action, Effect, Field, FieldChange, Limits, Update};
 
 use super::approved::{Approved, is_used};
 use super::change::Change;
@@ -57,17 +58,6 @@ impl Class {
             Self::Retag => "retag of enrolled devices",
             Self::Clear => "clear",
             Self::Adopt => "adopt with change",
-        }
-    }
-
-    /// The flag that approves a number of this class.
-    #[must_use]
-    pub fn flag(self) -> &'static str {
-        match self {
-            Self::Update => "--approve-updates",
-            Self::Retag => "--approve-retags",
-            Self::Clear => "--approve-clears",
-            Self::Adopt => "--approve-adopts",
         }
     }
 
@@ -188,8 +178,8 @@ pub fn clear(mut plan: Plan, approvals: &Approvals) -> ClearedPlan {
     plan.changes = changes;
     let hold = |change: Change| {
         let about = over.iter().filter(|reading| reading.class.has(&change.effect));
-        let details = about.flat_map(|reading| explain(reading)).collect();
-        hold(change, Reason::LimitExceeded, details)
+        let limits = about.map(|reading| LimitReading::clone(reading)).collect();
+        Held { limits, ..hold(change, Reason::LimitExceeded, Vec::new()) }
     };
     plan.held.extend(Vec::into_iter(held).map(hold));
     plan.held.sort_by(|a, b| a.device.cmp(&b.device));
@@ -214,22 +204,13 @@ fn read_limits(changes: &[Change], counts: &Counts, limits: &Limits, approvals: 
     Class::ALL.map(read).to_vec()
 }
 
-/// The evidence, and the command that approves: a line each, to be pasted.
-fn explain(reading: &LimitReading) -> [String; 2] {
-    let LimitReading { class, count, limit, .. } = reading;
-    [
-        format!("{count} changes of class `{}`, limit {limit}", class.name()),
-        format!("approve them with: apgit apply {}={count}", class.flag()),
-    ]
-}
-
 /// Turns a change into a held one.
 pub(super) fn hold(change: Change, reason: Reason, details: Vec<String>) -> Held {
     let Effect { device, action } = change.effect;
     let kind = action.kind();
-    let (registration_id, fields) = match action {
-        Action::Register(_) => (None, Vec::new()),
-        Action::Update(update) => (Some(update.id), update.fields),
+    let (registration_id, fields, hash, before) = match action {
+        Action::Register(register) => (None, from_nothing(register.values), Some(register.digest), None),
+        Action::Update(update) => (Some(update.id), update.fields, None, Some(update.before)),
     };
     Held {
         device,
@@ -238,8 +219,17 @@ pub(super) fn hold(change: Change, reason: Reason, details: Vec<String>) -> Held
         action: kind,
         reason,
         details,
+        limits: Vec::new(),
         fields,
+        hash,
+        before,
         since: None,
         retry_at: None,
     }
+}
+
+/// The values that a registration gets which is not there yet.
+pub(super) fn from_nothing(values: Vec<(Field, CompactString)>) -> Vec<FieldChange> {
+    let change = |(field, after)| FieldChange { field, before: CompactString::default(), after };
+    values.into_iter().map(change).collect()
 }

@@ -4,9 +4,10 @@ use compact_str::CompactString;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Device, DeviceKey, FieldChange, Origin, RegistrationId, SerialNumber};
+use crate::model::{Device, DeviceKey, FieldChange, HashDigest, Origin, RegistrationId, SerialNumber};
 
 use super::action::ActionKind;
+use super::guard::LimitReading;
 
 /// A change that will not be made, with the reason.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,8 +25,18 @@ pub struct Held {
     pub reason: Reason,
     /// Evidence for people: one line each.
     pub details: Vec<String>,
-    /// What would be written if it were not held.
+    /// The limits that are exceeded, for [`Reason::LimitExceeded`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<LimitReading>,
+    /// What would be written if it were not held; of a registration that is not
+    /// there, all declared values.
     pub fields: Vec<FieldChange>,
+    /// Of the hash that would be sent, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<HashDigest>,
+    /// The registration as it was read, where it would be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Box<Device>>,
     /// Since when, where that is remembered.
     pub since: Option<Timestamp>,
     /// When it is tried again by itself.
@@ -142,7 +153,7 @@ impl Reason {
     #[must_use]
     pub fn remedies(self) -> &'static [&'static str] {
         match self {
-            Self::LimitExceeded => &["review the list above, then approve the exact number on the command line"],
+            Self::LimitExceeded => &["review the list below, then approve their number on the command line"],
             Self::UpdateNotAllowed | Self::ObserveOnly => &["change `policy` of the tenant if this should be written"],
             Self::Suspended => &["remove `suspend: true` from the declaration"],
             Self::OutOfScope => &["widen `scope.groupTags` of the tenant, or change the tag by hand"],

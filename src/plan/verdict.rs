@@ -16,7 +16,7 @@ use super::action::ActionKind;
 use super::attempt::{Attempts, Step};
 use super::change::{Change, Note};
 use super::facts::{Facts, HashFact, Needs, REFUSED_FOR, UPDATED_WITHIN, import_id};
-use super::guard::hold;
+use super::guard::{from_nothing, hold};
 use super::held::{Awaiting, Held, Reason, Unmanaged, Waiting};
 use super::upkeep::Upkeep;
 use super::{Counts, Plan};
@@ -74,7 +74,7 @@ pub fn needs(desired: &Desired, observed: &Observed) -> Needs {
         let Met::Claim { index, claim, matches } = met else { return };
         let user = claim.user.text().filter(|user| !user.is_empty()).map(str::to_lowercase);
         match matches.as_slice() {
-            [] if claim.hash.is_some() && !claim.suspend => {
+            [] if claim.hash.is_some() => {
                 needs.register.push(index);
                 users.extend(user);
             }
@@ -181,9 +181,12 @@ impl<'a> Maker<'a> {
     /// Importing one machine under two serials would register it under
     /// whichever comes first, so neither is sent.
     fn find_twins(&mut self, desired: &Desired) {
+        // What is suspended is not sent, and in nobody's way.
+        let sent = desired.claims().iter().filter(|claim| !claim.suspend);
+        let sent: HashSet<DeviceKey> = sent.map(Claim::key).collect();
         let mut machines: Vec<(&DeviceKey, &[IdentityKey])> = Vec::new();
         machines.extend(self.facts.hashes.iter().filter_map(|(key, fact)| match fact {
-            HashFact::Read { hardware, .. } => Some((key, hardware.as_slice())),
+            HashFact::Read { hardware, .. } if sent.contains(key) => Some((key, hardware.as_slice())),
             _ => None,
         }));
         machines.sort_unstable_by_key(|(key, _)| *key);
@@ -193,10 +196,6 @@ impl<'a> Maker<'a> {
             let (first, later) = (machines[first].0, machines[later].0);
             self.twins.insert(later.clone(), first.to_string());
             self.twins.entry(first.clone()).or_insert_with(|| later.to_string());
-        }
-        if !self.twins.is_empty() {
-            let declared: HashSet<DeviceKey> = desired.claims().iter().map(Claim::key).collect();
-            self.twins.retain(|key, _| declared.contains(key));
         }
     }
 
@@ -270,7 +269,7 @@ impl<'a> Maker<'a> {
 
     fn judge_absent(&self, claim: &Claim) -> Verdict {
         if claim.hash.is_none() && claim.suspend {
-            return Verdict::hold(claim, None, Reason::Suspended, vec![]);
+            return Verdict::hold_absent(claim, Reason::Suspended, vec![]);
         }
         let tag = claim.group_tag.text().unwrap_or_default();
         if claim.hash.is_none() {
@@ -280,16 +279,28 @@ impl<'a> Maker<'a> {
                 Verdict::wait(claim, None, Waiting::Vendor)
             } else {
                 let details = self.scope_line(Reason::OutOfScope, tag);
-                Verdict::hold(claim, None, Reason::OutOfScope, details)
+                Verdict::hold_absent(claim, Reason::OutOfScope, details)
             };
         }
-        let refused = (self.tenant.policy == Policy::Observe)
+        // Nothing is written under the first two, whatever stands in the way besides.
+        let read_only = (self.tenant.policy == Policy::Observe)
             .then_some(Reason::ObserveOnly)
-            .or((self.tenant.suspend || claim.suspend).then_some(Reason::Suspended))
+            .or(self.tenant.suspend.then_some(Reason::Suspended));
+        let refused = (claim.suspend.then_some(Reason::Suspended))
             .or((!self.tenant.scope.contains(tag)).then_some(Reason::OutOfScope));
-        if let Some(reason) = refused {
-            return Verdict::hold(claim, None, reason, self.scope_line(reason, tag));
+        match (self.judge_registration(claim), read_only, refused) {
+            (verdict, None, None) => verdict,
+            (Verdict::Change(change), Some(reason), _) | (Verdict::Change(change), None, Some(reason)) => {
+                Verdict::Held(hold(change, reason, self.scope_line(reason, tag)))
+            }
+            (_, _, Some(reason)) => Verdict::hold_absent(claim, reason, self.scope_line(reason, tag)),
+            (verdict, Some(_), None) => verdict,
         }
+    }
+
+    /// What is to be done about a device that is not registered, if anything
+    /// may be done about it.
+    fn judge_registration(&self, claim: &Claim) -> Verdict {
         let mut notes = Vec::new();
         let digest = match self.facts.hashes.get(&claim.key()) {
             Some(HashFact::Read { digest, .. }) => *digest,
@@ -298,19 +309,19 @@ impl<'a> Maker<'a> {
                 *digest
             }
             Some(HashFact::Unusable { message }) => {
-                return Verdict::hold(claim, None, Reason::HashUnusable, vec![message.clone()]);
+                return Verdict::hold_absent(claim, Reason::HashUnusable, vec![message.clone()]);
             }
             Some(HashFact::NotAvailable { message }) => {
-                return Verdict::hold(claim, None, Reason::HashNotAvailable, vec![message.clone()]);
+                return Verdict::hold_absent(claim, Reason::HashNotAvailable, vec![message.clone()]);
             }
             // A reading that covers only some devices cannot say that this one is absent.
-            None => return Verdict::hold(claim, None, Reason::ChangedMeanwhile, vec![]),
+            None => return Verdict::hold_absent(claim, Reason::ChangedMeanwhile, vec![]),
         };
         if let Some(twin) = self.twins.get(&claim.key()) {
-            return Verdict::hold(claim, None, Reason::DuplicateHardware, vec![format!("same hardware as `{twin}`")]);
+            return Verdict::hold_absent(claim, Reason::DuplicateHardware, vec![format!("same hardware as `{twin}`")]);
         }
         match claim.user.text().filter(|user| !user.is_empty()).map_or(Ok(true), |user| self.judge_user(user)) {
-            Err(reason) => return Verdict::hold(claim, None, reason, vec![]),
+            Err(reason) => return Verdict::hold_absent(claim, reason, vec![]),
             Ok(false) => notes.push(Note::UserUnverified),
             Ok(true) => {}
         }
@@ -328,7 +339,7 @@ impl<'a> Maker<'a> {
             // A reading of some devices cannot tell that this one is absent; and
             // we have sent nothing that could be waited for.
             if fact.is_none() && attempt == 1 && !self.covers_all {
-                return Verdict::hold(claim, None, Reason::ChangedMeanwhile, vec![]);
+                return Verdict::hold_absent(claim, Reason::ChangedMeanwhile, vec![]);
             }
             match attempts.judge(fact, *now) {
                 Step::Again => attempt += 1,
@@ -414,12 +425,23 @@ impl Verdict {
 
     fn refused(claim: &Claim, reason: Reason, words: String, since: Timestamp) -> Self {
         let retry_at = Some(later(since, REFUSED_FOR));
-        Self::Held(Held { since: Some(since), retry_at, ..held(claim, None, reason, vec![words]) })
+        Self::Held(Held { since: Some(since), retry_at, ..held_absent(claim, reason, vec![words]) })
+    }
+
+    fn hold_absent(claim: &Claim, reason: Reason, details: Vec<String>) -> Self {
+        Self::Held(held_absent(claim, reason, details))
     }
 
     fn hold(claim: &Claim, id: Option<RegistrationId>, reason: Reason, details: Vec<String>) -> Self {
         Self::Held(held(claim, id, reason, details))
     }
+}
+
+/// Of a device that is not registered: with all that it would get, unless its
+/// vendor gives it something first.
+fn held_absent(claim: &Claim, reason: Reason, details: Vec<String>) -> Held {
+    let values = claim.hash.as_ref().map(|_| from_nothing(wanted(claim)));
+    Held { fields: values.unwrap_or_default(), ..held(claim, None, reason, details) }
 }
 
 fn held(claim: &Claim, registration_id: Option<RegistrationId>, reason: Reason, details: Vec<String>) -> Held {
@@ -430,7 +452,10 @@ fn held(claim: &Claim, registration_id: Option<RegistrationId>, reason: Reason, 
         action: if claim.hash.is_some() { ActionKind::Register } else { ActionKind::Update },
         reason,
         details,
+        limits: Vec::new(),
         fields: Vec::new(),
+        hash: None,
+        before: None,
         since: None,
         retry_at: None,
     }

@@ -5,9 +5,12 @@
 
 use std::fmt::Write as _;
 
+use compact_str::CompactString;
 use similar::{ChangeTag, InlineChangeMode, InlineChangeOptions, TextDiff};
 
-use super::document::{ActionDocument, ChangeDocument, Document, Place, PlanDocument, Shown, seen};
+use super::document::{
+    ActionDocument, ChangeDocument, Document, HeldDocument, Object, Place, PlanDocument, Shown, seen,
+};
 use super::json::escaped;
 use super::style::{Look, Role};
 
@@ -15,7 +18,8 @@ use super::style::{Look, Role};
 /// show.
 const CONTEXT: usize = 8;
 
-/// All changed devices of a plan, by file, line and serial. Empty without
+/// All changed devices of a plan, by file, line and serial: those first that
+/// would be written, then the held ones, each with its reason. Empty without
 /// changes, and for whatever is not a plan.
 #[must_use]
 pub fn draw(document: &Document, look: &Look) -> String {
@@ -30,52 +34,85 @@ pub fn draw(document: &Document, look: &Look) -> String {
 
 fn changes(plan: &PlanDocument, look: &Look) -> String {
     let mut out = String::new();
-    for action in plan.actions_in_order() {
-        let (tenant, declared) = sides(action);
-        device(&mut out, &action.object.serial_number, &action.source, &tenant, &declared, look);
+    let actions = plan.actions_in_order().into_iter().map(Subject::of);
+    let held = plan.held_in_order().into_iter().map(Subject::held);
+    for subject in actions.chain(held) {
+        subject.draw(&mut out, look);
     }
     out
 }
 
-/// What is there and what shall be, as YAML. A registration that is not there
-/// is an empty text.
-fn sides(action: &ActionDocument) -> (String, String) {
-    let Some(observed) = &action.observed else { return (String::new(), declared(action)) };
-    let after = |path: &str| action.changes.iter().find(|field| field.path == path).map(ChangeDocument::after);
-    let before = observed.iter().map(|(path, value)| (*path, value.as_str()));
-    (
-        registration(action, before.clone()),
-        registration(action, before.map(|(p, value)| (p, after(p).unwrap_or(value)))),
-    )
+/// A device whose values differ, whether they are written or held.
+struct Subject<'p> {
+    object: &'p Object,
+    place: &'p Place,
+    changes: &'p [ChangeDocument],
+    observed: Option<&'p [(&'static str, CompactString)]>,
+    held: Option<String>,
 }
 
-fn head(action: &ActionDocument) -> String {
-    let mut text = String::new();
-    line(&mut text, "serialNumber", &action.object.serial_number);
-    text
-}
+impl<'p> Subject<'p> {
+    fn of(action: &'p ActionDocument) -> Self {
+        let ActionDocument { object, source: place, changes, observed, .. } = action;
+        Self { object, place, changes, observed: observed.as_deref(), held: None }
+    }
 
-/// The hash stands before the values.
-fn declared(action: &ActionDocument) -> String {
-    let mut text = head(action);
-    for field in action.changes.iter().filter(|field| field.shown == Shown::Digest) {
-        let _ = writeln!(text, "{}: {}", field.path, field.digest());
+    fn held(held: &'p HeldDocument) -> Self {
+        let HeldDocument { object, source: place, changes, observed, reason, .. } = held;
+        Self { object, place, changes, observed: observed.as_deref(), held: Some(reason.to_string()) }
     }
-    for field in action.changes.iter().filter(|field| field.shown == Shown::Value) {
-        line(&mut text, field.path, field.after());
-    }
-    text
-}
 
-fn registration<'a>(action: &ActionDocument, fields: impl Iterator<Item = (&'static str, &'a str)>) -> String {
-    let mut text = head(action);
-    if let Some(id) = action.object.registration_id {
-        line(&mut text, "registrationId", &id.to_string());
+    /// What is there and what shall be, as YAML. A registration that is not
+    /// there is an empty text.
+    fn sides(&self) -> (String, String) {
+        let Some(observed) = self.observed else { return (String::new(), self.declared()) };
+        let after = |path: &str| self.changes.iter().find(|field| field.path == path).map(ChangeDocument::after);
+        let before = observed.iter().map(|(path, value)| (*path, value.as_str()));
+        (self.registration(before.clone()), self.registration(before.map(|(p, value)| (p, after(p).unwrap_or(value)))))
     }
-    for (path, value) in fields.filter(|(_, value)| !value.is_empty()) {
-        line(&mut text, path, value);
+
+    fn head(&self) -> String {
+        let mut text = String::new();
+        line(&mut text, "serialNumber", &self.object.serial_number);
+        text
     }
-    text
+
+    /// The hash stands before the values.
+    fn declared(&self) -> String {
+        let mut text = self.head();
+        for field in self.changes.iter().filter(|field| field.shown == Shown::Digest) {
+            let _ = writeln!(text, "{}: {}", field.path, field.digest());
+        }
+        for field in self.changes.iter().filter(|field| field.shown == Shown::Value) {
+            line(&mut text, field.path, field.after());
+        }
+        text
+    }
+
+    fn registration<'a>(&self, fields: impl Iterator<Item = (&'static str, &'a str)>) -> String {
+        let mut text = self.head();
+        if let Some(id) = self.object.registration_id {
+            line(&mut text, "registrationId", &id.to_string());
+        }
+        for (path, value) in fields.filter(|(_, value)| !value.is_empty()) {
+            line(&mut text, path, value);
+        }
+        text
+    }
+
+    /// Nothing of a device of which nobody can say what would be written.
+    fn draw(&self, out: &mut String, look: &Look) {
+        if self.changes.is_empty() {
+            return;
+        }
+        let (tenant, declared) = self.sides();
+        let (serial, place) = (seen(&self.object.serial_number), self.place);
+        let held = self.held.as_ref().map(|reason| format!("  held: {reason}")).unwrap_or_default();
+        let _ = writeln!(out, "{}", look.paint(Role::Heading, &format!("--- tenant/{serial}")));
+        let at = format!("{}:{}{held}", place.file, place.line);
+        let _ = writeln!(out, "{}", look.paint(Role::Heading, &format!("+++ declared/{serial}\t{at}")));
+        hunks(out, &tenant, &declared, look);
+    }
 }
 
 /// JSON strings are YAML strings; quotes stand only where YAML needs them.
@@ -95,14 +132,10 @@ fn is_plain(value: &str) -> bool {
     first && rest && !words.contains(&value.to_ascii_lowercase().as_str())
 }
 
-fn device(out: &mut String, serial: &str, place: &Place, tenant: &str, declared: &str, look: &Look) {
+fn hunks(out: &mut String, tenant: &str, declared: &str, look: &Look) {
     let diff = TextDiff::from_lines(tenant, declared);
     let mut words = InlineChangeOptions::new();
     words.mode(InlineChangeMode::Words).min_ratio(0.0);
-    let serial = seen(serial);
-    let _ = writeln!(out, "{}", look.paint(Role::Heading, &format!("--- tenant/{serial}")));
-    let at = format!("{}:{}", place.file, place.line);
-    let _ = writeln!(out, "{}", look.paint(Role::Heading, &format!("+++ declared/{serial}\t{at}")));
     for group in diff.grouped_ops(CONTEXT) {
         let hunk = similar::udiff::UnifiedHunkHeader::new(&group);
         let _ = writeln!(out, "{}", look.paint(Role::Dim, &hunk.to_string()));

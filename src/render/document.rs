@@ -31,7 +31,7 @@ pub use hash::{
     ComparisonDocument, HashDocument, HashReport, HashRow, Identifiers, KeyDocument, SectionDocument, Told, told_once,
 };
 pub use place::{Place, Places};
-pub use plan::{ActionDocument, ChangeDocument, HeldDocument, LimitDocument, PlanDocument, PlanView, Shown};
+pub use plan::{ActionDocument, ChangeDocument, HeldDocument, LimitDocument, Object, PlanDocument, PlanView, Shown};
 pub use problems::{Found, ProblemDocument, ProblemsDocument, SpotDocument, problems};
 pub use severity::Severity;
 pub use status::{StatusDocument, StatusView};

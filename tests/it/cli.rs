@@ -2,6 +2,7 @@
 //! transcripts of the real binary, and the house's own rules.
 
 mod approval;
+mod held;
 mod house;
 mod readme;
 mod render;

@@ -237,7 +237,7 @@ impl ApplyView<'_> {
         let known: HashSet<(&DeviceKey, Reason)> = of_plan.chain(of_outcomes).collect();
         let left = self.left.into_iter().flat_map(|left| &left.held);
         let new = left.filter(|held| !known.contains(&(&held.device, held.reason)));
-        new.map(|of| held(of, self.places)).collect()
+        new.map(|of| held(of, None, self.places)).collect()
     }
 }
 

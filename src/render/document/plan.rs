@@ -106,6 +106,12 @@ impl PlanDocument {
         in_reading_order(&self.actions)
     }
 
+    /// The held changes as people read them.
+    #[must_use]
+    pub fn held_in_order(&self) -> Vec<&HeldDocument> {
+        in_reading_order(&self.held)
+    }
+
     /// The waiting devices as people read them.
     #[must_use]
     pub fn awaiting_in_order(&self) -> Vec<&AwaitingDocument> {
@@ -341,6 +347,7 @@ pub struct ActionDocument {
     pub observed: Option<Vec<(&'static str, CompactString)>>,
 }
 
+/// The device that a row is about.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Object {
@@ -455,6 +462,9 @@ pub struct HeldDocument {
     /// Who has to move, as one character.
     #[serde(skip)]
     pub symbol: Symbol,
+    /// Every field of the registration as it was read, where it would be changed.
+    #[serde(skip)]
+    pub observed: Option<Vec<(&'static str, CompactString)>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]

@@ -44,17 +44,14 @@ pub(super) fn draw(apply: &ApplyDocument, look: &Look) -> String {
 fn totals(out: &mut String, apply: &ApplyDocument, look: &Look) {
     let ApplyDocument { plan_id, summary, calls, started_at, ended_at, .. } = apply;
     let seconds = ended_at.duration_since(*started_at).as_secs().unsigned_abs();
-    let _ = writeln!(
-        out,
-        "{}: {} done, {} failed, {} awaiting visibility, {} not attempted   ({}, {})",
-        look.paint(Role::Heading, &format!("Apply {plan_id}")),
-        thousands(summary.done),
-        thousands(summary.failed),
-        thousands(summary.awaiting_visibility),
-        thousands(summary.not_attempted),
-        duration(seconds),
-        counted(usize::try_from(*calls).unwrap_or(usize::MAX), "call", "calls"),
-    );
+    let mut became = vec![format!("{} done", thousands(summary.done)), format!("{} failed", thousands(summary.failed))];
+    let mut add = |count: usize, word: &str| became.extend((count > 0).then(|| format!("{} {word}", thousands(count))));
+    add(summary.awaiting_visibility, "under way");
+    add(summary.not_attempted, "not attempted");
+    let calls = counted(usize::try_from(*calls).unwrap_or(usize::MAX), "call", "calls");
+    let effort = format!("({}, {calls})", duration(seconds));
+    let line = Line::new(look).painted(Role::Heading, &format!("Apply {plan_id}:")).plain(" ");
+    line.pieces([(Role::Plain, &*became.join(", ")), (Role::Plain, &effort)]).end(out);
 }
 
 fn not_done(out: &mut String, apply: &ApplyDocument, look: &Look) {
@@ -69,18 +66,24 @@ fn not_done(out: &mut String, apply: &ApplyDocument, look: &Look) {
             line.end(out);
             continue;
         };
-        line.to(column).painted(Role::Dim, &at(look, &outcome.source)).end(out);
-        let mut say = |text: &str| Line::new(look).to(words).plain(&look.show(text)).end(out);
-        say(outcome.sentence());
-        reason.remedies().iter().for_each(|remedy| say(&format!("{} {remedy}", bullet(look))));
+        line.right_from(column, Role::Dim, &at(look, &outcome.source)).end(out);
+        Line::new(look).to(words).words(Role::Plain, &look.show(outcome.sentence())).end(out);
+        remedies(out, words, reason.remedies(), look);
     }
 }
 
 fn newly_held(out: &mut String, held: &HeldDocument, look: &Look) {
     let line = Line::start(look, held.symbol, &held.object.serial_number).to(18);
     line.plain(held.action).to(28).plain("now held").end(out);
-    let mut say = |text: &str| Line::new(look).to(18).plain(&look.show(text)).end(out);
+    let mut say = |text: &str| Line::new(look).to(18).words(Role::Plain, &look.show(text)).end(out);
     say(&format!("{} ({})", held.reason.text(), held.reason));
     held.evidence.iter().for_each(|line| say(line));
-    held.reason.remedies().iter().for_each(|remedy| say(&format!("{} {remedy}", bullet(look))));
+    remedies(out, 18, held.reason.remedies(), look);
+}
+
+fn remedies(out: &mut String, column: usize, remedies: &[&str], look: &Look) {
+    for remedy in remedies {
+        let line = Line::new(look).to(column).plain(bullet(look)).plain(" ");
+        line.words(Role::Plain, remedy).end(out);
+    }
 }

@@ -52,7 +52,11 @@ struct Page<'p> {
 /// Where the words behind a symbol and a serial begin.
 const INDENT: usize = 4;
 /// Where the second half of the lines on top and at the end begins.
-const HEAD: usize = 56;
+const HEAD: usize = 50;
+/// Where the first half begins.
+const HEAD_WORDS: usize = 13;
+/// The width of a line's number, as `:123456`.
+const PLACE: usize = 8;
 /// The width of a label such as `group tag`.
 const LABEL: usize = 12;
 
@@ -61,7 +65,8 @@ impl<'p> Page<'p> {
     /// follows is of another tenant than the last time.
     fn news(&self, out: &mut String) {
         for news in &self.plan.news {
-            let _ = writeln!(out, "{} {}", self.look.paint(Role::Error, "another tenant:"), self.look.show(news));
+            let line = Line::new(self.look).painted(Role::Error, "another tenant:").plain(" ");
+            line.words(Role::Plain, &self.look.show(news)).end(out);
         }
         if !self.plan.news.is_empty() {
             out.push('\n');
@@ -70,25 +75,20 @@ impl<'p> Page<'p> {
 
     fn header(&self, out: &mut String) {
         let PlanDocument { tenant, owner, policy, source, observed, complete, .. } = self.plan;
-        let _ = writeln!(
-            out,
-            "{}   {} ({})   policy {}   owner {}",
-            self.look.paint(Role::Heading, "apgit plan"),
-            self.look.paint(Role::Heading, &self.look.show(&tenant.name)),
-            tenant.tenant_id,
-            policy.name,
-            self.look.show(&owner.id),
-        );
+        let name = format!("{} ({})", self.look.show(&tenant.name), tenant.tenant_id);
+        let (policy, owner) = (format!("policy {}", policy.name), format!("owner {}", self.look.show(&owner.id)));
+        let pieces = [(Role::Heading, &*name), (Role::Plain, &policy), (Role::Plain, &owner)];
+        Line::new(self.look).painted(Role::Heading, "apgit plan").to(HEAD_WORDS).pieces(pieces).end(out);
         let declared = format!("{} declared", thousands(source.declared_head));
         let files = counted(source.files, "file", "files");
         let line = Line::new(self.look).plain("  source     ").plain(&self.look.show(&source.root));
-        line.to(HEAD).plain(&format!("{declared} in {files}")).end(out);
+        line.half(HEAD, &format!("{declared} in {files}"), HEAD_WORDS).end(out);
         let at = moment(observed.at);
-        let whence = if tenant.simulated { format!("{at} (simulated tenant)") } else { at };
+        let whence = if tenant.simulated { format!("{at} (simulated)") } else { at };
         let registered = format!("{} registered", thousands(observed.registered));
         let late = observed.awaiting_visibility;
-        let seen = if *complete { format!("{registered}, {late} awaiting visibility") } else { registered };
-        Line::new(self.look).plain("  observed   ").plain(&whence).to(HEAD).plain(&seen).end(out);
+        let seen = if *complete { format!("{registered}, {late} under way") } else { registered };
+        Line::new(self.look).plain("  observed   ").plain(&whence).half(HEAD, &seen, HEAD_WORDS).end(out);
         out.push('\n');
         if tenant.suspended {
             let _ = writeln!(out, "This tenant is suspended in its declaration: nothing will be written.\n");
@@ -123,20 +123,12 @@ impl<'p> Page<'p> {
         let at = format!(":{}", source.line);
         let mut rows = Rows { page: self, symbol: *symbol, serial: &object.serial_number, at, first: true };
         for field in &action.changes {
-            match field.shown {
-                Shown::Never => {}
-                Shown::Value => {
-                    rows.row(out, field.label, |line| line.painted(Role::New, &self.look.value(field.after())));
-                }
-                Shown::Change => rows.row(out, field.label, |line| arrow(line, self.look, field)),
-                Shown::Digest => {
-                    let hash = format!("{} (content not shown)", field.digest());
-                    rows.row(out, field.label, |line| line.plain(&hash));
-                }
+            if field.shown != Shown::Never {
+                rows.row(out, field.label, |line| value(line, self.look, field));
             }
         }
         for note in &action.notes {
-            rows.row(out, "note", |line| line.painted(Role::Dim, note.text()));
+            rows.row(out, "note", |line| line.words(Role::Dim, note.text()));
         }
     }
 
@@ -148,8 +140,8 @@ impl<'p> Page<'p> {
         self.title(out, "Waiting", waiting.len());
         let column = place_column(self.look, waiting.iter().map(|awaiting| &awaiting.source));
         for awaiting in waiting {
-            let line = self.start(Symbol::Awaiting, &awaiting.object.serial_number).plain(&awaiting.words);
-            line.to(column).painted(Role::Dim, &self.at(&awaiting.source)).end(out);
+            let line = self.start(Symbol::Awaiting, &awaiting.object.serial_number).words(Role::Plain, &awaiting.words);
+            line.right_from(column, Role::Dim, &self.at(&awaiting.source)).end(out);
         }
         out.push('\n');
     }
@@ -178,54 +170,55 @@ impl<'p> Page<'p> {
         }
         self.title(out, "Held, will not be done", self.plan.held.len());
         for group in self.plan.held_by_cause() {
+            self.cause(out, group[0], group.len());
             for held in &group {
                 self.held_row(out, held);
             }
-            self.cause(out, group[0]);
+            out.push('\n');
         }
-        out.push('\n');
     }
 
     fn held_row(&self, out: &mut String, held: &HeldDocument) {
         let line = self.start(held.symbol, &held.object.serial_number).plain(held.action);
-        let mut line = line.to(self.words() + LABEL).plain(&self.at(&held.source));
-        if let Some(since) = held.since {
-            line = line
-                .to(self.look.width.saturating_sub(16))
-                .painted(Role::Dim, &format!("since {}", &moment(since)[..10]));
-        }
-        line.end(out);
-        for field in &held.changes {
-            let line = Line::new(self.look).to(self.words()).plain(field.label);
-            arrow(line.to(self.words() + LABEL), self.look, field).end(out);
+        let line = line.to(self.words() + LABEL).plain(&self.at(&held.source));
+        let since = held.since.map(|since| format!("since {}", &moment(since)[..10]));
+        since.into_iter().fold(line, |line, since| line.right(Role::Dim, &since)).end(out);
+        for field in held.changes.iter().filter(|field| field.shown != Shown::Never) {
+            let line = Line::new(self.look).to(self.words()).plain(field.label).to(self.words() + LABEL);
+            value(line, self.look, field).end(out);
         }
     }
 
-    /// Why, the evidence, and what a person can do.
-    fn cause(&self, out: &mut String, held: &HeldDocument) {
-        let indent = self.words();
-        let mut say = |text: &str| Line::new(self.look).to(indent).plain(&self.look.show(text)).end(out);
-        say(&format!("{} ({})", held.reason.text(), held.reason));
-        for line in &held.evidence {
-            say(line);
+    /// Why so many are held, the evidence, and what a person can do.
+    fn cause(&self, out: &mut String, held: &HeldDocument, count: usize) {
+        let HeldDocument { reason, evidence, retry_after, .. } = held;
+        let heading = format!("{} ({reason}): {}", reason.text(), thousands(count));
+        let line = |column: usize| Line::new(self.look).to(column);
+        line(2).words(Role::Heading, &heading).end(out);
+        for words in evidence {
+            line(INDENT).words(Role::Plain, &self.look.show(words)).end(out);
         }
-        for remedy in held.reason.remedies() {
-            say(&format!("{} {remedy}", bullet(self.look)));
+        for remedy in reason.remedies() {
+            line(INDENT).plain(bullet(self.look)).plain(" ").words(Role::Plain, remedy).end(out);
         }
-        if let Some(at) = held.retry_after {
-            say(&format!("next attempt {}, or at once after the declaration changes", moment(at)));
+        if let Some(at) = retry_after {
+            let next = format!("next attempt {}, or at once after the declaration changes", moment(*at));
+            line(INDENT).words(Role::Plain, &next).end(out);
         }
     }
 
     fn totals(&self, out: &mut String) {
         let PlanDocument { plan_id, digest, again, summary, actions, held, policy, .. } = self.plan;
-        if actions.is_empty() {
+        if actions.is_empty() && held.is_empty() {
             let _ = writeln!(out, "{}", self.look.paint(Role::Heading, "No changes."));
+        } else if actions.is_empty() {
+            let heading = format!("Nothing will be written: {} held.", counted(held.len(), "change is", "changes are"));
+            let _ = writeln!(out, "{}", self.look.paint(Role::Heading, &heading));
         } else {
             let _ = writeln!(out, "{}", self.look.paint(Role::Heading, &format!("Plan {plan_id}")));
             let todo =
                 format!("  {} to register, {} to update", thousands(summary.register), thousands(summary.update));
-            Line::new(self.look).plain(&todo).to(HEAD).plain(&self.effort()).end(out);
+            Line::new(self.look).plain(&todo).half(HEAD, &self.effort(), 2).end(out);
             let _ = writeln!(out, "  digest {}", self.look.paint(Role::Dim, &digest.sha256));
             if *again > 0 {
                 let times = counted(*again as usize, "time", "times");
@@ -242,10 +235,11 @@ impl<'p> Page<'p> {
         add(summary.awaiting, "waiting");
         add(held.len(), "held");
         let _ = writeln!(out, "  {}", words.join(", "));
-        let limits = policy.limits.iter().filter(|limit| limit.value > 0 || !actions.is_empty());
+        let limits = policy.limits.iter().filter(|limit| limit.value > 0);
         let limits: Vec<String> = limits.map(limit_text).collect();
         if !limits.is_empty() {
-            let _ = writeln!(out, "  limits: {}", limits.join("   "));
+            let pieces = limits.iter().map(|limit| (Role::Plain, &**limit));
+            Line::new(self.look).plain("  limits: ").pieces(pieces).end(out);
         }
         self.upkeep(out);
     }
@@ -315,21 +309,31 @@ impl<'r> Rows<'r> {
         let first = std::mem::take(&mut self.first);
         let start = if first { page.start(symbol, serial) } else { Line::new(page.look).to(page.words()) };
         let line = value(start.plain(label).to(page.words() + LABEL));
-        let line = if first { line.to(page.look.width - 10).painted(Role::Dim, &self.at) } else { line };
+        let line = if first { line.right_from(page.look.width - PLACE, Role::Dim, &self.at) } else { line };
         line.end(out);
     }
 }
 
+/// What a field gets.
+fn value<'l>(line: Line<'l>, look: &Look, field: &ChangeDocument) -> Line<'l> {
+    match field.shown {
+        Shown::Never => line,
+        Shown::Value => line.painted(Role::New, &look.value(field.after())),
+        Shown::Change => arrow(line, look, field),
+        Shown::Digest => line.plain(&format!("{} (content not shown)", field.digest())),
+    }
+}
+
 fn arrow<'l>(line: Line<'l>, look: &Look, field: &ChangeDocument) -> Line<'l> {
-    line.painted(Role::Old, &look.value(field.before()))
-        .plain(if look.unicode { " → " } else { " -> " })
-        .painted(Role::New, &look.value(field.after()))
+    let column = line.column();
+    let after = format!("{} {}", if look.unicode { "→" } else { "->" }, look.value(field.after()));
+    line.painted(Role::Old, &look.value(field.before())).plain(" ").whole(Role::New, &after, column)
 }
 
 fn limit_text(reading: &LimitDocument) -> String {
     let LimitDocument { class, value, limit, managed, approved, .. } = reading;
     let approved = approved.map(|n| format!(", approved {n}")).unwrap_or_default();
-    let of = format!("{class} {} of {}", thousands(*value), thousands(*limit));
+    let of = format!("{class}: {} of at most {}", thousands(*value), thousands(*limit));
     if *value > 0 && *managed > 0 { format!("{of} ({} registered{approved})", thousands(*managed)) } else { of }
 }
 

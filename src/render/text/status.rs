@@ -18,8 +18,10 @@ pub(super) fn draw(status: &StatusDocument, look: &Look) -> String {
     let serial = devices.iter().map(|device| columns(&device.serial_number)).max().unwrap_or(0).clamp(12, 24);
     let column = place_column(look, devices.iter().map(|device| &device.source));
     for device in &devices {
-        let line = Line::start(look, device.symbol, &device.serial_number).to(4 + serial + 2).plain(&device.words);
-        line.to(column).painted(Role::Dim, &at(look, &device.source)).end(&mut out);
+        let line = Line::start(look, device.symbol, &device.serial_number)
+            .to(4 + serial + 2)
+            .words(Role::Plain, &device.words);
+        line.right_from(column, Role::Dim, &at(look, &device.source)).end(&mut out);
     }
     let _ = writeln!(
         out,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use apgit::apply::{Estimate, Schedule};
 use apgit::model::*;
+use apgit::plan::guard::Class;
 use apgit::plan::*;
 use apgit::render::Place;
 use apgit::render::document::PlanView;
@@ -83,7 +84,10 @@ pub fn held(of: &str, line: u32, action: ActionKind, reason: Reason, details: &[
         action,
         reason,
         details: details.iter().map(ToString::to_string).collect(),
+        limits: vec![],
         fields: vec![],
+        hash: None,
+        before: None,
         since: None,
         retry_at: None,
     }
@@ -118,10 +122,11 @@ pub fn plan() -> Plan {
     );
     refused.since = Some(at("2026-10-04T06:12:00Z"));
     refused.retry_at = Some(at("2026-10-05T06:12:00Z"));
-    let limit = "26 changes of class `retag of enrolled devices`, limit 25";
-    let approve = "approve them with: apgit apply --approve-retags=26";
+    let over = LimitReading { class: Class::Retag, count: 26, limit: 25, managed: 414, approved: None };
     let retag = |of: &str, line| {
-        let mut held = held(of, line, ActionKind::Update, Reason::LimitExceeded, &[limit, approve]);
+        let mut held = held(of, line, ActionKind::Update, Reason::LimitExceeded, &[]);
+        held.limits = vec![over.clone()];
+        held.before = Some(Box::new(device(u128::from(line), of, "BER-STD", "")));
         held.registration_id = Some(id(u128::from(line)));
         held.fields = vec![FieldChange { field: Field::GroupTag, before: "BER-STD".into(), after: "BER-NEW".into() }];
         held
@@ -189,6 +194,7 @@ pub fn view<'a>(cleared: &'a ClearedPlan, schedule: &'a Schedule) -> PlanView<'a
         calls: 2,
         source: "devices/",
         files: 12,
+        several: false,
         cloud: "Global",
         simulated: false,
         created_at: at("2026-10-04T08:14:09Z"),

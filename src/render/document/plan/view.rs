@@ -6,11 +6,11 @@ use compact_str::CompactString;
 use jiff::Timestamp;
 
 use crate::apply::Schedule;
-use crate::model::{Field, FieldChange, Origin, Policy, RegistrationId};
+use crate::model::{Device, Field, FieldChange, HashDigest, Origin, Policy, RegistrationId};
 use crate::plan::guard::Class;
 use crate::plan::{
-    Action, ActionKind, Awaiting, Change, ClearedPlan, ENCODING, Held, HeldClass, LimitReading, Plan, Register,
-    SyncReason, Unmanaged, Upkeep, Waiting, fingerprint,
+    Action, ActionKind, Awaiting, Change, ClearedPlan, ENCODING, Held, HeldClass, LimitReading, Plan, SyncReason,
+    Unmanaged, Upkeep, Waiting, fingerprint,
 };
 use crate::render::style::time_of_day;
 
@@ -35,6 +35,8 @@ pub struct PlanView<'a> {
     pub source: &'a str,
     /// How many files had something to say.
     pub files: usize,
+    /// True if other tenants are declared besides: then commands name theirs.
+    pub several: bool,
     /// `Global`, `GccHigh`, …
     pub cloud: &'a str,
     /// True if the tenant is the built-in simulated one.
@@ -55,7 +57,8 @@ impl PlanView<'_> {
     pub fn document(&self) -> PlanDocument {
         let plan = self.cleared.plan();
         let (plan_id, digest) = digest(plan);
-        let held: Vec<HeldDocument> = plan.held.iter().map(|of| held(of, self.places)).collect();
+        let name = self.several.then_some(plan.tenant.name.as_str());
+        let held: Vec<HeldDocument> = plan.held.iter().map(|of| held(of, name, self.places)).collect();
         PlanDocument {
             format_version: FORMAT_VERSION,
             kind: "apgit.plan",
@@ -195,7 +198,7 @@ fn action(id: String, change: &Change, source: Place) -> ActionDocument {
             reason: "DeclaredNotRegistered",
             cause: "declared",
             source,
-            changes: registered(register),
+            changes: registered(register.values.iter().map(|(field, value)| (*field, value)), Some(register.digest)),
             unknown_after: vec!["registrationId"],
             precondition: Precondition { expect: "absent", fingerprint: None },
             writes,
@@ -216,14 +219,22 @@ fn action(id: String, change: &Change, source: Place) -> ActionDocument {
             writes,
             notes,
             symbol: Symbol::Update,
-            observed: Some(Field::ALL.iter().map(|field| (field.name(), field.of(&update.before).clone())).collect()),
+            observed: Some(observed(&update.before)),
         },
     }
 }
 
+/// Every field of a registration as it was read.
+fn observed(device: &Device) -> Vec<(&'static str, CompactString)> {
+    Field::ALL.iter().map(|field| (field.name(), field.of(device).clone())).collect()
+}
+
 /// Every value that a registration gets, and the hash last.
-fn registered(register: &Register) -> Vec<ChangeDocument> {
-    let value = |(field, value): &(Field, CompactString)| ChangeDocument {
+fn registered<'v>(
+    values: impl Iterator<Item = (Field, &'v CompactString)>,
+    digest: Option<HashDigest>,
+) -> Vec<ChangeDocument> {
+    let value = |(field, value): (Field, &CompactString)| ChangeDocument {
         path: field.name(),
         before: None,
         after: Some(some(value)),
@@ -232,16 +243,16 @@ fn registered(register: &Register) -> Vec<ChangeDocument> {
         label: field.label(),
         shown: if value.is_empty() { Shown::Never } else { Shown::Value },
     };
-    let hash = ChangeDocument {
+    let hash = digest.map(|digest| ChangeDocument {
         path: "hardwareHash",
         before: None,
         after: None,
-        after_sha256: Some(register.digest),
+        after_sha256: Some(digest),
         redacted: Some(true),
         label: "hash",
         shown: Shown::Digest,
-    };
-    register.values.iter().map(value).chain([hash]).collect()
+    });
+    values.map(value).chain(hash).collect()
 }
 
 fn changed(change: &FieldChange) -> ChangeDocument {
@@ -256,20 +267,42 @@ fn changed(change: &FieldChange) -> ChangeDocument {
     }
 }
 
-/// A change that will not be made.
-pub(in super::super) fn held(held: &Held, places: Places<'_>) -> HeldDocument {
+/// The evidence, and the command that approves, to be pasted: it says for which
+/// tenant where there are several.
+fn exceeded(reading: &LimitReading, tenant: Option<&str>) -> [String; 2] {
+    let LimitReading { class, count, limit, .. } = reading;
+    let flag = match class {
+        Class::Update => "--approve-updates",
+        Class::Retag => "--approve-retags",
+        Class::Clear => "--approve-clears",
+        Class::Adopt => "--approve-adopts",
+    };
+    let name = tenant.map(|name| format!("{name}=")).unwrap_or_default();
+    [
+        format!("{count} of at most {limit} changes of class `{}`", class.name()),
+        format!("approve them with: apgit apply {flag}={name}{count}"),
+    ]
+}
+
+/// A change that will not be made. `name`: of the tenant, where there are
+/// several.
+pub(in super::super) fn held(held: &Held, name: Option<&str>, places: Places<'_>) -> HeldDocument {
     HeldDocument {
         class: reason::class(held.reason),
         action: held.action.name(),
         object: object(held.serial().as_str(), held.registration_id),
         reason: held.reason,
         source: places(held.origin),
-        changes: held.fields.iter().map(changed).collect(),
-        evidence: held.details.clone(),
+        changes: match held.action {
+            ActionKind::Register => registered(held.fields.iter().map(|f| (f.field, &f.after)), held.hash),
+            ActionKind::Update => held.fields.iter().map(changed).collect(),
+        },
+        evidence: held.details.iter().cloned().chain(held.limits.iter().flat_map(|of| exceeded(of, name))).collect(),
         since: held.since,
         retry_after: held.retry_at,
         remedies: reason::remedy_codes(held.reason).iter().map(|code| Remedy { code }).collect(),
         symbol: reason::symbol(held.reason),
+        observed: held.before.as_deref().map(observed),
     }
 }
 
