@@ -17,8 +17,8 @@ mod unseen;
 
 pub use claim::{AdoptionPolicy, Claim, DeletionPolicy, Desired, Limits, Origin, Policy, Scope, Tenant, Want};
 pub use device::{Coverage, Device, EnrollmentState, Observed, SyncState};
-pub(crate) use effect::tail;
 pub use effect::{Action, Effect, Register, Update};
+pub(crate) use effect::{is_as_imported, tail};
 pub use field::{Field, FieldChange};
 pub use hardware_hash::{HardwareHash, HashDigest};
 pub(crate) use hardware_hash::{hex, sha256};

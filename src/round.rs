@@ -218,6 +218,7 @@ impl Round<'_> {
 /// What goes into the journal before the first write.
 fn approval(plan: &Plan) -> Vec<Entry> {
     let effects = plan.changes.iter().map(|change| Entry::Effect { effect: Box::new(change.effect.clone()) });
-    let approved = Entry::Approved { digest: plan.digest().sha256, effects: plan.changes.len() };
+    let approved =
+        Entry::Approved { digest: plan.digest().sha256, effects: plan.changes.len(), target: plan.target.clone() };
     std::iter::once(approved).chain(effects).collect()
 }

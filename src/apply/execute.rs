@@ -45,12 +45,6 @@ impl Tools<'_> {
         self.journal.record(at, entries).await.map_err(Halt::Journal)
     }
 
-    /// The same, for what was true at an earlier time of our own clock.
-    pub(super) async fn record_as_of(&mut self, at: Timestamp, entries: Vec<Entry>) -> Result<(), Halt> {
-        let at = self.writer.service_of(at);
-        self.journal.record(at, entries).await.map_err(Halt::Journal)
-    }
-
     pub(crate) fn tell(&mut self, event: Event) {
         (self.on_event)(event);
     }

@@ -13,9 +13,10 @@ use crate::graph::{GraphError, ImportRecord, ImportRow};
 use crate::hash::HashSource;
 use crate::ledger::Entry;
 use crate::model::{
-    Action, Device, Field, HardwareHash, ImportId, ImportState, Register, RegistrationId, SerialKey, later,
+    Action, Device, Field, HardwareHash, ImportId, ImportState, Register, RegistrationId, SerialKey, is_as_imported,
+    later,
 };
-use crate::plan::{Change, ImportError, Reason, VISIBLE_WITHIN};
+use crate::plan::{Change, ImportError, LISTED_WITHIN, Reason, VISIBLE_WITHIN};
 
 use super::event::Event;
 use super::execute::{Ending, Halt, Order, Tools, access};
@@ -40,10 +41,6 @@ const LOOKS_A_MINUTE: usize = 4;
 /// may be as old as it is long.
 const LOOK_FRESH: SignedDuration = SignedDuration::from_secs(2);
 const LOOK_FRESH_PER_PAGE: SignedDuration = SignedDuration::from_millis(500);
-
-/// A row that the service shows no record of after this was not taken; and a
-/// record that was there and is gone after this was removed by somebody.
-const LOST_AFTER: SignedDuration = SignedDuration::from_secs(60);
 
 /// A look in which nothing can have ended yet is put off, but never by more
 /// than this share of the time that has passed.
@@ -319,8 +316,7 @@ impl<'a> Imports<'a> {
     /// somebody else: they are followed, and not sent a second time.
     async fn see(&mut self, records: &[ImportRecord], tools: &mut Tools<'_>) -> Result<(), Halt> {
         let now = tools.clock.now();
-        let before = self.looked_at.replace(now);
-        self.records = records.len();
+        (self.looked_at, self.records) = (Some(now), records.len());
         let row = |record: &ImportRecord| record.import_id.and_then(|id| self.by_import.get(&id).copied());
         let is_planned = |row: &usize| matches!(self.rows[*row].state, State::Planned);
         let there: HashSet<usize> = match self.queue.is_empty() {
@@ -331,13 +327,13 @@ impl<'a> Imports<'a> {
             self.queue.iter_mut().for_each(|batch| batch.retain(|row| !there.contains(row)));
             self.queue.retain(|batch| !batch.is_empty());
             let there: Vec<usize> = there.into_iter().collect();
-            tools.record(there.iter().map(|row| self.intent(*row, true)).collect()).await?;
+            tools.record(there.iter().map(|row| self.intent(*row)).collect()).await?;
             if self.posted.is_empty() {
                 self.look_at = later(now, LOOK);
             }
             self.sent(&there, now);
         }
-        self.take(records, before, tools).await
+        self.take(records, tools).await
     }
 
     async fn post(&mut self, tools: &mut Tools<'_>) -> Result<(), Halt> {
@@ -358,7 +354,7 @@ impl<'a> Imports<'a> {
             return Ok(());
         }
         let (batch, hashes): (Vec<usize>, Vec<HardwareHash>) = good.into_iter().unzip();
-        tools.record(batch.iter().map(|row| self.intent(*row, false)).collect()).await?;
+        tools.record(batch.iter().map(|row| self.intent(*row)).collect()).await?;
         let is_first = self.posted.is_empty();
         let rows: Vec<ImportRow> = batch.iter().zip(hashes).map(|(row, hash)| self.import_row(*row, hash)).collect();
         let (next, source, stop) = (self.queue.front().cloned(), tools.hashes, tools.stop);
@@ -382,7 +378,7 @@ impl<'a> Imports<'a> {
         Ok(())
     }
 
-    fn intent(&self, row: usize, found: bool) -> Entry {
+    fn intent(&self, row: usize) -> Entry {
         let Row { change, register, .. } = &self.rows[row];
         Entry::ImportIntent {
             import_id: register.import_id,
@@ -390,7 +386,6 @@ impl<'a> Imports<'a> {
             hash: register.digest,
             attempt: register.attempt,
             tail: register.tail(),
-            found,
         }
     }
 
@@ -441,7 +436,7 @@ impl<'a> Imports<'a> {
         if self.gate.as_ref().is_some_and(|gate| batch.iter().all(|row| gate.contains(row))) {
             tools.tell(Event::Gate { rows: batch.len() });
         }
-        self.take(records, None, tools).await
+        self.take(records, tools).await
     }
 
     async fn refused(&mut self, batch: Vec<usize>, error: &GraphError, tools: &mut Tools<'_>) -> Result<(), Halt> {
@@ -545,22 +540,10 @@ impl<'a> Imports<'a> {
         usual.max(now.duration_since(self.started) / PATIENCE_SHARE)
     }
 
-    /// Counts in what the records say about rows that are under way. `before`:
-    /// the look before this one.
-    ///
-    /// A row of ours counts as complete from now on, so that no sync from before
-    /// is taken for its own. Of a row that another machine has sent, a sync that
-    /// began since the look before is taken for that machine's: it asks for one
-    /// as soon as it sees the row complete, and that may have been before us.
-    async fn take(
-        &mut self,
-        records: &[ImportRecord],
-        before: Option<Timestamp>,
-        tools: &mut Tools<'_>,
-    ) -> Result<(), Halt> {
+    /// Counts in what the records say about rows that are under way.
+    async fn take(&mut self, records: &[ImportRecord], tools: &mut Tools<'_>) -> Result<(), Halt> {
         let now = tools.clock.now();
         let mut entries = Vec::new();
-        let mut theirs = Vec::new();
         let mut ends = Vec::new();
         for record in records {
             let Some(row) = record.import_id.and_then(|id| self.by_import.get(&id).copied()) else { continue };
@@ -573,8 +556,6 @@ impl<'a> Imports<'a> {
             match &record.state {
                 ImportState::Complete { registration_id } => {
                     let registration_id = *registration_id;
-                    let was_open = at < now && tools.journal.was_found(import_id);
-                    let entries = if was_open { &mut theirs } else { &mut entries };
                     entries.push(Entry::ImportComplete { import_id, registration_id });
                     self.set(row, State::Registered { id: registration_id, at: now });
                     self.read_at = now;
@@ -589,7 +570,6 @@ impl<'a> Imports<'a> {
             }
             self.youngest_ended = self.youngest_ended.max(at);
         }
-        tools.record_as_of(before.unwrap_or(now), theirs).await?;
         tools.record(entries).await?;
         ends.into_iter().for_each(|(row, outcome)| self.end(row, outcome, tools));
         Ok(())
@@ -602,7 +582,7 @@ impl<'a> Imports<'a> {
         let listed: HashSet<ImportId> = records.iter().filter_map(|record| record.import_id).collect();
         let missing = |row: &&usize| {
             let Row { register, state, .. } = &self.rows[**row];
-            matches!(state, State::Posted { at, .. } if now >= later(*at, LOST_AFTER))
+            matches!(state, State::Posted { at, .. } if now >= later(*at, LISTED_WITHIN))
                 && !listed.contains(&register.import_id)
         };
         let missing: Vec<usize> = self.posted.iter().filter(missing).copied().collect();
@@ -653,6 +633,7 @@ impl<'a> Imports<'a> {
             found.read(&rest, tools).await?;
         }
         let now = tools.clock.now();
+        tools.record(self.found_again(&found)).await?;
         for row in self.unread.iter().copied().collect::<Vec<_>>() {
             let (device, at) = match self.rows[row].state {
                 State::Registered { id, at } => (found.by_id.get(&id), at),
@@ -674,6 +655,19 @@ impl<'a> Imports<'a> {
         }
         self.read_at = later(now, self.rhythm(READ_AGAIN, now));
         Ok(())
+    }
+
+    /// Of rows whose records somebody removed: their registrations, where they
+    /// are as we sent them.
+    fn found_again(&self, found: &Found) -> Vec<Entry> {
+        let of = |row: &usize| {
+            let Row { change, register, state, .. } = &self.rows[*row];
+            let device = found.by_serial.get(&change.serial().key())?;
+            let is_it = matches!(state, State::Removed { .. }) && is_as_imported(&register.values, device);
+            let (import_id, registration_id) = (register.import_id, device.id);
+            is_it.then_some(Entry::ImportComplete { import_id, registration_id })
+        };
+        self.unread.iter().filter_map(of).collect()
     }
 
     async fn list(&self, tools: &mut Tools<'_>) -> Result<Found, Halt> {
@@ -763,12 +757,6 @@ impl Found {
 }
 
 fn import_outcome(code: i64, name: &str) -> Outcome {
-    let reason = match ImportError::of(code, name) {
-        ImportError::Here => Reason::AlreadyRegistered,
-        ImportError::OtherTenant => Reason::AssignedToOtherTenant,
-        ImportError::BadHash => Reason::InvalidHardwareHash,
-        ImportError::Duplicate => Reason::DuplicateHardware,
-        ImportError::Passing | ImportError::Unknown => Reason::ImportFailed,
-    };
+    let reason = ImportError::of(code, name).reason();
     Outcome::Failed { reason, message: format!("{code} {name}").trim_end().to_owned() }
 }

@@ -111,8 +111,9 @@ impl<'a> Updates<'a> {
         let now = tools.clock.now();
         // Half of its time is kept for the way to the service.
         let fresh = self.read_at.filter(|at| now < later(*at, FRESH_FOR / 2));
-        let first = chunk.iter().all(|item| self.items[*item].first_try.is_none());
-        if let (Some(at), true) = (fresh, first) {
+        let is_enough =
+            |item: &usize| self.items[*item].first_try.is_none() && !self.items[*item].update.repeats_user();
+        if let (Some(at), true) = (fresh, chunk.iter().all(is_enough)) {
             return Ok((chunk, at));
         }
         let ids: Vec<RegistrationId> = chunk.iter().map(|item| self.items[*item].update.id).collect();

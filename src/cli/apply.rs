@@ -183,8 +183,7 @@ async fn approved_by_digest(
     let again = "run apgit plan again, look at it, and approve its digest";
     match standing {
         Standing::Same => Ok((prepared, Consent::Seen)),
-        // Nothing of it can be done, and something else could: it is no consent.
-        Standing::Rest(rest) if rest.left == 0 && rest.others > 0 => {
+        Standing::Rest(rest) if rest.is_for_nothing() => {
             let done = if rest.is_done() { "all that was approved is done" } else { "nothing of it can be done now" };
             Err(stale(&format!("{done}, and the plan is another one")).hint(again))
         }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{
     Action, DeviceKey, Effect, Field, FieldChange, HashDigest, ImportId, ImportRecordId, ImportState, RegistrationId,
-    later, seen,
+    Target, later, seen,
 };
 
 use super::line::{self, VERSION};
@@ -80,6 +80,8 @@ pub enum Entry {
         digest: String,
         /// How many there are: with fewer, the writing was cut short.
         effects: usize,
+        /// The target of the plan: it is approved for no other.
+        target: Target,
     },
     /// An effect of the approval before.
     Effect {
@@ -113,10 +115,6 @@ pub enum Entry {
         /// What the import cannot carry, owed once it is complete.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         tail: Vec<(Field, CompactString)>,
-        /// It is not posted: a record of it was found, and another machine of
-        /// ours, or a journal that is lost, knows of it.
-        #[serde(skip_serializing_if = "std::ops::Not::not")]
-        found: bool,
     },
     /// The service has a record of it.
     ImportTaken {
@@ -250,6 +248,8 @@ pub struct Tail {
 pub struct Approval {
     /// Of the plan that was consented to.
     pub digest: String,
+    /// Where it was to be carried out.
+    pub target: Target,
     /// When, by the service's clock.
     at: Timestamp,
     /// How many effects there shall be.
@@ -308,6 +308,21 @@ impl Approval {
         self.imports.get(&(effect.device.clone(), register.digest)).map(|(id, _)| *id)
     }
 
+    /// The consent with nothing in it but what is done under it: that is not
+    /// done again, and everything else may be tried again.
+    #[must_use]
+    pub fn done(&self) -> Self {
+        let imports = self.imports.iter().filter(|(_, (_, used))| *used == Use::Done);
+        let fields = |fields: &[(FieldChange, Use)]| -> Vec<(FieldChange, Use)> {
+            fields.iter().filter(|(_, used)| *used == Use::Done).cloned().collect()
+        };
+        Self {
+            imports: imports.map(|(key, of)| (key.clone(), *of)).collect(),
+            updates: self.updates.iter().map(|(id, of)| (*id, fields(of))).collect(),
+            ..Self::default()
+        }
+    }
+
     fn end_import(&mut self, key: &(DeviceKey, HashDigest), import_id: ImportId, used: Use) {
         if self.imports.get(key).is_some_and(|(id, _)| *id == import_id) {
             match used {
@@ -353,8 +368,8 @@ struct Folded {
     records: HashMap<ImportRecordId, ImportId>,
     record_of: HashMap<ImportId, ImportRecordId>,
     unsynced: Option<Timestamp>,
-    /// Imports whose records were found, and that we did not post.
-    found: HashSet<ImportId>,
+    /// Whose import a record was that somebody removed before its end was read.
+    removed: HashMap<ImportId, DeviceKey>,
     /// What an import that has not ended is of.
     sent: HashMap<ImportId, (DeviceKey, HashDigest)>,
     approvals: VecDeque<Approval>,
@@ -468,13 +483,6 @@ impl Journal {
         records
     }
 
-    /// True for an import that another machine of ours has posted, as far as is
-    /// known: its record was found.
-    #[must_use]
-    pub fn was_found(&self, import_id: ImportId) -> bool {
-        self.folded.found.contains(&import_id)
-    }
-
     /// The import that a record of ours is of.
     #[must_use]
     pub fn import_of(&self, record: ImportRecordId) -> Option<ImportId> {
@@ -487,7 +495,22 @@ impl Journal {
         self.folded.imports.iter().filter(move |(_, fact)| is_open(&fact.state))
     }
 
-    /// When the last import was complete, if no sync was asked for since.
+    /// Imports whose records somebody removed before their end was read, and of
+    /// which no registration was found since.
+    #[must_use]
+    pub fn removed(&self) -> &HashMap<ImportId, DeviceKey> {
+        &self.folded.removed
+    }
+
+    /// The consent under which is done what is done now: the last that was given
+    /// or made use of.
+    #[must_use]
+    pub fn consent(&self) -> Option<&Approval> {
+        self.folded.approvals.back()
+    }
+
+    /// When the last import was complete, or its record removed, if no sync was
+    /// asked for since.
     #[must_use]
     pub fn unsynced(&self) -> Option<Timestamp> {
         self.folded.unsynced
@@ -593,10 +616,10 @@ impl Folded {
     fn fold(&mut self, at: Timestamp, entry: Entry) {
         let mut import = |id: ImportId, state: ImportState| self.imports.insert(id, ImportFact { state, at });
         match entry {
-            Entry::Approved { digest, effects } => {
+            Entry::Approved { digest, effects, target } => {
                 // Whoever consents once more has made no use of it before.
                 self.approvals.retain(|approval| approval.digest != digest);
-                self.approvals.push_back(Approval { digest, at, count: effects, ..Approval::default() });
+                self.approvals.push_back(Approval { digest, target, at, count: effects, ..Approval::default() });
                 if self.approvals.len() > APPROVALS {
                     self.spent.extend(self.approvals.pop_front().map(|oldest| (oldest.digest, false)));
                 }
@@ -615,13 +638,8 @@ impl Folded {
                 self.approvals.retain(|approval| approval.digest != digest);
                 self.spent.insert(digest, done);
             }
-            Entry::ImportIntent { import_id, device, hash, tail, found, .. } => {
+            Entry::ImportIntent { import_id, device, hash, tail, .. } => {
                 import(import_id, ImportState::Unsent);
-                if found {
-                    self.found.insert(import_id);
-                } else {
-                    self.found.remove(&import_id);
-                }
                 if let Some(approval) = self.approvals.back_mut() {
                     approval.imports.insert((device.clone(), hash), (import_id, Use::Sent));
                 }
@@ -639,7 +657,8 @@ impl Folded {
                 import(import_id, ImportState::Complete { registration_id });
                 self.made.insert(registration_id, import_id);
                 self.owned.insert(registration_id);
-                self.unsynced = Some(at);
+                self.removed.remove(&import_id);
+                self.owe_sync(at);
                 self.end_import(import_id, Use::Done);
             }
             Entry::ImportError { import_id, code, name } => {
@@ -652,6 +671,11 @@ impl Folded {
             }
             Entry::ImportRemoved { import_id } => {
                 import(import_id, ImportState::Removed);
+                // It may be complete: then its registration has had no sync.
+                self.owe_sync(at);
+                if let Some((device, _)) = self.sent.get(&import_id) {
+                    self.removed.insert(import_id, device.clone());
+                }
                 self.end_import(import_id, Use::Sent);
                 if let Some(record) = self.record_of.remove(&import_id) {
                     self.records.remove(&record);
@@ -675,6 +699,11 @@ impl Folded {
             Entry::Clock => self.set_clock(at),
             Entry::SyncIntent | Entry::SyncEnd { accepted: false } => {}
         }
+    }
+
+    /// The last of them counts: a sync from before it is none for it.
+    fn owe_sync(&mut self, at: Timestamp) {
+        self.unsynced = self.unsynced.max(Some(at));
     }
 
     /// Whichever approval it was sent under.

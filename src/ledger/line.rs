@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    DeviceKey, Effect, Field, FieldChange, HashDigest, ImportId, ImportRecordId, RegistrationId, SerialNumber,
+    DeviceKey, Effect, Field, FieldChange, HashDigest, ImportId, ImportRecordId, RegistrationId, SerialNumber, Target,
 };
 
 use super::journal::{Entry, UpdateEnd};
@@ -55,6 +55,7 @@ struct Flat<'t> {
     digest: Option<String>,
     effect: Option<Box<Effect>>,
     effects: Option<usize>,
+    target: Option<Target>,
     import_id: Option<ImportId>,
     registration_id: Option<RegistrationId>,
     record: Option<ImportRecordId>,
@@ -64,8 +65,6 @@ struct Flat<'t> {
     attempt: Option<u32>,
     #[serde(default)]
     tail: Vec<(Field, CompactString)>,
-    #[serde(default)]
-    found: bool,
     code: Option<i64>,
     name: Option<String>,
     message: Option<String>,
@@ -81,7 +80,8 @@ impl Flat<'_> {
         let registration_id = || there(self.registration_id, "registrationId");
         Ok(match &*self.kind {
             "approved" => {
-                Entry::Approved { digest: there(self.digest, "digest")?, effects: self.effects.unwrap_or_default() }
+                let (digest, effects) = (there(self.digest, "digest")?, self.effects.unwrap_or_default());
+                Entry::Approved { digest, effects, target: self.target.unwrap_or_default() }
             }
             "effect" => Entry::Effect { effect: there(self.effect, "effect")? },
             "resumed" => Entry::Resumed { digest: there(self.digest, "digest")? },
@@ -92,7 +92,6 @@ impl Flat<'_> {
                 hash: there(self.hash, "hash")?,
                 attempt: there(self.attempt, "attempt")?,
                 tail: self.tail,
-                found: self.found,
             },
             "importTaken" => Entry::ImportTaken { import_id: import_id()?, record: there(self.record, "record")? },
             "importComplete" => Entry::ImportComplete { import_id: import_id()?, registration_id: registration_id()? },
@@ -140,7 +139,11 @@ mod tests {
         let record = ImportRecordId(Uuid::from_u128(3));
         let fields = vec![FieldChange { field: Field::GroupTag, before: "A \"b\"".into(), after: "".into() }];
         Some(match entry {
-            None => Entry::Approved { digest: "ab".repeat(32), effects: 2 },
+            None => Entry::Approved {
+                digest: "ab".repeat(32),
+                effects: 2,
+                target: Target::Endpoint("http://[::1]:1/".into()),
+            },
             Some(Entry::Approved { .. }) => Entry::Effect { effect: Box::new(register()) },
             Some(Entry::Effect { effect }) if matches!(effect.action, Action::Register(_)) => {
                 Entry::Effect { effect: Box::new(update(fields)) }
@@ -153,7 +156,6 @@ mod tests {
                 hash: HashDigest([7; 32]),
                 attempt: 2,
                 tail: vec![(Field::DisplayName, "OSL-1".into())],
-                found: true,
             },
             Some(Entry::ImportIntent { .. }) => Entry::ImportTaken { import_id, record },
             Some(Entry::ImportTaken { .. }) => Entry::ImportComplete { import_id, registration_id },

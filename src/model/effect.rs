@@ -62,6 +62,19 @@ impl Register {
     }
 }
 
+/// True if a registration shows what an import of these values has carried, and
+/// no other hand since: what the import cannot carry is missing or as declared,
+/// and nobody has set the device up.
+#[must_use]
+pub(crate) fn is_as_imported(values: &[(Field, CompactString)], device: &Device) -> bool {
+    let declared = |field: Field| values.iter().find(|(of, _)| *of == field).map_or("", |(_, value)| value);
+    let is_so = |field: Field| {
+        let shown = field.of(device);
+        field.same(shown, declared(field)) || (!field.travels_with_import() && shown.is_empty())
+    };
+    !device.is_enrolled() && Field::ALL.into_iter().all(is_so)
+}
+
 /// Of a device's declared values, what an import cannot carry.
 #[must_use]
 pub(crate) fn tail(values: &[(Field, CompactString)]) -> Vec<(Field, CompactString)> {
@@ -100,6 +113,14 @@ impl Update {
     pub fn clears(&self) -> bool {
         let counted = |field| matches!(field, Field::GroupTag | Field::UserPrincipalName);
         self.fields.iter().any(|change| change.after.is_empty() && counted(change.field))
+    }
+
+    /// True if the service is sent a user besides what is written: it takes a
+    /// greeting only beside one.
+    #[must_use]
+    pub fn repeats_user(&self) -> bool {
+        let writes = |field| self.fields.iter().any(|change| change.field == field);
+        writes(Field::AddressableUserName) && !writes(Field::UserPrincipalName)
     }
 
     /// True if a fresh reading is still what was planned on: the same

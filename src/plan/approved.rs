@@ -7,7 +7,7 @@ use compact_str::CompactString;
 
 use crate::ledger::{Approval, Journal, Tail, Use};
 use crate::model::{
-    Action, Claim, Desired, DeviceKey, Effect, FieldChange, ImportId, Register, RegistrationId, Tenant,
+    Action, Claim, Desired, DeviceKey, Effect, FieldChange, ImportId, Register, RegistrationId, Tenant, is_as_imported,
 };
 
 use super::Plan;
@@ -51,6 +51,13 @@ impl Rest {
         self.left == 0 && self.is_whole()
     }
 
+    /// True if nothing of it can be done, and something else could: it is no
+    /// consent to that.
+    #[must_use]
+    pub fn is_for_nothing(&self) -> bool {
+        self.left == 0 && self.others > 0
+    }
+
     /// True if everything that is not done can be done now.
     #[must_use]
     pub fn is_whole(&self) -> bool {
@@ -84,6 +91,8 @@ pub fn standing(digest: &str, cleared: &ClearedPlan, desired: &Desired, memory: 
         (Some(false), _) => Standing::Other,
         (None, None) if is_same => Standing::Same,
         (None, None) => Standing::Other,
+        // It binds its target, also where targets share a journal.
+        (None, Some(approval)) if approval.target != plan.target => Standing::Other,
         (None, Some(approval)) => {
             let rest = rest(Approved::rest(approval), &memory.tails(), desired, plan);
             rest.map_or(Standing::Other, |rest| Standing::Rest(Box::new(rest)))
@@ -173,6 +182,13 @@ impl Approved {
         Self { of: approval.clone(), ..Self::of(&approval.effects) }
     }
 
+    /// The same bound for what comes up in its own run: what is done under the
+    /// consent is not done again, whoever undoes it meanwhile.
+    #[must_use]
+    pub fn minding(self, consent: Option<&Approval>) -> Self {
+        Self { of: consent.map(Approval::done).unwrap_or_default(), ..self }
+    }
+
     /// The device's approved effect.
     #[must_use]
     pub fn get(&self, device: &DeviceKey) -> Option<&Effect> {
@@ -226,6 +242,8 @@ impl Approved {
                     now.fields.iter().all(|f| tail.iter().any(|(field, to)| (*field, to) == (f.field, &f.after)));
                 match self.of.used_on(now.id, &now.fields) {
                     _ if !ours || !covered => Some(Reason::AlreadyRegistered),
+                    // Somebody else has it in hand by now.
+                    _ if !is_as_imported(&approved.values, &now.before) => Some(Reason::ChangedMeanwhile),
                     Use::None => None,
                     Use::Sent | Use::Done => Some(Reason::NotInFirstPlan),
                 }

@@ -79,7 +79,8 @@ impl Attempts {
             (ImportState::Error { code, name }, Age::Minutes | Age::Hours) => {
                 let words = format!("the service says: {code} {name}");
                 let words = words.trim_end();
-                match ImportError::of(*code, name) {
+                let error = ImportError::of(*code, name);
+                match error {
                     ImportError::Passing => {
                         self.passing += 1;
                         let enough = self.passing >= PASSING_ATTEMPTS;
@@ -93,10 +94,9 @@ impl Attempts {
                             (_, _) => refuse(Reason::AlreadyRegistered, words),
                         }
                     }
-                    ImportError::OtherTenant => refuse(Reason::AssignedToOtherTenant, words),
-                    ImportError::BadHash => refuse(Reason::InvalidHardwareHash, words),
-                    ImportError::Duplicate => refuse(Reason::DuplicateHardware, words),
-                    ImportError::Unknown => refuse(Reason::ImportFailed, words),
+                    ImportError::OtherTenant | ImportError::BadHash | ImportError::Duplicate | ImportError::Unknown => {
+                        refuse(error.reason(), words)
+                    }
                 }
             }
         }

@@ -12,6 +12,12 @@ use crate::model::{
     DeviceKey, HashDigest, ImportId, ImportRecordId, RegistrationId, SerialNumber, SyncState, Target, TenantId,
 };
 
+use super::held::Reason;
+
+/// How long after its row was sent a record may be missing in the list of the
+/// records. What is missing for longer was not taken, or somebody removed it.
+pub const LISTED_WITHIN: SignedDuration = SignedDuration::from_mins(1);
+
 /// How long a completed import may take to become readable (minutes in the
 /// field, 15 documented for large files).
 pub const VISIBLE_WITHIN: SignedDuration = SignedDuration::from_mins(15);
@@ -125,6 +131,18 @@ pub enum ImportError {
 }
 
 impl ImportError {
+    /// Why the device is not registered.
+    #[must_use]
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::Here => Reason::AlreadyRegistered,
+            Self::OtherTenant => Reason::AssignedToOtherTenant,
+            Self::BadHash => Reason::InvalidHardwareHash,
+            Self::Duplicate => Reason::DuplicateHardware,
+            Self::Passing | Self::Unknown => Reason::ImportFailed,
+        }
+    }
+
     /// Reads both as Microsoft writes them; the name decides first.
     #[must_use]
     pub fn of(code: i64, name: &str) -> Self {

@@ -109,7 +109,23 @@ impl Reason {
             | Self::ChangedMeanwhile
             | Self::GateClosed
             | Self::Cancelled => HeldClass::Blocked,
-            _ => HeldClass::Conflict,
+            Self::AmbiguousSerial
+            | Self::RegistrationNotFound
+            | Self::HashUnusable
+            | Self::HashNotAvailable
+            | Self::DuplicateHardware
+            | Self::AlreadyRegistered
+            | Self::AssignedToOtherTenant
+            | Self::InvalidHardwareHash
+            | Self::ImportFailed
+            | Self::ImportRefused
+            | Self::UserNotFound
+            | Self::UserDomainNotVerified
+            | Self::UserNotAccepted
+            | Self::UpdateRefused
+            | Self::NotVisible
+            | Self::ServiceUnavailable
+            | Self::OutcomeUnknown => HeldClass::Conflict,
         }
     }
 

@@ -9,9 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::graph::ImportRecord;
 use crate::ledger::{Entry, Journal};
 use crate::model::{ImportId, ImportState, later};
-
-/// A record may be listed this much later than it was made.
-const LISTED_WITHIN: SignedDuration = SignedDuration::from_secs(60);
+use crate::plan::LISTED_WITHIN;
 
 /// A row of which no record ever came is history after this.
 const HISTORY_AFTER: SignedDuration = SignedDuration::from_hours(1);

@@ -85,7 +85,6 @@ impl<'a> Run<'a> {
         if plan.is_empty() {
             return Ok(());
         }
-        let approved = first.cleared.approved();
         if !consent.is_resumed() {
             self.tools.record(approval(plan)).await?;
         }
@@ -112,6 +111,7 @@ impl<'a> Run<'a> {
             self.gate_closed = gate_closed.or(self.gate_closed.take());
             halt.map_or(Ok(()), Err)?;
             let plan = self.follow_up().await?;
+            let approved = first.cleared.approved().minding(self.tools.journal.consent());
             cleared = guard::clear_follow_up(plan, &approved);
             schedule = apply::schedule(&cleared, None, self.round.graph.service_now());
             self.left = Some(cleared.plan().clone());

@@ -29,10 +29,10 @@ fn entries(number: u128) -> Vec<Entry> {
     let fields = vec![FieldChange { field: Field::GroupTag, before: "A".into(), after: "Z\u{fc}rich".into() }];
     let digest = format!("sha256:{number:064}");
     vec![
-        Entry::Approved { digest: digest.clone(), effects: 1 },
+        Entry::Approved { digest: digest.clone(), effects: 1, target: apgit::model::Target::Simulated },
         Entry::Effect { effect: Box::new(Effect { device: device.clone(), action: Action::Register(register) }) },
         Entry::Resumed { digest: digest.clone() },
-        Entry::ImportIntent { import_id, device, hash: HashDigest([1; 32]), attempt: 1, tail: values, found: false },
+        Entry::ImportIntent { import_id, device, hash: HashDigest([1; 32]), attempt: 1, tail: values },
         Entry::ImportTaken { import_id, record },
         match number % 5 {
             0 => Entry::ImportComplete { import_id, registration_id },

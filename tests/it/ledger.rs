@@ -18,14 +18,7 @@ fn import(id: u128) -> ImportId {
 
 fn intent(id: u128) -> Entry {
     let device = DeviceKey::of(SerialNumber::parse("TEST-1").unwrap());
-    Entry::ImportIntent {
-        import_id: import(id),
-        device,
-        hash: HashDigest([1; 32]),
-        attempt: 1,
-        tail: vec![],
-        found: false,
-    }
+    Entry::ImportIntent { import_id: import(id), device, hash: HashDigest([1; 32]), attempt: 1, tail: vec![] }
 }
 
 fn taken(id: u128, record: u128) -> Entry {
@@ -258,7 +251,10 @@ fn effect() -> Effect {
 }
 
 fn approved(digest: &str) -> Vec<Entry> {
-    vec![Entry::Approved { digest: digest.to_owned(), effects: 1 }, Entry::Effect { effect: Box::new(effect()) }]
+    vec![
+        Entry::Approved { digest: digest.to_owned(), effects: 1, target: apgit::model::Target::default() },
+        Entry::Effect { effect: Box::new(effect()) },
+    ]
 }
 
 #[tokio::test]
@@ -313,10 +309,7 @@ async fn what_was_settled_stays_settled_when_its_lines_are_shed() {
     let mut journal = open(folder.path(), NOW).await;
     let Entry::ImportIntent { import_id, device, hash, attempt, .. } = intent(1) else { unreachable!() };
     let tail = vec![(Field::DisplayName, "OSL-1".into()), (Field::AddressableUserName, "Anna".into())];
-    journal
-        .record(NOW, vec![Entry::ImportIntent { import_id, device, hash, attempt, tail, found: false }])
-        .await
-        .unwrap();
+    journal.record(NOW, vec![Entry::ImportIntent { import_id, device, hash, attempt, tail }]).await.unwrap();
     journal.record(NOW, vec![taken(1, 10), complete(1)]).await.unwrap();
     let registration_id = RegistrationId(Uuid::from_u128(9));
     let fields = vec![FieldChange { field: Field::DisplayName, before: "".into(), after: "OSL-1".into() }];
@@ -354,7 +347,13 @@ async fn what_one_approval_did_is_no_use_of_another() {
     for (digest, after) in [("first", "A"), ("second", "B")] {
         let effect = Box::new(effect(after));
         journal
-            .record(NOW, vec![Entry::Approved { digest: digest.to_owned(), effects: 1 }, Entry::Effect { effect }])
+            .record(
+                NOW,
+                vec![
+                    Entry::Approved { digest: digest.to_owned(), effects: 1, target: apgit::model::Target::default() },
+                    Entry::Effect { effect },
+                ],
+            )
             .await
             .unwrap();
     }
@@ -384,7 +383,8 @@ async fn an_approval_that_was_cut_short_is_none() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = open(folder.path(), NOW).await;
     let effect = || Entry::Effect { effect: Box::new(effect()) };
-    let whole = |effects| Entry::Approved { digest: format!("of {effects}"), effects };
+    let whole =
+        |effects| Entry::Approved { digest: format!("of {effects}"), effects, target: apgit::model::Target::default() };
     journal.record(NOW, vec![whole(2), effect()]).await.unwrap();
     journal.record(NOW, vec![whole(1), effect()]).await.unwrap();
     assert!(journal.approval("of 2").is_none() && journal.approval("of 1").is_some());

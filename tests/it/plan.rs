@@ -485,9 +485,9 @@ fn a_later_round_completes_what_its_own_import_made() {
     let first = || case("A1 tag=X name=N", "");
     let made = case("A1 tag=X name=N", "A1 1 tag=X").made_by_import("A1", 1, &[(Field::DisplayName, "N")]);
     assert_eq!(follow_up(&first(), made), [r#"~ A1 displayName "" -> "N""#]);
-    // Somebody retagged it meanwhile: that is for the next plan.
+    // Somebody retagged it meanwhile, and has it in hand: that is for the next plan.
     let moved = case("A1 tag=X name=N", "A1 1 tag=Y").made_by_import("A1", 1, &[(Field::DisplayName, "N")]);
-    assert_eq!(follow_up(&first(), moved), [r#"~ A1 displayName "" -> "N""#]);
+    assert_eq!(follow_up(&first(), moved), ["x A1 ChangedMeanwhile"]);
     let named = case("A1 tag=X name=N", "A1 1 tag=Y name=N").made_by_import("A1", 1, &[]);
     assert_eq!(follow_up(&first(), named), ["x A1 AlreadyRegistered"]);
 }

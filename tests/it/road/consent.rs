@@ -3,8 +3,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use apgit::model::{AdoptionPolicy, Policy, Scope};
-use apgit::plan::{Approvals, SyncReason};
+use apgit::model::{AdoptionPolicy, Desired, Policy, Scope};
+use apgit::plan::{self, Approvals, Standing, SyncReason};
 use apgit::round::{Consent, Prepared};
 use apgit::sim::{self, Settings};
 use apgit::transport::Request;
@@ -316,4 +316,102 @@ async fn what_died_in_the_middle_is_done_once_under_its_approval() {
         assert_eq!(approval.used(effect), apgit::ledger::Use::Done, "its import is complete, though its name is owed");
     }
     assert_eq!(client.journal.spent(&digest), None);
+}
+
+/// Also where two targets share a journal, as all ports of loopback do.
+#[tokio::test]
+async fn an_approval_goes_on_at_its_own_target_only() {
+    let scene = Scene::new(Settings::calm(), 1, vec![claim(1, &["displayName=OSL-1"])]);
+    let digest = scene.prepare().await.cleared.plan().digest().sha256;
+    scene.dies_before(|request| is_of(request, "updateDeviceProperties")).await;
+    let mut client = scene.client().await;
+    let prepared = client.prepare().await.unwrap();
+    let desired = Desired::new(scene.tenant.clone(), scene.claims.clone());
+    let standing = |prepared: &Prepared| plan::standing(&digest, &prepared.cleared, &desired, &client.journal);
+    assert!(matches!(standing(&prepared), Standing::Rest(_)));
+    let mut elsewhere = serde_json::to_value(&prepared).unwrap();
+    elsewhere["cleared"]["plan"]["target"] = serde_json::json!({"endpoint": "http://127.0.0.1:8827"});
+    let elsewhere: Prepared = serde_json::from_value(elsewhere).unwrap();
+    assert_eq!(standing(&elsewhere), Standing::Other);
+}
+
+/// One device to retag, and one that a vendor has registered and no list shows
+/// yet: its 806 brings another round.
+#[tokio::test]
+async fn what_a_run_has_done_it_does_not_do_again_over_somebody_elses_hand() {
+    let mut settings = Settings::calm();
+    settings.set("visibility.in_list=6m").unwrap();
+    let scene = Scene::new(settings, 1, vec![claim(1, &["groupTag=OSL-STD"]), claim(2, &["groupTag=OSL-STD"])]);
+    let id = scene.sim.with(|tenant| tenant.add_device_of_hash(&hash(1).to_base64(), "OSL-OLD").unwrap());
+    scene.pass(SignedDuration::from_mins(10));
+    scene.sim.with(|tenant| {
+        tenant.register_as_oem_from_hash(&hash(2).to_base64(), "").unwrap();
+        tenant.sync_as_portal().unwrap();
+    });
+    scene.pass(SignedDuration::from_mins(1));
+    let sim = scene.sim.clone();
+    let mut set_back = false;
+    let between = Between::new(&scene.sim, move |request| {
+        let shows = sim.with(|tenant| tenant.registrations_of(&serial(1))[0].group_tag.clone());
+        let is_look = request.method() == "GET" && request.uri().path().contains("windowsAutopilotDeviceIdentities");
+        if shows == "OSL-STD" && is_look && !std::mem::replace(&mut set_back, true) {
+            sim.with(|tenant| tenant.set_tag_as_portal(id, "OSL-OLD").unwrap());
+        }
+        Deed::Pass
+    });
+    let mut client = scene.client_through(between).await;
+    let prepared = client.prepare().await.unwrap();
+    assert_eq!(prepared.cleared.plan().changes.len(), 2, "{:?}", super::world::read_aloud(prepared.cleared.plan()));
+    let report = client.carry_out(prepared, Consent::Unseen).await;
+    let updates = scene.written().iter().filter(|line| line.starts_with("Update TEST-000001")).count();
+    assert_eq!(updates, 1, "{:?}", outcomes(&report));
+    assert_eq!(scene.registration(1).group_tag, "OSL-OLD", "the last word is the admin's");
+}
+
+#[tokio::test]
+async fn what_an_import_could_not_carry_is_not_written_once_somebody_else_has_it_in_hand() {
+    let users = ["groupTag=OSL-STD", "userPrincipalName=anna.keller@contoso.com", "addressableUserName=Anna"];
+    let hands: [(&str, Hand); 4] = [
+        ("another user", |tenant, id| tenant.set_user_as_portal(id, "tom.weiss@contoso.com").unwrap()),
+        ("another tag", |tenant, id| tenant.set_tag_as_portal(id, "OSL-SHARED").unwrap()),
+        ("another name", |tenant, id| tenant.set_display_name_as_portal(id, "LENT").unwrap()),
+        ("enrolled", |tenant, id| tenant.enrol(id).unwrap()),
+    ];
+    for (what, hand) in hands {
+        let scene = Scene::new(Settings::calm(), 1, vec![claim(1, &users), claim(2, &["displayName=OSL-0002"])]);
+        let sim = scene.sim.clone();
+        let mut done = false;
+        let between = Between::new(&scene.sim, move |request| {
+            let made = sim.with(|tenant| tenant.registrations_of(&serial(1)));
+            if let ([one], "GET", false) = (&made[..], request.method().as_str(), done) {
+                let id = one.id;
+                sim.with(|tenant| hand(tenant, id));
+                done = true;
+            }
+            Deed::Pass
+        });
+        let mut client = scene.client_through(between).await;
+        let prepared = client.prepare().await.unwrap();
+        let _ = client.carry_out(prepared, Consent::Unseen).await;
+        let written = scene.written_to_devices();
+        assert!(!written.iter().any(|line| line.starts_with("Update TEST-000001")), "{what}: {written:?}");
+        assert!(written.iter().any(|line| line.starts_with("Update TEST-000002")), "{what}: {written:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_greeting_is_sent_with_the_user_of_this_moment() {
+    let scene = Scene::new(Settings::calm(), 1, vec![claim(1, &["addressableUserName=Anna"])]);
+    let id = scene.sim.with(|tenant| {
+        let id = tenant.add_device_of_hash(&hash(1).to_base64(), "").unwrap();
+        tenant.set_user_as_portal(id, ANNA).unwrap();
+        id
+    });
+    scene.pass(SignedDuration::from_hours(1));
+    let mut client = scene.client().await;
+    let prepared = prepared(&mut client).await;
+    scene.sim.with(|tenant| tenant.set_user_as_portal(id, "tom.weiss@contoso.com").unwrap());
+    let report = client.carry_out(prepared, Consent::Unseen).await;
+    assert_eq!(outcomes(&report), ["TEST-000001 not attempted ChangedMeanwhile"]);
+    assert_eq!(scene.written_to_devices(), [""; 0]);
 }

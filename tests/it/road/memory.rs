@@ -1,6 +1,10 @@
 //! What is remembered, what is found again when it was not, and what is owed.
 
-use apgit::apply::SyncOutcome;
+use std::sync::Arc;
+
+use apgit::apply::{Halt, SyncOutcome};
+use apgit::clock::Stop;
+use apgit::model::Policy;
 use apgit::plan::SyncReason;
 use apgit::round::Consent;
 use apgit::sim::{Mishap, Settings};
@@ -81,6 +85,104 @@ async fn an_import_record_that_somebody_removed_is_not_missed() {
     assert_eq!(scene.plan().await, [""; 0], "{again:#?}");
     assert_eq!(scene.written().iter().filter(|line| line.starts_with("Import TEST-000001")).count(), 1);
     assert_eq!(scene.registration(1).display_name, "OSL-0001");
+}
+
+/// Its rows are taken, and it has not read how they end.
+async fn dies_after_its_post(scene: &Scene) {
+    let sim = scene.sim.clone();
+    let has_records = move || !sim.with(|tenant| tenant.import_records()).is_empty();
+    scene.dies_before(move |request| request.method() == "GET" && is_of(request, IMPORTS) && has_records()).await;
+}
+
+/// Its record is removed by somebody after the process is gone.
+async fn dies_and_loses_its_record(scene: &Scene) {
+    dies_after_its_post(scene).await;
+    scene.sim.with(|tenant| {
+        let records = tenant.import_records();
+        records.iter().for_each(|record| tenant.remove_record_as_portal(record.id).unwrap());
+    });
+}
+
+#[tokio::test]
+async fn what_an_import_made_whose_record_is_gone_is_ours_and_gets_its_rest_and_its_sync() {
+    for policy in [Policy::Sync, Policy::CreateOnly] {
+        let mut scene = Scene::new(
+            Settings::calm(),
+            1,
+            vec![
+                claim(1, &["groupTag=OSL-STD", "displayName=OSL-0001"]),
+                claim(2, &["displayName=OSL-0002"]),
+                claim(3, &[]),
+            ],
+        );
+        scene.tenant.policy = policy;
+        // The records are gone before an end was read, and after the imports have ended.
+        dies_after_its_post(&scene).await;
+        scene.pass(minutes(5));
+        scene.sim.with(|tenant| {
+            let records = tenant.import_records();
+            assert_eq!(records.len(), 3);
+            records.iter().for_each(|record| tenant.remove_record_as_portal(record.id).unwrap());
+        });
+        for _ in 0..2 {
+            let _ = scene.apply().await;
+        }
+        assert_eq!(scene.syncs(), 1, "{policy:?}");
+        assert_eq!(scene.registration(1).display_name, "OSL-0001", "{policy:?}");
+        assert_eq!(scene.registration(2).display_name, "OSL-0002", "{policy:?}");
+        assert_eq!(scene.plan().await, [""; 0], "{policy:?}");
+        scene.forget_writes();
+        let _ = scene.apply().await;
+        assert_eq!(scene.written(), [""; 0], "{policy:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_others_registered_after_our_record_was_removed_is_not_ours() {
+    let mut settings = Settings::calm();
+    settings.set("import.delay=10m").unwrap();
+    let mut scene = Scene::new(settings, 1, vec![claim(1, &["displayName=OSL-0001"])]);
+    scene.tenant.policy = Policy::CreateOnly;
+    dies_and_loses_its_record(&scene).await;
+    scene.sim.with(|tenant| tenant.add_device_of_hash(&hash(1).to_base64(), "OTHER").unwrap());
+    scene.pass(minutes(20));
+    scene.forget_writes();
+    let _ = scene.apply().await;
+    assert_eq!(scene.written_to_devices(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_sync_that_is_owed_for_a_removed_record_outlives_the_run() {
+    let mut settings = Settings::calm();
+    settings.set("import.delay=40s").unwrap();
+    let scene = Scene::new(settings, 1, vec![claim(1, &[])]);
+    let sim = scene.sim.clone();
+    let (stopper, stop) = Stop::new();
+    let mut was_there = false;
+    let between = Between::new(&scene.sim, move |request| {
+        let records = sim.with(|tenant| tenant.import_records());
+        was_there |= !records.is_empty();
+        if request.method() == "GET" && is_of(request, "windowsAutopilotSettings") && records.is_empty() && was_there {
+            stopper.stop();
+        }
+        if request.method() == "GET" && is_of(request, IMPORTS) {
+            for record in records.iter().filter(|record| record.status == "complete") {
+                sim.with(|tenant| tenant.remove_record_as_portal(record.id).unwrap());
+                sim.with(|tenant| tenant.sync_as_portal().unwrap());
+            }
+        }
+        Deed::Pass
+    });
+    let clock = Arc::new(scene.sim.clock());
+    let mut client = scene.client_over(Arc::new(between), clock, Box::new(scene.kept.clone()), stop).await;
+    let prepared = client.prepare().await.unwrap();
+    let report = client.carry_out(prepared, Consent::Unseen).await;
+    assert!(matches!(report.halt, Some(Halt::Asked)), "{:?}", report.halt);
+    drop(client);
+    scene.forget_writes();
+    scene.pass(minutes(20));
+    let report = scene.apply().await;
+    assert_eq!(scene.syncs(), 1, "{:?}", report.outcomes.sync);
 }
 
 #[tokio::test]

@@ -16,7 +16,11 @@ impl Simulate {
     /// Starts the command on a free port, and waits until it says where.
     #[track_caller]
     pub fn start(mut command: Command) -> Self {
-        command.args(["--listen", "127.0.0.1:0"]).stdout(Stdio::piped());
+        // A free port, unless the test needs one that was there before.
+        if !command.get_args().any(|arg| arg == "--listen") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
+        command.stdout(Stdio::piped());
         let mut child = command.spawn().expect("the simulator starts");
         let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
         let mut greeting = String::new();
