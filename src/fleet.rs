@@ -1,15 +1,17 @@
-//! Rounds over several tenants. Every command goes through here, for one
-//! tenant or for many: all of them are read and judged before the first write,
-//! and all of them have an account at the end.
+//! Rounds over several tenants, one or many alike: every command opens its
+//! tenants as the members here, and whoever writes has all of them read and
+//! judged before the first write, and has an account of each at the end.
+
+use std::collections::BTreeMap;
 
 use crate::apply::{Event, Halt, Outcome, Outcomes};
-use crate::clock::Stop;
+use crate::clock::{Stop, Stopped};
 use crate::connect::Connection;
 use crate::graph::GraphWriter;
-use crate::hash::HashSource;
+use crate::hash::{HashSource, WantedHash};
 use crate::ledger::{Entry, Journal, JournalError};
-use crate::model::Desired;
-use crate::plan::{self, Approvals, Standing};
+use crate::model::{Desired, DeviceKey, HashError};
+use crate::plan::{self, Approvals, Change, Note, Standing};
 use crate::round::{Consent, Prepared, Report, Round, RoundError};
 
 /// One tenant of a run, with the ways to it.
@@ -73,6 +75,32 @@ impl Member<'_> {
         round.carry_out(prepared, consent, &writer, journal, on_event).await
     }
 
+    /// Reads, and keeps nowhere, the hashes that the plan took on trust: what
+    /// cannot be read here, with whom it would register.
+    ///
+    /// # Errors
+    /// When somebody asked to stop.
+    async fn unreadable(&self, prepared: &Prepared, stop: &Stop) -> Result<BTreeMap<String, Vec<DeviceKey>>, Stopped> {
+        let is_pinned = |change: &&Change| change.notes.contains(&Note::HashNotReadHere);
+        let pinned: Vec<&Change> = prepared.cleared.plan().changes.iter().filter(is_pinned).collect();
+        let mut unreadable: BTreeMap<String, Vec<DeviceKey>> = BTreeMap::new();
+        for chunk in pinned.chunks(HASHES) {
+            let wanted = |change: &&Change| {
+                Some(WantedHash { reference: change.hash.clone()?, serial: change.serial().clone() })
+            };
+            let read = tokio::select! {
+                read = self.hashes.read(chunk.iter().filter_map(wanted).collect()) => read,
+                () = stop.asked() => return Err(Stopped),
+            };
+            for (change, read) in chunk.iter().zip(read) {
+                if let Err(HashError::NotHere(message) | HashError::Unusable(message)) = read {
+                    unreadable.entry(message).or_default().push(change.effect.device.clone());
+                }
+            }
+        }
+        Ok(unreadable)
+    }
+
     /// The account of a tenant that the run did not come to.
     fn not_reached(&self, prepared: Prepared) -> Report {
         let changes = prepared.cleared.plan().changes.iter();
@@ -100,6 +128,27 @@ fn round<'r>(
 ) -> Round<'r> {
     let Connection { graph, clock, target } = connection;
     Round { desired, target, graph, clock: clock.as_ref(), hashes, approvals, settle, stop }
+}
+
+/// So many hashes are read at a time; none is kept.
+const HASHES: usize = 500;
+
+/// Makes sure that every hash which a plan took on trust can be read, before
+/// anything is sent to any tenant: by what is wrong, which devices it keeps from
+/// being registered. Empty if all is well.
+///
+/// # Errors
+/// When somebody asked to stop.
+pub(crate) async fn unreadable_hashes(
+    members: &[Member<'_>],
+    prepared: impl Iterator<Item = &Prepared>,
+    stop: &Stop,
+) -> Result<BTreeMap<String, Vec<DeviceKey>>, Stopped> {
+    let mut all = BTreeMap::new();
+    for (member, prepared) in members.iter().zip(prepared) {
+        all.append(&mut member.unreadable(prepared, stop).await?);
+    }
+    Ok(all)
 }
 
 /// Prepares all tenants, one after the other. The first that cannot be read

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::model::SyncState;
-use crate::plan::{Action, Change, ClearedPlan, next_sync};
+use crate::plan::{Action, Change, ClearedPlan, SyncReason, next_sync};
 
 /// The most rows of one import request (`import.batch`).
 pub const BATCH: usize = 500;
@@ -40,9 +40,9 @@ pub struct Estimate {
     /// Requests that write: import batches, updates, the sync, and the removal
     /// of our own import records. A part of a `$batch` counts as one.
     pub writes: usize,
-    /// How long it usually takes, in seconds, without the wait for the sync.
+    /// How long it usually takes, in seconds, with the wait for the sync.
     pub seconds_low: u64,
-    /// How long it may take on a bad day, in seconds, without that wait.
+    /// How long it may take on a bad day, in seconds.
     pub seconds_high: u64,
 }
 
@@ -65,7 +65,12 @@ pub fn schedule(cleared: &ClearedPlan, sync: Option<&SyncState>, now: Timestamp)
     let later = plan.changes.iter().filter(|change| has_follow_up(change)).count();
     let clean_up = plan.upkeep.clean_up.len();
     let updates_in_all = updates.len() + later + clean_up;
+    // A vendor's device is no reason to wait.
+    let waits = plan.upkeep.sync.is_some_and(|reason| reason != SyncReason::Vendor);
+    let wait = sync_at.filter(|_| waits).map_or(0, |at| u64::try_from(at.duration_since(now).as_secs()).unwrap_or(0));
     let estimate = estimate(rows.len() + running.len(), imports.len(), updates_in_all, sync_at.is_some());
+    let (low, high) = (estimate.seconds_low.max(wait), estimate.seconds_high.max(wait));
+    let estimate = Estimate { seconds_low: low, seconds_high: high, ..estimate };
     Schedule { imports, running, updates, gated, sync_at, estimate }
 }
 

@@ -1,5 +1,6 @@
 //! `apgit apply`: plan, ask, do, wait, report.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{stderr, stdin};
 
@@ -7,12 +8,12 @@ use crate::apply::{Halt, Outcome, SyncOutcome};
 use crate::clock::Stop;
 use crate::connect::Purpose;
 use crate::fleet::{self, Member};
-use crate::model::seen;
+use crate::model::{DeviceKey, seen};
 use crate::plan::{Plan, Reason, Rest, Standing};
 use crate::render::document::{ApplyView, Kind};
 use crate::render::style::counted;
 use crate::render::{Document, Format, Places};
-use crate::round::{Consent, Prepared, Report};
+use crate::round::{Consent, Prepared, Report, RoundError};
 
 use super::approval::{Digests, Numbers};
 use super::args::{FailsOn, Reports, Source};
@@ -91,6 +92,10 @@ async fn tenants(args: &ApplyArgs, settings: &Settings, stop: &Stop, outlets: &m
                 return Err(error);
             }
         }
+    }
+    let unreadable = fleet::unreadable_hashes(&members, approved.iter().map(|(prepared, _)| prepared), stop).await;
+    if let Some(error) = not_readable_here(&unreadable.map_err(RoundError::from)?) {
+        return Err(error);
     }
     // All that is approved is known before the first write: a run that breaks
     // off has not forgotten where it was.
@@ -207,6 +212,33 @@ async fn approved_by_digest(
             Err(error.hint(again))
         }
     }
+}
+
+/// So many reasons are told; one is often that of all.
+const REASONS: usize = 10;
+
+/// Found before anything is sent: a run that could register nothing, or half,
+/// would only find out row by row.
+fn not_readable_here(unreadable: &BTreeMap<String, Vec<DeviceKey>>) -> Option<CliError> {
+    let devices: usize = unreadable.values().map(Vec::len).sum();
+    if devices == 0 {
+        return None;
+    }
+    let hashes = counted(devices, "hash that is to be sent", "hashes that are to be sent");
+    let mut error = CliError::new(Exit::Invalid, format!("cannot read {hashes}; nothing was written"));
+    for (reason, devices) in unreadable.iter().take(REASONS) {
+        let others = devices.len() - 1;
+        let others = if others > 0 { format!(" and {}", counted(others, "other", "others")) } else { String::new() };
+        error = error.hint(format!("{}{others}: {reason}", devices[0]));
+    }
+    if unreadable.len() > REASONS {
+        error = error.hint(format!("and {} more reasons like these", unreadable.len() - REASONS));
+    }
+    Some(
+        error.hint(
+            "`age` and `sops` take the file with your key from SOPS_AGE_KEY_FILE; `apgit hash FILE` tries one file",
+        ),
+    )
 }
 
 /// What is left of an approval, for people.

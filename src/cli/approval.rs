@@ -1,11 +1,13 @@
-//! What a person approves on the command line: exact numbers per class, and
+//! What a person approves on the command line: numbers per class, and
 //! the digest of a plan; per tenant, where several are declared.
 
+use std::collections::HashSet;
 use std::str::FromStr;
 
 use clap::Args;
 
 use crate::manifest::Fleet;
+use crate::model::SerialKey;
 use crate::plan::Approvals;
 
 use super::error::CliError;
@@ -60,6 +62,9 @@ pub(super) struct Numbers {
     /// Let at most so many registrations of others be changed
     #[arg(long, value_name = "[NAME=]N", value_parser = number, help_heading = "Approval")]
     pub approve_adopts: Vec<For<u32>>,
+    /// Import this device again now, though the service refused it lately
+    #[arg(long, value_name = "SERIAL", help_heading = "Approval")]
+    pub retry: Vec<String>,
 }
 
 /// The digest of a plan that somebody has seen.
@@ -80,8 +85,23 @@ impl Numbers {
         let retags = each(fleets, "--approve-retags", &self.approve_retags)?;
         let clears = each(fleets, "--approve-clears", &self.approve_clears)?;
         let adopts = each(fleets, "--approve-adopts", &self.approve_adopts)?;
-        let of =
-            |at: usize| Approvals { updates: updates[at], retags: retags[at], clears: clears[at], adopts: adopts[at] };
+        let retry: HashSet<SerialKey> = self.retry.iter().map(|serial| SerialKey::of(serial)).collect();
+        let declared: HashSet<SerialKey> = fleets
+            .iter()
+            .flat_map(|fleet| fleet.desired.claims())
+            .map(|claim| claim.serial.key())
+            .filter(|key| retry.contains(key))
+            .collect();
+        if let Some(unknown) = self.retry.iter().find(|serial| !declared.contains(&SerialKey::of(serial))) {
+            return Err(CliError::new(Exit::Invalid, format!("`--retry {unknown}`: no such device is declared")));
+        }
+        let of = |at: usize| Approvals {
+            updates: updates[at],
+            retags: retags[at],
+            clears: clears[at],
+            adopts: adopts[at],
+            retry: retry.clone(),
+        };
         Ok((0..fleets.len()).map(of).collect())
     }
 }

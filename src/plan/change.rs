@@ -51,6 +51,8 @@ pub enum Note {
     ImportRunning,
     /// An earlier import failed for a reason that may pass.
     NewAttempt,
+    /// An earlier import was complete, and its registration is gone.
+    RegisteredBefore,
     /// Nobody here made or changed this registration before.
     Adopts,
     /// What our own import could not carry.
@@ -68,6 +70,7 @@ impl Note {
             Self::HashNotReadHere => "hash is pinned and not read here",
             Self::ImportRunning => "an import of this device is under way; it is waited for",
             Self::NewAttempt => "an earlier import failed; this is a new attempt",
+            Self::RegisteredBefore => "we registered it before, and somebody removed the registration",
             Self::Adopts => "registered by somebody else; taken over by this change",
             Self::CompletesImport => "completes the device's registration: an import cannot carry this",
         }

@@ -9,7 +9,8 @@ use uuid::Uuid;
 use crate::hash::IdentityKey;
 use crate::ledger::{ImportFact, PendingUpdate, Tail};
 use crate::model::{
-    DeviceKey, HashDigest, ImportId, ImportRecordId, RegistrationId, SerialNumber, SyncState, Target, TenantId,
+    DeviceKey, HashDigest, ImportId, ImportRecordId, RegistrationId, SerialKey, SerialNumber, SyncState, Target,
+    TenantId,
 };
 
 use super::held::Reason;
@@ -58,6 +59,8 @@ pub struct Facts {
     pub unsynced: Option<Timestamp>,
     /// Own import records that have ended.
     pub ended_records: Vec<ImportRecordId>,
+    /// Devices whose refused import somebody wants to be tried again now.
+    pub retry: HashSet<SerialKey>,
     /// True in a repeated round: what our own imports lack goes first, alone.
     pub tails_first: bool,
 }

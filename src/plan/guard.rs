@@ -1,18 +1,20 @@
 //! The guards: how much one run may change, per class. A class over its limit
 //! is held whole; no subset is chosen.
 
+use std::collections::HashSet;
+
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::Journal;
-use crate::model::{Action, Effect, Field, FieldChange, Limits, Update};
+use crate::model::{Action, Effect, Field, FieldChange, Limits, SerialKey, Update};
 
 use super::approved::{Approved, is_used};
 use super::change::Change;
 use super::held::{Held, Reason};
 use super::{Counts, Plan};
 
-/// What a person has approved on the command line, per class:
+/// What a person has approved on the command line; of changes, per class:
 /// `--approve-retags=40` lets 40 through, not 41.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Approvals {
@@ -24,6 +26,8 @@ pub struct Approvals {
     pub clears: Option<u32>,
     /// Of [`Class::Adopt`].
     pub adopts: Option<u32>,
+    /// Devices whose import was refused, and is tried again now.
+    pub retry: HashSet<SerialKey>,
 }
 
 /// A class of changes that has a limit.

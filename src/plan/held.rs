@@ -178,6 +178,9 @@ impl Reason {
             Self::AmbiguousSerial => &["add `registrationId` to the declaration, with one of the ids above"],
             Self::RegistrationNotFound => &["correct or remove `registrationId`"],
             Self::HashUnusable | Self::InvalidHardwareHash => &["collect the hash again on the device"],
+            Self::ImportFailed => {
+                &["the next attempt comes by itself, at the latest a day later; or now: apgit apply --retry SERIAL"]
+            }
             Self::HashNotAvailable => &["run where the hash can be read, or point `hardwareHashRef` elsewhere"],
             Self::DuplicateHardware => &["delete one of the two entries"],
             Self::AlreadyRegistered => &[
@@ -191,11 +194,9 @@ impl Reason {
             Self::UserNotFound | Self::UserDomainNotVerified | Self::UserNotAccepted => {
                 &["correct `userPrincipalName`: a wrong user locks the device at sign-in"]
             }
-            Self::ImportFailed
-            | Self::ServiceUnavailable
-            | Self::NotVisible
-            | Self::OutcomeUnknown
-            | Self::Cancelled => &["run apgit apply again; it goes on where it stopped"],
+            Self::ServiceUnavailable | Self::NotVisible | Self::OutcomeUnknown | Self::Cancelled => {
+                &["run apgit apply again; it goes on where it stopped"]
+            }
             Self::GateClosed => &["repair the cause named above, then run apgit apply again"],
             Self::ImportRefused | Self::UpdateRefused => &["correct the declaration; the service's words are above"],
         }

@@ -333,6 +333,8 @@ impl<'a> Maker<'a> {
         let Facts { now, imports, .. } = self.facts;
         let mut attempts = Attempts::default();
         let mut attempt = 1;
+        let mut was_registered = false;
+        let wants_retry = self.facts.retry.contains(&claim.serial.key());
         let (import_id, running) = loop {
             let id = import_id(self.tenant.id, &self.tenant.owner, &claim.serial, digest, attempt);
             let fact = imports.get(&id);
@@ -342,7 +344,15 @@ impl<'a> Maker<'a> {
                 return Verdict::hold_absent(claim, Reason::ChangedMeanwhile, vec![]);
             }
             match attempts.judge(fact, *now) {
-                Step::Again => attempt += 1,
+                Step::Again => {
+                    let state = fact.map(|fact| &fact.state);
+                    was_registered = matches!(state, Some(ImportState::Complete { .. } | ImportState::Removed));
+                    attempt += 1;
+                }
+                Step::Refuse { .. } if wants_retry => {
+                    was_registered = false;
+                    attempt += 1;
+                }
                 Step::Try => break (id, false),
                 Step::Follow => break (id, true),
                 Step::Look { since } => return Verdict::wait(claim, None, Waiting::Registration { since }),
@@ -351,6 +361,8 @@ impl<'a> Maker<'a> {
         };
         if running {
             notes.push(Note::ImportRunning);
+        } else if was_registered {
+            notes.push(Note::RegisteredBefore);
         } else if attempt > 1 {
             notes.push(Note::NewAttempt);
         }

@@ -250,6 +250,8 @@ impl Round<'_> {
             sync: reading.sync.clone(),
             unsynced: journal.unsynced(),
             ended_records: journal.ended_records(),
+            // Once a run.
+            retry: if reading.is_follow_up { HashSet::new() } else { self.approvals.retry.clone() },
             tails_first: reading.is_follow_up,
         }
     }

@@ -10,7 +10,7 @@ use apgit::model::{
     Greeting, GroupTag, HashCheck, HashDigest, HashLocation, HashRef, ImportState, Observed, Policy, RegistrationId,
     Scope, SerialNumber, Target, Tenant, TenantId, UserPrincipalName, Want,
 };
-use apgit::plan::{self, Action, Approvals, Facts, HashFact, Plan, Waiting, guard, import_id};
+use apgit::plan::{self, Action, Approvals, Facts, HashFact, Note, Plan, Waiting, guard, import_id};
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
@@ -364,6 +364,28 @@ fn what_became_of_the_last_import_decides_about_the_next() {
     imported(MINUTE, error(0, "ZtdDeviceDuplicated")).plans("x A1 DuplicateHardware");
     imported(MINUTE, error(999, "SomethingNew")).plans("x A1 ImportFailed");
     imported(MINUTE, ImportState::Refused { message: "no".to_owned() }).plans("x A1 ImportRefused");
+}
+
+#[test]
+fn a_refused_import_is_tried_again_where_somebody_asks_for_it() {
+    for (code, name) in
+        [(808, "ZtdDeviceAssignedToOtherTenant"), (999, "SomethingNew"), (802, "InvalidZtdHardwareHash")]
+    {
+        let mut refused = case("A1\nA2", "").import("A1", 1, MINUTE, error(code, name));
+        refused = refused.import("A2", 1, MINUTE, error(code, name));
+        refused.facts.retry.insert(apgit::model::SerialKey::of("a1"));
+        let plan = read_aloud(&refused.plan());
+        assert_eq!(plan[0], "+ A1 attempt 2", "{name}");
+        assert!(plan[1].starts_with("x A2 "), "{name}: {plan:?}");
+    }
+}
+
+#[test]
+fn a_new_import_says_whether_the_one_before_failed_or_what_it_made_was_removed() {
+    let notes = |state| case("A1", "").import("A1", 1, MINUTE * 20, state).plan().changes[0].notes.clone();
+    let done = ImportState::Complete { registration_id: RegistrationId(Uuid::from_u128(9)) };
+    assert_eq!(notes(done), [Note::RegisteredBefore]);
+    assert_eq!(notes(error(640, "StorageError")), [Note::NewAttempt]);
 }
 
 #[test]

@@ -302,7 +302,7 @@ impl UpkeepDocument {
 pub struct EstimateDocument {
     /// Requests that write.
     pub writes: usize,
-    /// Without the wait for the tenant sync.
+    /// With the wait for the tenant sync.
     pub seconds_low: u64,
     /// The same, if the service takes its time.
     pub seconds_high: u64,

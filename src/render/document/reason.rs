@@ -34,14 +34,11 @@ pub(super) fn remedy_codes(reason: Reason) -> &'static [&'static str] {
         Reason::HashUnusable | Reason::InvalidHardwareHash => &["CollectHashAgain"],
         Reason::HashNotAvailable => &["MakeHashReadable"],
         Reason::DuplicateHardware => &["RemoveDuplicate"],
-        Reason::AlreadyRegistered => &["DeclareOtherSerial"],
-        Reason::AssignedToOtherTenant => &["OtherTenantDeregisters", "MicrosoftSupport"],
+        Reason::AlreadyRegistered => &["PlanAgain", "DeclareOtherSerial"],
+        Reason::AssignedToOtherTenant => &["OtherTenantDeregisters", "MicrosoftSupport", "Retry"],
+        Reason::ImportFailed => &["Retry"],
         Reason::UserNotFound | Reason::UserDomainNotVerified | Reason::UserNotAccepted => &["CorrectUser"],
-        Reason::ImportFailed
-        | Reason::ServiceUnavailable
-        | Reason::NotVisible
-        | Reason::OutcomeUnknown
-        | Reason::Cancelled => &["ApplyAgain"],
+        Reason::ServiceUnavailable | Reason::NotVisible | Reason::OutcomeUnknown | Reason::Cancelled => &["ApplyAgain"],
         Reason::GateClosed => &["RepairCause"],
         Reason::ImportRefused | Reason::UpdateRefused => &["CorrectDeclaration"],
     }

@@ -191,7 +191,7 @@ impl<'p> Page<'p> {
 
     /// Why so many are held, the evidence, and what a person can do.
     fn cause(&self, out: &mut String, held: &HeldDocument, count: usize) {
-        let HeldDocument { reason, evidence, retry_after, .. } = held;
+        let HeldDocument { reason, evidence, retry_after, object, .. } = held;
         let heading = format!("{} ({reason}): {}", reason.text(), thousands(count));
         let line = |column: usize| Line::new(self.look).to(column);
         line(2).words(Role::Heading, &heading).end(out);
@@ -202,7 +202,8 @@ impl<'p> Page<'p> {
             line(INDENT).plain(bullet(self.look)).plain(" ").words(Role::Plain, remedy).end(out);
         }
         if let Some(at) = retry_after {
-            let next = format!("next attempt {}, or at once after the declaration changes", moment(*at));
+            let serial = if count == 1 { self.look.show(&object.serial_number) } else { "SERIAL".into() };
+            let next = format!("next attempt {}, or now: apgit apply --retry {serial}", moment(*at));
             line(INDENT).words(Role::Plain, &next).end(out);
         }
     }

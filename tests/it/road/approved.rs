@@ -100,7 +100,8 @@ fn allow(scene: &mut Scene, rng: &mut Rng) {
 fn approve(scene: &mut Scene, prepared: &Prepared, rng: &mut Rng) {
     let count = |at: usize| u32::try_from(prepared.cleared.limits()[at].count).unwrap();
     let mut maybe = |at: usize| (rng.u8(0..3) > 0).then(|| count(at));
-    scene.approvals = Approvals { updates: maybe(0), retags: maybe(1), clears: maybe(2), adopts: maybe(3) };
+    scene.approvals =
+        Approvals { updates: maybe(0), retags: maybe(1), clears: maybe(2), adopts: maybe(3), ..Approvals::default() };
 }
 
 struct Story {
