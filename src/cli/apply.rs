@@ -21,7 +21,7 @@ use super::error::{CliError, exit_of};
 use super::exit::Exit;
 use super::members::Opener;
 use super::plan::{Shown, fail_on};
-use super::progress::Progress;
+use super::progress::{Progress, patiently};
 use super::prompt::{Question, consent};
 use super::report::Outlets;
 use super::settings::{Settings, print, tell};
@@ -62,9 +62,14 @@ async fn tenants(args: &ApplyArgs, settings: &Settings, stop: &Stop, outlets: &m
     let mut members = Vec::with_capacity(fleets.len());
     for (fleet, numbers) in fleets.iter().zip(args.numbers.of(fleets)?) {
         outlets.begin(&fleet.desired.tenant.name, fleets.len());
-        members.push(opener.open(fleet, numbers).await?);
+        let reading = format!("reading {}", seen(&fleet.desired.tenant.name));
+        members.push(patiently(settings, &reading, opener.open(fleet, numbers)).await?);
     }
-    let prepared = fleet::prepare(&mut members, stop).await.map_err(|(at, error)| {
+    let reading = match fleets.as_slice() {
+        [fleet] => format!("reading {}", seen(&fleet.desired.tenant.name)),
+        fleets => format!("reading {} tenants", fleets.len()),
+    };
+    let prepared = patiently(settings, &reading, fleet::prepare(&mut members, stop)).await.map_err(|(at, error)| {
         outlets.begin(&fleets[at].desired.tenant.name, fleets.len());
         CliError::from(error)
     })?;
@@ -93,7 +98,8 @@ async fn tenants(args: &ApplyArgs, settings: &Settings, stop: &Stop, outlets: &m
             }
         }
     }
-    let unreadable = fleet::unreadable_hashes(&members, approved.iter().map(|(prepared, _)| prepared), stop).await;
+    let hashes = fleet::unreadable_hashes(&members, approved.iter().map(|(prepared, _)| prepared), stop);
+    let unreadable = patiently(settings, "reading hashes", hashes).await;
     if let Some(error) = not_readable_here(&unreadable.map_err(RoundError::from)?) {
         return Err(error);
     }

@@ -2,7 +2,7 @@
 //! in a log.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use jiff::Timestamp;
@@ -12,7 +12,7 @@ use crate::clock::SharedClock;
 use crate::render::style::{duration, time_of_day};
 use crate::render::{Look, event};
 
-use super::settings::tell;
+use super::settings::{Settings, tell};
 
 /// Takes the events of an apply.
 pub(super) enum Progress {
@@ -88,6 +88,9 @@ impl Bars {
 
     fn event(&mut self, event: &Event) {
         match event {
+            Event::Posted { of, .. } if self.imports.is_hidden() => {
+                advance(&self.all, &self.line, &mut self.imports, self.look, "imports", 0, *of);
+            }
             Event::Imports { settled, of } => {
                 advance(&self.all, &self.line, &mut self.imports, self.look, "imports", *settled, *of);
             }
@@ -147,4 +150,30 @@ fn countdown(look: Look, clock: SharedClock, until: Arc<Mutex<Option<Timestamp>>
         &["|", "/", "-", "\\", " "]
     };
     style.tick_strings(ticks).with_key("left", left)
+}
+
+/// Whoever waits for longer than this is told for what, and again in this
+/// rhythm: the first answer of a service, or none, can take a quarter of a
+/// minute.
+const FIRST_WORDS: Duration = Duration::from_millis(700);
+const WORDS_AGAIN: Duration = Duration::from_secs(15);
+
+/// Does something that may take its time, and says so if it does. `what`: such as
+/// `reading contoso`.
+pub(super) async fn patiently<T>(settings: &Settings, what: &str, work: impl Future<Output = T>) -> T {
+    let started = Instant::now();
+    let mut work = std::pin::pin!(work);
+    let mut pause = FIRST_WORDS;
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            () = tokio::time::sleep(pause) => {}
+        }
+        if !settings.quiet {
+            let seconds = started.elapsed().as_secs();
+            let since = if seconds == 0 { String::new() } else { format!(" for {}", duration(seconds)) };
+            tell(&format!("  {what}{since}\n"));
+        }
+        pause = WORDS_AGAIN;
+    }
 }

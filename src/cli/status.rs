@@ -4,19 +4,20 @@ use std::path::{Path, PathBuf};
 
 use crate::clock::Stop;
 use crate::connect::Purpose;
-use crate::model::SerialKey;
+use crate::model::{Device, SerialKey, seen};
 use crate::plan::Approvals;
 use crate::render::Document;
 use crate::render::document::{Kind, StatusView};
-use crate::status::fold;
+use crate::status::{FleetStatus, fold};
 
 use super::args::{Reports, Simulated};
 use super::error::CliError;
 use super::exit::Exit;
 use super::members::Opener;
+use super::progress::patiently;
 use super::report::Outlets;
 use super::settings::Settings;
-use super::source;
+use super::source::{self, Declared};
 
 /// Which devices.
 #[derive(Debug, Clone, clap::Args)]
@@ -55,23 +56,54 @@ async fn tenants(args: &StatusArgs, settings: &Settings, stop: &Stop, outlets: &
         }
         outlets.begin(&fleet.desired.tenant.name, declared.fleets.len());
         found = true;
-        let mut member = opener.open(fleet, Approvals::default()).await?;
-        let prepared = member.prepare(false, stop).await?;
+        let reading = format!("reading {}", seen(&fleet.desired.tenant.name));
+        let mut member = patiently(settings, &reading, opener.open(fleet, Approvals::default())).await?;
+        let prepared = patiently(settings, &reading, member.prepare(false, stop)).await?;
         let mut status = fold(&fleet.desired, prepared.cleared.plan());
         if let Some(key) = &wanted {
             status.devices.retain(|device| device.serial.key() == *key);
         }
         let places = |origin| source::place(fleet, origin);
-        let view = StatusView { tenant: &fleet.desired.tenant, fleet: &status, places: &places };
+        let view = StatusView { tenant: &fleet.desired.tenant, fleet: &status, undeclared: &[], places: &places };
         outlets.add(Document::Status(view.document()))?;
     }
     match (found, serial) {
-        (false, Some(serial)) => {
-            let message = format!("`{serial}` is not declared under `{}`", declared.root);
-            Err(CliError::new(Exit::Invalid, message).hint("apgit plan lists registered devices that are not declared"))
-        }
+        (false, Some(serial)) => undeclared(serial, &declared, &mut opener, settings, outlets).await,
         _ => Ok(Exit::Done),
     }
+}
+
+/// A device that is declared nowhere may be registered all the same.
+async fn undeclared(
+    serial: &str,
+    declared: &Declared,
+    opener: &mut Opener<'_>,
+    settings: &Settings,
+    outlets: &mut Outlets,
+) -> Result<Exit, CliError> {
+    let (key, mut found) = (SerialKey::of(serial), false);
+    for fleet in &declared.fleets {
+        let tenant = &fleet.desired.tenant;
+        let reading = format!("reading {}", seen(&tenant.name));
+        let member = patiently(settings, &reading, opener.open(fleet, Approvals::default())).await?;
+        let observed = patiently(settings, &reading, member.connection.graph.list_devices()).await?;
+        let observed_at = observed.at;
+        let devices: Vec<Device> = observed.into_devices().into_iter().filter(|device| device.key() == key).collect();
+        if devices.is_empty() {
+            continue;
+        }
+        found = true;
+        outlets.begin(&tenant.name, declared.fleets.len());
+        let status = FleetStatus { devices: Vec::new(), unmanaged: devices.len(), observed_at };
+        let places = |origin| source::place(fleet, origin);
+        let view = StatusView { tenant, fleet: &status, undeclared: &devices, places: &places };
+        outlets.add(Document::Status(view.document()))?;
+    }
+    if found {
+        return Ok(Exit::Done);
+    }
+    let message = format!("`{serial}` is not declared under `{}`, and not registered", declared.root);
+    Err(CliError::new(Exit::Invalid, message).hint("serial numbers are compared without regard to case"))
 }
 
 /// What exists as a file or folder is a path, anything else a serial number.

@@ -20,7 +20,7 @@ use super::symbol::Symbol;
 mod view;
 
 pub use view::PlanView;
-pub(super) use view::{digest, held};
+pub(super) use view::{digest, held, unmanaged};
 
 /// A plan as `apgit plan --report json` writes it.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]

@@ -6,12 +6,13 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::model::{Field, RegistrationId, Tenant};
+use crate::model::{Device, Field, RegistrationId, Tenant};
 use crate::plan::Reason;
 use crate::render::style::time_of_day;
 use crate::status::{DeviceStatus, FleetStatus, Stage};
 
 use super::place::{Place, Places, Row, in_reading_order};
+use super::plan::{UnmanagedDocument, unmanaged};
 use super::{FORMAT_VERSION, Symbol, reason};
 
 /// Everything a report of states shows. `fleet` may be a part of the fleet.
@@ -21,6 +22,8 @@ pub struct StatusView<'a> {
     pub tenant: &'a Tenant,
     /// Where they stand.
     pub fleet: &'a FleetStatus,
+    /// Registered and declared nowhere, where somebody asked for that.
+    pub undeclared: &'a [Device],
     /// Where they are declared.
     pub places: Places<'a>,
 }
@@ -45,6 +48,10 @@ pub struct StatusDocument {
     pub unmanaged: usize,
     /// The declared devices that were asked for, by serial.
     pub devices: Vec<DeviceDocument>,
+    /// A device that was asked for, is registered and declared nowhere; several
+    /// where registrations share its serial.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub undeclared: Vec<UnmanagedDocument>,
     /// How many of the devices are registered, as far as known.
     #[serde(skip)]
     pub registered: usize,
@@ -115,6 +122,7 @@ impl StatusView<'_> {
             observed_at: self.fleet.observed_at,
             unmanaged: self.fleet.unmanaged,
             devices: devices.iter().map(|of| device(of, (self.places)(of.origin))).collect(),
+            undeclared: self.undeclared.iter().map(unmanaged).collect(),
             registered: devices.iter().filter(|device| device.stage.is_registered()).count(),
             in_sync: devices.iter().filter(|device| device.stage == Stage::InSync).count(),
         }

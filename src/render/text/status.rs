@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use crate::render::document::StatusDocument;
+use crate::render::document::{StatusDocument, Symbol};
 use crate::render::style::{Look, Role, columns, moment, thousands};
 
 use super::line::Line;
@@ -22,6 +22,14 @@ pub(super) fn draw(status: &StatusDocument, look: &Look) -> String {
             .to(4 + serial + 2)
             .words(Role::Plain, &device.words);
         line.right_from(column, Role::Dim, &at(look, &device.source)).end(&mut out);
+    }
+    for device in &status.undeclared {
+        let value = |label: &str, value: Option<&str>| value.map(|value| format!(", {label} {}", look.value(value)));
+        let tag = value("group tag", device.group_tag.as_deref());
+        let user = value("user", device.user_principal_name.as_deref());
+        let words: String = [Some("registered, not declared".to_owned()), tag, user].into_iter().flatten().collect();
+        let line = Line::start(look, Symbol::Unmanaged, &device.serial_number).to(4 + serial + 2);
+        line.words(Role::Plain, &words).end(&mut out);
     }
     let _ = writeln!(
         out,

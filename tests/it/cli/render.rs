@@ -173,7 +173,7 @@ fn of_status() -> Document {
     let lines = [14, 88, 52, 60, 200, 201, 300];
     let claims = serials.iter().zip(lines).map(|(serial, line)| sample::claim(serial, line)).collect();
     let fleet = apgit::status::fold(&Desired::new(plan.tenant.clone(), claims), &plan);
-    let view = StatusView { tenant: &plan.tenant, fleet: &fleet, places: &sample::place };
+    let view = StatusView { tenant: &plan.tenant, fleet: &fleet, undeclared: &[], places: &sample::place };
     Document::Status(view.document())
 }
 

@@ -166,6 +166,16 @@ fn a_status_is_about_all_devices_or_one() {
     assert_eq!((stages("InSync"), stages("AwaitingVendor"), devices.len()), (9, 1, 10));
     assert!(devices.iter().all(|device| device["registrationId"].is_string() == (device["stage"] == "InSync")));
     assert_eq!(desk.run(&format!("status {CONTOSO} --simulate TEST-OSL-001 TEST-OSL-002")).code, 64);
+    let folder = copy_of_contoso();
+    folder.edit("devices/oslo/laptops.yaml", "    - serialNumber: TEST-OSL-002\n", "");
+    let left = desk.run(&format!("status --path {} --simulate test-osl-002", folder.path().display()));
+    assert_eq!(left.code, 0, "{}", left.err);
+    assert!(left.out.contains(r#"? TEST-OSL-002  registered, not declared, group tag "OSL-STD""#), "{}", left.out);
+    let left = desk.run(&format!("status --path {} --simulate TEST-OSL-002 --json", folder.path().display())).json();
+    assert_eq!(
+        (&left["undeclared"][0]["groupTag"], left["devices"].as_array().map(Vec::len)),
+        (&"OSL-STD".into(), Some(0))
+    );
     let unknown = desk.run(&format!("status --path {CONTOSO} --simulate NOSUCH"));
     assert!(unknown.code == 3 && unknown.err.contains("`NOSUCH` is not declared"), "{}", unknown.err);
 }

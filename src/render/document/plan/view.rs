@@ -10,7 +10,7 @@ use crate::model::{Device, Field, FieldChange, HashDigest, Origin, Policy, Regis
 use crate::plan::guard::Class;
 use crate::plan::{
     Action, ActionKind, Awaiting, Change, ClearedPlan, ENCODING, Held, HeldClass, LimitReading, Plan, SyncReason,
-    Unmanaged, Upkeep, Waiting, fingerprint,
+    Upkeep, Waiting, fingerprint,
 };
 use crate::render::style::time_of_day;
 
@@ -107,7 +107,7 @@ impl PlanView<'_> {
             },
             actions: self.actions(),
             awaiting: plan.awaiting.iter().map(|of| awaiting(of, self.place(of.origin))).collect(),
-            unmanaged: plan.unmanaged.iter().map(unmanaged).collect(),
+            unmanaged: plan.unmanaged.iter().map(|of| unmanaged(&of.device)).collect(),
             drift: Vec::new(),
             diagnostics: diagnostics(&held, self.failed_on, self.news),
             held,
@@ -323,7 +323,8 @@ fn awaiting(awaiting: &Awaiting, source: Place) -> AwaitingDocument {
     AwaitingDocument { reason, object, source, since, changes, words }
 }
 
-fn unmanaged(Unmanaged { device }: &Unmanaged) -> UnmanagedDocument {
+/// A registration that is declared nowhere.
+pub(in super::super) fn unmanaged(device: &Device) -> UnmanagedDocument {
     UnmanagedDocument {
         serial_number: device.serial.to_string(),
         registration_id: device.id,
