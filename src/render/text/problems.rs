@@ -12,7 +12,7 @@ pub(super) fn draw(document: &ProblemsDocument, look: &Look) -> String {
         Detail::Full => list(&document.problems, look),
         Detail::Totals => String::new(),
     };
-    problems + &totals(document)
+    problems + &textwrap::fill(&totals(document), textwrap::Options::new(look.width).break_words(false)) + "\n"
 }
 
 /// All problems, one after the other with an empty line between, then one line
@@ -26,7 +26,7 @@ pub fn list(problems: &[ProblemDocument], look: &Look) -> String {
     let renderer = renderer.term_width(look.width.clamp(40, 500)).decor_style(DecorStyle::Ascii);
     let mut out = String::new();
     for problem in problems {
-        out.push_str(&renderer.render(&[group(problem)]));
+        out.push_str(&renderer.render(&[group(&wrapped(problem, look.width))]));
         out.push_str("\n\n");
     }
     out.push_str(&summary(problems));
@@ -49,12 +49,13 @@ fn totals(document: &ProblemsDocument) -> String {
     let ProblemsDocument { devices, documents, errors, files, skipped, tenants, warnings, .. } = document;
     let counted = [
         count(*files, "file"),
-        format!("{} ({skipped} of other kinds)", count(*documents, "document")),
+        count(*documents, "document")
+            + &if *skipped > 0 { format!(" ({skipped} of other kinds)") } else { String::new() },
         count(*tenants, "tenant"),
         count(*devices, "device"),
         verdict(*errors, *warnings),
     ];
-    counted.join(", ") + "\n"
+    counted.join(", ")
 }
 
 fn verdict(errors: usize, warnings: usize) -> String {
@@ -68,6 +69,26 @@ fn verdict(errors: usize, warnings: usize) -> String {
 
 fn count(number: usize, word: &str) -> String {
     if number == 1 { format!("1 {word}") } else { format!("{number} {word}s") }
+}
+
+/// What the words before a message take, as `warning[PlainHashInGit]: ` and
+/// `   = help: `.
+const HELP: usize = 16;
+
+/// The same problem with its sentences broken where the width ends: the renderer
+/// puts each line under the first.
+fn wrapped(problem: &ProblemDocument, width: usize) -> ProblemDocument {
+    let title = "warning[]: ".len() + problem.code.len();
+    let wrap = |text: &str, before: usize| {
+        let options = textwrap::Options::new(width.saturating_sub(before).max(30));
+        let options = options.break_words(false).word_splitter(textwrap::WordSplitter::NoHyphenation);
+        textwrap::fill(text, options)
+    };
+    ProblemDocument {
+        message: wrap(&problem.message, title),
+        hint: problem.hint.as_deref().map(|hint| wrap(hint, HELP)),
+        ..problem.clone()
+    }
 }
 
 fn group(problem: &ProblemDocument) -> Group<'_> {

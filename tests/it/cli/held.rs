@@ -117,6 +117,11 @@ fn eighty_columns_are_enough_for_every_report() {
     assert!(check("apply PATH --simulate --auto-approve").code == 5);
     check("status PATH --simulate");
     check("validate PATH");
+    folder.edit("tenant.yaml", "hashStorage: PlainInGit", "");
+    folder.edit("d/oslo/kiosks.yaml", "groupTag: KIOSK-LOBBY", "grouptag: KIOSK-LOBBY");
+    assert_eq!(check("validate PATH").code, 3);
+    folder.edit("d/oslo/kiosks.yaml", "grouptag: KIOSK-LOBBY", "groupTag: KIOSK-LOBBY");
+    folder.edit("tenant.yaml", "tagPolicy:", "hashStorage: PlainInGit\n  tagPolicy:");
     folder.edit("tenant.yaml", "policy: Sync", "policy: Observe");
     check("plan PATH --simulate");
 }

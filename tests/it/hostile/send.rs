@@ -378,7 +378,7 @@ fn a_command_that_says_too_much_or_nothing_is_ended() {
     let tools = format!("{}:/usr/bin:/bin", machine.at("tools").display());
     install(&machine, "sops", "exec yes");
     let apply = machine.ran(&mut with_path(&machine, "apply --simulate --auto-approve", &tools));
-    assert!(apply.code != 0 && apply.out.contains("has more than 65536 bytes"), "{}{}", apply.out, apply.err);
+    assert!(apply.code != 0 && apply.err.contains("has more than 65536 bytes"), "{}{}", apply.out, apply.err);
 
     install(&machine, "sops", "(sleep 3; touch \"$HOME/alive\") & sleep 300");
     std::fs::remove_file(machine.at("home/ran")).expect("it ran before");
