@@ -12,6 +12,7 @@ use http::Method;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
+mod command;
 mod door;
 mod faults;
 mod fixtures;
