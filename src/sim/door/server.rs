@@ -33,7 +33,7 @@ use super::call::Call;
 use super::certificates::{Certificates, is_served};
 use super::clock::{serve_advance, serve_clock};
 use super::errors::{Problem, http_date};
-use super::standstill::Standstill;
+use super::standstill::{Asked, Standstill};
 use super::waiting_room::{Speed, WaitingRoom};
 use crate::sim::stage::{ClockQuestion, read_advance};
 use crate::sim::state::{StateError, StateFile, StateLock, Tenant, Tenants};
@@ -273,6 +273,7 @@ impl Server {
 /// The next connection.
 async fn accept(listener: &TcpListener) -> TcpStream {
     use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    let mut told = false;
     loop {
         match listener.accept().await {
             Ok((stream, _)) => return stream,
@@ -281,7 +282,9 @@ async fn accept(listener: &TcpListener) -> TcpStream {
             // Usually this process is out of descriptors. The connection stays
             // where it is, so that to ask again at once would never end.
             Err(error) => {
-                tracing::debug!(%error, "a connection has to wait until others are closed");
+                if !std::mem::replace(&mut told, true) {
+                    tracing::warn!(%error, "connections have to wait until others are closed");
+                }
                 tokio::time::sleep(ACCEPTS_AGAIN_AFTER).await;
             }
         }
@@ -493,19 +496,33 @@ impl Door {
                 Duration::ZERO
             }
         };
-        if tenants.each().any(|tenant| tenant.next_event_at().is_some()) {
-            self.explain_standstill(request, after);
-        }
+        let is_awaited = tenants.each().any(|tenant| tenant.next_event_at().is_some());
+        self.explain_standstill(request, &reply, is_awaited, after);
         (reply, latency, tenants.first().settings().wire.gzip)
     }
 
     /// A client that polls while time stands still polls for ever.
-    fn explain_standstill(&self, request: &Request, now: Timestamp) {
+    fn explain_standstill(&self, request: &Request, reply: &Reply, is_awaited: bool, now: Timestamp) {
         let is_alone = self.shared.room(|room| room.speed() == Speed::Instant && room.is_empty());
         let address = request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+        if !is_alone || address.starts_with("/_sim/") {
+            return;
+        }
+        let status = match reply {
+            Reply::Response(response) => response.status(),
+            Reply::Lost => StatusCode::OK,
+        };
+        let refused = status == StatusCode::TOO_MANY_REQUESTS;
+        let asked = match *request.method() {
+            Method::GET if is_awaited || refused => Asked::Waits,
+            Method::GET => Asked::Looks,
+            _ if refused => Asked::Waits,
+            _ => Asked::Acts,
+        };
         let mut standstill = self.shared.0.standstill.lock().expect("no holder of this lock panics");
-        if is_alone && !address.starts_with("/_sim/") && standstill.note(now, request.method(), address) {
+        if standstill.note(now, asked, &format!("{} {address}", request.method())) {
             tracing::warn!(
+                method = %request.method(),
                 address,
                 %now,
                 "asked again and again while time stands still, as `--speed instant` has it: move it by \

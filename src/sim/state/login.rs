@@ -142,6 +142,33 @@ fn host_of(url: &str) -> &str {
     rest.split(['/', ':']).next().unwrap_or_default()
 }
 
+/// Whether the app proves who it is.
+fn check_proof(form: &BTreeMap<String, String>, app: &str) -> Result<(), Problem> {
+    let refused = |code, description: &str| Problem::login(401, "invalid_client", code, description);
+    match (form.get("client_secret"), form.get("client_assertion")) {
+        (Some(secret), _) if secret == CLIENT_SECRET => Ok(()),
+        (Some(_), _) => Err(refused(
+            7_000_215,
+            &format!(
+                "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '{app}'."
+            ),
+        )),
+        (None, Some(assertion)) if looks_like_jwt(assertion) => {
+            let kind = form.get("client_assertion_type").map(String::as_str);
+            if kind == Some("urn:ietf:params:oauth:client-assertion-type:jwt-bearer") {
+                return Ok(());
+            }
+            let description = "The request body must contain the following parameter: 'client_assertion_type'.";
+            Err(Problem::login(400, "invalid_request", 900_144, description))
+        }
+        (None, Some(_)) => Err(refused(50027, "JWT token is invalid or malformed.")),
+        (None, None) => Err(refused(
+            7_000_216,
+            "'client_assertion', 'client_secret' or 'request' is required for the 'client_credentials' grant type.",
+        )),
+    }
+}
+
 impl Tenant {
     /// `OAuth2` client credentials, with a secret or a signed assertion. The
     /// assertion's signature is not checked: any JWT will do.
@@ -199,40 +226,7 @@ impl Tenant {
                 ),
             ));
         };
-        match (form.get("client_secret"), form.get("client_assertion")) {
-            (Some(secret), _) if secret == CLIENT_SECRET => {}
-            (Some(_), _) => {
-                return Err(Problem::login(
-                    401,
-                    "invalid_client",
-                    7_000_215,
-                    format!(
-                        "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '{app}'."
-                    ),
-                ));
-            }
-            (None, Some(assertion)) if looks_like_jwt(assertion) => {
-                if field("client_assertion_type") != "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" {
-                    return Err(Problem::login(
-                        400,
-                        "invalid_request",
-                        900_144,
-                        "The request body must contain the following parameter: 'client_assertion_type'.",
-                    ));
-                }
-            }
-            (None, Some(_)) => {
-                return Err(Problem::login(401, "invalid_client", 50027, "JWT token is invalid or malformed."));
-            }
-            (None, None) => {
-                return Err(Problem::login(
-                    401,
-                    "invalid_client",
-                    7_000_216,
-                    "'client_assertion', 'client_secret' or 'request' is required for the 'client_credentials' grant type.",
-                ));
-            }
-        }
+        check_proof(&form, &app)?;
         let id = tenant.parse().ok();
         self.logins.known.tenants_seen.insert(tenant);
         let asks = Asks {

@@ -139,6 +139,7 @@ fn one_process_keeps_a_state_file_whatever_it_is_called() {
     for spelling in spellings {
         let other = refused(folder.path(), &format!("--state {spelling}"));
         assert!(other.err.contains(&format!("`{spelling}` is kept by another apgit")), "{}", other.err);
+        assert_eq!(other.code, 9, "later it is free");
     }
     let another = folder.path().join("another");
     std::fs::create_dir(&another).unwrap();

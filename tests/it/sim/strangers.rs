@@ -210,8 +210,7 @@ async fn a_part_of_a_batch_says_that_its_body_is_json_too() {
     ];
     let got = client.post("/v1.0/$batch", json!({"requests": parts})).await;
     let answer = |name: &str| {
-        let answers = got.json["responses"].as_array().unwrap().iter();
-        let found = answers.filter(|part| part["id"] == name).next_back().unwrap();
+        let found = got.json["responses"].as_array().unwrap().iter().find(|part| part["id"] == name).unwrap();
         (found["status"].as_u64().unwrap(), found["body"]["error"]["message"].as_str().unwrap_or_default().to_owned())
     };
     assert_eq!(
