@@ -1,7 +1,9 @@
 //! What the port takes from clients that are slow, large, rude or many.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use apgit::clock::Remote;
 use apgit::sim::{Server, Speed};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -108,6 +110,23 @@ async fn a_client_that_closes_its_half_gets_its_answer() {
     stream.shutdown().await.unwrap();
     let answer = heard(stream).await;
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("contoso.com"), "{answer}");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_in_the_clock_holds_nobody_up() {
+    let running = Running::start(Settings::calm(), Speed::Instant, None).await;
+    let clock = Remote::connect(Arc::new(Http::new()), &running.url).await.unwrap();
+    let mut stream = connected(&running).await;
+    let body = json!({"client": "gone", "until": sim::EPOCH + seconds(3600)}).to_string();
+    stream.write_all(head("/_sim/clock", &format!("content-length: {}\r\n", body.len())).as_bytes()).await.unwrap();
+    stream.write_all(body.as_bytes()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    drop(stream);
+    let began = Instant::now();
+    clock.sleep_until(sim::EPOCH + seconds(7200)).await;
+    assert_eq!(clock.now(), sim::EPOCH + seconds(7200));
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     running.stop().await;
 }
 
