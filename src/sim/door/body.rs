@@ -21,7 +21,7 @@ pub(super) const BODY_MAX: usize = 64 * 1024 * 1024;
 /// # Errors
 /// 415 for what Graph does not unpack, 400 for what is broken, 413 for what
 /// is too large once it is unpacked.
-pub(in crate::sim) fn unpacked(headers: &HeaderMap, body: &Bytes) -> Result<Bytes, Problem> {
+pub(super) fn unpacked(headers: &HeaderMap, body: &Bytes) -> Result<Bytes, Problem> {
     let encoding = headers.get(CONTENT_ENCODING).map_or("", |value| value.to_str().unwrap_or("?").trim());
     if encoding.is_empty() || encoding.eq_ignore_ascii_case("identity") || body.is_empty() {
         return Ok(body.clone());
