@@ -11,4 +11,4 @@ pub use file::FileJournal;
 pub use journal::{
     Approval, Entry, ImportFact, Journal, JournalError, JournalStore, Memory, PendingUpdate, Tail, UpdateEnd, Use,
 };
-pub(crate) use private::{folder_within, lock};
+pub(crate) use private::folder_within;

@@ -1,12 +1,16 @@
 //! `apgit simulate`: the simulated tenant on a loopback port, until somebody
 //! stops it.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
 use crate::clock::Stop;
-use crate::sim::{self, Certificates, Script, Server, Speed, Switch, Tenant, Tenants};
+use crate::sim::{self, Certificates, Script, Server, Speed, StateError, StateLock, Switch, Tenant, Tenants};
 
 use super::error::CliError;
 use super::exit::Exit;
@@ -15,22 +19,22 @@ use super::settings::{Settings, print};
 /// How the tenant begins and behaves, and where it listens.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct SimulateArgs {
-    /// Loopback address and port to listen on; port 0 takes a free one
+    /// Loopback address and port to listen on; port 0 takes a free one, which `--ready-file` and `--json` tell
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8800")]
     pub listen: SocketAddr,
-    /// Registrations that a new tenant begins with
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub devices: usize,
+    /// Registrations that a new tenant begins with, at most 500000; of several tenants, the first
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=DEVICES_MAX))]
+    pub devices: u32,
     /// Seed of a new tenant: the same seed, the same story
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub seed: u64,
     /// How the tenant behaves: calm, busy or hostile
     #[arg(long, value_name = "NAME", default_value = "busy")]
     pub profile: String,
-    /// How virtual time passes: realtime, instant, or virtual seconds per second
+    /// How virtual time passes: realtime (a new tenant begins now), virtual seconds per second, or instant (it stands still until it is moved)
     #[arg(long, value_name = "SPEED", default_value = "realtime")]
     pub speed: Speed,
-    /// File that keeps the tenant between runs
+    /// File that keeps the tenant between runs; one simulator at a time
     #[arg(long, value_name = "FILE")]
     pub state: Option<PathBuf>,
     /// Change one setting, for example import.delay=45s..100s (repeatable)
@@ -54,7 +58,17 @@ pub(super) struct SimulateArgs {
     /// Answer CONNECT for Microsoft's login and Graph hosts, and refuse all others; implies --tls
     #[arg(long)]
     pub proxy: bool,
+    /// Write the address to FILE once it listens, and remove FILE at the end
+    #[arg(long, value_name = "FILE")]
+    pub ready_file: Option<PathBuf>,
+    /// Say where and how on one line of JSON, instead of in words
+    #[arg(long)]
+    pub json: bool,
 }
+
+/// A mistyped number must not take all of this machine's memory: this many
+/// need about a gigabyte.
+const DEVICES_MAX: i64 = 500_000;
 
 /// What a tenant goes by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +85,16 @@ impl FromStr for Named {
             Some((domain, id)) => (domain, Some(id.parse().map_err(|_| format!("`{id}` is not the id of a tenant"))?)),
             None => (text, None),
         };
-        Ok(Self { domain: domain.to_lowercase(), id })
+        let domain = domain.trim().to_lowercase();
+        if domain.is_empty() {
+            return Err("there is no domain in it; write `contoso.com` or `contoso.com=ID`".to_owned());
+        }
+        // It stands in addresses, and behind the @ of a user.
+        let fits = |letter: char| letter.is_alphanumeric() || matches!(letter, '.' | '-');
+        if !domain.chars().all(fits) || domain.starts_with('.') || domain.ends_with('.') || domain.contains("..") {
+            return Err(format!("`{domain}` is not a domain such as `contoso.com`"));
+        }
+        Ok(Self { domain, id })
     }
 }
 
@@ -80,12 +103,46 @@ impl FromStr for Named {
 /// # Errors
 /// When a setting, the address or the state file cannot be used.
 pub(super) async fn run(args: &SimulateArgs, _: &Settings, stop: &Stop) -> Result<Exit, CliError> {
+    // A file of an earlier run would lead its reader to a port that is shut.
+    let ready = args.ready_file.as_deref().map(ReadyFile::prepare).transpose()?;
     let server = bind(args).await?;
     // Whoever starts us waits for the first line, and having read it they may
     // hang up.
-    print(&format!("{}\n", greeting(&server, args)))?;
+    let greeting = if args.json { document(&server, args).to_string() } else { greeting(&server, args) };
+    print(&format!("{greeting}\n"))?;
+    if let Some(ready) = &ready {
+        ready.write(&server)?;
+    }
     server.run(stop.asked()).await.map_err(failed)?;
     Ok(Exit::Done)
+}
+
+/// The file that tells a script where the tenant is; gone when that is.
+struct ReadyFile<'a>(&'a Path);
+
+impl<'a> ReadyFile<'a> {
+    fn prepare(path: &'a Path) -> Result<Self, CliError> {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(CliError::file("remove", path, &error)),
+            _ => Ok(Self(path)),
+        }
+    }
+
+    /// Whoever finds it finds a whole line in it.
+    fn write(&self, server: &Server) -> Result<(), CliError> {
+        let folder = self.0.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let written = tempfile::NamedTempFile::new_in(folder).and_then(|mut file| {
+            writeln!(file, "{}", address(server))?;
+            file.persist(self.0).map_err(|error| error.error)
+        });
+        written.map(|_| ()).map_err(|error| CliError::file("write", self.0, &error))
+    }
+}
+
+impl Drop for ReadyFile<'_> {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(self.0);
+    }
 }
 
 fn failed(error: impl std::fmt::Display) -> CliError {
@@ -93,6 +150,7 @@ fn failed(error: impl std::fmt::Display) -> CliError {
 }
 
 async fn bind(args: &SimulateArgs) -> Result<Server, CliError> {
+    check_domains(&args.domain)?;
     let settings = settings(args)?;
     let script = args.script.as_deref().map(|path| Script::read(&read(path)?).map_err(failed)).transpose()?;
     let new = || {
@@ -105,17 +163,19 @@ async fn bind(args: &SimulateArgs) -> Result<Server, CliError> {
     };
     let tenants = match &args.state {
         Some(path) => {
+            let lock = StateLock::take(path).map_err(unavailable)?;
             let mut tenants = Tenants::open(path, &settings, new).map_err(failed)?;
             only_those_that_are_there(&mut tenants, args, path)?;
             // Better to fail here than after the first change.
             tenants.save_to(path).map_err(failed)?;
-            tenants
+            (tenants, Some(lock))
         }
-        None => new(),
+        None => (new(), None),
     };
+    let (tenants, lock) = tenants;
     let mut server = Server::bind(args.listen, tenants, args.speed).await.map_err(failed)?;
-    if let Some(path) = &args.state {
-        server = server.saving_to(path);
+    if let Some(lock) = lock {
+        server = server.saving_to(lock.path()).holding(lock);
     }
     if let Some(path) = authority_file(args) {
         let certificates = Certificates::generate().map_err(failed)?;
@@ -125,6 +185,28 @@ async fn bind(args: &SimulateArgs) -> Result<Server, CliError> {
         server = server.with_tls(certificates);
     }
     Ok(if args.proxy { server.as_proxy() } else { server })
+}
+
+fn unavailable(error: StateError) -> CliError {
+    let exit = if let StateError::InUse { .. } = error { Exit::Later } else { Exit::Failed };
+    CliError::new(exit, error.to_string())
+}
+
+/// Each domain and each id leads to one tenant.
+fn check_domains(all: &[Named]) -> Result<(), CliError> {
+    for (number, one) in all.iter().enumerate() {
+        let before = &all[..number];
+        if before.iter().any(|other| other.domain == one.domain) {
+            return Err(failed(format!("the domain `{}` is there twice", one.domain)).hint("leave one `--domain` out"));
+        }
+        if let Some(id) = one.id
+            && let Some(other) = before.iter().find(|other| other.id == one.id)
+        {
+            return Err(failed(format!("`{}` and `{}` have the same id `{id}`", other.domain, one.domain))
+                .hint("a tenant has an id of its own; without one it gets one"));
+        }
+    }
+    Ok(())
 }
 
 /// A tenant goes on under the names that it has: others cannot be given to it.
@@ -154,11 +236,16 @@ fn settings(args: &SimulateArgs) -> Result<sim::Settings, CliError> {
 }
 
 fn new_tenants(settings: &sim::Settings, args: &SimulateArgs) -> Tenants {
+    // In real time, a tenant of months ago would have to catch up first.
+    let begins = match args.speed {
+        Speed::Realtime => Timestamp::now(),
+        Speed::Times(_) | Speed::Instant => sim::EPOCH,
+    };
     let named = |(number, named): (u64, &Named)| {
         let mut settings = settings.clone();
         settings.directory.domains = vec![named.domain.clone()];
         settings.directory.display_name = format!("{} (simulated)", named.domain);
-        let mut tenant = Tenant::new(settings.clone(), args.seed.wrapping_add(number), sim::EPOCH);
+        let mut tenant = Tenant::new(settings.clone(), args.seed.wrapping_add(number), begins);
         if let Some(id) = named.id {
             tenant = tenant.with_id(id);
         }
@@ -168,8 +255,8 @@ fn new_tenants(settings: &sim::Settings, args: &SimulateArgs) -> Tenants {
         tenant
     };
     let mut all = (0..).zip(&args.domain).map(named);
-    let mut first = all.next().unwrap_or_else(|| Tenant::new(settings.clone(), args.seed, sim::EPOCH));
-    first.add_devices(args.devices);
+    let mut first = all.next().unwrap_or_else(|| Tenant::new(settings.clone(), args.seed, begins));
+    first.add_devices(args.devices as usize);
     all.fold(Tenants::from(first), Tenants::and)
 }
 
@@ -182,6 +269,30 @@ fn authority_file(args: &SimulateArgs) -> Option<&Path> {
     args.tls.as_deref().or(default)
 }
 
+/// The address for clients that take either: TLS where there is TLS.
+fn address(server: &Server) -> String {
+    server.secure_url().unwrap_or_else(|| server.url())
+}
+
+/// What a script wants to know, as one line.
+fn document(server: &Server, args: &SimulateArgs) -> Value {
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let tenants: Vec<Value> = server
+        .tenant()
+        .with_all(|tenants| tenants.each().map(|tenant| json!({"id": tenant.id(), "names": tenant.names()})).collect());
+    json!({
+        "address": address(server),
+        "http": server.url(),
+        "https": server.secure_url(),
+        "authorityFile": authority_file(args).map(absolute),
+        "clientSecret": sim::CLIENT_SECRET,
+        "proxy": args.proxy,
+        "speed": args.speed.factor(),
+        "now": server.tenant().now(),
+        "tenants": tenants,
+    })
+}
+
 /// What stdout says: where, with which secret, and how to begin. The first
 /// line is for whoever waits for the address.
 fn greeting(server: &Server, args: &SimulateArgs) -> String {
@@ -192,7 +303,7 @@ fn greeting(server: &Server, args: &SimulateArgs) -> String {
     });
     let whom = if domains.is_empty() { "any tenant".to_owned() } else { format!("tenant {}", domains.join(" or ")) };
     let mut lines = vec![
-        format!("simulated tenant at {}", server.secure_url().unwrap_or_else(|| plain.clone())),
+        format!("simulated tenant at {}", address(server)),
         format!("  sign in  client secret {secret}, any client id, {whom}"),
     ];
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string();
@@ -204,6 +315,11 @@ fn greeting(server: &Server, args: &SimulateArgs) -> String {
         ]),
         Some(file) => lines.push(format!("  trust    {file}; plain http works as well")),
         None => {}
+    }
+    if args.speed == Speed::Instant {
+        lines.push(format!(
+            "  time     stands still until it is moved: curl -d '{{\"by\": \"10m\"}}' {plain}/_sim/advance"
+        ));
     }
     let domain = domains.first().map_or("contoso.com", String::as_str);
     lines.extend([
@@ -235,6 +351,8 @@ mod tests {
             domain: Vec::new(),
             tls: None,
             proxy: false,
+            ready_file: None,
+            json: false,
         }
     }
 

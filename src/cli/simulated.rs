@@ -2,7 +2,6 @@
 //! clock and secret differ; the code path is the same.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::sync::Arc;
 
 use secrecy::SecretString;
@@ -10,9 +9,9 @@ use secrecy::SecretString;
 use crate::clock::{self, SharedClock, Stop};
 use crate::connect::{Connection, Purpose, Way};
 use crate::graph::{Auth, Cloud};
-use crate::ledger::{folder_within, lock};
+use crate::ledger::folder_within;
 use crate::model::{Target, TenantId};
-use crate::sim::{self, CLIENT_SECRET, EPOCH, InProcess, Tenant};
+use crate::sim::{self, CLIENT_SECRET, EPOCH, InProcess, StateError, StateLock, Tenant};
 
 use super::args::Simulated;
 use super::error::CliError;
@@ -30,7 +29,7 @@ pub(super) struct Tenants<'s> {
     purpose: Purpose,
     opened: HashMap<TenantId, InProcess>,
     /// Held while states are kept.
-    locks: Vec<File>,
+    locks: Vec<StateLock>,
 }
 
 impl<'s> Tenants<'s> {
@@ -64,10 +63,12 @@ impl<'s> Tenants<'s> {
         if keep {
             folder_within(&self.settings.state_dir, &folder)
                 .map_err(|error| CliError::file("create", &folder, &error))?;
-            let lock = lock(&folder.join("tenant.lock")).map_err(|error| CliError::file("lock", &file, &error))?;
-            self.locks.push(lock.ok_or_else(|| {
-                let message = format!("another apgit is using the simulated tenant `{}`", file.display());
-                CliError::new(Exit::Later, message).hint("wait until it ends, or stop it with Ctrl-C")
+            self.locks.push(StateLock::take(&file).map_err(|error| match error {
+                StateError::InUse { .. } => {
+                    let message = format!("another apgit is using the simulated tenant `{}`", file.display());
+                    CliError::new(Exit::Later, message).hint("wait until it ends, or stop it with Ctrl-C")
+                }
+                error => CliError::new(Exit::Failed, error.to_string()),
             })?);
         }
         let tenant_now = Tenant::open(&file, profile, *sim_seed, EPOCH).map_err(|error| {

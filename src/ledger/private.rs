@@ -65,7 +65,7 @@ pub(super) fn sync(_: &Path) -> std::io::Result<()> {
 ///
 /// # Errors
 /// When it cannot be locked at all.
-pub(crate) fn lock(path: &Path) -> std::io::Result<Option<File>> {
+pub(super) fn lock(path: &Path) -> std::io::Result<Option<File>> {
     let lock = file(path)?;
     match lock.try_lock() {
         Ok(()) => Ok(Some(lock)),

@@ -5,14 +5,17 @@
 
 mod answer;
 mod batch;
+mod body;
 mod call;
 mod certificates;
+mod clock;
 mod errors;
 mod in_process;
 mod metadata;
 pub(super) mod query;
 mod routes;
 mod server;
+mod standstill;
 mod waiting_room;
 pub(super) mod wire;
 

@@ -17,7 +17,7 @@ pub use script::{Script, ScriptError};
 pub use settings::{Delay, Settings};
 pub use switches::Switch;
 
-pub(super) use control::{Advance, latest};
+pub(super) use control::{ClockQuestion, read_advance};
 pub(super) use counters::Counting;
 pub(super) use faults::Injection;
 pub(super) use settings::{List, ProfileSetting};

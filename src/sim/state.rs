@@ -28,7 +28,7 @@ mod tracked;
 mod witness;
 mod writing;
 
-pub use file::StateError;
+pub use file::{StateError, StateLock};
 pub use login::CLIENT_SECRET;
 pub use registrations::Origin;
 pub use tenant::Tenant;

@@ -12,6 +12,8 @@ use http::Method;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
+mod command;
+mod door;
 mod faults;
 mod fixtures;
 mod hands;
@@ -26,6 +28,7 @@ mod schema;
 mod secure;
 mod several;
 mod soak;
+mod strangers;
 mod syncing;
 mod witness;
 mod writing;

@@ -1,7 +1,7 @@
 //! An answer before it becomes HTTP, and the headers that every answer has.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, DATE, HeaderValue, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, DATE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use serde::Serialize;
 
 use super::call::Call;
@@ -25,6 +25,7 @@ pub(in crate::sim) struct Answer {
     pub(super) content_type: &'static str,
     pub(super) body: Vec<u8>,
     pub(super) retry_after_s: Option<i64>,
+    pub(super) sign_in: Option<String>,
 }
 
 pub(super) const JSON: &str =
@@ -32,16 +33,16 @@ pub(super) const JSON: &str =
 
 impl Answer {
     pub(in crate::sim) fn empty(status: u16) -> Self {
-        Self { status, content_type: "", body: Vec::new(), retry_after_s: None }
+        Self { status, content_type: "", body: Vec::new(), retry_after_s: None, sign_in: None }
     }
 
     pub(in crate::sim) fn json(status: u16, value: &impl Serialize) -> Self {
         let body = serde_json::to_vec(value).expect("an answer is plain data");
-        Self { status, content_type: JSON, body, retry_after_s: None }
+        Self { content_type: JSON, body, ..Self::empty(status) }
     }
 
     pub(in crate::sim) fn text(content_type: &'static str, body: String) -> Self {
-        Self { status: 200, content_type, body: body.into_bytes(), retry_after_s: None }
+        Self { content_type, body: body.into_bytes(), ..Self::empty(200) }
     }
 
     pub(in crate::sim) fn refused(call: &Call<'_>, problem: &Problem) -> Self {
@@ -49,7 +50,13 @@ impl Answer {
             Body::Json(value) => ("application/json", value.to_string()),
             Body::Html(page) => ("text/html; charset=us-ascii", page),
         };
-        Self { status: problem.status, content_type, body: body.into_bytes(), retry_after_s: problem.retry_after_s }
+        Self {
+            status: problem.status,
+            content_type,
+            body: body.into_bytes(),
+            retry_after_s: problem.retry_after_s,
+            sign_in: problem.sign_in.clone(),
+        }
     }
 
     pub(in crate::sim) fn into_response(self, call: &Call<'_>) -> Response {
@@ -72,6 +79,9 @@ impl Answer {
         set(http::header::VARY, "Accept-Encoding");
         if !self.content_type.is_empty() {
             set(CONTENT_TYPE, self.content_type);
+        }
+        if let Some(header) = &self.sign_in {
+            set(WWW_AUTHENTICATE, header);
         }
         if let Some(seconds) = self.retry_after_s {
             set(RETRY_AFTER, &seconds.to_string());

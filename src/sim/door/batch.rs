@@ -123,7 +123,10 @@ fn part_request(envelope: &Call<'_>, part: &Value) -> Result<Request, Problem> {
     }
     let body = match &part["body"] {
         Value::Null => Bytes::new(),
-        _ if !has_content_type => return Err(bad("Write request id does not contain Content-Type header.")),
+        _ if !has_content_type => {
+            let id = part["id"].as_str().unwrap_or_default();
+            return Err(bad(&format!("Write request with id '{id}' does not contain a Content-Type header.")));
+        }
         body => Bytes::from(body.to_string()),
     };
     request.body(body).map_err(|_| bad("Invalid batch item URL."))
@@ -137,6 +140,9 @@ fn part_json(id: &str, answer: &Answer) -> Value {
     let mut headers = Map::new();
     if !answer.content_type.is_empty() {
         headers.insert("Content-Type".to_owned(), answer.content_type.into());
+    }
+    if let Some(header) = &answer.sign_in {
+        headers.insert("WWW-Authenticate".to_owned(), header.as_str().into());
     }
     if let Some(seconds) = answer.retry_after_s {
         headers.insert("Retry-After".to_owned(), seconds.to_string().into());

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::body;
 use super::errors::Problem;
 use crate::transport::Request;
 
@@ -38,7 +39,7 @@ pub(in crate::sim) struct Call<'a> {
     pub(super) segments: Vec<String>,
     pub(super) query: Vec<(String, String)>,
     pub(super) headers: &'a HeaderMap,
-    pub(super) body: &'a Bytes,
+    pub(super) body: Bytes,
     pub(super) request_id: Uuid,
     pub(super) client_request_id: String,
     pub(super) now: Timestamp,
@@ -63,7 +64,7 @@ impl<'a> Call<'a> {
             segments: segments(uri.path()),
             query: pairs(uri.query().unwrap_or_default()),
             headers: request.headers(),
-            body: request.body(),
+            body: request.body().clone(),
             request_id,
             client_request_id: header("client-request-id").map_or_else(|| request_id.to_string(), str::to_owned),
             now,
@@ -130,22 +131,40 @@ impl<'a> Call<'a> {
         format!("{}/{version}/$metadata#{rest}", self.origin)
     }
 
+    /// Unpacks the body. Graph, which has a version in its addresses, takes
+    /// JSON alone.
+    ///
+    /// # Errors
+    /// For a body that cannot be unpacked, or is not said to be JSON.
+    pub(in crate::sim) fn unpack(&mut self) -> Result<(), Problem> {
+        self.body = body::unpacked(self.headers, &self.body)?;
+        match self.version {
+            Some(_) => body::expect_json(&self.method, self.headers, &self.body),
+            None => Ok(()),
+        }
+    }
+
     /// The body as JSON; names of properties may lack their quotes.
     pub(in crate::sim) fn json(&self) -> Result<Value, Problem> {
         if self.body.iter().all(u8::is_ascii_whitespace) {
             return Ok(Value::Object(serde_json::Map::new()));
         }
-        serde_json::from_slice(self.body)
-            .or_else(|error| match std::str::from_utf8(self.body) {
+        serde_json::from_slice(&self.body)
+            .or_else(|error| match std::str::from_utf8(&self.body) {
                 Ok(text) => serde_json::from_str(&quote_names(text)),
                 Err(_) => Err(error),
             })
             .map_err(|_| Problem::plain(400, "BadRequest", "Unable to read JSON request payload. Please ensure Content-Type header is set and payload is of valid JSON format."))
     }
 
+    /// The body as it is, once unpacked.
+    pub(in crate::sim) fn body(&self) -> &Bytes {
+        &self.body
+    }
+
     /// The body as a form.
     pub(in crate::sim) fn form(&self) -> Vec<(String, String)> {
-        pairs(&String::from_utf8_lossy(self.body))
+        pairs(&String::from_utf8_lossy(&self.body))
     }
 }
 

@@ -17,6 +17,8 @@ pub(in crate::sim) struct Problem {
     pub(super) status: u16,
     shape: Shape,
     pub(super) retry_after_s: Option<i64>,
+    /// What a 401 says of how to sign in.
+    pub(super) sign_in: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,7 +94,7 @@ impl Problem {
 
     /// Too many requests, in Graph's own words.
     pub(in crate::sim) fn throttled(retry_after_s: Option<i64>) -> Self {
-        Self { status: 429, shape: Shape::Throttled, retry_after_s }
+        Self { retry_after_s, ..Self::of(429, Shape::Throttled) }
     }
 
     /// An error of the login service.
@@ -105,8 +107,14 @@ impl Problem {
         self
     }
 
+    /// With a `WWW-Authenticate` header.
+    pub(in crate::sim) fn sign_in(mut self, header: String) -> Self {
+        self.sign_in = Some(header);
+        self
+    }
+
     fn of(status: u16, shape: Shape) -> Self {
-        Self { status, shape, retry_after_s: None }
+        Self { status, shape, retry_after_s: None, sign_in: None }
     }
 
     /// The body: JSON, or the text of a page.

@@ -7,12 +7,14 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, DATE};
-use jiff::Timestamp;
+use uuid::Uuid;
 
-use super::answer::Reply;
-use super::errors::http_date;
+use super::answer::{Answer, Reply};
+use super::body::unpacked;
+use super::call::Call;
+use super::errors::{Problem, http_date};
 use crate::clock::{self, Clock as _};
-use crate::sim::stage::{Advance, latest};
+use crate::sim::stage::{ClockQuestion, read_advance};
 use crate::sim::state::{StateFile, Tenant, Tenants};
 use crate::transport::{Request, Response, Transport, TransportError};
 
@@ -70,17 +72,19 @@ impl InProcess {
     /// `POST /_sim/clock`, where time is wherever it is awaited, and
     /// `POST /_sim/advance`.
     fn serve_clock(&self, request: &Request) -> Response {
-        let body: serde_json::Value = serde_json::from_slice(request.body()).unwrap_or_default();
-        let until = body["until"].as_str().and_then(|text| text.parse::<Timestamp>().ok());
-        let until = until.or_else(|| Advance::read(request.body())?.target(self.clock.now()));
-        match until.filter(|until| *until <= latest()) {
-            Some(until) => self.clock.advance_to(until),
-            // To ask for the time is no mistake.
-            None if request.uri().path() == "/_sim/clock" && body["until"].is_null() => {}
-            None => {
-                let mut refused = Response::new(Bytes::from_static(b"there is no such time here"));
-                *refused.status_mut() = http::StatusCode::BAD_REQUEST;
-                return refused;
+        let now = self.clock.now();
+        let until = unpacked(request.headers(), request.body()).and_then(|body| {
+            let until = match request.uri().path() {
+                "/_sim/clock" => ClockQuestion::read(&body).map(|question| question.until),
+                _ => read_advance(&body, now).map(Some),
+            };
+            until.map_err(|reason| Problem::plain(400, "BadRequest", reason))
+        });
+        match until {
+            Ok(until) => self.clock.advance_to(until.unwrap_or(now)),
+            Err(problem) => {
+                let call = Call::read(request, Uuid::nil(), now);
+                return Answer::refused(&call, &problem).into_response(&call);
             }
         }
         let answer = serde_json::json!({"now": self.clock.now(), "speed": 0.0});
@@ -103,8 +107,8 @@ impl Transport for InProcess {
         let mut tenants = self.tenants.lock().expect("no holder of this lock panics");
         let reply = tenants.handle(&request, self.clock.now());
         let latency = tenants.latency();
-        // A state that was loaded may be ahead of the clock.
-        self.clock.advance_to(tenants.now() + latency);
+        // A state that was loaded brings its own time.
+        self.clock.turn_to(tenants.now() + latency);
         if let Some(file) = &self.file
             && tenants.take_changed()
         {

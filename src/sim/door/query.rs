@@ -89,6 +89,17 @@ pub(in crate::sim) fn selected(call: &Call<'_>, mut entity: Value) -> Value {
     entity
 }
 
+/// Refuses options that no list here has. To pass over them would be to send
+/// a client the first page as its second, or a list in no order as one in
+/// order.
+pub(super) fn refuse_unserved(call: &Call<'_>) -> Result<(), Problem> {
+    let option = ["$skip", "$orderby"].into_iter().find(|name| call.version.is_some() && call.option(name).is_some());
+    match option {
+        None => Ok(()),
+        Some(name) => Err(Problem::plain(400, "BadRequest", format!("'{name}' is not supported by the service."))),
+    }
+}
+
 /// A page, or `$top` items.
 pub(in crate::sim) fn page_size(call: &Call<'_>, settings: &List) -> Result<usize, Problem> {
     top(call, settings.page_size, settings.top_max)

@@ -3,12 +3,15 @@
 //! Documented pages describe some routes that the service does not have;
 //! those are refused the way the service refuses them, and loudly logged.
 
+use bytes::Bytes;
 use http::Method;
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::answer::Answer;
 use super::call::{Call, Version};
 use super::errors::Problem;
+use super::query;
 use crate::sim::state::{Key, Tenant};
 
 /// What a request is about.
@@ -21,6 +24,8 @@ pub(in crate::sim) enum Target {
     ManagedIdentity,
     Control(Vec<String>),
     Batch,
+    /// `$batch` without a version in front of it.
+    BatchOfNoVersion,
     Registrations,
     Registration(Uuid),
     RegistrationAction(Uuid, Action),
@@ -98,6 +103,7 @@ impl Target {
             }
             ["common", "discovery", "instance"] => Self::InstanceDiscovery,
             ["metadata", "identity", "oauth2", "token"] => Self::ManagedIdentity,
+            ["$batch"] if call.method == Method::POST => Self::BatchOfNoVersion,
             _ => Self::Unknown(call.segments.first().cloned().unwrap_or_default()),
         }
     }
@@ -227,8 +233,26 @@ impl Target {
             Self::User(_) => "users/{id}",
             Self::Organization => "organization",
             Self::NoRoute(_) => "(no route)",
-            Self::Unknown(_) => "(unknown)",
+            Self::BatchOfNoVersion | Self::Unknown(_) => "(unknown)",
         }
+    }
+
+    /// The template of a route that somebody wrote down, in whatever letter
+    /// case, with or without its version; none where there is no such route.
+    pub(in crate::sim) fn template_of(route: &str) -> Option<&'static str> {
+        let strangers = [Self::Unknown(String::new()), Self::NoRoute("")].map(|target| target.template());
+        if let Some(strange) = strangers.into_iter().find(|template| *template == route) {
+            return Some(strange);
+        }
+        // Any id and any name make an address of it.
+        let path = route.replace("{id}", &Uuid::nil().to_string()).replace("{tenant}", "any");
+        let path = path.trim_start_matches('/');
+        ["", "beta/"].into_iter().find_map(|version| {
+            let request = http::Request::post(format!("http://localhost/{version}{path}")).body(Bytes::new()).ok()?;
+            let call = Call::read(&request, Uuid::nil(), Timestamp::UNIX_EPOCH);
+            let template = Self::of(&call).template();
+            (template != "_sim" && !strangers.contains(&template)).then_some(template)
+        })
     }
 
     pub(in crate::sim) fn area(&self, method: &Method) -> Area {
@@ -240,7 +264,7 @@ impl Target {
             | Self::ManagedIdentity
             | Self::Metadata
             | Self::Control(_) => Area::Open,
-            Self::Batch | Self::NoRoute(_) | Self::Unknown(_) => Area::Token,
+            Self::Batch | Self::BatchOfNoVersion | Self::NoRoute(_) | Self::Unknown(_) => Area::Token,
             Self::User(_) => Area::Users,
             Self::Organization => Area::Organization,
             Self::ScopeTags => Area::Token,
@@ -278,6 +302,7 @@ impl Tenant {
     pub(in crate::sim) fn dispatch(&mut self, call: &Call<'_>, target: &Target) -> Result<Answer, Problem> {
         let method = &call.method;
         let (get, post, delete) = (method == Method::GET, method == Method::POST, method == Method::DELETE);
+        query::refuse_unserved(call)?;
         match target {
             Target::Token(tenant) if post => self.issue_token(call, tenant),
             Target::OpenId(tenant) if get => self.openid_configuration(call, tenant),
@@ -324,6 +349,7 @@ impl Tenant {
             Target::User(name) if get => self.get_user(call, name),
             Target::Organization if get => Ok(self.organization(call)),
 
+            Target::BatchOfNoVersion => Err(Self::batch_of_no_version()),
             Target::Unknown(segment) => Err(Self::unknown(call, segment)),
             Target::NoRoute(template) => Err(Self::phantom(call, template)),
             Target::Imports | Target::Registrations => Err(Self::phantom(call, "~/singleton/navigation")),
@@ -331,6 +357,13 @@ impl Tenant {
             other if other.is_post_only() => Err(Self::phantom(call, "~/singleton/navigation/action")),
             _ => Err(Self::phantom(call, "~/singleton/navigation")),
         }
+    }
+
+    /// A client that was given the host alone as its base address.
+    fn batch_of_no_version() -> Problem {
+        tracing::warn!("`/$batch` has no version in front of it: it is `/v1.0/$batch` or `/beta/$batch`");
+        let message = "Specified HTTP method is not allowed for the request target.";
+        Problem::plain(405, "Request_BadRequest", message)
     }
 
     fn phantom(call: &Call<'_>, template: &str) -> Problem {

@@ -1,10 +1,11 @@
 //! Simulated tenants on a loopback port: HTTP around [`Tenants::handle`],
-//! the clock routes, and the state file.
+//! and the state file.
 //!
 //! No rule of the service lives here. A reply that is lost really drops the
 //! connection, answers come in chunks, and nothing but loopback is listened
 //! on: the tenant hands out tokens to whoever knows its public secret.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,35 +14,41 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, DATE, HOST, ORIGIN};
+use futures::StreamExt as _;
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, DATE, EXPECT, HOST, ORIGIN};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
-use super::answer::Reply;
+use super::answer::{Answer, Reply};
+use super::body::{BODY_MAX, too_large, unpacked};
+use super::call::Call;
 use super::certificates::{Certificates, is_served};
-use super::errors::http_date;
+use super::clock::{serve_advance, serve_clock};
+use super::errors::{Problem, http_date};
+use super::standstill::{Asked, Standstill};
 use super::waiting_room::{Speed, WaitingRoom};
-use crate::sim::stage::{Advance, latest};
-use crate::sim::state::{StateError, StateFile, Tenant, Tenants};
+use crate::sim::stage::{ClockQuestion, read_advance};
+use crate::sim::state::{StateError, StateFile, StateLock, Tenant, Tenants};
+use crate::transport::{Request, Response};
 
-/// The largest request: a bulk import of 500 hashes is about 2.3 MB.
-const BODY_MAX: usize = 64 * 1024 * 1024;
-/// The clock answers after this long even if the time has not come, so that
-/// no client's socket times out; the client sees that and asks again.
-const CLOCK_ANSWERS_WITHIN: Duration = Duration::from_secs(20);
-/// While time stands still, somebody looks this often for clients that went
-/// away without a word.
-const CLOCK_LOOKS_EVERY: Duration = Duration::from_millis(500);
 /// Changes within this long are saved together.
 const SAVES_EVERY: Duration = Duration::from_millis(100);
+/// After a failure, a whole state is written: not too often where it is large.
+const SAVES_AGAIN_AFTER: Duration = Duration::from_secs(1);
+const SAVES_AGAIN_AFTER_MAX: Duration = Duration::from_secs(30);
+/// Where nothing can be accepted, a file or a connection must close first.
+const ACCEPTS_AGAIN_AFTER: Duration = Duration::from_millis(100);
+/// A body, or the handshake before it, that takes longer never ends. The
+/// largest passes loopback in a second.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Says why the tenant cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -64,8 +71,10 @@ pub struct Server {
     address: SocketAddr,
     shared: Shared,
     file: Option<PathBuf>,
+    lock: Option<StateLock>,
     certificates: Option<Certificates>,
     is_proxy: bool,
+    patience: Duration,
 }
 
 /// The tenants of a running server, for whoever wants to look at it or change
@@ -76,6 +85,7 @@ pub struct Shared(Arc<Inner>);
 struct Inner {
     tenants: Mutex<Tenants>,
     room: Mutex<WaitingRoom>,
+    standstill: Mutex<Standstill>,
     moved: Notify,
     changed: Notify,
 }
@@ -88,9 +98,9 @@ impl Shared {
 
     /// Looks at or changes all tenants, at their present time.
     pub fn with_all<T>(&self, look: impl FnOnce(&mut Tenants) -> T) -> T {
-        let now = self.now();
         let mut tenants = self.0.tenants.lock().expect("no holder of this lock panics");
-        tenants.advance(now);
+        // Asked under the lock: a state that is loaded may set the time back.
+        tenants.advance(self.now());
         look(&mut tenants)
     }
 
@@ -106,7 +116,23 @@ impl Shared {
         self.0.moved.notify_waiters();
     }
 
-    fn room<T>(&self, look: impl FnOnce(&mut WaitingRoom) -> T) -> T {
+    /// Sets virtual time, back as well: the tenants have another one now.
+    fn turn_to(&self, at: Timestamp) {
+        self.room(|room| room.turn_to(at, Instant::now()));
+        self.0.moved.notify_waiters();
+    }
+
+    /// Somebody has changed the tenants without a request to them.
+    pub(super) fn note_change(&self) {
+        self.0.changed.notify_one();
+    }
+
+    /// Is told when time moves on by a jump or by hand.
+    pub(super) fn moved(&self) -> &Notify {
+        &self.0.moved
+    }
+
+    pub(super) fn room<T>(&self, look: impl FnOnce(&mut WaitingRoom) -> T) -> T {
         look(&mut self.0.room.lock().expect("no holder of this lock panics"))
     }
 }
@@ -132,11 +158,21 @@ impl Server {
         let inner = Inner {
             tenants: Mutex::new(tenants),
             room: Mutex::new(WaitingRoom::new(speed, start, Instant::now())),
+            standstill: Mutex::default(),
             moved: Notify::new(),
             changed: Notify::new(),
         };
         let shared = Shared(Arc::new(inner));
-        Ok(Self { listener, address, shared, file: None, certificates: None, is_proxy: false })
+        Ok(Self {
+            listener,
+            address,
+            shared,
+            file: None,
+            lock: None,
+            certificates: None,
+            is_proxy: false,
+            patience: PATIENCE,
+        })
     }
 
     /// Speaks TLS as well: the first byte of a connection tells which.
@@ -155,10 +191,26 @@ impl Server {
         self
     }
 
-    /// Saves the tenant to `path` soon after every change and at the end.
+    /// Saves the tenant to `path` soon after every change and at the end. Where
+    /// that fails meanwhile, it says so, serves on and tries again.
     #[must_use]
     pub fn saving_to(mut self, path: impl Into<PathBuf>) -> Self {
         self.file = Some(path.into());
+        self
+    }
+
+    /// Keeps others from the file as long as it serves.
+    #[must_use]
+    pub fn holding(mut self, lock: StateLock) -> Self {
+        self.lock = Some(lock);
+        self
+    }
+
+    /// Drops a connection whose body takes longer than this; 30 s unless told
+    /// otherwise.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
         self
     }
 
@@ -192,8 +244,8 @@ impl Server {
     /// # Errors
     /// When the state cannot be saved.
     pub async fn run(self, end: impl Future<Output = ()>) -> Result<(), ServerError> {
-        let Self { listener, shared, file, certificates, is_proxy, .. } = self;
-        let door = Door { shared: shared.clone(), certificates, is_proxy, connection: 0 };
+        let Self { listener, shared, file, lock, certificates, is_proxy, patience, .. } = self;
+        let door = Door { shared: shared.clone(), certificates, is_proxy, patience, connection: 0 };
         let mut connections = JoinSet::new();
         let mut opened = 0;
         let mut end = std::pin::pin!(end);
@@ -201,10 +253,8 @@ impl Server {
         loop {
             tokio::select! {
                 () = &mut end => break,
-                failed = &mut saving => return Err(failed.into()),
-                accepted = listener.accept() => {
-                    // A connection that fails while it is accepted is its client's trouble.
-                    let Ok((stream, _)) = accepted else { continue };
+                never = &mut saving => match never {},
+                stream = accept(&listener) => {
                     opened += 1;
                     connections.spawn(Door { connection: opened, ..door.clone() }.open(stream));
                 }
@@ -215,23 +265,61 @@ impl Server {
         if let Some(path) = file {
             shared.with_all(|tenants| tenants.save_to(&path))?;
         }
+        drop(lock);
         Ok(())
     }
 }
 
-/// Never ends but by a failure.
-async fn save_after_changes(shared: Shared, file: Option<PathBuf>) -> StateError {
-    let Some(mut file) = file.map(StateFile::new) else { return std::future::pending().await };
+/// The next connection.
+async fn accept(listener: &TcpListener) -> TcpStream {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    let mut told = false;
     loop {
-        if shared.with_all(Tenants::take_changed) {
-            // Written here and not on a thread of its own: a write that
-            // outlives this task could overwrite the last state.
-            if let Err(error) = shared.with_all(|tenants| file.keep(tenants)) {
-                return error;
+        match listener.accept().await {
+            Ok((stream, _)) => return stream,
+            // A connection that fails while it is accepted is its client's trouble.
+            Err(error) if [ConnectionAborted, ConnectionRefused, ConnectionReset].contains(&error.kind()) => {}
+            // Usually this process is out of descriptors. The connection stays
+            // where it is, so that to ask again at once would never end.
+            Err(error) => {
+                if !std::mem::replace(&mut told, true) {
+                    tracing::warn!(%error, "connections have to wait until others are closed");
+                }
+                tokio::time::sleep(ACCEPTS_AGAIN_AFTER).await;
             }
-            tokio::time::sleep(SAVES_EVERY).await;
-        } else {
+        }
+    }
+}
+
+/// Saves as long as the server runs.
+async fn save_after_changes(shared: Shared, file: Option<PathBuf>) -> Infallible {
+    let Some(mut file) = file.map(|path| StateFile::new(path).synced()) else { return std::future::pending().await };
+    let mut failed: Option<String> = None;
+    let mut again_after = SAVES_AGAIN_AFTER;
+    loop {
+        if failed.is_none() && !shared.with_all(Tenants::take_changed) {
             shared.0.changed.notified().await;
+            continue;
+        }
+        // Written here and not on a thread of its own: a write that
+        // outlives this task could overwrite the last state.
+        match shared.with_all(|tenants| file.keep(tenants)) {
+            Ok(()) => {
+                if failed.take().is_some() {
+                    tracing::warn!("the simulated tenant is saved again");
+                }
+                again_after = SAVES_AGAIN_AFTER;
+                tokio::time::sleep(SAVES_EVERY).await;
+            }
+            Err(error) => {
+                let error = error.to_string();
+                if failed.as_ref() != Some(&error) {
+                    tracing::error!(error, "the simulated tenant is not saved: it serves on, and tries again");
+                }
+                failed = Some(error);
+                tokio::time::sleep(again_after).await;
+                again_after = (again_after * 2).min(SAVES_AGAIN_AFTER_MAX);
+            }
         }
     }
 }
@@ -242,6 +330,7 @@ struct Door {
     shared: Shared,
     certificates: Option<Certificates>,
     is_proxy: bool,
+    patience: Duration,
     connection: u64,
 }
 
@@ -257,10 +346,7 @@ impl Door {
     async fn open(self, stream: TcpStream) {
         // Small answers should not wait for more.
         let _ = stream.set_nodelay(true);
-        let mut first = [0];
-        let speaks_tls = self.certificates.is_some()
-            && stream.peek(&mut first).await.is_ok_and(|read| read == 1 && first[0] == TLS_HANDSHAKE);
-        if speaks_tls {
+        if self.certificates.is_some() && self.begins_with_tls(&stream).await {
             self.serve_secure(stream).await;
         } else if let Some(tunnel) = self.serve_http(TokioIo::new(stream), "http").await {
             match tunnel.await {
@@ -272,12 +358,19 @@ impl Door {
         self.shared.0.moved.notify_waiters();
     }
 
+    async fn begins_with_tls(&self, stream: &TcpStream) -> bool {
+        let mut first = [0];
+        let read = tokio::time::timeout(self.patience, stream.peek(&mut first)).await;
+        read.is_ok_and(|read| read.is_ok_and(|length| length == 1)) && first[0] == TLS_HANDSHAKE
+    }
+
     async fn serve_secure(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let Some(certificates) = &self.certificates else { return };
-        match certificates.acceptor().accept(stream).await {
-            Ok(stream) => drop(self.serve_http(TokioIo::new(stream), "https").await),
+        match tokio::time::timeout(self.patience, certificates.acceptor().accept(stream)).await {
+            Ok(Ok(stream)) => drop(self.serve_http(TokioIo::new(stream), "https").await),
             // Usually a client that does not trust the authority.
-            Err(error) => tracing::warn!(%error, "a client broke off the TLS handshake"),
+            Ok(Err(error)) => tracing::warn!(%error, "a client broke off the TLS handshake"),
+            Err(_) => tracing::debug!("a TLS handshake did not end"),
         }
     }
 
@@ -306,7 +399,8 @@ impl Door {
             }
         });
         let mut http = hyper::server::conn::http1::Builder::new();
-        http.timer(TokioTimer::new());
+        // A client may close its half of the connection once it has asked.
+        http.timer(TokioTimer::new()).half_close(true);
         if let Err(error) = http.serve_connection(stream, service).with_upgrades().await {
             tracing::debug!(%error, "a connection ended early");
         }
@@ -345,12 +439,6 @@ impl Door {
         if let Some(refusal) = stranger(&parts.headers, parts.uri.path()) {
             return Ok(refusal);
         }
-        let body = axum::body::to_bytes(Body::new(body), BODY_MAX).await.map_err(|_| Dropped)?;
-        match parts.uri.path() {
-            "/_sim/clock" => return Ok(serve_clock(shared, &body, self.connection).await),
-            "/_sim/advance" => return Ok(serve_advance(shared, &body)),
-            _ => {}
-        }
         // The tenant answers with addresses of its own: it needs to know what
         // the client calls it.
         let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1");
@@ -360,26 +448,134 @@ impl Door {
             Ok(uri) => parts.uri = uri,
             Err(_) => return Ok(plain(StatusCode::BAD_REQUEST, Body::from("Bad Request - Invalid Hostname"))),
         }
-        let request = http::Request::from_parts(parts, body);
-
-        let now = shared.now();
-        let (reply, latency, after, gzip) = {
-            let mut tenants = shared.0.tenants.lock().expect("no holder of this lock panics");
-            let reply = tenants.handle(&request, now);
-            (reply, tenants.latency(), tenants.now(), tenants.first().settings().wire.gzip)
-        };
-        let latency = if shared.room(|room| room.speed() == Speed::Instant) { latency } else { SignedDuration::ZERO };
-        // A state that was loaded may be ahead of the clock.
-        if after + latency > now {
-            shared.advance_to(after + latency);
+        let received = tokio::time::timeout(self.patience, receive(&parts.headers, body)).await;
+        let body = received.map_err(|_| Dropped)??;
+        let is_too_large = body.is_none();
+        let request = http::Request::from_parts(parts, body.unwrap_or_default());
+        if is_too_large {
+            return Ok(stream(refused(&request, shared.now(), &too_large())));
         }
-        shared.0.changed.notify_one();
+        match request.uri().path() {
+            "/_sim/clock" => return Ok(self.serve_clock(&request).await),
+            "/_sim/advance" => return Ok(self.serve_advance(&request)),
+            _ => {}
+        }
+        let (reply, latency, gzip) = self.handle(&request);
+        shared.note_change();
+        if !latency.is_zero() {
+            tokio::time::sleep(latency).await;
+        }
         match reply {
             Reply::Lost => Err(Dropped),
             Reply::Response(response) if gzip && wants_gzip(request.headers()) => Ok(stream(compressed(response))),
             Reply::Response(response) => Ok(stream(response)),
         }
     }
+
+    /// What the tenants answer, after which real time, and whether it may be
+    /// compressed.
+    fn handle(&self, request: &Request) -> (Reply, Duration, bool) {
+        let shared = &self.shared;
+        let mut tenants = shared.0.tenants.lock().expect("no holder of this lock panics");
+        let now = shared.now();
+        tenants.tell_time_of_clients(Timestamp::now());
+        let reply = tenants.handle(request, now);
+        let (after, latency) = (tenants.now(), tenants.latency());
+        if after != now {
+            // A state was loaded, and its time with it.
+            shared.turn_to(after);
+        }
+        let real = Instant::now();
+        let latency = match shared.room(|room| room.real_wait(after + latency, real)) {
+            Some(wait) if !latency.is_zero() => wait,
+            Some(_) => Duration::ZERO,
+            None => {
+                if !latency.is_zero() {
+                    shared.advance_to(after + latency);
+                }
+                Duration::ZERO
+            }
+        };
+        let is_awaited = tenants.each().any(|tenant| tenant.next_event_at().is_some());
+        self.explain_standstill(request, &reply, is_awaited, after);
+        (reply, latency, tenants.first().settings().wire.gzip)
+    }
+
+    /// A client that polls while time stands still polls for ever.
+    fn explain_standstill(&self, request: &Request, reply: &Reply, is_awaited: bool, now: Timestamp) {
+        let is_alone = self.shared.room(|room| room.speed() == Speed::Instant && room.is_empty());
+        let address = request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+        if !is_alone || address.starts_with("/_sim/") {
+            return;
+        }
+        let status = match reply {
+            Reply::Response(response) => response.status(),
+            Reply::Lost => StatusCode::OK,
+        };
+        let refused = status == StatusCode::TOO_MANY_REQUESTS;
+        let asked = match *request.method() {
+            Method::GET if is_awaited || refused => Asked::Waits,
+            Method::GET => Asked::Looks,
+            _ if refused => Asked::Waits,
+            _ => Asked::Acts,
+        };
+        let mut standstill = self.shared.0.standstill.lock().expect("no holder of this lock panics");
+        if standstill.note(now, asked, &format!("{} {address}", request.method())) {
+            tracing::warn!(
+                method = %request.method(),
+                address,
+                %now,
+                "asked again and again while time stands still, as `--speed instant` has it: move it by \
+                 `POST /_sim/advance` or wait in `POST /_sim/clock`, or start with a number as `--speed`"
+            );
+        }
+    }
+
+    async fn serve_clock(&self, request: &Request) -> http::Response<Body> {
+        let question = unpacked(request.headers(), request.body())
+            .and_then(|body| ClockQuestion::read(&body).map_err(|reason| Problem::plain(400, "BadRequest", reason)));
+        stream(match question {
+            Ok(question) => serve_clock(&self.shared, &question, self.connection).await,
+            Err(problem) => refused(request, self.shared.now(), &problem),
+        })
+    }
+
+    fn serve_advance(&self, request: &Request) -> http::Response<Body> {
+        let now = self.shared.now();
+        let target = unpacked(request.headers(), request.body())
+            .and_then(|body| read_advance(&body, now).map_err(|reason| Problem::plain(400, "BadRequest", reason)));
+        stream(match target {
+            Ok(target) => serve_advance(&self.shared, target),
+            Err(problem) => refused(request, now, &problem),
+        })
+    }
+}
+
+/// The whole body; none where it is too large.
+async fn receive(headers: &HeaderMap, body: Incoming) -> Result<Option<Bytes>, Dropped> {
+    let asks_first = headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    if body.size_hint().lower() > BODY_MAX as u64 && asks_first {
+        // Whoever reads from a body asks its client to go on.
+        return Ok(None);
+    }
+    let mut chunks = Body::new(body).into_data_stream();
+    let mut whole = Vec::new();
+    let mut length = 0;
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| Dropped)?;
+        length += chunk.len();
+        // Read to its end even then: a client that still sends hears nothing.
+        if length <= BODY_MAX {
+            whole.extend_from_slice(&chunk);
+        }
+    }
+    Ok((length <= BODY_MAX).then(|| Bytes::from(whole)))
+}
+
+/// A refusal of what the tenants never see.
+fn refused(request: &Request, now: Timestamp, problem: &Problem) -> Response {
+    let call = Call::read(request, uuid::Uuid::nil(), now);
+    Answer::refused(&call, problem).into_response(&call)
 }
 
 /// What a page of somebody's in a browser of this machine gets. It reaches the
@@ -404,7 +600,7 @@ fn stranger(headers: &HeaderMap, path: &str) -> Option<http::Response<Body>> {
 }
 
 /// A stream has no length, so it goes out in chunks, as Graph's do.
-fn stream(response: crate::transport::Response) -> http::Response<Body> {
+fn stream(response: Response) -> http::Response<Body> {
     response.map(|body| match body.is_empty() {
         true => Body::empty(),
         false => Body::from_stream(futures::stream::iter([Ok::<Bytes, std::convert::Infallible>(body)])),
@@ -419,7 +615,7 @@ fn wants_gzip(headers: &HeaderMap) -> bool {
     })
 }
 
-fn compressed(response: crate::transport::Response) -> crate::transport::Response {
+fn compressed(response: Response) -> Response {
     if response.body().len() < GZIP_FROM {
         return response;
     }
@@ -439,90 +635,4 @@ fn plain(status: StatusCode, body: Body) -> http::Response<Body> {
     let mut response = http::Response::new(body);
     *response.status_mut() = status;
     response
-}
-
-/// A client in the waiting room; gone when its request is, answered or not.
-struct Seat<'a> {
-    shared: &'a Shared,
-    client: &'a str,
-    ticket: u64,
-}
-
-impl Drop for Seat<'_> {
-    fn drop(&mut self) {
-        self.shared.room(|room| room.leave(self.client, self.ticket, Instant::now()));
-        self.shared.0.moved.notify_waiters();
-    }
-}
-
-/// `POST /_sim/clock {client, until}`: answers `{now, speed}` once `now` has
-/// reached `until`; without `until`, at once.
-async fn serve_clock(shared: &Shared, body: &Bytes, connection: u64) -> http::Response<Body> {
-    #[derive(serde::Deserialize)]
-    struct Question {
-        client: String,
-        until: Option<Timestamp>,
-    }
-    let question = serde_json::from_slice::<Question>(body).ok();
-    let in_reach = |question: &Question| question.until.is_none_or(|until| until <= latest());
-    let Some(question) = question.filter(in_reach) else {
-        let hint = "the clock takes {\"client\": a name of your own, \"until\": a time or null}";
-        return plain(StatusCode::BAD_REQUEST, Body::from(hint));
-    };
-    shared.room(|room| room.greet(&question.client, connection, Instant::now()));
-    if let Some(until) = question.until {
-        wait_for(shared, &question.client, until).await;
-    }
-    tell_time(shared)
-}
-
-/// `POST /_sim/advance {by}` or `{to}`: moves the clock, whoever waits.
-fn serve_advance(shared: &Shared, body: &Bytes) -> http::Response<Body> {
-    let now = shared.now();
-    match Advance::read(body).and_then(|advance| advance.target(now)) {
-        Some(target) => {
-            shared.advance_to(target);
-            // What is due happens now, so that a reader of the state sees it.
-            shared.with_all(|_| {});
-            shared.0.changed.notify_one();
-            tell_time(shared)
-        }
-        None => {
-            let hint = "take {\"by\": \"10m\"} or {\"to\": \"2026-01-05T09:00:00Z\"}";
-            plain(StatusCode::BAD_REQUEST, Body::from(hint))
-        }
-    }
-}
-
-fn tell_time(shared: &Shared) -> http::Response<Body> {
-    let (now, speed) = shared.room(|room| (room.now(Instant::now()), room.speed().factor()));
-    let answer = serde_json::json!({"now": now, "speed": speed});
-    let mut response = plain(StatusCode::OK, Body::from(answer.to_string()));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
-}
-
-async fn wait_for(shared: &Shared, client: &str, until: Timestamp) {
-    let deadline = Instant::now() + CLOCK_ANSWERS_WITHIN;
-    let ticket = shared.room(|room| room.wait(client, until));
-    let _seat = Seat { shared, client, ticket };
-    loop {
-        // Listen before looking, or a jump in between is missed.
-        let moved = shared.0.moved.notified();
-        let mut moved = std::pin::pin!(moved);
-        moved.as_mut().enable();
-        let real = Instant::now();
-        if shared.room(|room| room.now(real)) >= until || real >= deadline {
-            return;
-        }
-        if shared.room(|room| room.jump(real)) {
-            shared.0.moved.notify_waiters();
-            continue;
-        }
-        let nap = shared.room(|room| room.real_wait(until, real)).unwrap_or(CLOCK_LOOKS_EVERY);
-        tokio::select! {
-            () = moved => {}
-            () = tokio::time::sleep(nap.min(deadline.saturating_duration_since(real))) => {}
-        }
-    }
 }

@@ -88,6 +88,17 @@ impl WaitingRoom {
         self.since = real;
     }
 
+    /// Sets the time, back as well.
+    pub(super) fn turn_to(&mut self, at: Timestamp, real: Instant) {
+        self.base = at;
+        self.since = real;
+    }
+
+    /// Whether nobody uses the clock.
+    pub(super) fn is_empty(&self) -> bool {
+        self.clients.is_empty()
+    }
+
     /// Real time until `until`, where time runs.
     pub(super) fn real_wait(&self, until: Timestamp, real: Instant) -> Option<Duration> {
         let left = until.duration_since(self.now(real)).as_secs_f64().max(0.0);

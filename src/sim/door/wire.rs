@@ -69,12 +69,17 @@ pub(in crate::sim) struct Blanks {
     pub(in crate::sim) linked_early: bool,
 }
 
+/// The Entra device that a registration shows; all zero before it shows one.
+pub(in crate::sim) fn directory_device(id: Uuid, of: &Registration, linked_early: bool) -> Uuid {
+    let early = (linked_early && of.object == Object::There).then(|| device_id(id));
+    of.enrolment.as_ref().map(|enrolment| enrolment.directory_device).or(early).unwrap_or_default()
+}
+
 impl<'a> DeviceIdentity<'a> {
     pub(in crate::sim) fn new(id: Uuid, of: &'a Registration, values: &'a Values, beta: bool, blanks: Blanks) -> Self {
         let enrolment = of.enrolment.as_ref();
         let contacted = enrolment.filter(|_| !blanks.contact).map(|enrolment| seconds(enrolment.contacted));
-        let early = (blanks.linked_early && of.object == Object::There).then(|| device_id(id));
-        let directory_device = enrolment.map(|enrolment| enrolment.directory_device).or(early).unwrap_or_default();
+        let directory_device = directory_device(id, of, blanks.linked_early);
         let room = values.room.as_deref();
         Self {
             context: None,

@@ -2,12 +2,16 @@
 //! process and on a port; what is about all tenants, by `tenants.rs`. Here
 //! are views of one tenant, and what others do to it.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::Method;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::faults::Inject;
 use super::scenario::ScenarioError;
+use super::settings::Settings;
 use crate::sim::door::{Answer, Call, Problem};
 use crate::sim::state::{Tenant, hash::Hardware};
 
@@ -33,6 +37,9 @@ fn fields_of(deed: &str) -> Option<(&'static [&'static str], &'static [&'static 
         "foreign" | "release" => (&["hash"], &["hash"]),
         "refuse" => (&["hash", "code"], &["hash", "code", "name"]),
         "roles" => (&["app", "roles"], &["app", "roles"]),
+        "inject" => (&["mishap"], &["mishap", "method", "route", "retryAfter", "times"]),
+        "clock" => (&["client"], &["client", "until"]),
+        "advance" => (&[], &["by", "to"]),
         "sync" | "expire" | "reset" => (&[], &[]),
         _ => return None,
     })
@@ -51,7 +58,9 @@ fn check_fields(deed: &str, body: &Value) -> Result<(), String> {
     }
     for (name, value) in given {
         let (fits, wanted) = match name.as_str() {
-            "count" => (value.is_u64(), "a number"),
+            "mishap" => (true, ""),
+            "method" | "route" | "retryAfter" | "times" if value.is_null() => (true, ""),
+            "count" | "retryAfter" | "times" => (value.is_u64(), "a number"),
             "code" => (value.is_i64(), "a number"),
             "userless" => (value.is_boolean(), "`true` or `false`"),
             "roles" => (value.as_array().is_some_and(|roles| roles.iter().all(Value::is_string)), "a list of names"),
@@ -73,30 +82,105 @@ fn missing(deed: &str, needed: &[&str], is_there: impl Fn(&str) -> bool) -> Resu
 }
 
 /// The end of simulated time: what is planned from here still has a time.
-pub(in crate::sim) fn latest() -> Timestamp {
+pub(super) fn latest() -> Timestamp {
     "9900-01-01T00:00:00Z".parse().expect("a time")
 }
 
-/// The body of `POST /_sim/advance`: `{"by": "10m"}` or `{"to": a time}`.
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(in crate::sim) enum Advance {
-    By(SignedDuration),
-    To(Timestamp),
+/// The body of `POST /_sim/clock`.
+#[derive(Debug)]
+pub(in crate::sim) struct ClockQuestion {
+    /// A name of the client's own.
+    pub(in crate::sim) client: String,
+    /// What it waits for; none to be told the time.
+    pub(in crate::sim) until: Option<Timestamp>,
 }
 
-impl Advance {
-    pub(in crate::sim) fn read(body: &[u8]) -> Option<Self> {
-        serde_json::from_slice(body).ok()
-    }
-
-    /// Where the clock is to go; `None` where there is no such time.
-    pub(in crate::sim) fn target(&self, now: Timestamp) -> Option<Timestamp> {
-        match self {
-            Self::By(span) => now.checked_add(*span).ok(),
-            Self::To(at) => Some(*at),
+impl ClockQuestion {
+    pub(in crate::sim) fn read(body: &[u8]) -> Result<Self, String> {
+        let mut body = read_json(body)?;
+        if let Some(fields) = body.as_object_mut() {
+            fields.retain(|name, value| name != "until" || !value.is_null());
         }
-        .filter(|at| *at <= latest())
+        check_fields("clock", &body)?;
+        let until = body["until"].as_str().map(|text| read_time("until", "clock", text)).transpose()?;
+        Ok(Self { client: body["client"].as_str().unwrap_or_default().to_owned(), until })
+    }
+}
+
+/// The body of `POST /_sim/advance`: where the clock is to go.
+pub(in crate::sim) fn read_advance(body: &[u8], now: Timestamp) -> Result<Timestamp, String> {
+    let body = read_json(body)?;
+    check_fields("advance", &body)?;
+    match (body["by"].as_str(), body["to"].as_str()) {
+        (Some(_), Some(_)) => Err("`advance` takes `by` or `to`, not both".to_owned()),
+        (None, None) => Err("`advance` needs `by`, such as `10m`, or `to`, a time".to_owned()),
+        (None, Some(text)) => read_time("to", "advance", text),
+        (Some(text), None) => {
+            let span = text.parse::<SignedDuration>().ok().filter(|span| !span.is_negative());
+            let target = span.and_then(|span| now.checked_add(span).ok()).filter(|at| *at <= latest());
+            target.ok_or_else(|| format!("`by` of `advance` is not a span such as `10m`: `{text}`"))
+        }
+    }
+}
+
+fn read_json(body: &[u8]) -> Result<Value, String> {
+    serde_json::from_slice(body).map_err(|error| format!("the body is not JSON: {error}"))
+}
+
+fn read_time(name: &str, deed: &str, text: &str) -> Result<Timestamp, String> {
+    let at = text.parse::<Timestamp>().ok().filter(|at| *at <= latest());
+    at.ok_or_else(|| format!("`{name}` of `{deed}` is not a time such as `2026-01-05T09:00:00Z`: `{text}`"))
+}
+
+/// Whether a deed can be understood; whether the tenant can do it shows when
+/// its time has come.
+pub(super) fn check_deed(deed: &str, body: &Value) -> Result<(), String> {
+    if !DEEDS.contains(&deed) {
+        return Err(format!("there is no deed `{deed}`; take one of `{}`", DEEDS.join("`, `")));
+    }
+    check_fields(deed, body)?;
+    let text = |name: &str| body[name].as_str().unwrap_or_default();
+    match deed {
+        "vendor" if text("hash").is_empty() && ["serial", "manufacturer", "model"].map(text).contains(&"") => {
+            Err("`vendor` needs `serial`, `manufacturer` and `model`, or a `hash`".to_owned())
+        }
+        "vendor" | "foreign" | "release" | "refuse" if STANDARD.decode(text("hash").trim()).is_err() => {
+            // What it was may be a hash all the same.
+            Err(format!("`hash` of `{deed}` is not base64"))
+        }
+        "refuse" => code(body).map(|_| ()),
+        "devices" => count(body).map(|_| ()),
+        "enrol" | "unenrol" | "board" | "tag" | "user" | "remove" => meant_by(deed, body).map(|_| ()),
+        "inject" => Inject::read(body).map(|_| ()),
+        "settings" => Settings::busy().read_tree(body).map_err(|error| error.to_string()),
+        _ => Ok(()),
+    }
+}
+
+fn code(body: &Value) -> Result<i32, String> {
+    let code = body["code"].as_i64().and_then(|code| i32::try_from(code).ok());
+    code.ok_or_else(|| "`code` of `refuse` is a number such as 802".to_owned())
+}
+
+/// How many devices are to be added: one where nobody says.
+fn count(body: &Value) -> Result<usize, String> {
+    match usize::try_from(body["count"].as_u64().unwrap_or(1)) {
+        Ok(count) if count <= DEVICES_MAX => Ok(count),
+        _ => Err(format!("`devices` adds at most {DEVICES_MAX} at once; ask for the rest again")),
+    }
+}
+
+/// How a deed names its registration.
+enum Meant<'a> {
+    Id(Uuid),
+    Serial(&'a str),
+}
+
+fn meant_by<'a>(deed: &str, body: &'a Value) -> Result<Meant<'a>, String> {
+    match (body["id"].as_str(), body["serial"].as_str()) {
+        (Some(id), _) => id.parse().map(Meant::Id).map_err(|_| format!("`{id}` is not the id of a registration")),
+        (None, Some(serial)) => Ok(Meant::Serial(serial)),
+        (None, None) => Err(format!("`{deed}` needs the `id` or the `serial` of a registration")),
     }
 }
 
@@ -125,15 +209,11 @@ impl Tenant {
         let text = |name: &str| body[name].as_str().unwrap_or_default();
         let id = |tenant: &Self| tenant.meant(deed, body);
         let wrong = |error: ScenarioError| error.to_string();
-        check_fields(deed, body)?;
+        check_deed(deed, body)?;
         match deed {
             "vendor" => {
                 if text("hash").is_empty() {
-                    let known = ["serial", "manufacturer", "model"].map(text);
-                    if known.contains(&"") {
-                        return Err("`vendor` needs `serial`, `manufacturer` and `model`, or a `hash`".to_owned());
-                    }
-                    let [serial, manufacturer, model] = known;
+                    let [serial, manufacturer, model] = ["serial", "manufacturer", "model"].map(text);
                     let hardware = Hardware::of_tuple(manufacturer, model, serial);
                     if self.registrations.of_hardware(&hardware).is_some() {
                         return Err(wrong(ScenarioError::AlreadyRegistered));
@@ -145,13 +225,7 @@ impl Tenant {
                 };
                 return Ok(json!({"id": id, "now": self.now}));
             }
-            "devices" => {
-                let count = usize::try_from(body["count"].as_u64().unwrap_or(1)).unwrap_or(usize::MAX);
-                if count > DEVICES_MAX {
-                    return Err(format!("`devices` adds at most {DEVICES_MAX} at once; ask for the rest again"));
-                }
-                self.add_devices(count);
-            }
+            "devices" => self.add_devices(count(body)?),
             "enrol" if body["userless"] == true => self.enrol_userless(id(self)?).map_err(wrong)?,
             "enrol" => self.enrol(id(self)?).map_err(wrong)?,
             "unenrol" => self.unenrol(id(self)?).map_err(wrong)?,
@@ -161,16 +235,8 @@ impl Tenant {
             "remove" => self.remove_as_portal(id(self)?).map_err(wrong)?,
             "foreign" => self.make_foreign(text("hash")).map_err(wrong)?,
             "release" => self.release_foreign(text("hash")).map_err(wrong)?,
-            "refuse" => {
-                let code = body["code"].as_i64().and_then(|code| i32::try_from(code).ok());
-                let code = code.ok_or("`code` of `refuse` is a number such as 802")?;
-                self.refuse_hardware(text("hash"), code, text("name")).map_err(wrong)?;
-            }
-            "inject" => {
-                let inject = serde_json::from_value(body.clone())
-                    .map_err(|_| "`inject` needs a `mishap` such as `lostAnswer` or `{\"html\": 502}`")?;
-                self.inject_many(inject)?;
-            }
+            "refuse" => self.refuse_hardware(text("hash"), code(body)?, text("name")).map_err(wrong)?,
+            "inject" => self.inject_many(Inject::read(body)?),
             "sync" => self.sync_as_portal().map_err(wrong)?,
             "settings" => {
                 let mut settings = self.settings.clone();
@@ -183,7 +249,7 @@ impl Tenant {
             }
             "expire" => self.expire_tokens(),
             "reset" => self.reset_counters(),
-            _ => return Err(format!("there is no deed `{deed}`; take one of `{}`", DEEDS.join("`, `"))),
+            other => unreachable!("`{other}` is one of the deeds"),
         }
         Ok(json!({"now": self.now}))
     }
@@ -191,11 +257,9 @@ impl Tenant {
     /// The registration that a deed is about: by `id`, or by a `serial` that
     /// only one has.
     fn meant(&self, deed: &str, body: &Value) -> Result<Uuid, String> {
-        if let Some(id) = body["id"].as_str() {
-            return id.parse().map_err(|_| format!("`{id}` is not the id of a registration"));
-        }
-        let Some(serial) = body["serial"].as_str() else {
-            return Err(format!("`{deed}` needs the `id` or the `serial` of a registration"));
+        let serial = match meant_by(deed, body)? {
+            Meant::Id(id) => return Ok(id),
+            Meant::Serial(serial) => serial,
         };
         match self.registrations_of(serial).as_slice() {
             [one] => Ok(one.id),

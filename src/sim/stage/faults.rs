@@ -2,6 +2,7 @@
 //! a test asked for it.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::settings::Delay;
 use crate::sim::door::{Call, Problem, Target};
@@ -54,18 +55,55 @@ impl Injection {
     }
 }
 
-/// The body of `POST /_sim/inject`.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+/// The body of `POST /_sim/inject`, whose fields are known to be of the kind
+/// that they should be.
 pub(super) struct Inject {
     mishap: Mishap,
     method: Option<String>,
     route: Option<String>,
-    /// `Retry-After` of the answer, in whole seconds.
-    retry_after: Option<i64>,
-    /// How many requests it befalls; one if left out.
-    times: Option<usize>,
+    retry_after_s: Option<i64>,
+    times: usize,
 }
+
+/// Methods that any route has.
+const METHODS: [&str; 5] = ["GET", "POST", "PATCH", "PUT", "DELETE"];
+
+impl Inject {
+    pub(super) fn read(body: &Value) -> Result<Self, String> {
+        let mishap = serde_json::from_value(body["mishap"].clone()).map_err(|error| {
+            format!("`mishap` of `inject` is none that there is, such as `lostAnswer` or `{{\"html\": 502}}`: {error}")
+        })?;
+        if let Mishap::Html(status) = mishap
+            && !(400..600).contains(&status)
+        {
+            return Err(format!("a page of HTML has a status from 400 to 599, not {status}"));
+        }
+        let method = body["method"].as_str().map(str::to_ascii_uppercase);
+        if let Some(method) = method.as_deref().filter(|method| !METHODS.contains(method)) {
+            return Err(format!("`method` of `inject` is one of `{}`, not `{method}`", METHODS.join("`, `")));
+        }
+        // A route that nobody asks for would wait for ever.
+        let route = match body["route"].as_str() {
+            None => None,
+            Some(route) => Some(Target::template_of(route).ok_or_else(|| {
+                format!("`route` of `inject` is none that there is: `{route}`; write it as in `GET /_sim/counters`")
+            })?),
+        };
+        Ok(Self {
+            mishap,
+            method,
+            route: route.map(str::to_owned),
+            retry_after_s: body["retryAfter"].as_i64(),
+            times: body["times"]
+                .as_u64()
+                .map_or(1, |times| usize::try_from(times).unwrap_or(usize::MAX))
+                .min(TIMES_MAX),
+        })
+    }
+}
+
+/// More requests than any test makes.
+const TIMES_MAX: usize = 10_000;
 
 impl Mishap {
     pub(in crate::sim) fn is_after_effect(self) -> bool {
@@ -103,22 +141,11 @@ impl Tenant {
         self.injections.push_back(Injection { mishap, method, route, retry_after_s: None, times: 1 });
     }
 
-    pub(super) fn inject_many(&mut self, inject: Inject) -> Result<(), String> {
-        let Inject { mishap, method, route, retry_after: retry_after_s, times } = inject;
-        if let Mishap::Html(status) = mishap
-            && !(400..600).contains(&status)
-        {
-            return Err(format!("a page of HTML has a status from 400 to 599, not {status}"));
-        }
-        if retry_after_s.is_some_and(i64::is_negative) {
-            return Err("`retryAfter` is a number of seconds, and not negative".to_owned());
-        }
-        let method = method.map(|method| method.to_ascii_uppercase());
-        let times = times.unwrap_or(1).min(10_000);
+    pub(super) fn inject_many(&mut self, inject: Inject) {
+        let Inject { mishap, method, route, retry_after_s, times } = inject;
         if times > 0 {
             self.injections.push_back(Injection { mishap, method, route, retry_after_s, times });
         }
-        Ok(())
     }
 
     /// What was injected for this very route, where no other mishap comes.

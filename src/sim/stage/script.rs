@@ -7,7 +7,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::control::{DEEDS, latest};
+use super::control::{check_deed, latest};
 use super::settings::SPAN_MAX;
 use crate::sim::state::{Event, Tenant};
 
@@ -47,8 +47,8 @@ impl Script {
     /// deed with its fields.
     ///
     /// # Errors
-    /// When the text is no such list. Whether a device exists shows only when
-    /// its time has come.
+    /// When the text is no such list, or a deed of it could never be done.
+    /// Whether a device exists shows only when its time has come.
     pub fn read(text: &str) -> Result<Self, ScriptError> {
         let lines: Vec<Value> = serde_yaml::from_str(text).map_err(|error| ScriptError::NotAList(error.to_string()))?;
         let read = |(number, value): (usize, &Value)| {
@@ -68,9 +68,7 @@ fn read_line(value: &Value) -> Result<Line, String> {
     let (Some((deed, body)), None) = (deeds.next(), deeds.next()) else {
         return Err("it needs exactly one deed beside `at`".to_owned());
     };
-    if !DEEDS.contains(&deed.as_str()) {
-        return Err(format!("there is no deed `{deed}`; take one of `{}`", DEEDS.join("`, `")));
-    }
+    check_deed(deed, body)?;
     Ok(Line { at, deed: deed.clone(), body: body.clone() })
 }
 
@@ -115,11 +113,26 @@ mod tests {
         let refuse = |text: &str| Script::read(text).unwrap_err().to_string();
         assert!(refuse("a: b").starts_with("the script is not a YAML list"));
         assert_eq!(
-            refuse("- {at: 1m, enrol: {}}\n- {at: 2m}"),
+            refuse("- {at: 1m, enrol: {serial: TEST-1}}\n- {at: 2m}"),
             "entry 2 of the script: it needs exactly one deed beside `at`"
         );
         assert!(refuse("- {at: soon, enrol: {}}").contains("`soon` is neither a span such as `10m` nor a time"));
         assert!(refuse("- {at: 99999999h, enrol: {}}").contains("is neither a span"));
         assert!(refuse("- {at: 1m, dance: {}}").contains("there is no deed `dance`; take one of `"));
+        for (line, reason) in [
+            ("enrol: {}", "`enrol` needs the `id` or the `serial` of a registration"),
+            ("enrol: {seriall: TEST-1}", "`enrol` has no `seriall`; it takes `id`, `serial`, `userless`"),
+            ("tag: {serial: TEST-1}", "`tag` needs `groupTag`"),
+            ("vendor: {serial: V-1}", "`vendor` needs `serial`, `manufacturer` and `model`, or a `hash`"),
+            ("devices: {count: 10001}", "`devices` adds at most 10000 at once; ask for the rest again"),
+            ("foreign: {hash: no hash}", "`hash` of `foreign` is not base64"),
+            ("refuse: {hash: AAAA, code: 5000000000}", "`code` of `refuse` is a number such as 802"),
+            ("inject: {mishap: throttled, route: nowhere}", "`route` of `inject` is none that there is: `nowhere`"),
+            ("settings: {import.dely: 1m}", "there is no setting `import.dely`: `dely` is not known"),
+            ("settings: {throttle: {on: perhaps}}", "`perhaps` is not `true` or `false`"),
+        ] {
+            let refused = refuse(&format!("- {{at: 1m, {line}}}"));
+            assert!(refused.starts_with(&format!("entry 1 of the script: {reason}")), "{line}: {refused}");
+        }
     }
 }

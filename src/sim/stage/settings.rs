@@ -19,6 +19,12 @@ pub(super) const SPAN_MAX: SignedDuration = SignedDuration::from_hours(24 * 3652
 /// Settings that are one span; all others may be drawn from a range.
 const SINGLE_SPANS: [&str; 4] = ["import.delay_max", "import.tick", "sync.gap", "throttle.window"];
 
+/// Numbers with a fraction that are no shares of something.
+const RATES: [&str; 1] = ["import.refill_per_s"];
+
+/// Numbers that may be below zero.
+const SIGNED: [&str; 1] = ["import.duplicate_code"];
+
 /// A span of virtual time, drawn anew for each use: `min` to `max`, both
 /// included. As text `45s..100s`, or `15s` where both are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,8 +161,8 @@ group! {
 group! {
     /// The skin of every answer.
     Wire {
-        /// How far a request moves the virtual clock, in process and where
-        /// time only jumps.
+        /// How long a request takes in virtual time: it moves a clock that
+        /// only jumps, in process too, and is waited for where time runs.
         latency: Delay = Delay::NONE,
         /// Whether answers on a port are compressed for clients that take it.
         gzip: bool = true,
@@ -468,7 +474,7 @@ impl Settings {
         }
         let bad = |wanted: &str| SettingError(format!("`{text}` is not {wanted}, which `{path}` needs"));
         let name = path.split('.').map(snake_case).collect::<Vec<_>>().join(".");
-        let is_share = place.is_f64();
+        let is_share = place.is_f64() && !RATES.contains(&name.as_str());
         *place = match place {
             Value::String(_) if SINGLE_SPANS.contains(&name.as_str()) && text.contains("..") => {
                 return Err(bad("a single span"));
@@ -483,6 +489,9 @@ impl Settings {
                 let value = number.as_f64().unwrap_or_default();
                 if is_share && !(0.0..=1.0).contains(&value) {
                     return Err(bad("a share from 0 to 1, or 0% to 100%"));
+                }
+                if value < 0.0 && !SIGNED.contains(&name.as_str()) {
+                    return Err(bad("at least 0"));
                 }
                 if name.ends_with("status") && !(200.0..600.0).contains(&value) {
                     return Err(bad("an HTTP status"));
@@ -532,6 +541,42 @@ mod tests {
         assert!((settings.update.lost_share - 0.025).abs() < 1e-9);
         assert_eq!(settings.list.page_size, 7);
         assert_eq!(settings.directory.domains, ["a.example", "b.example"]);
+    }
+
+    #[test]
+    fn every_number_can_be_set() {
+        fn numbers(at: &str, tree: &serde_json::Value, found: &mut Vec<String>) {
+            match tree {
+                serde_json::Value::Object(fields) => {
+                    fields.iter().for_each(|(name, value)| numbers(&format!("{at}.{name}"), value, found));
+                }
+                serde_json::Value::Number(_) => found.push(at.trim_start_matches('.').to_owned()),
+                _ => {}
+            }
+        }
+        let mut all = Vec::new();
+        numbers("", &serde_json::to_value(Settings::busy()).unwrap(), &mut all);
+        assert!(all.len() > 20, "{all:?}");
+        for name in &all {
+            let value = match name.as_str() {
+                "import.refill_per_s" => "2.5",
+                name if name.ends_with("status") => "202",
+                name if name.ends_with("_share") || name.starts_with("faults.") => "12.5%",
+                _ => "7",
+            };
+            let mut settings = Settings::busy();
+            settings.set(&format!("{name}={value}")).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_ne!(settings, Settings::busy(), "{name}");
+            assert!(settings.set(&format!("{name}=many")).is_err(), "{name}");
+        }
+        let mut settings = Settings::busy();
+        settings.set("import.refill_per_s=2.5").unwrap();
+        assert!((settings.import.refill_per_s - 2.5).abs() < 1e-9);
+        settings.set("import.refill_per_s=2").unwrap();
+        for refused in ["import.refill_per_s=-1", "update.lost_share=2.5", "import.burst=-1", "import.burst=2.5"] {
+            assert!(settings.set(refused).is_err(), "{refused}");
+        }
+        settings.set("import.duplicate_code=-5").unwrap();
     }
 
     #[test]

@@ -239,14 +239,21 @@ impl Tenant {
     pub(in crate::sim) fn import_many(&mut self, call: &Call<'_>) -> Result<Answer, Problem> {
         const NAME: &str = "importedWindowsAutopilotDeviceIdentities";
         let body = call.json()?;
-        let fields = body.as_object().cloned().unwrap_or_default();
+        // Graph's own words for a list or a bare record are not known. What
+        // is known is that PowerShell sends them: `ConvertTo-Json` makes no
+        // list of one element.
+        let form = || {
+            let message = format!("The operation 'import' needs the parameter '{NAME}', a collection of entities.");
+            Problem::plain(400, "BadRequest", message)
+        };
+        let fields = body.as_object().ok_or_else(form)?;
         if let Some(name) = fields.keys().find(|name| *name != NAME) {
             let message = format!(
                 "The parameter '{name}' in the request payload is not a valid parameter for the operation 'import'."
             );
             return Err(Problem::plain(400, "BadRequest", message));
         }
-        let rows = fields.get(NAME).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let rows = fields.get(NAME).and_then(Value::as_array).ok_or_else(form)?;
         let rows: Option<Vec<&Map<String, Value>>> = rows.iter().map(Value::as_object).collect();
         let rows = rows.ok_or_else(|| Problem::plain(400, "BadRequest", "A row of the request is not an entity."))?;
         if rows.len() > self.settings.import.rows_max {

@@ -42,22 +42,75 @@ pub(super) struct Token {
     /// Host of the Graph that it is for.
     audience: String,
     expires: Timestamp,
+    /// The same by the clock of its client, where that is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires_for_client: Option<Timestamp>,
+    /// Preferred name of the login service that gave it out; none where that
+    /// stands for any cloud's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    login: Option<String>,
+    /// Its client declared that it answers claims challenges.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    answers_claims: bool,
+    /// Since when it is worth nothing, however long it was to live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    revoked: Option<Timestamp>,
 }
-
-/// Graph hosts of the four clouds: a token for one is refused by the others.
-const CLOUD_HOSTS: [&str; 4] =
-    ["graph.microsoft.com", "graph.microsoft.us", "dod-graph.microsoft.us", "microsoftgraph.chinacloudapi.cn"];
 
 /// Graph as an app: a scope may name it instead of a host.
 const GRAPH_APP: &str = "00000003-0000-0000-c000-000000000000";
 
-/// Names of one login service each; the first is preferred. Source: the
-/// public instance discovery document.
-const LOGIN_ALIASES: [&[&str]; 3] = [
-    &["login.microsoftonline.com", "login.windows.net", "login.microsoft.com", "sts.windows.net"],
-    &["login.partner.microsoftonline.cn", "login.chinacloudapi.cn"],
-    &["login.microsoftonline.us", "login.usgovcloudapi.net"],
+/// What client libraries add to every scope; MSAL for Go and Java do it even
+/// where an app asks for itself.
+const SCOPES_ADDED: [&str; 3] = ["openid", "offline_access", "profile"];
+
+/// A cloud: the names of its login service, the preferred one first, and the
+/// hosts of its Graph. A token of one login is refused by the Graph of another
+/// cloud. Source: the public instance discovery document.
+struct Cloud {
+    logins: &'static [&'static str],
+    graphs: &'static [&'static str],
+}
+
+const CLOUDS: [Cloud; 3] = [
+    Cloud {
+        logins: &["login.microsoftonline.com", "login.windows.net", "login.microsoft.com", "sts.windows.net"],
+        graphs: &["graph.microsoft.com"],
+    },
+    Cloud {
+        logins: &["login.partner.microsoftonline.cn", "login.chinacloudapi.cn"],
+        graphs: &["microsoftgraph.chinacloudapi.cn"],
+    },
+    Cloud {
+        logins: &["login.microsoftonline.us", "login.usgovcloudapi.net"],
+        graphs: &["graph.microsoft.us", "dod-graph.microsoft.us"],
+    },
 ];
+
+impl Cloud {
+    fn of_login(host: &str) -> Option<&'static Self> {
+        CLOUDS.iter().find(|cloud| cloud.logins.iter().any(|login| login.eq_ignore_ascii_case(host)))
+    }
+
+    fn of_graph(host: &str) -> Option<&'static Self> {
+        CLOUDS.iter().find(|cloud| cloud.graphs.iter().any(|graph| graph.eq_ignore_ascii_case(host)))
+    }
+}
+
+/// The one resource that the scopes name: `<resource>/.default`.
+fn resource_of(scopes: &str) -> Option<&str> {
+    let mut resources = scopes.split_whitespace().filter(|scope| !SCOPES_ADDED.contains(scope));
+    let (Some(one), None) = (resources.next(), resources.next()) else { return None };
+    one.strip_suffix("/.default").filter(|resource| !resource.is_empty())
+}
+
+/// Whether the `claims` of a token request declare the capability `cp1`: that
+/// the client answers claims challenges.
+fn declares_cp1(claims: &str) -> bool {
+    let claims: Value = serde_json::from_str(claims).unwrap_or_default();
+    let declared = claims["access_token"]["xms_cc"]["values"].as_array();
+    declared.into_iter().flatten().any(|one| one.as_str().is_some_and(|name| name.eq_ignore_ascii_case("cp1")))
+}
 
 fn alias_json(aliases: &[&str]) -> Value {
     json!({
@@ -87,6 +140,33 @@ fn basic(header: &str) -> Option<(String, String)> {
 fn host_of(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     rest.split(['/', ':']).next().unwrap_or_default()
+}
+
+/// Whether the app proves who it is.
+fn check_proof(form: &BTreeMap<String, String>, app: &str) -> Result<(), Problem> {
+    let refused = |code, description: &str| Problem::login(401, "invalid_client", code, description);
+    match (form.get("client_secret"), form.get("client_assertion")) {
+        (Some(secret), _) if secret == CLIENT_SECRET => Ok(()),
+        (Some(_), _) => Err(refused(
+            7_000_215,
+            &format!(
+                "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '{app}'."
+            ),
+        )),
+        (None, Some(assertion)) if looks_like_jwt(assertion) => {
+            let kind = form.get("client_assertion_type").map(String::as_str);
+            if kind == Some("urn:ietf:params:oauth:client-assertion-type:jwt-bearer") {
+                return Ok(());
+            }
+            let description = "The request body must contain the following parameter: 'client_assertion_type'.";
+            Err(Problem::login(400, "invalid_request", 900_144, description))
+        }
+        (None, Some(_)) => Err(refused(50027, "JWT token is invalid or malformed.")),
+        (None, None) => Err(refused(
+            7_000_216,
+            "'client_assertion', 'client_secret' or 'request' is required for the 'client_credentials' grant type.",
+        )),
+    }
 }
 
 impl Tenant {
@@ -135,7 +215,7 @@ impl Tenant {
                 "The request body must contain the following parameter: 'client_id'.",
             ));
         }
-        let Some(audience) = field("scope").strip_suffix("/.default").filter(|audience| !audience.is_empty()) else {
+        let Some(audience) = resource_of(field("scope")) else {
             let scope = field("scope");
             return Err(Problem::login(
                 400,
@@ -146,44 +226,18 @@ impl Tenant {
                 ),
             ));
         };
-        match (form.get("client_secret"), form.get("client_assertion")) {
-            (Some(secret), _) if secret == CLIENT_SECRET => {}
-            (Some(_), _) => {
-                return Err(Problem::login(
-                    401,
-                    "invalid_client",
-                    7_000_215,
-                    format!(
-                        "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '{app}'."
-                    ),
-                ));
-            }
-            (None, Some(assertion)) if looks_like_jwt(assertion) => {
-                if field("client_assertion_type") != "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" {
-                    return Err(Problem::login(
-                        400,
-                        "invalid_request",
-                        900_144,
-                        "The request body must contain the following parameter: 'client_assertion_type'.",
-                    ));
-                }
-            }
-            (None, Some(_)) => {
-                return Err(Problem::login(401, "invalid_client", 50027, "JWT token is invalid or malformed."));
-            }
-            (None, None) => {
-                return Err(Problem::login(
-                    401,
-                    "invalid_client",
-                    7_000_216,
-                    "'client_assertion', 'client_secret' or 'request' is required for the 'client_credentials' grant type.",
-                ));
-            }
-        }
+        check_proof(&form, &app)?;
         let id = tenant.parse().ok();
         self.logins.known.tenants_seen.insert(tenant);
-        let by_assertion = !form.contains_key("client_secret");
-        let (token, life_s) = self.new_token(app, id, audience, by_assertion);
+        let asks = Asks {
+            app,
+            tenant: id,
+            audience,
+            by_assertion: !form.contains_key("client_secret"),
+            answers_claims: declares_cp1(field("claims")),
+            login: Cloud::of_login(host_of(&call.origin)),
+        };
+        let (token, life_s) = self.new_token(asks);
         Ok(Answer::json(
             200,
             &json!({"token_type": "Bearer", "expires_in": life_s, "ext_expires_in": life_s, "access_token": token}),
@@ -197,7 +251,9 @@ impl Tenant {
         }
         let resource = call.option("resource").unwrap_or_default().to_owned();
         let app = call.option("client_id").unwrap_or("managed-identity").to_lowercase();
-        let (token, life_s) = self.new_token(app, None, &resource, true);
+        let asks =
+            Asks { app, tenant: None, audience: &resource, by_assertion: true, answers_claims: false, login: None };
+        let (token, life_s) = self.new_token(asks);
         let expires_on = self.now.as_second() + life_s;
         Ok(Answer::json(
             200,
@@ -208,7 +264,8 @@ impl Tenant {
         ))
     }
 
-    fn new_token(&mut self, app: String, tenant: Option<Uuid>, audience: &str, by_assertion: bool) -> (String, i64) {
+    fn new_token(&mut self, asks: Asks<'_>) -> (String, i64) {
+        let Asks { app, tenant, audience, by_assertion, answers_claims, login } = asks;
         let life = self.random.delay("token life", self.settings.login.token_life);
         let expires = self.now + life;
         let claims = Claims {
@@ -216,13 +273,17 @@ impl Tenant {
             tenant: tenant.unwrap_or(self.organization_id),
             app: &app,
             by_assertion,
+            answers_claims,
             roles: self.logins.known.roles.get(&app).unwrap_or(&self.settings.login.roles),
             issued: self.now,
             expires,
         };
         let token = claims.into_jwt(&mut self.random);
         let audience = host_of(audience).to_lowercase();
-        self.logins.tokens.insert(token.clone(), Token { app, tenant, audience, expires });
+        let expires_for_client = self.clients_now.map(|now| now + life);
+        let login = login.map(|cloud| cloud.logins[0].to_owned());
+        let kept = Token { app, tenant, audience, expires, expires_for_client, login, answers_claims, revoked: None };
+        self.logins.tokens.insert(token.clone(), kept);
         (token, life.as_secs())
     }
 
@@ -234,18 +295,42 @@ impl Tenant {
 
     /// The app whose token the request carries.
     pub(super) fn authenticate(&self, call: &Call<'_>) -> Result<(String, Option<Uuid>), Problem> {
-        let invalid = |message: &str| Problem::plain(401, "InvalidAuthenticationToken", message);
+        let host = host_of(&call.origin).to_lowercase();
+        let cloud = Cloud::of_graph(&host);
+        let invalid = |message: &str| {
+            Problem::plain(401, "InvalidAuthenticationToken", message).sign_in(where_to_sign_in(call, cloud))
+        };
         let header = call.header("authorization").ok_or_else(|| invalid("Access token is empty."))?;
         let token = bearer(Some(header)).and_then(|token| self.logins.tokens.get(token));
         let token = token.ok_or_else(|| invalid("CompactToken parsing failed with error code: 80049217"))?;
-        if self.now >= token.expires {
-            return Err(invalid("Lifetime validation failed, the token is expired."));
+        // A client counts the life of a token by its own clock. Where that of
+        // the tenant is quicker, or jumps, neither may end it too early.
+        let lives_for_client = token.expires_for_client.zip(self.clients_now).is_some_and(|(end, now)| now < end);
+        let lives = self.now < token.expires || lives_for_client;
+        match token.revoked {
+            Some(since) if lives && token.answers_claims => {
+                let claims =
+                    json!({"access_token": {"nbf": {"essential": true, "value": since.as_second().to_string()}}});
+                let claims = STANDARD.encode(claims.to_string());
+                let challenge = "Continuous access evaluation resulted in challenge with result: InteractionRequired \
+                                 and code: TokenIssuedBeforeRevocationTimestamp";
+                let how = where_to_sign_in(call, cloud);
+                return Err(
+                    invalid(challenge).sign_in(format!("{how}, error=\"insufficient_claims\", claims=\"{claims}\""))
+                );
+            }
+            None if lives => {}
+            _ => return Err(invalid("Lifetime validation failed, the token is expired.")),
         }
-        let host = host_of(&call.origin).to_lowercase();
         // Loopback, and the name that Graph has as an app, stand for any cloud.
         let any_cloud = ["127.0.0.1", "localhost", "[", GRAPH_APP].contains(&token.audience.as_str());
-        if token.audience != host && !any_cloud && CLOUD_HOSTS.contains(&host.as_str()) {
-            return Err(invalid("Access token validation failure. Invalid audience."));
+        if let Some(cloud) = cloud {
+            if token.audience != host && !any_cloud {
+                return Err(invalid("Access token validation failure. Invalid audience."));
+            }
+            if token.login.as_deref().is_some_and(|login| login != cloud.logins[0]) {
+                return Err(invalid("Access token validation failure. Invalid issuer."));
+            }
         }
         Ok((token.app.clone(), token.tenant))
     }
@@ -341,12 +426,12 @@ impl Tenant {
             Some((scheme, rest)) => format!("{scheme}://{}", rest.split('/').next().unwrap_or_default()),
             None => call.origin.clone(),
         };
-        let known = |host: &str| LOGIN_ALIASES.iter().any(|aliases| aliases.contains(&host));
+        let known = |host: &str| Cloud::of_login(host).is_some();
         if known(host_of(&call.origin)) && !known(host_of(&base)) {
             let message = "The 'authorization_endpoint' host is not a known login host.";
             return Err(Problem::login(400, "invalid_instance", 50049, message));
         }
-        let mut metadata: Vec<Value> = LOGIN_ALIASES.iter().map(|aliases| alias_json(aliases)).collect();
+        let mut metadata: Vec<Value> = CLOUDS.iter().map(|cloud| alias_json(cloud.logins)).collect();
         let own = authority_of(&base);
         if !known(own) {
             metadata.push(alias_json(&[own]));
@@ -373,27 +458,41 @@ impl Tenant {
         self.logins.known.tenants_seen.iter().cloned().collect()
     }
 
-    /// Makes every token given out so far invalid.
+    /// Makes every token given out so far invalid. Clients that declared `cp1`
+    /// are told so by a claims challenge, others as if it had expired.
     pub fn expire_tokens(&mut self) {
         let now = self.now;
         for name in self.issued_tokens() {
             if let Some(token) = self.logins.tokens.get_mut(&name) {
-                token.expires = token.expires.min(now);
+                token.revoked.get_or_insert(now);
             }
         }
         self.changed = true;
     }
 }
 
+/// What a token is asked for with.
+struct Asks<'a> {
+    app: String,
+    /// The tenant's id, where the client called it by one.
+    tenant: Option<Uuid>,
+    audience: &'a str,
+    by_assertion: bool,
+    answers_claims: bool,
+    login: Option<&'static Cloud>,
+}
+
 /// The Graph of the cloud whose login was asked; any other login is its
 /// own Graph.
 fn graph_host_beside(call: &Call<'_>) -> String {
-    match host_of(&call.origin) {
-        "login.microsoftonline.com" | "login.windows.net" => "graph.microsoft.com".to_owned(),
-        "login.microsoftonline.us" => "graph.microsoft.us".to_owned(),
-        "login.chinacloudapi.cn" | "login.partner.microsoftonline.cn" => "microsoftgraph.chinacloudapi.cn".to_owned(),
-        _ => authority_of(&call.origin).to_owned(),
-    }
+    let graph = Cloud::of_login(host_of(&call.origin)).map(|cloud| cloud.graphs[0]);
+    graph.unwrap_or(authority_of(&call.origin)).to_owned()
+}
+
+/// How a 401 of Graph says where tokens are had.
+fn where_to_sign_in(call: &Call<'_>, cloud: Option<&Cloud>) -> String {
+    let login = cloud.map_or_else(|| call.origin.clone(), |cloud| format!("https://{}", cloud.logins[0]));
+    format!("Bearer realm=\"\", authorization_uri=\"{login}/common/oauth2/authorize\", client_id=\"{GRAPH_APP}\"")
 }
 
 fn looks_like_jwt(text: &str) -> bool {

@@ -8,7 +8,7 @@ use super::tenant::Tenant;
 use crate::sim::door::{
     Answer, Call, Problem,
     query::{self, Filter, Operator},
-    wire::{Blanks, DeviceIdentity, Page},
+    wire::{self, Blanks, DeviceIdentity, Page},
 };
 
 impl Tenant {
@@ -18,17 +18,17 @@ impl Tenant {
         let filter = call.option("$filter").map(|text| self.registration_filter(text)).transpose()?;
         let size = query::page_size(call, &self.settings.list)?;
         let after = query::skip_token(call)?;
-        let wanted = |registration: &Registration| {
+        let wanted = |id: Uuid, registration: &Registration| {
             registration.listed
                 && filter.as_ref().is_none_or(|filter| match filter.operator {
                     Operator::Equal => {
-                        let device = registration.enrolment.as_ref().map(|enrolment| enrolment.directory_device);
-                        filter.takes(&device.unwrap_or_default().to_string())
+                        let shown = wire::directory_device(id, registration, self.settings.directory.linked_early);
+                        filter.takes(&shown.to_string())
                     }
                     _ => filter.takes(&registration.serial),
                 })
         };
-        let mut found = self.registrations.after(after).filter(|(_, registration)| wanted(registration));
+        let mut found = self.registrations.after(after).filter(|(id, registration)| wanted(*id, registration));
         let blanks = Blanks {
             contact: call.is_beta() && self.settings.list.blanks_contact,
             user: self.settings.list.blanks_user,

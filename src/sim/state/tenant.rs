@@ -61,6 +61,9 @@ pub struct Tenant {
     pub(super) before: Option<Box<Before>>,
     #[serde(skip)]
     pub(super) witness: Witness,
+    /// The time by the clocks of its clients, where somebody knows it.
+    #[serde(skip)]
+    pub(super) clients_now: Option<Timestamp>,
     #[serde(skip)]
     pub(in crate::sim) changed: bool,
 }
@@ -90,6 +93,7 @@ impl Tenant {
             counters: Counting::default(),
             before: None,
             witness: Witness::default(),
+            clients_now: None,
             changed: true,
         }
     }
@@ -160,6 +164,7 @@ impl Tenant {
                 return Err(self.befall(mishap, retry_after_s));
             }
             self.changed |= call.method != Method::GET;
+            call.unpack()?;
             return Ok(self.dispatch(call, target)?);
         }
         (call.app, call.tenant) = self.authenticate(call)?;
@@ -186,7 +191,7 @@ impl Tenant {
             return Err(self.befall(mishap, retry_after_s));
         }
         self.changed |= call.method != Method::GET;
-        let done = self.dispatch(call, target);
+        let done = call.unpack().and_then(|()| self.dispatch(call, target));
         match mishap {
             Some((mishap, retry_after_s)) => Err(self.befall(mishap, retry_after_s)),
             None => Ok(done?),

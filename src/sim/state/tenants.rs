@@ -101,6 +101,12 @@ impl Tenants {
         self.all.iter_mut().for_each(|tenant| tenant.advance(now));
     }
 
+    /// Tells the tenants the time by the clocks of their clients, which is not
+    /// that of the tenants where theirs is quicker, or jumps.
+    pub(in crate::sim) fn tell_time_of_clients(&mut self, now: Timestamp) {
+        self.all.iter_mut().for_each(|tenant| tenant.clients_now = Some(now));
+    }
+
     /// Answers one request at virtual time `now`, by the tenant it is for.
     pub fn handle(&mut self, request: &Request, now: Timestamp) -> Reply {
         self.advance(now);
@@ -143,17 +149,22 @@ impl Tenants {
 
     /// What is about all tenants: their names, and the state of all of them.
     fn control(&mut self, request: &Request, rest: &str) -> Option<Response> {
-        let call = Call::read(request, Uuid::nil(), self.now());
+        let mut call = Call::read(request, Uuid::nil(), self.now());
+        if let ("POST", "state") = (request.method().as_str(), rest)
+            && let Err(problem) = call.unpack()
+        {
+            return Some(Answer::refused(&call, &problem).into_response(&call));
+        }
         let answer = match (request.method().as_str(), rest) {
             ("GET", "tenants") => {
                 let tenant = |tenant: &Tenant| json!({"id": tenant.id(), "names": tenant.names(), "now": tenant.now()});
                 Answer::json(200, &self.all.iter().map(tenant).collect::<Vec<_>>())
             }
             ("GET", "state") => Answer::text("application/json", self.save()),
-            ("POST", "state") => match Self::load(&String::from_utf8_lossy(request.body())) {
+            ("POST", "state") => match Self::load(&String::from_utf8_lossy(call.body())) {
                 Ok(mut loaded) => {
-                    // The clock of those that were here never goes back.
-                    loaded.advance(self.now());
+                    // Its time comes with it: what was under way still is.
+                    loaded.advance(loaded.now());
                     loaded.all.iter_mut().for_each(|tenant| tenant.changed = true);
                     *self = loaded;
                     Answer::json(200, &json!({"now": self.now()}))

@@ -25,6 +25,8 @@ pub(super) struct Claims<'a> {
     pub(super) app: &'a str,
     /// Proved by an assertion instead of a secret.
     pub(super) by_assertion: bool,
+    /// The client declared the capability `cp1`.
+    pub(super) answers_claims: bool,
     pub(super) roles: &'a [String],
     pub(super) issued: Timestamp,
     pub(super) expires: Timestamp,
@@ -39,7 +41,7 @@ impl Claims<'_> {
         });
         let principal = Uuid::new_v5(&self.tenant, self.app.as_bytes());
         let issuer = format!("https://sts.windows.net/{}/", self.tenant);
-        let claims = json!({
+        let mut claims = json!({
             "aud": self.audience, "iss": issuer, "idp": issuer, "tid": self.tenant,
             "iat": self.issued.as_second(), "nbf": self.issued.as_second(), "exp": self.expires.as_second(),
             "app_displayname": "simulated", "appid": self.app, "idtyp": "app", "ver": "1.0",
@@ -47,6 +49,9 @@ impl Claims<'_> {
             "oid": principal, "sub": principal, "roles": self.roles,
             "uti": random.text("token", 22),
         });
+        if self.answers_claims {
+            claims["xms_cc"] = json!(["CP1"]);
+        }
         let signature: Vec<u8> = (0..SIGNATURE_BYTES / 8).flat_map(|_| random.next("token").to_be_bytes()).collect();
         let part = |value: &Value| BASE64_URL.encode(value.to_string());
         format!("{}.{}.{}", part(&header), part(&claims), BASE64_URL.encode(signature))

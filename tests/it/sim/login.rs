@@ -177,7 +177,7 @@ async fn every_answer_tells_the_service_s_time_whatever_became_of_the_request() 
     }
     let part = json!({"id": "1", "method": "GET", "url": "/organization"});
     assert_eq!(tells(&client.post("/v1.0/$batch", json!({"requests": [part]})).await), 200);
-    assert_eq!(tells(&client.post("/_sim/clock", json!({})).await), 200);
+    assert_eq!(tells(&client.post("/_sim/clock", json!({"client": "me"})).await), 200);
 }
 
 #[tokio::test]

@@ -12,10 +12,10 @@ use tokio::sync::oneshot;
 use super::*;
 
 /// A transport of one line: what any HTTP client does.
-struct Http(reqwest::Client);
+pub(super) struct Http(reqwest::Client);
 
 impl Http {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         Self(reqwest::Client::builder().no_proxy().build().unwrap())
     }
@@ -34,15 +34,15 @@ impl Transport for Http {
     }
 }
 
-struct Running {
-    url: String,
-    tenant: Shared,
+pub(super) struct Running {
+    pub(super) url: String,
+    pub(super) tenant: Shared,
     stop: oneshot::Sender<()>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Running {
-    async fn start(settings: Settings, speed: Speed, file: Option<&Path>) -> Self {
+    pub(super) async fn start(settings: Settings, speed: Speed, file: Option<&Path>) -> Self {
         let tenant = match file {
             Some(file) => Tenant::open(file, settings, 1, sim::EPOCH).unwrap(),
             None => Tenant::new(settings, 1, sim::EPOCH),
@@ -51,6 +51,10 @@ impl Running {
         if let Some(file) = file {
             server = server.saving_to(file);
         }
+        Self::serve(server)
+    }
+
+    pub(super) fn serve(server: Server) -> Self {
         let (stop, stopped) = oneshot::channel();
         let (url, tenant) = (server.url(), server.tenant());
         let task = tokio::spawn(async move {
@@ -59,7 +63,7 @@ impl Running {
         Self { url, tenant, stop, task }
     }
 
-    async fn token(&self, http: &Http) -> String {
+    pub(super) async fn token(&self, http: &Http) -> String {
         let form = format!(
             "grant_type=client_credentials&client_id=me&client_secret={}&scope=https%3A%2F%2Fgraph.microsoft.com%2F.default",
             sim::CLIENT_SECRET
@@ -69,13 +73,13 @@ impl Running {
         Got::of(http.send(request).await.unwrap()).json["access_token"].as_str().unwrap().to_owned()
     }
 
-    async fn stop(self) {
+    pub(super) async fn stop(self) {
         let _ = self.stop.send(());
         self.task.await.unwrap();
     }
 }
 
-fn request(method: Method, url: &str, token: &str, body: &Value) -> Request {
+pub(super) fn request(method: Method, url: &str, token: &str, body: &Value) -> Request {
     let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
     http::Request::builder()
         .method(method)

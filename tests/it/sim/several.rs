@@ -1,8 +1,9 @@
 //! Several tenants that know each other's hardware, and what others do to a
 //! tenant by request and by script.
 
-use apgit::sim::{Script, Tenants};
+use apgit::sim::{Script, Speed, Tenants};
 
+use super::over_http::{Http, Running, request};
 use super::*;
 
 fn named(domain: &str, seed: u64) -> Tenant {
@@ -102,6 +103,34 @@ async fn a_state_is_dumped_and_loaded_by_request() {
     assert_eq!(other.list("v1.0").await, client.list("v1.0").await);
     assert_eq!(other.post("http://127.0.0.1:8800/_sim/state", json!({"tenants": []})).await.status, 400);
     assert_eq!(other.list("v1.0").await.len(), 1, "what cannot be loaded changes nothing");
+}
+
+#[tokio::test]
+async fn a_state_that_is_loaded_brings_its_time_with_it() {
+    let client = Client::calm().await;
+    let record = client.import(json!([{"serialNumber": "TEST-1", "hardwareIdentifier": hash("TEST-1")}])).await;
+    let state = client.get("http://127.0.0.1:8800/_sim/state").await.json;
+    let then = client.clock.now();
+    client.wait(seconds(3000)).await;
+    assert_eq!(client.outcome(&record[0]).await, "complete");
+    let loaded = client.post("http://127.0.0.1:8800/_sim/state", state.clone()).await;
+    assert_eq!((loaded.status, &loaded.json["now"]), (200, &json!(then)));
+    assert_eq!((client.clock.now(), client.outcome(&record[0]).await.as_str()), (then, "unknown"), "all is as it was");
+    client.wait(seconds(60)).await;
+    assert_eq!(client.outcome(&record[0]).await, "complete");
+
+    // On a port too, where time runs.
+    let running = Running::start(Settings::calm(), Speed::Times(60.0), None).await;
+    let http = Http::new();
+    running.tenant.advance_to(then + seconds(86_400));
+    let ask = async |method: Method, path: &str, body: &Value| {
+        Got::of(http.send(request(method, &format!("{}/_sim/{path}", running.url), "", body)).await.unwrap())
+    };
+    assert_eq!(ask(Method::POST, "state", &state).await.status, 200);
+    let now: jiff::Timestamp =
+        ask(Method::POST, "clock", &json!({"client": "me"})).await.json["now"].as_str().unwrap().parse().unwrap();
+    assert!(now >= then && now < then + seconds(3600), "{now} goes on from {then}");
+    running.stop().await;
 }
 
 #[tokio::test]
@@ -219,7 +248,7 @@ async fn a_deed_that_is_not_understood_is_refused_and_not_half_done() {
         ("expire", json!({"now": true}), "`expire` has no `now`; it takes nothing"),
         ("enrol", json!({"serial": "V-1"}), "comes with the next sync; until then it cannot enrol"),
         ("inject", json!({"mishap": {"html": 99}}), "a page of HTML has a status from 400 to 599, not 99"),
-        ("inject", json!({"mishap": "throttled", "retryAfter": -5}), "`retryAfter` is a number of seconds"),
+        ("inject", json!({"mishap": "throttled", "retryAfter": -5}), "`retryAfter` of `inject` is not a number"),
         ("settings", json!({"switches": {"no-filter": true}}), "`switches` is a list of names"),
         ("settings", json!({"update.lost_share": "300%"}), "`300%` is not a share from 0 to 1"),
         ("settings", json!({"list.page_size": 0}), "`0` is not at least 1"),
