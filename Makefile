@@ -8,7 +8,7 @@ PYTHON ?= python3
 DEMO  := target/demo
 APGIT := $(CARGO) run --quiet --locked --bin apgit --
 
-.PHONY: help demo test fmt lint deny unit test-clients soak fuzz build generate bench clean-demo
+.PHONY: help demo test test-words fmt lint deny unit test-clients soak fuzz build generate bench clean-demo
 
 help:
 	@echo "make demo      apply examples/contoso to a simulated tenant, then plan again"
@@ -25,14 +25,22 @@ help:
 	@echo "make bench     how long and how much (release build)"
 
 # No questions, no account, no network: waits are skipped on a virtual clock.
+# The first run compiles for some minutes, and cargo shows how far it is.
 demo: clean-demo
+	@echo "apgit is compiled first, where it is not yet: some minutes, once"
+	$(CARGO) build --locked --bin apgit
 	$(APGIT) apply examples/contoso --simulate --auto-approve --state-dir $(DEMO)
 	$(APGIT) plan examples/contoso --simulate --state-dir $(DEMO)
 
 clean-demo:
 	@rm -rf $(DEMO)
 
-test: fmt lint deny unit test-clients
+test: test-words fmt lint deny unit test-clients
+
+test-words:
+	@echo "Formatting, lints, cargo-deny (built from crates.io once), all tests in Rust, and"
+	@echo "clients that others wrote (Python 3.11, fetched from PyPI once, some 650 MB)."
+	@echo "With Rust alone: make unit"
 
 fmt:
 	$(CARGO) fmt --check
@@ -82,6 +90,7 @@ build:
 generate:
 	$(APGIT) crds --out crds
 	$(APGIT) schema --out schema/apgit.schema.json
+	$(APGIT) schema --markdown --out docs/reference.md
 	SNAPSHOTS=overwrite INSTA_UPDATE=always $(CARGO) test --locked --quiet
 
 # CASES='apply-1000 retag' takes those alone; all of them need ten minutes and

@@ -663,8 +663,9 @@ fn a_list_that_kubectl_printed_is_read_item_by_item() {
 fn the_committed_definitions_and_schema_are_current() {
     let (desk, written) = (Desk::new(), Folder::new());
     written.write("schema/apgit.schema.json", desk.run("schema").out);
+    written.write("docs/reference.md", desk.run("schema --markdown").out);
     assert_eq!(desk.run(&format!("crds --out {}", written.at("crds").display())).code, 0);
-    assert_eq!(written.files().len(), 1 + resource::crds().len());
+    assert_eq!(written.files().len(), 2 + resource::crds().len());
     for file in written.files() {
         let (name, text) = (file.strip_prefix(written.path()).unwrap(), std::fs::read_to_string(&file).unwrap());
         if std::env::var_os("UPDATE").is_some() {

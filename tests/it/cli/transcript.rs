@@ -191,6 +191,18 @@ fn a_sync_keeps_to_one_in_ten_minutes() {
 }
 
 #[test]
+fn a_field_is_explained_by_its_name_or_its_path() {
+    let desk = Desk::new();
+    let scope = desk.run("schema --field spec.scope").out;
+    assert!(scope.starts_with("AutopilotTenant\n  spec.scope: a map\n"), "{scope}");
+    assert!(scope.contains("spec.scope.groupTags: a list of texts, at most 100"), "{scope}");
+    let name = desk.run("schema --field displayName").out;
+    assert!(name.contains("AutopilotDevice\n  spec.displayName: text, at most 15 characters"), "{name}");
+    let unknown = desk.run("schema --field nix");
+    assert!(unknown.code == 64 && unknown.err.contains("no kind has a field `nix`"), "{}", unknown.err);
+}
+
+#[test]
 fn completions_know_the_commands() {
     let desk = Desk::new();
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
