@@ -19,10 +19,10 @@ mod tenant;
 
 pub use auth::{Auth, AuthType, Identity, SecretKeyRef, credential_path};
 pub use device::{AdoptionPolicy, AutopilotDevice, AutopilotDeviceSpec, DeletionPolicy, Layer, claim};
-pub use device::{check_device, registration_id};
+pub use device::{RowOf, check_device, registration_id};
 pub use device_set::check_set_device;
 pub use device_set::{AutopilotDeviceSet, AutopilotDeviceSetSpec, SetDefaults, SetDevice, check_defaults, claims};
-pub use hash_ref::{HardwareHashRef, HashCheck, KeyVaultSecret, is_encrypted, vault_problem};
+pub use hash_ref::{Columns, HardwareHashRef, HashCheck, HashColumn, KeyVaultSecret, is_encrypted, vault_problem};
 pub use problem::{FieldPath, FieldProblem, Problems, Segment};
 pub use schema::{Kind, crds, editor_schema, spec_schema};
 pub use status::{Condition, ConditionStatus, Status};

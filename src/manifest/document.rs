@@ -1,22 +1,26 @@
 //! One file's documents to tenants and claims.
 //!
-//! Pure but for the look whether a referenced file exists. What one file says
-//! about another is not known here; `fleet` puts the files together.
+//! Pure but for the look whether a referenced file exists, and into a CSV whose
+//! columns are declared values. What one file says about another is not known
+//! here; `fleet` puts the files together.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::check::{Findings, head, suggestion, walk};
-use super::files::{File, Resolver, read, slashed};
-use super::problem::{Problem, Sink, Source, is_raw_hash, show};
+use super::faults::{Faults, Trouble};
+use super::files::{Dead, File, Resolver, beside, read, slashed};
+use super::hashes::{Hashes, NoRow, unreadable_csv};
+use super::problem::{Place, Problem, Sink, Source, Spot, is_raw_hash, show};
 use super::root::Root;
 use super::shape;
 use super::tree::{self, Data, Mistakes, Node, Span};
 use super::value;
 use crate::desired::{DeviceObject, TenantObject, TenantRef, near};
-use crate::model::{Claim, HashLocation, Origin, Tenant};
-use crate::resource::{self, API_VERSION, FieldPath, GROUP, Kind, Problems, Segment};
+use crate::model::{Claim, HashLocation, HashRef, Origin, SerialNumber, Tenant};
+use crate::resource::{self, API_VERSION, Columns, FieldPath, GROUP, Kind, Layer, Problems, Segment};
 use crate::resource::{AutopilotDeviceSpec, AutopilotTenantSpec, SetDefaults, SetDevice};
 
 /// What a file declares.
@@ -27,13 +31,30 @@ pub(super) struct FileContent {
     /// Line and column of each mark of this file: serial numbers, names and
     /// references.
     pub places: Vec<(u32, u32)>,
+    /// Of claims that a row of a CSV says something about, by their marks.
+    pub rows: Vec<(Origin, RowPlace)>,
+    /// CSV files whose columns nobody has spoken of, and where the first is named.
+    pub csvs: BTreeMap<PathBuf, Origin>,
     pub problems: Sink,
+    /// What is wrong with files that are named here.
+    pub faults: Faults,
     pub documents: usize,
     pub skipped: usize,
     /// The manifest's path from the repository's root.
     pub path: String,
     /// The file's place in the table of files.
     pub index: u32,
+}
+
+/// A row of a CSV that says what a device shall have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowPlace {
+    /// As a person at the working directory would write it, with `/`.
+    pub file: Arc<str>,
+    /// From 1.
+    pub line: u32,
+    /// The fields of the device that the row fills, by their names in manifests.
+    pub fields: Vec<&'static str>,
 }
 
 /// A name that an object has, and where.
@@ -44,9 +65,9 @@ struct Named {
 }
 
 /// Reads one file. `index` is the file's place in the table of files.
-pub(super) fn load(file: &File, index: u32, root: &Root) -> FileContent {
+pub(super) fn load(file: &File, index: u32, root: &Root, tables: &Hashes) -> FileContent {
     match read(file) {
-        Ok(text) => parse(file, index, root, &text),
+        Ok(text) => parse(file, index, root, tables, &text),
         Err(problem) => {
             let mut content = FileContent { index, ..FileContent::default() };
             content.problems.add(|| problem);
@@ -55,12 +76,15 @@ pub(super) fn load(file: &File, index: u32, root: &Root) -> FileContent {
     }
 }
 
-fn parse(file: &File, index: u32, root: &Root, text: &str) -> FileContent {
+fn parse(file: &File, index: u32, root: &Root, tables: &Hashes, text: &str) -> FileContent {
     let path = file.path.strip_prefix(&root.path).unwrap_or(&file.path);
     let path = slashed(path);
     let mut reader = FileReader {
         source: Source::new(file.name.clone(), text),
         resolver: Resolver::new(root, &file.path),
+        tables,
+        csvs: HashMap::new(),
+        row: Row::None,
         content: FileContent { path, index, ..FileContent::default() },
         claims: Vec::new(),
         hashes: HashSet::new(),
@@ -73,9 +97,22 @@ fn parse(file: &File, index: u32, root: &Root, text: &str) -> FileContent {
     reader.finish()
 }
 
+/// What a CSV says of the device at hand.
+enum Row {
+    /// It has not been asked.
+    None,
+    Taken(RowPlace),
+    /// What is wrong has been reported, so the hash is not looked for once more.
+    Lost,
+}
+
 struct FileReader<'s> {
     source: Source<'s>,
     resolver: Resolver<'s>,
+    tables: &'s Hashes,
+    /// How people write the CSV files of this manifest.
+    csvs: HashMap<PathBuf, Arc<str>>,
+    row: Row,
     content: FileContent,
     /// The claims of the document at hand.
     claims: Vec<Claim>,
@@ -358,7 +395,8 @@ impl FileReader<'_> {
     fn device(&mut self, spec: &Node<'_>, out: &mut Findings) {
         let Some(typed) = self.typed::<AutopilotDeviceSpec>(spec) else { return };
         let mut problems = Problems::default();
-        let claim = resource::check_device(&typed, &mut problems);
+        let mut row = |hash: &_, columns, own: &_, serial: &_| self.row(hash, columns, own, serial, spec, None);
+        let claim = resource::check_device(&typed, &mut row, &mut problems);
         self.claims.reserve_exact(1);
         self.claim(claim, spec, problems, out);
     }
@@ -381,12 +419,17 @@ impl FileReader<'_> {
         for node in devices.iter().filter(|node| !matches!(node.data, Data::Broken)) {
             let Some(typed) = self.typed::<SetDevice>(node) else { continue };
             let mut problems = Problems::default();
-            let mut claim = resource::check_set_device(&typed, &defaults, &mut problems);
+            let shared = defaults.hash.clone();
+            let mut row =
+                |hash: &_, columns, own: &_, serial: &_| self.row(hash, columns, own, serial, node, shared.as_ref());
+            let mut claim = resource::check_set_device(&typed, &defaults, &mut row, &mut problems);
             // The defaults' reference is resolved already, and shared.
             let shared = claim.as_ref().is_some_and(|claim| match (&claim.hash, &defaults.hash) {
                 (Some(own), Some(shared)) => Arc::ptr_eq(own, shared),
                 _ => false,
             });
+            // A device whose row is lost has no hash to look for either.
+            let shared = shared && !matches!(self.row, Row::Lost);
             let hash = if shared { claim.as_mut().and_then(|claim| claim.hash.take()) } else { None };
             let at = self.claims.len();
             self.claim(claim, node, problems, out);
@@ -397,15 +440,104 @@ impl FileReader<'_> {
     }
 
     fn claim(&mut self, claim: Option<Claim>, node: &Node<'_>, problems: Problems, out: &mut Findings) {
+        let row = std::mem::replace(&mut self.row, Row::None);
         if !problems.is_empty() {
             self.fields(node, problems.into_vec(), out);
         }
         let Some(mut claim) = claim.filter(|_| !out.incomplete.contains(&node.span.start)) else { return };
-        if let Some(hash) = claim.hash.take() {
+        if let Some(hash) = claim.hash.take().filter(|_| !matches!(row, Row::Lost)) {
             claim.hash = self.resolved(hash, node);
         }
-        claim.origin = self.mark(node.get("serialNumber").map_or_else(|| head(node), |serial| serial.span));
+        claim.origin = self.mark(serial_of(node));
+        if let Row::Taken(place) = row {
+            self.content.rows.push((claim.origin, place));
+        }
         self.claims.push(claim);
+    }
+
+    /// What the row of a device says, where its reference asks for that. `shared`
+    /// is the reference of the defaults, whose path is resolved already.
+    fn row(
+        &mut self,
+        hash: &Arc<HashRef>,
+        columns: Option<Columns>,
+        own: &Layer,
+        serial: &SerialNumber,
+        node: &Node<'_>,
+        shared: Option<&Arc<HashRef>>,
+    ) -> Option<Layer> {
+        let nothing = Some(Layer::default());
+        let HashLocation::Csv(named) = &hash.location else { return nothing };
+        let is_shared = shared.is_some_and(|shared| Arc::ptr_eq(shared, hash));
+        let path = if is_shared { named.clone() } else { self.csv(named)? };
+        let Some(columns) = columns else {
+            if !self.content.csvs.contains_key(&path) {
+                let origin = self.mark(serial_of(node));
+                self.content.csvs.insert(path, origin);
+            }
+            return nothing;
+        };
+        if !columns.any() {
+            return nothing;
+        }
+        match self.tables.beside(&path, serial) {
+            Ok(entry) => {
+                let line = u32::try_from(entry.line).unwrap_or(u32::MAX);
+                let file = self.csvs.get(&path).cloned().unwrap_or_else(|| slashed(&path).into());
+                if entry.has_extra_cells {
+                    let message = "the row has more cells than its header, so its group tag and user cannot be read";
+                    self.at_row("csv-cells", message, "is there a comma in a value?", node, &file, line);
+                    return None;
+                }
+                let mut problems = Problems::default();
+                let tag = entry.group_tag.as_deref().filter(|_| columns.group_tag);
+                let layer = Layer::of_row(tag, entry.user.as_deref().filter(|_| columns.user), &mut problems);
+                for problem in problems.into_vec() {
+                    let hint = "correct the cell, or give the device this field itself";
+                    self.at_row(problem.code, &problem.message, hint, node, &file, line);
+                }
+                let own = own.fields_of_row();
+                let fields: Vec<_> = layer.fields_of_row().into_iter().filter(|field| !own.contains(field)).collect();
+                if !fields.is_empty() {
+                    self.row = Row::Taken(RowPlace { file, line, fields });
+                }
+                Some(layer)
+            }
+            Err(no_row) => {
+                let trouble = match no_row {
+                    NoRow::File(reason) => unreadable_csv(&reason),
+                    NoRow::Missing { rows } => Trouble::NoRow { rows },
+                    NoRow::Unclear(reason) => {
+                        let message = format!("`{}`: {reason}", show(&path.to_string_lossy()));
+                        Trouble::Whole { code: "hash", message, hint: None }
+                    }
+                };
+                let origin = self.mark(serial_of(node));
+                self.content.faults.add(&path, trouble, origin, Some(serial));
+                self.row = Row::Lost;
+                None
+            }
+        }
+    }
+
+    /// Where a CSV is, from the repository's root.
+    fn csv(&mut self, named: &Path) -> Option<PathBuf> {
+        let path = self.resolver.follow(named).ok()?;
+        if !self.csvs.contains_key(&path) {
+            self.csvs.insert(path.clone(), beside(&self.source.name, named));
+        }
+        Some(path)
+    }
+
+    /// A problem of a row, which the manifest's place comes before.
+    fn at_row(&mut self, code: &'static str, message: &str, hint: &str, node: &Node<'_>, file: &Arc<str>, line: u32) {
+        let source = &self.source;
+        self.content.problems.add(|| {
+            let mut problem = Problem::error(code, message, source.spot(serial_of(node))).hint(hint);
+            let place = Place { file: Arc::clone(file), line, column: 1 };
+            problem.places.push(Spot { place, excerpt: None });
+            problem
+        });
     }
 
     /// The reference with its path from the repository's root.
@@ -416,17 +548,22 @@ impl FileReader<'_> {
             _ => return Some(hash),
         };
         match self.resolver.follow(path) {
-            Ok(path) => {
+            Ok(found) => {
+                if field == "csv" && !self.csvs.contains_key(&found) {
+                    self.csvs.insert(found.clone(), beside(&self.source.name, path));
+                }
+                let path = found;
                 let location = match field {
                     "file" => HashLocation::File(path),
                     _ => HashLocation::Csv(path),
                 };
                 Some(Arc::new(crate::model::HashRef { location, pin: hash.pin, check: hash.check }))
             }
-            Err(dead) => {
-                let path = FieldPath::root().field("hardwareHashRef").field(field);
-                let span = locate(node, &path);
-                self.error(dead.code, dead.message, span, dead.hint);
+            Err(Dead { code, message, hint }) => {
+                let at = FieldPath::root().field("hardwareHashRef").field(field);
+                let origin = self.mark(locate(node, &at));
+                let trouble = Trouble::Whole { code, message, hint: Some(hint.to_owned()) };
+                self.content.faults.add(&self.resolver.target(path), trouble, origin, None);
                 None
             }
         }
@@ -515,6 +652,11 @@ impl FileReader<'_> {
         }
         self.content
     }
+}
+
+/// Where a device's serial number stands.
+fn serial_of(node: &Node<'_>) -> Span {
+    node.get("serialNumber").map_or_else(|| head(node), |serial| serial.span)
 }
 
 /// The items of a `List`, if any of them is ours.

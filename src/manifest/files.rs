@@ -149,6 +149,22 @@ pub(super) fn slashed(path: &Path) -> String {
     if cfg!(windows) { text.replace('\\', "/") } else { text.into_owned() }
 }
 
+/// A file that a manifest names, as a person who named the manifest would write
+/// it.
+pub(super) fn beside(manifest: &str, relative: &Path) -> Arc<str> {
+    let mut path = Path::new(manifest).parent().unwrap_or(Path::new("")).to_owned();
+    for part in relative.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if matches!(path.components().next_back(), Some(Component::Normal(_))) => {
+                path.pop();
+            }
+            other => path.push(other),
+        }
+    }
+    name(&path)
+}
+
 /// Why a path of a hash reference leads nowhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Dead {
@@ -181,6 +197,11 @@ impl<'r> Resolver<'r> {
         let result = self.follow_new(relative);
         self.known.insert(relative.to_owned(), result.clone());
         result
+    }
+
+    /// Where a path would lead: to tell two of them apart.
+    pub(super) fn target(&self, relative: &Path) -> PathBuf {
+        self.folder.join(relative)
     }
 
     fn follow_new(&mut self, relative: &Path) -> Result<PathBuf, Dead> {

@@ -3,9 +3,9 @@
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::device::{device_fields, registration_id, serial};
+use super::device::{device_fields, no_rows, registration_id, serial};
 use super::form::GUID;
-use super::{FieldPath, FieldProblem, Layer, LocalRef, Problems, Status};
+use super::{FieldPath, FieldProblem, Layer, LocalRef, Problems, RowOf, Status};
 use crate::model::{Claim, DisplayName, Greeting, GroupTag, SerialNumber, UserPrincipalName};
 
 /// The most devices in one set: the most that one import call takes, and an
@@ -81,11 +81,16 @@ pub fn check_defaults(defaults: &SetDefaults, problems: &mut Problems) -> Layer 
 
 /// Checks a device of a set over its defaults. The claim is there whenever the
 /// serial number is usable; it is only trustworthy without problems.
-pub fn check_set_device(device: &SetDevice, defaults: &Layer, problems: &mut Problems) -> Option<Claim> {
-    let layer = device.layer(problems).over(defaults);
+pub fn check_set_device(
+    device: &SetDevice,
+    defaults: &Layer,
+    row: RowOf<'_>,
+    problems: &mut Problems,
+) -> Option<Claim> {
+    let layer = device.layer(problems);
     let id = registration_id(device.registration_id.as_deref(), problems);
     let serial = serial(&device.serial_number, problems)?;
-    Some(layer.claim(serial, id, problems))
+    Some(layer.claim(defaults, row, serial, id, problems))
 }
 
 /// The claims that a set makes, in its order.
@@ -111,7 +116,7 @@ pub fn claims(spec: &AutopilotDeviceSetSpec) -> Result<Vec<Claim>, Vec<FieldProb
     let mut claims = Vec::with_capacity(spec.devices.len());
     for (index, device) in spec.devices.iter().enumerate() {
         let mut problems = Problems::under(FieldPath::root().field("spec").field("devices").index(index));
-        claims.extend(check_set_device(device, &defaults, &mut problems));
+        claims.extend(check_set_device(device, &defaults, &mut no_rows, &mut problems));
         found.extend(problems.into_vec());
     }
     if found.is_empty() { Ok(claims) } else { Err(found) }
