@@ -145,9 +145,12 @@ pub fn load(paths: &[PathBuf]) -> Loaded {
     for content in &mut contents {
         problems.extend(std::mem::take(&mut content.problems).into_vec());
     }
-    let documents = contents.iter().map(|content| content.documents).sum();
-    let skipped = contents.iter().map(|content| content.skipped).sum();
+    let documents: usize = contents.iter().map(|content| content.documents).sum();
+    let skipped: usize = contents.iter().map(|content| content.skipped).sum();
     let fleets = fleet::assemble(contents, &found.files, &found.root, &tables, &mut problems);
+    if documents == skipped && !problems.iter().any(|problem| problem.severity == Severity::Error) {
+        problems.extend(files::no_manifests(paths, found.files.len()));
+    }
     Loaded { fleets, problems: together(problems), skipped, files: found.files.len(), documents }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::check::{Findings, head, suggestion, walk};
 use super::faults::{Faults, Trouble};
-use super::files::{Dead, File, Resolver, beside, read, slashed};
+use super::files::{Dead, File, Resolver, beside, is_json, read, slashed};
 use super::hashes::{Hashes, NoRow, unreadable_csv};
 use super::problem::{Place, Problem, Sink, Source, Spot, is_raw_hash, show};
 use super::root::Root;
@@ -93,6 +93,11 @@ fn parse(file: &File, index: u32, root: &Root, tables: &Hashes, text: &str) -> F
         // ones (templates) included.
         names_us: text.contains(GROUP) || text.contains("Autopilot"),
     };
+    if !reader.names_us && is_json(&file.path) && !text.trim().is_empty() {
+        // Repositories have large files of JSON that are about something else.
+        (reader.content.documents, reader.content.skipped) = (1, 1);
+        return reader.finish();
+    }
     tree::documents(text, |node, mistakes| reader.document(node, mistakes));
     reader.finish()
 }
@@ -169,6 +174,13 @@ impl FileReader<'_> {
     /// The kind of a document of ours, `None` for other people's, and an error
     /// that was reported for one that is ours but of no kind that we know.
     fn kind(&mut self, node: &Node<'_>) -> Option<Result<Kind, ()>> {
+        if let Data::List(items) = &node.data
+            && let Some(item) = items.iter().find(|item| is_ours(item))
+        {
+            let hint = "put `---` between documents, or write `{apiVersion: v1, kind: List, items: […]}`";
+            self.error("kind", "this list of documents is no document itself", head(item), hint);
+            return Some(Err(()));
+        }
         let text = |key: &str| node.get(key).and_then(Node::text);
         let (api, kind) = (text("apiVersion"), text("kind"));
         let known = kind.and_then(Kind::parse);
@@ -197,10 +209,24 @@ impl FileReader<'_> {
                 self.error("kind", message, span, hint);
                 Some(Err(()))
             }
-            (Some(api), _) if of_ours => {
+            // A kind of ours is nobody else's, and left out it would not be missed.
+            (Some(api), _) if of_ours || known.is_some() => {
                 let span = node.entry("apiVersion").map_or(node.span, |entry| entry.value.span);
-                let message = format!("there is no version `{}`", show(api));
-                self.error("api-version", message, span, format!("this build reads `{API_VERSION}`"));
+                let message = match known {
+                    Some(kind) => format!("`{}` is no version of `{}`", show(api), kind.name()),
+                    None => format!("there is no version `{}`", show(api)),
+                };
+                self.error("api-version", message, span, format!("write `apiVersion: {API_VERSION}`"));
+                Some(Err(()))
+            }
+            (None, None) => {
+                // Other tools have documents with a `kind` and no version, too.
+                let is_meant = |kind: &&str| kind.to_ascii_lowercase().starts_with("autopilot");
+                let (kind, names) = (kind.filter(is_meant)?, Kind::ALL.map(Kind::name));
+                let near = near(kind, &names)?;
+                let span = node.entry("kind").map_or(node.span, |entry| entry.value.span);
+                let message = format!("there is no kind `{}`, and it has no `apiVersion`", show(kind));
+                self.error("kind", message, span, format!("did you mean `{near}`? add `apiVersion: {API_VERSION}`"));
                 Some(Err(()))
             }
             _ => None,
@@ -667,11 +693,13 @@ fn list_of_ours<'s>(node: &mut Node<'s>) -> Option<Vec<Node<'s>>> {
     let Data::Map(entries) = &mut node.data else { return None };
     let items = &mut entries.iter_mut().find(|entry| entry.key == "items")?.value.data;
     let Data::List(items) = items else { return None };
-    let ours = |item: &Node<'_>| {
-        item.get("apiVersion").and_then(Node::text).is_some_and(|api| api.starts_with(GROUP))
-            || item.get("kind").and_then(Node::text).is_some_and(|kind| Kind::parse(kind).is_some())
-    };
-    items.iter().any(ours).then(|| std::mem::take(items))
+    items.iter().any(is_ours).then(|| std::mem::take(items))
+}
+
+/// True for what somebody meant as a document of ours.
+fn is_ours(node: &Node<'_>) -> bool {
+    node.get("apiVersion").and_then(Node::text).is_some_and(|api| api.starts_with(GROUP))
+        || node.get("kind").and_then(Node::text).is_some_and(|kind| Kind::parse(kind).is_some())
 }
 
 /// Problems that say that one of some fields is not there.

@@ -3,6 +3,7 @@
 
 mod columns;
 mod fields;
+mod vanish;
 
 use std::fmt::Write as _;
 
