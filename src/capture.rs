@@ -14,7 +14,7 @@ mod file;
 mod text;
 
 pub(crate) use self::csv::MAX_BYTES as MAX_CSV_BYTES;
-pub use self::csv::{Beside, CsvEntry, CsvIndex, CsvTable, Found, HashCell, ReadRow, beside, csv};
+pub use self::csv::{Beside, CsvEntry, CsvIndex, CsvTable, Found, HashCell, ReadRow, SPREADSHEET, beside, csv};
 pub use self::file::{Form, HashFile, file};
 pub use self::text::{Encoding, text};
 
@@ -26,6 +26,8 @@ pub enum CaptureError {
     Empty,
     #[error("the file has {bytes} bytes, more than the {limit} that are read here")]
     TooLarge { bytes: usize, limit: usize },
+    #[error("{what}")]
+    Unknown { what: &'static str },
     #[error(transparent)]
     Text(#[from] crate::hash::TextError),
     #[error("this is a CSV with columns, not a single hash; name it with `csv:` so that a row is chosen by serial")]

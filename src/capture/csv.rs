@@ -13,6 +13,7 @@ use compact_str::CompactString;
 use jiff::Timestamp;
 
 use super::CaptureError;
+use super::file::unknown;
 use super::text::{Encoding, text};
 use crate::hash::{DecodeError, Decoded, Repair, Verdict, compare};
 use crate::model::{HardwareHash, HashDigest, SerialKey, SerialNumber};
@@ -108,6 +109,9 @@ pub fn csv(bytes: &[u8]) -> Result<CsvTable, CaptureError> {
         return Err(CaptureError::TooLarge { bytes: bytes.len(), limit: MAX_BYTES });
     }
     let (text, encoding) = text(bytes);
+    if let Some(what) = unknown(bytes, &text) {
+        return Err(CaptureError::Unknown { what });
+    }
     let index = CsvIndex::of(&text)?;
     Ok(CsvTable { text, encoding, index })
 }
@@ -156,7 +160,28 @@ impl std::fmt::Debug for CsvTable {
     }
 }
 
+/// What a spreadsheet does to the serial numbers of a CSV that it opens and saves.
+pub const SPREADSHEET: &str = "a spreadsheet has changed the serial number, as it does with what looks like a number \
+                               or a date";
+
 impl CsvEntry {
+    /// True if the column of serial numbers holds what a spreadsheet makes of one:
+    /// a number with an exponent, a date, a number without its zeros, or a column
+    /// that is too narrow.
+    #[must_use]
+    pub fn is_changed_by_spreadsheet(&self) -> bool {
+        let Some(cell) = self.serial.as_deref().map(str::trim).filter(|cell| !cell.is_empty()) else { return false };
+        let inside = self.hash.as_ref().ok().and_then(|hash| hash.serial.as_ref());
+        if inside.is_some_and(|inside| inside.key() == SerialKey::of(cell)) {
+            return false;
+        }
+        let is_cut = inside.is_some_and(|inside| {
+            let inside = inside.as_str();
+            inside.len() > cell.len() && inside.trim_start_matches('0') == cell
+        });
+        is_cut || is_exponent(cell) || is_date(cell) || cell.bytes().all(|byte| byte == b'#')
+    }
+
     /// The hash of this row, out of the text that the row was read from.
     ///
     /// # Errors
@@ -282,11 +307,27 @@ impl CsvIndex {
     fn summary(&self) -> String {
         let broken: Vec<_> = self.entries.iter().filter(|entry| entry.hash.is_err()).map(|entry| entry.line).collect();
         let rows = self.entries.len();
-        match (rows, &broken[..]) {
+        let rows = match (rows, &broken[..]) {
             (1, []) => "1 row".into(),
             (_, []) => format!("{rows} rows"),
             (_, [line]) => format!("{rows} rows, of which line {line} could not be read"),
             (_, lines) => format!("{rows} rows, of which lines {} could not be read", enumerate(lines)),
+        };
+        match self.changed_by_spreadsheet() {
+            Some(lines) => format!("{rows}; {lines}: {SPREADSHEET}"),
+            None => rows,
+        }
+    }
+
+    /// The lines whose serial number a spreadsheet has changed, in words.
+    #[must_use]
+    pub fn changed_by_spreadsheet(&self) -> Option<String> {
+        let changed = self.entries.iter().filter(|entry| entry.is_changed_by_spreadsheet());
+        let lines: Vec<u64> = changed.map(|entry| entry.line).collect();
+        match lines[..] {
+            [] => None,
+            [line] => Some(format!("line {line}")),
+            _ => Some(format!("lines {}", enumerate(&lines))),
         }
     }
 }
@@ -339,11 +380,8 @@ fn rows(text: &str, mut each: impl FnMut(DataRow<'_>) -> Result<(), CaptureError
     if let Some(line) = wide_line(text, delimiter) {
         return Err(CaptureError::TooManyCells { line, limit: MAX_CELLS });
     }
-    let mut reader = csv::ReaderBuilder::new()
-        .delimiter(delimiter)
-        .has_headers(false)
-        .flexible(true)
-        .from_reader(text.as_bytes());
+    let mut reader =
+        csv::ReaderBuilder::new().delimiter(delimiter).has_headers(false).flexible(true).from_reader(text.as_bytes());
     let mut layout = None;
     let (mut lines, mut counted) = (1, 0);
     let mut record = csv::StringRecord::new();
@@ -403,6 +441,29 @@ pub fn beside(bytes: &[u8]) -> Result<Beside, CaptureError> {
 fn content_start(text: &str, record: u64) -> usize {
     let start = usize::try_from(record).expect("a position inside of a text in memory");
     start + text[start..].find(|c| c != '\r' && c != '\n').unwrap_or(0)
+}
+
+/// `1.23457E+11`, with the comma of some countries, too.
+fn is_exponent(cell: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let Some((mantissa, exponent)) = cell.split_once(['E', 'e']) else { return false };
+    let (whole, fraction) = mantissa.split_once(['.', ',']).unwrap_or((mantissa, "0"));
+    whole.len() == 1 && digits(whole) && digits(fraction) && exponent.strip_prefix(['+', '-']).is_some_and(digits)
+}
+
+/// `3-Jan`, `Jan-24`, `03.01.2024`, `1/3/2024`.
+fn is_date(cell: &str) -> bool {
+    const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+    let parts: Vec<&str> = cell.split(['-', '.', '/']).collect();
+    let number = |text: &str, lengths: std::ops::RangeInclusive<usize>| {
+        lengths.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let month = |text: &str| MONTHS.contains(&text.to_ascii_lowercase().as_str());
+    match parts[..] {
+        [day, name] | [name, day] if month(name) => number(day, 1..=2),
+        [day, month, year] if !cell.contains('-') => number(day, 1..=2) && number(month, 1..=2) && number(year, 2..=4),
+        _ => false,
+    }
 }
 
 /// `3, 4, 9 and 12 more`.

@@ -68,8 +68,7 @@ fn is_one([(its, one), (others, other)]: [Owned<'_>; 2]) -> bool {
     let [a, b] = [one.hash.as_deref(), other.hash.as_deref()];
     let Some((a, b)) = a.zip(b) else { return false };
     let same_pin = a.pin.is_some() && a.pin == b.pin && !shares_reference(one, other);
-    let same_place = a.location == b.location
-        && (place_of_one(a).is_some() || one.serial.key() == other.serial.key());
+    let same_place = a.location == b.location && (place_of_one(a).is_some() || one.serial.key() == other.serial.key());
     same_pin || its.id != others.id && same_place
 }
 
@@ -91,7 +90,8 @@ fn stands_twice([(its, one), (others, other)]: [Owned<'_>; 2]) -> bool {
 /// machine if they have one pin, or one place where one hash is kept; with one
 /// serial number alone they may be of two makers.
 pub(super) fn across(fleets: &[Fleet]) -> Vec<Conflict> {
-    let claims = fleets.iter().flat_map(|fleet| fleet.desired.claims().iter().map(|claim| (&fleet.desired.tenant, claim)));
+    let claims =
+        fleets.iter().flat_map(|fleet| fleet.desired.claims().iter().map(|claim| (&fleet.desired.tenant, claim)));
     let mut conflicts = Vec::new();
     let mut pins: HashMap<HashDigest, Owned<'_>> = HashMap::new();
     let mut places: HashMap<&HashLocation, Owned<'_>> = HashMap::new();

@@ -434,6 +434,10 @@ impl FileReader<'_> {
         {
             let mut problems = Problems::default();
             defaults = resource::check_defaults(&typed, &mut problems);
+            if let Some(Data::List(devices)) = spec.get("devices").map(|node| &node.data) {
+                let takers = devices.iter().filter(|device| device.entry("hardwareHashRef").is_none()).count();
+                resource::check_shared_pin(&typed, takers, &mut problems);
+            }
             self.fields(node, problems.into_vec(), out);
             if let Some(hash) = defaults.hash.take() {
                 defaults.hash = self.resolved(hash, node);

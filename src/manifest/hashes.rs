@@ -18,7 +18,7 @@ use super::faults::{Faults, Trouble};
 use super::files;
 use super::fleet::{Said, located};
 use super::problem::{Problem, Severity, limited, show};
-use crate::capture::{self, Beside, CaptureError, CsvEntry, CsvIndex, Encoding};
+use crate::capture::{self, Beside, CaptureError, CsvEntry, CsvIndex, Encoding, SPREADSHEET};
 use crate::desired::{self, Conflict};
 use crate::hash::{HashSource, IdentityKey, KeyKind, Verdict, WantedHash, agreement, identity_keys, sharing};
 use crate::model::{Claim, HardwareHash, HashError, HashLocation, HashRef, Origin, SerialNumber, Tenant};
@@ -140,6 +140,14 @@ impl Hashes {
     pub fn until(mut self, stopped: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         self.tools.stopped = Arc::new(stopped);
         self
+    }
+
+    /// What is in an encrypted file, by the commands that an apply uses.
+    ///
+    /// # Errors
+    /// What is wrong with it, or what is missing here to decrypt it.
+    pub fn decrypted(&self, path: &Path) -> Result<Vec<u8>, HashError> {
+        self.tools.decrypt(&self.root.join(path), path, MAX_CSV_BYTES)
     }
 
     fn file(&self, path: &Path) -> Result<HardwareHash, HashError> {
@@ -311,6 +319,7 @@ pub fn check_hashes<'f>(fleets: &'f [Fleet], hashes: &Hashes) -> Vec<Problem> {
     }
     let mut problems = located(&bad, places);
     problems.extend(located(&faults.told(|path, serial| hashes.look_alike(path, serial)), places));
+    problems.extend(located(&changed_by_spreadsheet(claims.iter().map(|(_, claim)| *claim), hashes), places));
     let keys = |at: usize| read[at].as_deref().unwrap_or_default();
     let strong = |at| keys(at).iter().filter(|(kind, _)| matches!(kind, KeyKind::Ek | KeyKind::Uuid));
     let mut pairs = sharing((0..claims.len()).map(|at| strong(at).map(|(_, key)| key)));
@@ -326,6 +335,45 @@ pub fn check_hashes<'f>(fleets: &'f [Fleet], hashes: &Hashes) -> Vec<Problem> {
     });
     problems.extend(located(&conflicts.collect::<Vec<_>>(), places));
     limited(problems)
+}
+
+/// CSV files whose serial numbers a spreadsheet has changed. Their rows are found
+/// by the serial inside the hash, but the portal and a person go by the column.
+fn changed_by_spreadsheet<'c>(claims: impl Iterator<Item = &'c Claim>, hashes: &Hashes) -> Vec<Changed> {
+    let mut csvs: BTreeMap<&Path, Origin> = BTreeMap::new();
+    for claim in claims {
+        if let Some(HashLocation::Csv(path)) = claim.hash.as_ref().map(|hash| &hash.location)
+            && !is_encrypted(path)
+        {
+            csvs.entry(path).or_insert(claim.origin);
+        }
+    }
+    let changed = |(path, origin): (&Path, Origin)| {
+        let lines = hashes.with_table(path, |table| table.index.changed_by_spreadsheet()).ok()??;
+        let message = format!("`{}`, {lines}: {SPREADSHEET}", show(&path.to_string_lossy()));
+        Some(Changed { message, origin })
+    };
+    csvs.into_iter().filter_map(changed).collect()
+}
+
+struct Changed {
+    message: String,
+    origin: Origin,
+}
+
+impl Said for Changed {
+    fn severity(&self) -> Severity {
+        Severity::Warning
+    }
+
+    fn origins(&self) -> &[Origin] {
+        std::slice::from_ref(&self.origin)
+    }
+
+    fn words(&self) -> (&'static str, String, Option<String>) {
+        let hint = "use the collector's own file, or make the column one of text before the file is opened";
+        ("spreadsheet", self.message.clone(), Some(hint.to_owned()))
+    }
 }
 
 /// Why a claim's hash cannot be used.

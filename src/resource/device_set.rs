@@ -39,6 +39,9 @@ const MAX_DEVICES: usize = 500;
 #[x_kube(validation = Rule::new(
     "has(self.tenantRef) == has(oldSelf.tenantRef) && (!has(self.tenantRef) || self.tenantRef == oldSelf.tenantRef)"
 ).message("tenantRef is immutable").reason(Reason::FieldValueForbidden))]
+#[x_kube(validation = Rule::new(
+    "!has(self.defaults) || !has(self.defaults.hardwareHashRef) || !has(self.defaults.hardwareHashRef.sha256) || self.devices.filter(d, !has(d.hardwareHashRef)).size() <= 1"
+).message("one pin under defaults cannot be that of several devices").reason(Reason::FieldValueForbidden))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(transform = super::schema::no_nulls)]
 pub struct AutopilotDeviceSetSpec {
@@ -79,6 +82,21 @@ pub fn check_defaults(defaults: &SetDefaults, problems: &mut Problems) -> Layer 
     defaults.layer(problems)
 }
 
+/// Checks what the defaults say for all devices that have no hash reference of
+/// their own, `takers` of them.
+pub fn check_shared_pin(defaults: &SetDefaults, takers: usize, problems: &mut Problems) {
+    let pinned = defaults.hardware_hash_ref.as_ref().is_some_and(|hash| hash.sha256.is_some());
+    if pinned && takers > 1 {
+        problems.push_hint(
+            &["hardwareHashRef", "sha256"],
+            "hash-pin-shared",
+            format!("one pin cannot be that of {takers} devices: each has a hash of its own"),
+            "remove it here, and give each device a `hardwareHashRef` with its own `sha256`; `apgit hash --pin FILE` \
+             prints them",
+        );
+    }
+}
+
 /// Checks a device of a set over its defaults. The claim is there whenever the
 /// serial number is usable; it is only trustworthy without problems.
 pub fn check_set_device(
@@ -102,6 +120,10 @@ pub fn claims(spec: &AutopilotDeviceSetSpec) -> Result<Vec<Claim>, Vec<FieldProb
     let mut found = Vec::new();
     let mut problems = Problems::under(root.clone().field("defaults"));
     let defaults = spec.defaults.as_ref().map_or_else(Layer::default, |d| check_defaults(d, &mut problems));
+    if let Some(defaults) = &spec.defaults {
+        let takers = spec.devices.iter().filter(|device| device.hardware_hash_ref.is_none()).count();
+        check_shared_pin(defaults, takers, &mut problems);
+    }
     found.extend(problems.into_vec());
     if spec.devices.len() > MAX_DEVICES {
         let mut problems = Problems::under(root.clone());

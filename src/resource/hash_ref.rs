@@ -249,7 +249,7 @@ fn check_pin_needed(spec: &HardwareHashRef, location: &HashLocation, problems: &
         &["hardwareHashRef"],
         "hash-pin-missing",
         format!("{why} needs the pin `sha256`"),
-        "`apgit hash FILE` prints it; a plan then needs no key",
+        "`apgit hash --pin FILE` prints it; a plan then needs no key",
     );
 }
 

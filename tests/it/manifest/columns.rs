@@ -151,7 +151,9 @@ fn the_plan_shows_the_values_of_a_row_and_where_they_are_from() {
         ran(plan.current_dir(repo.path()))
     };
     let text = plan("").out;
-    for line in ["group tag   \"OSL-STD\"", "user        \"anna@contoso.com\"", "group tag and user of intake/oslo.csv:2"] {
+    for line in
+        ["group tag   \"OSL-STD\"", "user        \"anna@contoso.com\"", "group tag and user of intake/oslo.csv:2"]
+    {
         assert!(text.contains(line), "{line}: {text}");
     }
     let source = &plan(" --json").json()["actions"][0]["source"];

@@ -3,7 +3,8 @@
 use super::{Repo, TENANT, codes, found, told, validated};
 use crate::support::{Desk, Folder};
 
-const DEVICE: &str = "apiVersion: apgit.dev/v1alpha1\nkind: AutopilotDevice\nmetadata: {name: a1}\nspec: {serialNumber: A1}\n";
+const DEVICE: &str =
+    "apiVersion: apgit.dev/v1alpha1\nkind: AutopilotDevice\nmetadata: {name: a1}\nspec: {serialNumber: A1}\n";
 
 #[test]
 fn our_kinds_under_another_version_are_an_error_that_names_the_right_one() {
@@ -34,13 +35,18 @@ fn manifests_in_json_are_read_as_those_in_yaml() {
     let repo = Repo::bare();
     let spec = r#"{"tenantId": "11111111-2222-3333-4444-555555555555", "policy": "Sync", "ownerId": "corp"}"#;
     let tenant = |metadata: &str| {
-        format!("{{\n\t\"apiVersion\": \"apgit.dev/v1alpha1\",\n\t\"kind\": \"AutopilotTenant\",\n\t\"metadata\": {metadata},\n\t\"spec\": {spec}\n}}\n")
+        format!(
+            "{{\n\t\"apiVersion\": \"apgit.dev/v1alpha1\",\n\t\"kind\": \"AutopilotTenant\",\n\t\"metadata\": {metadata},\n\t\"spec\": {spec}\n}}\n"
+        )
     };
     repo.write("tenant.json", tenant(r#"{"name": "contoso"}"#));
     repo.write("devices/a.JSON", r#"{"apiVersion":"apgit.dev/v1alpha1","kind":"AutopilotDevice","metadata":{"name":"a1"},"spec":{"serialNumber":"A1","groupTag":"5","displayName":"K\u00fcche\/1"}}"#);
     repo.write("package.json", r#"{"name": "other", "private": true}"#);
     let loaded = repo.load();
-    assert_eq!((found(&repo, &loaded).as_str(), loaded.files, loaded.skipped), ("display-name devices/a.JSON:1:143\n", 3, 1));
+    assert_eq!(
+        (found(&repo, &loaded).as_str(), loaded.files, loaded.skipped),
+        ("display-name devices/a.JSON:1:143\n", 3, 1)
+    );
     repo.write("devices/a.JSON", DEVICE);
     assert_eq!((repo.load().devices(), repo.load().problems), (1, vec![]));
     repo.write("tenant.json", tenant(r#"{"name": "contoso""#));
