@@ -16,6 +16,7 @@ mod problem;
 mod schema;
 mod status;
 mod tenant;
+mod undone;
 
 pub use auth::{Auth, AuthType, Identity, SecretKeyRef, credential_path};
 pub use device::{AdoptionPolicy, AutopilotDevice, AutopilotDeviceSpec, DeletionPolicy, Layer, claim};
@@ -28,6 +29,7 @@ pub use schema::{Kind, crds, editor_schema, spec_schema};
 pub use status::{Condition, ConditionStatus, Status};
 pub use tenant::{Approval, LedgerSpec, LimitsSpec, OnVanished, Peer, Policy, ScopeSpec, Sync, TagPolicy};
 pub use tenant::{AutopilotTenant, AutopilotTenantSpec, Cloud, Endpoints, HashStorage, tenant};
+pub use undone::{Undone, undone_of_tenant};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -21,7 +21,7 @@ use super::value;
 use crate::desired::{DeviceObject, TenantObject, TenantRef, near};
 use crate::model::{Claim, HashLocation, HashRef, Origin, SerialNumber, Tenant};
 use crate::resource::{self, API_VERSION, Columns, FieldPath, GROUP, Kind, Layer, Problems, Segment};
-use crate::resource::{AutopilotDeviceSpec, AutopilotTenantSpec, SetDefaults, SetDevice};
+use crate::resource::{AutopilotDeviceSpec, AutopilotTenantSpec, SetDefaults, SetDevice, Undone};
 
 /// What a file declares.
 #[derive(Default)]
@@ -403,7 +403,9 @@ impl FileReader<'_> {
             self.broken(Kind::Tenant, named);
             return;
         };
+        let node = spec;
         let Some(spec) = self.typed::<AutopilotTenantSpec>(spec) else { return self.broken(Kind::Tenant, named) };
+        self.undone(&resource::undone_of_tenant(&spec), node);
         let name = named.as_ref().map(|named| named.name.clone()).unwrap_or_default();
         let tenant = match resource::tenant(&name, &spec) {
             Ok(tenant) => Some((tenant, Box::new(spec))),
@@ -420,6 +422,7 @@ impl FileReader<'_> {
 
     fn device(&mut self, spec: &Node<'_>, out: &mut Findings) {
         let Some(typed) = self.typed::<AutopilotDeviceSpec>(spec) else { return };
+        self.undone(&typed.undone(), spec);
         let mut problems = Problems::default();
         let mut row = |hash: &_, columns, own: &_, serial: &_| self.row(hash, columns, own, serial, spec, None);
         let claim = resource::check_device(&typed, &mut row, &mut problems);
@@ -432,6 +435,7 @@ impl FileReader<'_> {
         if let Some(node) = spec.get("defaults")
             && let Some(typed) = self.typed::<SetDefaults>(node)
         {
+            self.undone(&typed.undone(), node);
             let mut problems = Problems::default();
             defaults = resource::check_defaults(&typed, &mut problems);
             if let Some(Data::List(devices)) = spec.get("devices").map(|node| &node.data) {
@@ -448,6 +452,7 @@ impl FileReader<'_> {
         self.content.places.reserve(devices.len());
         for node in devices.iter().filter(|node| !matches!(node.data, Data::Broken)) {
             let Some(typed) = self.typed::<SetDevice>(node) else { continue };
+            self.undone(&typed.undone(), node);
             let mut problems = Problems::default();
             let shared = defaults.hash.clone();
             let mut row =
@@ -483,6 +488,14 @@ impl FileReader<'_> {
             self.content.rows.push((claim.origin, place));
         }
         self.claims.push(claim);
+    }
+
+    /// Fields of a node that are declared and not acted on.
+    fn undone(&mut self, undone: &[Undone], node: &Node<'_>) {
+        for undone in undone {
+            let origin = self.mark(locate(node, &undone.path));
+            self.content.faults.undone(undone, origin);
+        }
     }
 
     /// What the row of a device says, where its reference asks for that. `shared`

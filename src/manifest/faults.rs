@@ -1,5 +1,5 @@
-//! What is wrong with a file that devices name, told once for all of them: a set
-//! names one CSV for 500 devices, and one wrong path is one mistake.
+//! What many devices have in common, told once for all of them: a set names one
+//! CSV for 500 devices, and one wrong path is one mistake.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,18 +8,21 @@ use super::fleet::Said;
 use super::problem::{Severity, show};
 use crate::desired::Conflict;
 use crate::model::{Origin, SerialNumber};
+use crate::resource::Undone;
 
-/// What is wrong with files, by the file and the kind of trouble.
+/// What is to be said, by the file that is named and the kind of trouble.
 #[derive(Default)]
 pub(super) struct Faults(BTreeMap<(PathBuf, Trouble), Fault>);
 
-/// What is wrong with a file. With the same words it is the same trouble.
+/// What is wrong. With the same words it is the same trouble.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Trouble {
     /// Nobody gets anything out of it.
     Whole { code: &'static str, message: String, hint: Option<String> },
     /// It is a CSV, and has no row for some devices; how many rows it has.
     NoRow { rows: String },
+    /// It is no file, but a field that is declared and not acted on.
+    Undone { field: &'static str, instead: &'static str },
 }
 
 /// Whom it is about: the first few, and how many they are.
@@ -34,6 +37,12 @@ impl Faults {
     pub(super) fn add(&mut self, path: &Path, trouble: Trouble, origin: Origin, serial: Option<&SerialNumber>) {
         let fault = Fault { origins: vec![origin], serials: serial.into_iter().cloned().collect(), count: 1 };
         self.merge((path.to_owned(), trouble), fault);
+    }
+
+    /// A field that is declared at `origin` and not acted on.
+    pub(super) fn undone(&mut self, undone: &Undone, origin: Origin) {
+        let trouble = Trouble::Undone { field: undone.field, instead: undone.instead };
+        self.add(Path::new(""), trouble, origin, None);
     }
 
     pub(super) fn append(&mut self, other: Self) {
@@ -63,7 +72,14 @@ impl Faults {
                     1 => message,
                     count => format!("{message} (named {count} times)"),
                 };
-                Told { code, message, hint, origins: fault.origins }
+                Told { severity: Severity::Error, code, message, hint, origins: fault.origins }
+            }
+            Trouble::Undone { field, instead } => {
+                let times = if fault.count == 1 { String::new() } else { format!(" ({} times)", fault.count) };
+                let message = format!("`{field}` is declared, and this version does nothing with it: {instead}{times}");
+                let hint = Some("remove it, or keep it for a version that does".to_owned());
+                let severity = Severity::Warning;
+                Told { severity, code: "not-acted-on", message, hint, origins: fault.origins }
             }
             Trouble::NoRow { rows } => no_row(&path, &rows, fault, &look_alike),
         };
@@ -95,11 +111,12 @@ fn no_row(
         true => otherwise.to_owned(),
         false => format!("did you mean {}? the letter O and the digit 0 look alike, as I and 1 do", meant.join(", ")),
     };
-    Told { code: "hash", message, hint: Some(hint), origins }
+    Told { severity: Severity::Error, code: "hash", message, hint: Some(hint), origins }
 }
 
-/// What is wrong with one file.
+/// One thing to say.
 pub(super) struct Told {
+    severity: Severity,
     code: &'static str,
     message: String,
     hint: Option<String>,
@@ -108,7 +125,7 @@ pub(super) struct Told {
 
 impl Said for Told {
     fn severity(&self) -> Severity {
-        Severity::Error
+        self.severity
     }
 
     fn origins(&self) -> &[Origin] {

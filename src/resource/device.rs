@@ -96,6 +96,16 @@ macro_rules! device_fields {
         }
 
         impl $name {
+            /// What of these fields is not acted on, by path from here.
+            #[must_use]
+            pub fn undone(&self) -> Vec<$crate::resource::Undone> {
+                $crate::resource::undone::undone_of_device(
+                    self.hardware_hash_ref.as_ref(),
+                    self.deletion_policy,
+                    self.protect,
+                )
+            }
+
             pub(super) fn layer(&self, problems: &mut $crate::resource::Problems) -> $crate::resource::Layer {
                 $crate::resource::device::layer(&$crate::resource::device::Values {
                     hardware_hash_ref: self.hardware_hash_ref.as_ref(),
