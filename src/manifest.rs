@@ -20,6 +20,8 @@ mod hashes;
 #[deny(clippy::disallowed_methods)]
 mod key_source;
 #[deny(clippy::disallowed_methods)]
+mod mistake;
+#[deny(clippy::disallowed_methods)]
 mod problem;
 mod program;
 mod root;

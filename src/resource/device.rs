@@ -226,6 +226,7 @@ impl Layer {
 
     /// The fields of `Group Tag` and `Assigned User` that this layer has, by their
     /// names in manifests.
+    #[must_use]
     pub fn fields_of_row(&self) -> Vec<&'static str> {
         let tag = self.group_tag.as_ref().map(|_| "groupTag");
         tag.into_iter().chain(self.user.as_ref().map(|_| "userPrincipalName")).collect()

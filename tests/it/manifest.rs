@@ -3,6 +3,7 @@
 
 mod columns;
 mod fields;
+mod mistakes;
 mod undone;
 mod vanish;
 
