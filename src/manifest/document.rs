@@ -93,13 +93,31 @@ fn parse(file: &File, index: u32, root: &Root, tables: &Hashes, text: &str) -> F
         // ones (templates) included.
         names_us: text.contains(GROUP) || text.contains("Autopilot"),
     };
-    if !reader.names_us && is_json(&file.path) && !text.trim().is_empty() {
-        // Repositories have large files of JSON that are about something else.
+    if is_json(&file.path) && !text.trim().is_empty() && is_of_others(text) {
         (reader.content.documents, reader.content.skipped) = (1, 1);
         return reader.finish();
     }
     tree::documents(text, |node, mistakes| reader.document(node, mistakes));
     reader.finish()
+}
+
+/// True for JSON that is no manifest. Folders have much of it (exports of a tenant,
+/// reports, states of programs), large, naming Autopilot all over, and not all of
+/// it is YAML, too.
+fn is_of_others(text: &str) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Head {
+        #[serde(rename = "apiVersion")]
+        api: Option<serde::de::IgnoredAny>,
+        kind: Option<serde::de::IgnoredAny>,
+    }
+    let names_us = text.contains(GROUP) || Kind::ALL.iter().any(|kind| text.contains(&format!("\"{}\"", kind.name())));
+    let has_head = || match serde_json::from_str::<Head>(text) {
+        Ok(Head { api, kind }) => api.is_some() || kind.is_some(),
+        // What is broken is told of.
+        Err(_) => true,
+    };
+    !names_us || !has_head()
 }
 
 /// What a CSV says of the device at hand.

@@ -54,6 +54,16 @@ fn manifests_in_json_are_read_as_those_in_yaml() {
 }
 
 #[test]
+fn other_json_is_left_alone_whatever_it_names() {
+    let repo = Repo::new();
+    let long = "x".repeat(2000);
+    repo.write("export.json", format!("{{\"value\": [{{\"windowsAutopilotId\": 1, \"{long}\": 2}}]}}"));
+    repo.write("schema.json", format!("{{\"$id\": \"https://apgit.dev/x\", \"AutopilotDevice\": {{\"{long}\": 2}}}}"));
+    let loaded = repo.load();
+    assert_eq!((loaded.problems, loaded.skipped), (vec![], 2));
+}
+
+#[test]
 fn documents_in_a_list_of_their_own_are_an_error_with_the_form_to_write() {
     let repo = Repo::new();
     let item = DEVICE.replace('\n', "\n  ");
