@@ -14,7 +14,7 @@ mod file;
 mod text;
 
 pub(crate) use self::csv::MAX_BYTES as MAX_CSV_BYTES;
-pub use self::csv::{CsvEntry, CsvIndex, CsvTable, Found, HashCell, ReadRow, csv};
+pub use self::csv::{Beside, CsvEntry, CsvIndex, CsvTable, Found, HashCell, ReadRow, SPREADSHEET, beside, csv};
 pub use self::file::{Form, HashFile, file};
 pub use self::text::{Encoding, text};
 
@@ -26,6 +26,8 @@ pub enum CaptureError {
     Empty,
     #[error("the file has {bytes} bytes, more than the {limit} that are read here")]
     TooLarge { bytes: usize, limit: usize },
+    #[error("{what}")]
+    Unknown { what: &'static str },
     #[error(transparent)]
     Text(#[from] crate::hash::TextError),
     #[error("this is a CSV with columns, not a single hash; name it with `csv:` so that a row is chosen by serial")]
@@ -101,9 +103,13 @@ pub fn usable(
     let (mut errors, warnings): (Vec<_>, Vec<_>) =
         checks(&decoded, now).into_iter().partition(|finding| finding.severity == Severity::Error);
     if let Some(inside) = decoded.serial().filter(|inside| inside.key() != serial.key()) {
+        let perhaps = match inside.looks_like(serial) {
+            true => format!("did you mean `{inside}`? the letter O and the digit 0 look alike, as I and 1 do"),
+            false => "swapped rows or files?".to_owned(),
+        };
         errors.push(Finding::error(
             "other-serial",
-            format!("the hash is that of serial `{inside}`, declared is `{serial}`: swapped rows or files?"),
+            format!("the hash is that of serial `{inside}`, declared is `{serial}`: {perhaps}"),
         ));
     }
     if errors.is_empty() {

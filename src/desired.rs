@@ -13,6 +13,7 @@ mod tenants;
 
 use std::path::Path;
 
+pub use claims::{mixed_hardware, same_hardware};
 pub use conflict::{Conflict, Severity};
 pub use near::near;
 
@@ -117,6 +118,7 @@ pub fn assemble(
     let fleets = tenants.into_iter().zip(claims).filter_map(|(tenant, claims)| fleet(tenant, claims, &mut conflicts));
     let fleets: Vec<Fleet> = fleets.collect();
     conflicts.extend(claims::shared(&fleets));
+    conflicts.extend(claims::across(&fleets));
     (fleets, conflicts)
 }
 

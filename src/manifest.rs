@@ -11,12 +11,16 @@ mod check;
 mod decrypt;
 #[deny(clippy::disallowed_methods)]
 mod document;
+#[deny(clippy::disallowed_methods)]
+mod faults;
 mod files;
 #[deny(clippy::disallowed_methods)]
 mod fleet;
 mod hashes;
 #[deny(clippy::disallowed_methods)]
 mod key_source;
+#[deny(clippy::disallowed_methods)]
+mod mistake;
 #[deny(clippy::disallowed_methods)]
 mod problem;
 mod program;
@@ -31,12 +35,14 @@ mod tree;
 mod value;
 mod walk;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use rayon::prelude::*;
 
 pub use decrypt::end_commands;
+pub use document::RowPlace;
 pub use hashes::{Hashes, check_hashes, check_key_sources};
 pub use problem::{Excerpt, Place, Problem, Severity, Spot};
 
@@ -105,6 +111,7 @@ pub struct Fleet {
 pub struct Places {
     files: Arc<[files::File]>,
     places: Arc<[fleet::RawPlace]>,
+    rows: Arc<HashMap<Origin, RowPlace>>,
 }
 
 impl Places {
@@ -116,6 +123,12 @@ impl Places {
         let file = self.files.get(raw.file as usize)?;
         Some(Place { file: file.name.clone(), line: raw.line, column: raw.column })
     }
+
+    /// The row of a CSV that says what this claim's device shall have, if one does.
+    #[must_use]
+    pub fn row(&self, origin: Origin) -> Option<&RowPlace> {
+        self.rows.get(&origin)
+    }
 }
 
 /// Reads all manifests under `paths` (files or folders). Files are read in
@@ -124,18 +137,22 @@ impl Places {
 pub fn load(paths: &[PathBuf]) -> Loaded {
     let found = files::find(paths);
     let mut problems = found.problems;
+    let tables = Hashes::new(found.root.path.clone());
     let mut contents: Vec<_> = found
         .files
         .par_iter()
         .enumerate()
-        .map(|(index, file)| document::load(file, u32::try_from(index).unwrap_or(u32::MAX), &found.root))
+        .map(|(index, file)| document::load(file, u32::try_from(index).unwrap_or(u32::MAX), &found.root, &tables))
         .collect();
     for content in &mut contents {
         problems.extend(std::mem::take(&mut content.problems).into_vec());
     }
-    let documents = contents.iter().map(|content| content.documents).sum();
-    let skipped = contents.iter().map(|content| content.skipped).sum();
-    let fleets = fleet::assemble(contents, &found.files, &found.root, &mut problems);
+    let documents: usize = contents.iter().map(|content| content.documents).sum();
+    let skipped: usize = contents.iter().map(|content| content.skipped).sum();
+    let fleets = fleet::assemble(contents, &found.files, &found.root, &tables, &mut problems);
+    if documents == skipped && !problems.iter().any(|problem| problem.severity == Severity::Error) {
+        problems.extend(files::no_manifests(paths, found.files.len()));
+    }
     Loaded { fleets, problems: together(problems), skipped, files: found.files.len(), documents }
 }
 

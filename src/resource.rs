@@ -17,19 +17,21 @@ mod reference;
 mod schema;
 mod status;
 mod tenant;
+mod undone;
 
 pub use auth::{Auth, AuthType, Identity, SecretKeyRef, credential_path};
 pub use device::{AdoptionPolicy, AutopilotDevice, AutopilotDeviceSpec, DeletionPolicy, Layer, claim};
-pub use device::{check_device, registration_id};
-pub use device_set::check_set_device;
+pub use device::{RowOf, check_device, registration_id};
 pub use device_set::{AutopilotDeviceSet, AutopilotDeviceSetSpec, SetDefaults, SetDevice, check_defaults, claims};
-pub use hash_ref::{HardwareHashRef, HashCheck, KeyVaultSecret, is_encrypted, vault_problem};
+pub use device_set::{check_set_device, check_shared_pin};
+pub use hash_ref::{Columns, HardwareHashRef, HashCheck, HashColumn, KeyVaultSecret, is_encrypted, vault_problem};
 pub use problem::{FieldPath, FieldProblem, Problems, Segment};
 pub use reference::{FieldHelp, fields, find, page};
 pub use schema::{Kind, crds, editor_schema, spec_schema};
 pub use status::{Condition, ConditionStatus, Status};
 pub use tenant::{Approval, LedgerSpec, LimitsSpec, OnVanished, Peer, Policy, ScopeSpec, Sync, TagPolicy};
 pub use tenant::{AutopilotTenant, AutopilotTenantSpec, Cloud, Endpoints, HashStorage, tenant};
+pub use undone::{Undone, undone_of_tenant};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -13,6 +13,7 @@ use compact_str::CompactString;
 use jiff::Timestamp;
 
 use super::CaptureError;
+use super::file::unknown;
 use super::text::{Encoding, text};
 use crate::hash::{DecodeError, Decoded, Repair, Verdict, compare};
 use crate::model::{HardwareHash, HashDigest, SerialKey, SerialNumber};
@@ -108,6 +109,9 @@ pub fn csv(bytes: &[u8]) -> Result<CsvTable, CaptureError> {
         return Err(CaptureError::TooLarge { bytes: bytes.len(), limit: MAX_BYTES });
     }
     let (text, encoding) = text(bytes);
+    if let Some(what) = unknown(bytes, &text) {
+        return Err(CaptureError::Unknown { what });
+    }
     let index = CsvIndex::of(&text)?;
     Ok(CsvTable { text, encoding, index })
 }
@@ -156,7 +160,28 @@ impl std::fmt::Debug for CsvTable {
     }
 }
 
+/// What a spreadsheet does to the serial numbers of a CSV that it opens and saves.
+pub const SPREADSHEET: &str = "a spreadsheet has changed the serial number, as it does with what looks like a number \
+                               or a date";
+
 impl CsvEntry {
+    /// True if the column of serial numbers holds what a spreadsheet makes of one:
+    /// a number with an exponent, a date, a number without its zeros, or a column
+    /// that is too narrow.
+    #[must_use]
+    pub fn is_changed_by_spreadsheet(&self) -> bool {
+        let Some(cell) = self.serial.as_deref().map(str::trim).filter(|cell| !cell.is_empty()) else { return false };
+        let inside = self.hash.as_ref().ok().and_then(|hash| hash.serial.as_ref());
+        if inside.is_some_and(|inside| inside.key() == SerialKey::of(cell)) {
+            return false;
+        }
+        let is_cut = inside.is_some_and(|inside| {
+            let inside = inside.as_str();
+            inside.len() > cell.len() && inside.trim_start_matches('0') == cell
+        });
+        is_cut || is_exponent(cell) || is_date(cell) || cell.bytes().all(|byte| byte == b'#')
+    }
+
     /// The hash of this row, out of the text that the row was read from.
     ///
     /// # Errors
@@ -172,42 +197,14 @@ impl CsvEntry {
 
 impl CsvIndex {
     fn of(text: &str) -> Result<Self, CaptureError> {
-        let delimiter = delimiter(text);
-        if let Some(line) = wide_line(text, delimiter) {
-            return Err(CaptureError::TooManyCells { line, limit: MAX_CELLS });
-        }
-        let mut reader = csv::ReaderBuilder::new()
-            .delimiter(delimiter)
-            .has_headers(false)
-            .flexible(true)
-            .from_reader(text.as_bytes());
         let mut index = Self::default();
-        let mut layout = None;
-        let (mut lines, mut counted) = (1, 0);
-        let mut record = csv::StringRecord::new();
-        // The only errors are those of I/O and of UTF-8; a `str` has neither.
-        while reader.read_record(&mut record).expect("a text in memory can be read") {
-            let position = record.position().expect("a record that was read has a position");
-            let start = content_start(text, position.byte());
-            let end = usize::try_from(reader.position().byte()).expect("a position inside of a text in memory");
-            lines += text[counted..start].matches('\n').count() as u64;
-            counted = start;
-            let line = lines;
-            if record.iter().any(|cell| cell.trim().contains('\n')) {
-                return Err(CaptureError::OpenQuote { line });
+        rows(text, |row| {
+            if index.entries.len() == MAX_ROWS {
+                return Err(CaptureError::TooManyRows { limit: MAX_ROWS });
             }
-            let cells: Vec<&str> = record.iter().map(clean).collect();
-            match Row::of(&cells, layout.as_ref()) {
-                Row::Empty => {}
-                Row::Header(header) => layout = Some(header),
-                Row::Data { layout, cells, hash_at } => {
-                    if index.entries.len() == MAX_ROWS {
-                        return Err(CaptureError::TooManyRows { limit: MAX_ROWS });
-                    }
-                    index.add(entry(line, start..end.max(start), text, &layout, cells, hash_at));
-                }
-            }
-        }
+            index.add(entry(&row, text));
+            Ok(())
+        })?;
         match index.entries.iter().find_map(|entry| entry.hash.as_ref().err()) {
             _ if text.trim().is_empty() => Err(CaptureError::Empty),
             // A single broken row says more than "no rows".
@@ -250,46 +247,103 @@ impl CsvIndex {
     /// When no row or no single device has that serial, or the row has no
     /// readable hash. Whether the hash is good is not judged here.
     pub fn find_with(&self, serial: &SerialNumber, read: ReadRow<'_>) -> Result<Found, CaptureError> {
+        let (row, entry, notes) = self.choose(serial, read)?;
+        let hash = read(row, entry)?;
+        let repairs = entry.hash.as_ref().map(|cell| cell.repairs.clone()).unwrap_or_default();
+        let (group_tag, user) = (entry.group_tag.clone(), entry.user.clone());
+        Ok(Found { line: entry.line, hash, repairs, group_tag, user, notes })
+    }
+
+    /// The row that [`CsvIndex::find_with`] takes, which is asked for its hash only
+    /// where there is a choice.
+    ///
+    /// # Errors
+    /// When no row or no single device has that serial.
+    pub fn row_with(&self, serial: &SerialNumber, read: ReadRow<'_>) -> Result<&CsvEntry, CaptureError> {
+        self.choose(serial, read).map(|(_, entry, _)| entry)
+    }
+
+    fn choose(
+        &self,
+        serial: &SerialNumber,
+        read: ReadRow<'_>,
+    ) -> Result<(usize, &CsvEntry, Vec<String>), CaptureError> {
         let key = serial.key();
         let Some(rows) = self.by_serial_inside.get(&key).or_else(|| self.by_column.get(&key)) else {
             return Err(CaptureError::NotFound { serial: serial.clone(), rows: self.summary() });
         };
         let rows: Vec<_> = rows.iter().map(|row| (*row, &self.entries[*row])).collect();
         let with_hash: Vec<_> = rows.iter().copied().filter(|(_, entry)| entry.hash.is_ok()).collect();
-        match with_hash[..] {
-            [] => found(rows[0], read, Vec::new()),
-            [row] => found(row, read, Vec::new()),
-            _ => latest(&with_hash, read, serial),
-        }
+        let ((row, entry), notes) = match with_hash[..] {
+            [] => (rows[0], Vec::new()),
+            [row] => (row, Vec::new()),
+            _ => latest(&with_hash, read, serial)?,
+        };
+        Ok((row, entry, notes))
+    }
+
+    /// The serial number of a row that looks like this one, such as one with `0`
+    /// for `O`.
+    #[must_use]
+    pub fn look_alike(&self, serial: &SerialNumber) -> Option<SerialNumber> {
+        let inside = |entry: &CsvEntry| entry.hash.as_ref().ok().and_then(|cell| cell.serial.clone());
+        let column = |entry: &CsvEntry| SerialNumber::parse(entry.serial.as_deref()?).ok();
+        self.entries.iter().filter_map(|it| inside(it).or_else(|| column(it))).find(|it| it.looks_like(serial))
+    }
+
+    /// True if some row is for this device.
+    #[must_use]
+    pub fn has(&self, serial: &SerialNumber) -> bool {
+        let key = serial.key();
+        self.by_serial_inside.contains_key(&key) || self.by_column.contains_key(&key)
+    }
+
+    /// How many rows there are, in words.
+    #[must_use]
+    pub fn rows(&self) -> String {
+        self.summary()
     }
 
     fn summary(&self) -> String {
         let broken: Vec<_> = self.entries.iter().filter(|entry| entry.hash.is_err()).map(|entry| entry.line).collect();
         let rows = self.entries.len();
-        match (rows, &broken[..]) {
+        let rows = match (rows, &broken[..]) {
             (1, []) => "1 row".into(),
             (_, []) => format!("{rows} rows"),
             (_, [line]) => format!("{rows} rows, of which line {line} could not be read"),
             (_, lines) => format!("{rows} rows, of which lines {} could not be read", enumerate(lines)),
+        };
+        match self.changed_by_spreadsheet() {
+            Some(lines) => format!("{rows}; {lines}: {SPREADSHEET}"),
+            None => rows,
+        }
+    }
+
+    /// The lines whose serial number a spreadsheet has changed, in words.
+    #[must_use]
+    pub fn changed_by_spreadsheet(&self) -> Option<String> {
+        let changed = self.entries.iter().filter(|entry| entry.is_changed_by_spreadsheet());
+        let lines: Vec<u64> = changed.map(|entry| entry.line).collect();
+        match lines[..] {
+            [] => None,
+            [line] => Some(format!("line {line}")),
+            _ => Some(format!("lines {}", enumerate(&lines))),
         }
     }
 }
 
-fn found((row, entry): (usize, &CsvEntry), read: ReadRow<'_>, notes: Vec<String>) -> Result<Found, CaptureError> {
-    let hash = read(row, entry)?;
-    let repairs = entry.hash.as_ref().map(|cell| cell.repairs.clone()).unwrap_or_default();
-    let (group_tag, user) = (entry.group_tag.clone(), entry.user.clone());
-    Ok(Found { line: entry.line, hash, repairs, group_tag, user, notes })
-}
-
 /// Several rows have one serial. Captures of one device may be chosen from;
 /// anything else is for a person to decide.
-fn latest(rows: &[(usize, &CsvEntry)], read: ReadRow<'_>, serial: &SerialNumber) -> Result<Found, CaptureError> {
+fn latest<'e>(
+    rows: &[(usize, &'e CsvEntry)],
+    read: ReadRow<'_>,
+    serial: &SerialNumber,
+) -> Result<((usize, &'e CsvEntry), Vec<String>), CaptureError> {
     let lines = enumerate(&rows.iter().map(|(_, entry)| entry.line).collect::<Vec<_>>());
     let ambiguous = || CaptureError::Ambiguous { serial: serial.clone(), lines: lines.clone() };
     let digest = |entry: &CsvEntry| entry.hash.as_ref().map(|cell| cell.digest).ok();
     if rows.iter().all(|(_, entry)| digest(entry) == digest(rows[0].1)) {
-        return found(rows[0], read, vec![format!("lines {lines} hold the same hash")]);
+        return Ok((rows[0], vec![format!("lines {lines} hold the same hash")]));
     }
     if rows.len() > MAX_CAPTURES {
         return Err(ambiguous());
@@ -306,7 +360,80 @@ fn latest(rows: &[(usize, &CsvEntry)], read: ReadRow<'_>, serial: &SerialNumber)
         .max_by_key(|(capture, (_, entry))| (taken(capture), entry.line))
         .expect("there are at least two rows");
     let note = format!("lines {lines} are captures of one device, line {} has the latest", latest.1.line);
-    found(*latest, read, vec![note])
+    Ok((*latest, vec![note]))
+}
+
+/// A row with data, and how its cells are to be read.
+struct DataRow<'r> {
+    /// Counted from 1.
+    line: u64,
+    /// Where its record stands in the text.
+    record: Range<usize>,
+    layout: &'r Layout,
+    cells: &'r [&'r str],
+    hash_at: Option<usize>,
+}
+
+/// Every row with data, in the order of the text.
+fn rows(text: &str, mut each: impl FnMut(DataRow<'_>) -> Result<(), CaptureError>) -> Result<(), CaptureError> {
+    let delimiter = delimiter(text);
+    if let Some(line) = wide_line(text, delimiter) {
+        return Err(CaptureError::TooManyCells { line, limit: MAX_CELLS });
+    }
+    let mut reader =
+        csv::ReaderBuilder::new().delimiter(delimiter).has_headers(false).flexible(true).from_reader(text.as_bytes());
+    let mut layout = None;
+    let (mut lines, mut counted) = (1, 0);
+    let mut record = csv::StringRecord::new();
+    // The only errors are those of I/O and of UTF-8; a `str` has neither.
+    while reader.read_record(&mut record).expect("a text in memory can be read") {
+        let position = record.position().expect("a record that was read has a position");
+        let start = content_start(text, position.byte());
+        let end = usize::try_from(reader.position().byte()).expect("a position inside of a text in memory");
+        lines += text[counted..start].matches('\n').count() as u64;
+        counted = start;
+        let line = lines;
+        if record.iter().any(|cell| cell.trim().contains('\n')) {
+            return Err(CaptureError::OpenQuote { line });
+        }
+        let cells: Vec<&str> = record.iter().map(clean).collect();
+        match Row::of(&cells, layout.as_ref()) {
+            Row::Empty => {}
+            Row::Header(header) => layout = Some(header),
+            Row::Data { layout, cells, hash_at } => {
+                each(DataRow { line, record: start..end.max(start), layout: &layout, cells, hash_at })?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// How many rows have something in the columns beside the hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Beside {
+    /// Rows with a group tag.
+    pub group_tags: usize,
+    /// Rows with an assigned user.
+    pub users: usize,
+}
+
+/// Looks beside the hashes of a collector's CSV, which are not read for it.
+///
+/// # Errors
+/// When the file cannot be taken apart into rows.
+pub fn beside(bytes: &[u8]) -> Result<Beside, CaptureError> {
+    if bytes.len() > MAX_BYTES {
+        return Err(CaptureError::TooLarge { bytes: bytes.len(), limit: MAX_BYTES });
+    }
+    let (text, _) = text(bytes);
+    let mut found = Beside::default();
+    rows(&text, |row| {
+        let has = |column| row.cell(column).is_some_and(|cell| !cell.is_empty());
+        found.group_tags += usize::from(has(row.layout.group_tag));
+        found.users += usize::from(has(row.layout.user));
+        Ok(())
+    })?;
+    Ok(found)
 }
 
 /// Where a record's first cell starts. The reader counts the blank lines before
@@ -314,6 +441,29 @@ fn latest(rows: &[(usize, &CsvEntry)], read: ReadRow<'_>, serial: &SerialNumber)
 fn content_start(text: &str, record: u64) -> usize {
     let start = usize::try_from(record).expect("a position inside of a text in memory");
     start + text[start..].find(|c| c != '\r' && c != '\n').unwrap_or(0)
+}
+
+/// `1.23457E+11`, with the comma of some countries, too.
+fn is_exponent(cell: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let Some((mantissa, exponent)) = cell.split_once(['E', 'e']) else { return false };
+    let (whole, fraction) = mantissa.split_once(['.', ',']).unwrap_or((mantissa, "0"));
+    whole.len() == 1 && digits(whole) && digits(fraction) && exponent.strip_prefix(['+', '-']).is_some_and(digits)
+}
+
+/// `3-Jan`, `Jan-24`, `03.01.2024`, `1/3/2024`.
+fn is_date(cell: &str) -> bool {
+    const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+    let parts: Vec<&str> = cell.split(['-', '.', '/']).collect();
+    let number = |text: &str, lengths: std::ops::RangeInclusive<usize>| {
+        lengths.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let month = |text: &str| MONTHS.contains(&text.to_ascii_lowercase().as_str());
+    match parts[..] {
+        [day, name] | [name, day] if month(name) => number(day, 1..=2),
+        [day, month, year] if !cell.contains('-') => number(day, 1..=2) && number(month, 1..=2) && number(year, 2..=4),
+        _ => false,
+    }
 }
 
 /// `3, 4, 9 and 12 more`.
@@ -449,29 +599,33 @@ fn starts_like_hash(cell: &str) -> bool {
     matches!(cell.as_bytes(), [b'T', b'0', b'E'..=b'H', ..]) && cell.len() >= 24
 }
 
-fn entry(
-    line: u64,
-    record: Range<usize>,
-    text: &str,
-    layout: &Layout,
-    cells: &[&str],
-    hash_at: Option<usize>,
-) -> CsvEntry {
-    // A comma inside of an earlier value moves the hash, and what follows it,
-    // to the right. One in a later value cannot be told from a separator.
-    let shift = hash_at.zip(layout.hash).map_or(0, |(at, expected)| at.saturating_sub(expected));
-    let used = cells.iter().rposition(|cell| !cell.is_empty()).map_or(0, |last| last + 1);
-    let has_extra_cells = layout.width > 0 && used > layout.width + shift;
-    let cell = |column: Option<usize>, behind_hash: bool| {
-        let moved = usize::from(behind_hash && column > layout.hash) * shift;
-        column.and_then(|at| cells.get(at + moved)).map(|cell| CompactString::from(*cell))
-    };
-    let value = |column| cell(column, true).filter(|_| !has_extra_cells);
-    let hash = match hash_at.map(|at| cells[at]) {
+impl<'r> DataRow<'r> {
+    /// A comma inside of an earlier value moves the hash, and what follows it,
+    /// to the right. One in a later value cannot be told from a separator.
+    fn shift(&self) -> usize {
+        self.hash_at.zip(self.layout.hash).map_or(0, |(at, expected)| at.saturating_sub(expected))
+    }
+
+    fn has_extra_cells(&self) -> bool {
+        let used = self.cells.iter().rposition(|cell| !cell.is_empty()).map_or(0, |last| last + 1);
+        self.layout.width > 0 && used > self.layout.width + self.shift()
+    }
+
+    fn cell(&self, column: Option<usize>) -> Option<&'r str> {
+        let moved = usize::from(column > self.layout.hash) * self.shift();
+        column.and_then(|at| self.cells.get(at + moved)).copied()
+    }
+}
+
+fn entry(row: &DataRow<'_>, text: &str) -> CsvEntry {
+    let (line, layout, has_extra_cells) = (row.line, row.layout, row.has_extra_cells());
+    let cell = |column| row.cell(column).map(CompactString::from);
+    let value = |column| cell(column).filter(|_| !has_extra_cells);
+    let hash = match row.hash_at.map(|at| row.cells[at]) {
         None => Err(CaptureError::RowWithoutHash { line }),
-        Some(content) => hash_cell(line, record, text, content),
+        Some(content) => hash_cell(line, row.record.clone(), text, content),
     };
-    let (serial, group_tag, user) = (cell(layout.serial, true), value(layout.group_tag), value(layout.user));
+    let (serial, group_tag, user) = (cell(layout.serial), value(layout.group_tag), value(layout.user));
     CsvEntry { line, serial, group_tag, user, hash, has_extra_cells }
 }
 

@@ -55,16 +55,66 @@ pub fn file(bytes: &[u8]) -> Result<HashFile, CaptureError> {
         return Err(CaptureError::TooLarge { bytes: bytes.len(), limit: MAX_BYTES });
     }
     let (text, encoding) = text(bytes);
+    if let Some(what) = unknown(bytes, &text) {
+        return Err(CaptureError::Unknown { what });
+    }
     let content = text.trim_matches(|c: char| c.is_whitespace() || c == '\0');
     let (hash, form) = match content.find('<') {
         _ if content.is_empty() => return Err(CaptureError::Empty),
         // oa3tool may print a banner before its XML.
-        Some(start) => (oa3_xml(content, start)?, Form::Oa3Xml),
-        None if is_csv(content) => return Err(CaptureError::IsCsv),
+        Some(start) if is_xml(content, start) => (oa3_xml(content, start)?, Form::Oa3Xml),
+        _ if is_csv(content) => return Err(CaptureError::IsCsv),
+        Some(_) => return Err(CaptureError::Unknown { what: NOTHING_OF_OURS }),
         None => (content.to_owned(), Form::Base64),
     };
     let (hash, repairs) = HardwareHash::from_base64(&hash)?;
     Ok(HashFile { hash, repairs, form, encoding })
+}
+
+const NOTHING_OF_OURS: &str = "this is not known here: it is no base64 text, no OA3.xml and no collector's CSV";
+
+/// What files begin with that hold something else, and what to do with them.
+const OTHERS: [(&[u8], &str); 9] = [
+    (
+        b"PK\x03\x04",
+        "this is a ZIP archive or a workbook of Excel, which is not read here; unpack the archive, or save the sheet as CSV",
+    ),
+    (
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+        "this is a workbook of an old Excel, which is not read here; save the sheet as CSV",
+    ),
+    (b"MSCF", "this is a cabinet, which is not read here; unpack it and use the CSV in it"),
+    (b"\x1f\x8b", "this is packed with gzip, which is not read here; unpack it"),
+    (b"%PDF-", "this is a PDF, which is not read here"),
+    (b"age-encryption.org/", "this is encrypted with `age`; let its name end with `.age`"),
+    (b"-----BEGIN AGE ENCRYPTED FILE-----", "this is encrypted with `age`; let its name end with `.age`"),
+    (b"<!DOCTYPE html", "this is a web page, which is not read here"),
+    (b"<html", "this is a web page, which is not read here"),
+];
+
+/// Looked at to tell a text from other bytes.
+const SNIFFED_CHARACTERS: usize = 4096;
+
+/// What bytes are that no collector writes. `text` is what they are as text.
+pub(super) fn unknown(bytes: &[u8], text: &str) -> Option<&'static str> {
+    let begins = |start: &[u8]| bytes.get(..start.len()).is_some_and(|bytes| bytes.eq_ignore_ascii_case(start));
+    if let Some((_, what)) = OTHERS.iter().find(|(start, _)| begins(start)) {
+        return Some(what);
+    }
+    if text.trim_start().starts_with('{') && text.contains("\"sops\"") {
+        return Some("this is encrypted with `sops`; name it like `hashes.sops.csv`");
+    }
+    // A stray one is a fault of a text.
+    let strange = |c: &char| c.is_control() && !c.is_whitespace() && *c != '\0';
+    let start = text.chars().take(SNIFFED_CHARACTERS);
+    let strange = start.clone().filter(strange).count();
+    (strange > 2 && strange * 50 > start.count())
+        .then_some("these bytes are not known here: they are no text, so no base64 text, no OA3.xml and no CSV")
+}
+
+/// A text may have a `<` in it and be no XML.
+fn is_xml(content: &str, start: usize) -> bool {
+    start == 0 || ["<?xml", "<Key", "<HardwareHash", "<HardwareReport"].iter().any(|tag| content.contains(tag))
 }
 
 /// Base64 has none of a CSV's separators.

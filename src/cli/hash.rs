@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use crate::capture::{self, CaptureError, CsvEntry, CsvTable};
+use crate::capture::{self, CaptureError, CsvEntry, CsvTable, SPREADSHEET};
 use crate::hash::generate::{Machine, Vendor};
-use crate::hash::{Comparison, Decoded, Finding, Repair, Verdict, checks, compare, identity_keys};
-use crate::model::{HardwareHash, SerialNumber};
+use crate::hash::{Comparison, Decoded, Finding, Repair, Severity, Verdict, checks, compare, identity_keys};
+use crate::manifest::Hashes;
+use crate::model::{HardwareHash, HashError, SerialNumber, seen};
 use crate::render::Document;
 use crate::render::document::{HashDocument, HashReport, Identifiers, Kind};
+use crate::resource::is_encrypted;
 
 use super::args::Reports;
 use super::error::CliError;
@@ -40,6 +42,9 @@ pub(super) struct HashArgs {
     /// file (16 or more)
     #[arg(long, value_name = "FILE", conflicts_with = "generate")]
     pub fingerprint_key: Option<PathBuf>,
+    /// Print the SHA-256 of each hash, to paste behind `sha256:` in a manifest
+    #[arg(long, conflicts_with_all = ["generate", "compare", "fingerprint_key", "show_identifiers", "report", "json"])]
+    pub pin: bool,
     /// Print N synthetic hashes, of devices that do not exist
     #[arg(long, value_name = "N", conflicts_with_all = ["report", "json"])]
     pub generate: Option<u32>,
@@ -57,14 +62,21 @@ pub(super) struct HashArgs {
     pub csv: bool,
 }
 
-/// Reads base64 text, OA3.xml and collectors' CSV files, in any encoding.
-/// Anything in them that is an error makes them invalid.
+/// Reads base64 text, OA3.xml and collectors' CSV files, in any encoding, and
+/// what `age` or `sops` has encrypted. Anything in them that is an error makes
+/// them invalid.
 ///
 /// # Errors
 /// When a file cannot be read or the arguments do not fit together.
 pub(super) fn run(args: &HashArgs, settings: &Settings) -> Result<Exit, CliError> {
     if let Some(count) = args.generate {
         return generate(args, count);
+    }
+    if args.pin {
+        let Looked { reports, exit } = look_into(args, settings)?;
+        print(&pins(&reports))?;
+        tell(&faults(&reports));
+        return Ok(exit);
     }
     let mut outlets = Outlets::new(args.reports.wanted(), Kind::Hash, settings.look)?;
     let ended = inspect_all(args, settings, &mut outlets);
@@ -73,20 +85,8 @@ pub(super) fn run(args: &HashArgs, settings: &Settings) -> Result<Exit, CliError
 
 fn inspect_all(args: &HashArgs, settings: &Settings, outlets: &mut Outlets) -> Result<Exit, CliError> {
     let identifiers = identifiers(args)?;
-    let now = Timestamp::now();
-    let mut failed = false;
-    let mut reports = Vec::new();
-    for file in args.files.iter().chain(&args.compare) {
-        match inspect(file, now)? {
-            Ok(found) => reports.push(found),
-            Err(error) => {
-                let error = CliError::new(Exit::Invalid, format!("{}: {error}", file.display()));
-                tell(&error.text(&settings.err_look));
-                failed = true;
-            }
-        }
-    }
-    failed |= reports.iter().flatten().any(HashReport::has_errors);
+    let Looked { reports, exit } = look_into(args, settings)?;
+    let failed = exit != Exit::Done;
     let compared = match (&args.compare, &reports[..]) {
         (None, _) => None,
         (Some(_), [first, second]) => compare_two(first, second)?,
@@ -95,7 +95,64 @@ fn inspect_all(args: &HashArgs, settings: &Settings, outlets: &mut Outlets) -> R
         (Some(_), _) => return Err(misfit("`--compare` takes one FILE and the OTHER")),
     };
     outlets.add(Document::Hash(HashDocument::of(&reports, compared.as_ref(), &identifiers)))?;
-    Ok(if failed { Exit::Invalid } else { Exit::Done })
+    Ok(exit)
+}
+
+/// What was found in all files that could be read.
+struct Looked {
+    reports: Vec<Vec<HashReport>>,
+    exit: Exit,
+}
+
+/// Looks into every file, and tells which of them could not be read.
+fn look_into(args: &HashArgs, settings: &Settings) -> Result<Looked, CliError> {
+    let (now, hosts) = (Timestamp::now(), &settings.allow_key_hosts);
+    let (mut reports, mut exit) = (Vec::new(), Exit::Done);
+    for file in args.files.iter().chain(&args.compare) {
+        match inspect(file, hosts, now)? {
+            Ok(found) => reports.push(found),
+            Err(Unread { exit: ended, message }) => {
+                tell(&CliError::new(ended, message).text(&settings.err_look));
+                exit = exit.worse(ended);
+            }
+        }
+    }
+    if reports.iter().flatten().any(HashReport::has_errors) {
+        exit = exit.worse(Exit::Invalid);
+    }
+    Ok(Looked { reports, exit })
+}
+
+/// Why nothing is known of a file.
+struct Unread {
+    exit: Exit,
+    message: String,
+}
+
+/// The digits alone for one hash; of several, whose they are, as `sha256sum` does.
+fn pins(reports: &[Vec<HashReport>]) -> String {
+    let all: Vec<&HashReport> = reports.iter().flatten().collect();
+    let mut text = String::new();
+    for (report, digest) in all.iter().filter_map(|report| Some((report, report.digest?))) {
+        let _ = match (all.len(), report.line) {
+            (1, _) => writeln!(text, "{}", digest.hex()),
+            (_, None) => writeln!(text, "{}  {}", digest.hex(), seen(&report.source)),
+            (_, Some(line)) => writeln!(text, "{}  {}:{line}", digest.hex(), seen(&report.source)),
+        };
+    }
+    text
+}
+
+/// A pin is no word on whether the hash is good, so what is wrong is said.
+fn faults(reports: &[Vec<HashReport>]) -> String {
+    let mut text = String::new();
+    for report in reports.iter().flatten() {
+        let line = report.line.map(|line| format!(":{line}")).unwrap_or_default();
+        for finding in report.findings.iter().filter(|finding| finding.severity == Severity::Error) {
+            let _ = writeln!(text, "error: {}{line}: {}", seen(&report.source), seen(&finding.message));
+        }
+    }
+    text
 }
 
 /// The arguments do not fit together.
@@ -144,18 +201,29 @@ fn read(file: &Path) -> Result<Vec<u8>, CliError> {
 }
 
 /// Everything about the hashes of one file; one report, or one per CSV row.
-fn inspect(file: &Path, now: Timestamp) -> Result<Result<Vec<HashReport>, CaptureError>, CliError> {
-    let bytes = read(file)?;
+fn inspect(file: &Path, key_hosts: &[String], now: Timestamp) -> Result<Result<Vec<HashReport>, Unread>, CliError> {
+    let invalid =
+        |reason: &CaptureError| Unread { exit: Exit::Invalid, message: format!("{}: {reason}", file.display()) };
+    let (bytes, how) = if is_encrypted(file) && file.is_file() {
+        // With a folder before it, no name is an option to the command.
+        match Hashes::new(PathBuf::from(".")).asking(key_hosts).decrypted(file) {
+            Ok(bytes) => (bytes, ", decrypted"),
+            Err(HashError::NotHere(message)) => return Ok(Err(Unread { exit: Exit::Failed, message })),
+            Err(HashError::Unusable(message)) => return Ok(Err(Unread { exit: Exit::Invalid, message })),
+        }
+    } else {
+        (read(file)?, "")
+    };
     let source = if file == Path::new("-") { "standard input".into() } else { file.display().to_string() };
     Ok(match capture::file(&bytes) {
         Ok(found) => {
-            let form = format!("{}, {}", found.form, found.encoding);
+            let form = format!("{}, {}{how}", found.form, found.encoding);
             Ok(vec![report(source, None, form, &found.hash, found.repairs, now)])
         }
         Err(CaptureError::IsCsv | CaptureError::TooLarge { .. }) => {
-            capture::csv(&bytes).map(|table| rows(&source, &table, now))
+            capture::csv(&bytes).map(|table| rows(&source, &table, how, now)).map_err(|error| invalid(&error))
         }
-        Err(error) => Err(error),
+        Err(error) => Err(invalid(&error)),
     })
 }
 
@@ -186,8 +254,8 @@ fn report(
     }
 }
 
-fn rows(source: &str, table: &CsvTable, now: Timestamp) -> Vec<HashReport> {
-    let form = format!("CSV, {}", table.encoding());
+fn rows(source: &str, table: &CsvTable, how: &str, now: Timestamp) -> Vec<HashReport> {
+    let form = format!("CSV, {}{how}", table.encoding());
     let mut reports = Vec::new();
     for entry in table.entries() {
         let (source, line) = (source.to_owned(), Some(entry.line));
@@ -223,7 +291,9 @@ fn row_findings(entry: &CsvEntry, decoded: Option<&Decoded>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let column = entry.serial.as_deref().and_then(|serial| SerialNumber::parse(serial).ok());
     let inside = decoded.and_then(Decoded::serial);
-    if let (Some(column), Some(inside)) = (column, inside)
+    if entry.is_changed_by_spreadsheet() {
+        findings.push(Finding::warning("spreadsheet", SPREADSHEET));
+    } else if let (Some(column), Some(inside)) = (column, inside)
         && column.key() != inside.key()
     {
         let message = "the serial column names another device than the hash: swapped rows?";

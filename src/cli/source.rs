@@ -85,5 +85,9 @@ pub(super) async fn connect(
 /// The place of a claim for reports.
 pub(super) fn place(fleet: &Fleet, origin: Origin) -> Place {
     let place = fleet.places.get(origin);
-    place.map_or_else(|| Place { file: Arc::from("?"), line: 0 }, |place| Place::new(&place.file, place.line))
+    let place = place.map_or_else(|| Place::new(&Arc::from("?"), 0), |place| Place::new(&place.file, place.line));
+    match fleet.places.row(origin) {
+        Some(row) => place.with_row(&row.file, row.line, &row.fields),
+        None => place,
+    }
 }

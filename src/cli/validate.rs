@@ -33,9 +33,9 @@ pub(super) fn run(args: &ValidateArgs, settings: &Settings) -> Result<Exit, CliE
     let mut outlets = Outlets::new(args.reports.wanted(), Kind::Problems, settings.look)?.totals_on_stdout();
     let mut loaded = load(&args.paths).asking(&settings.allow_key_hosts);
     if !args.no_hashes {
-        for fleet in &loaded.fleets {
+        if let Some(fleet) = loaded.fleets.first() {
             let hashes = Hashes::new(fleet.root.clone());
-            loaded.problems.extend(check_hashes(fleet, &hashes));
+            loaded.problems.extend(check_hashes(&loaded.fleets, &hashes));
         }
         loaded.problems = together(loaded.problems);
     }

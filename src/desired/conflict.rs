@@ -47,10 +47,13 @@ pub enum Conflict {
     VaultNotAllowed { why: String, origin: Origin },
     /// Hashes stand unencrypted in Git; `origin` is the first of the devices.
     PlainHash { devices: usize, origin: Origin },
-    /// The hashes of two claims are of one machine.
-    SameHardware { serials: [SerialNumber; 2], origins: [Origin; 2] },
+    /// Two claims are of one machine, by their hashes. The tenants are named where
+    /// they are two.
+    SameHardware { serials: [SerialNumber; 2], tenants: Option<[String; 2]>, origins: [Origin; 2] },
     /// The hashes of two claims have a part of their machines in common.
     MixedHardware { serials: [SerialNumber; 2], origins: [Origin; 2] },
+    /// One serial is claimed in two tenants, and perhaps it is one machine.
+    SerialInTwoTenants { serial: SerialNumber, tenants: [String; 2], origins: [Origin; 2] },
 }
 
 impl Conflict {
@@ -73,7 +76,9 @@ impl Conflict {
             Self::TagNotAllowed { origin, .. }
             | Self::VaultNotAllowed { origin, .. }
             | Self::PlainHash { origin, .. } => std::slice::from_ref(origin),
-            Self::SameHardware { origins, .. } | Self::MixedHardware { origins, .. } => origins,
+            Self::SameHardware { origins, .. }
+            | Self::MixedHardware { origins, .. }
+            | Self::SerialInTwoTenants { origins, .. } => origins,
         }
     }
 
@@ -90,7 +95,7 @@ impl Conflict {
             | Self::TagNotAllowed { .. }
             | Self::VaultNotAllowed { .. }
             | Self::SameHardware { .. } => Severity::Error,
-            Self::PlainHash { .. } | Self::MixedHardware { .. } => Severity::Warning,
+            Self::PlainHash { .. } | Self::MixedHardware { .. } | Self::SerialInTwoTenants { .. } => Severity::Warning,
         }
     }
 
@@ -109,6 +114,7 @@ impl Conflict {
             Self::PlainHash { .. } => "plain-hash",
             Self::SameHardware { .. } => "same-hardware",
             Self::MixedHardware { .. } => "mixed-hardware",
+            Self::SerialInTwoTenants { .. } => "serial-in-two-tenants",
         }
     }
 
@@ -155,6 +161,12 @@ impl Conflict {
             }
             Self::PlainHash { devices, .. } => {
                 format!("{devices} hardware hashes stand unencrypted in this Git repository")
+            }
+            Self::SameHardware { serials: [one, other], tenants: Some([its, others]), .. } => {
+                format!("`{one}` in tenant `{its}` and `{other}` in tenant `{others}` are one and the same device")
+            }
+            Self::SerialInTwoTenants { serial, tenants: [one, other], .. } => {
+                format!("serial `{serial}` is claimed in tenant `{one}` and in tenant `{other}`")
             }
             Self::SameHardware { serials: [one, other], .. } => {
                 format!("the hashes of `{one}` and `{other}` are of one and the same device")
@@ -203,6 +215,13 @@ impl Conflict {
             Self::PlainHash { .. } => "whoever reads it can register the device elsewhere: encrypt the file (`*.age`, \
                                        `*.sops.*`), or say `hashStorage: PlainInGit` in the tenant"
                 .to_owned(),
+            Self::SameHardware { tenants: Some(_), .. } => {
+                "a device is registered in one tenant at a time: delete one entry, or correct its hash reference"
+                    .to_owned()
+            }
+            Self::SerialInTwoTenants { .. } => {
+                "a device is registered in one tenant at a time: if it is one device, delete one entry".to_owned()
+            }
             Self::SameHardware { .. } => {
                 "one device is claimed twice: delete one entry, or correct its hash reference".to_owned()
             }

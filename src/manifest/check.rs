@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::mistake::without_blank;
 use super::problem::{Problem, Sink, Source, show};
 use super::scalar::{Plain, resolve};
 use super::shape::{Shape, TextShape};
@@ -75,7 +76,15 @@ fn object(
 ) -> bool {
     let (place, start) = (head(node), node.span.start);
     let Data::Map(entries) = &mut node.data else {
-        wrong_type(node, "a map of fields", name, source, out);
+        let names = || fields.iter().map(|(field, _)| field.as_str());
+        match node.text().and_then(without_blank).filter(|(field, _)| names().any(|name| name == *field)) {
+            Some((field, value)) => out.problems.add(|| {
+                let hint = format!("write `{field}: {}`", show(value));
+                let message = format!("a blank is missing after `{field}:`");
+                Problem::error("yaml", message, source.spot(head(node))).hint(hint)
+            }),
+            None => wrong_type(node, "a map of fields", name, source, out),
+        }
         return false;
     };
     let mut lost: Vec<String> = Vec::new();
@@ -152,6 +161,12 @@ fn unknown(
     source: &Source<'_>,
 ) -> (Problem, Option<String>) {
     let names: Vec<&str> = fields.iter().map(|(field, _)| field.as_str()).collect();
+    if let Some((field, value)) = without_blank(key).filter(|(field, _)| names.contains(field)) {
+        let message = format!("a blank is missing after `{field}:`");
+        let problem =
+            Problem::error("yaml", message, source.spot(at)).hint(format!("write `{field}: {}`", show(value)));
+        return (problem, Some(field.to_owned()));
+    }
     let message = format!("`{name}` has no field `{}`", show(key));
     let hint = credential_path(key).map_or_else(|| suggestion(key, &names), str::to_owned);
     let problem = Problem::error("unknown-field", message, source.spot(at)).hint(hint);
@@ -322,6 +337,47 @@ fn wrong_type(node: &Node<'_>, wanted: &str, name: &str, source: &Source<'_>, ou
         Data::Map(_) => "a map",
         Data::Broken => return,
     };
-    let message = || format!("`{name}` is {wanted}, not {found}");
-    out.problems.add(|| Problem::error("wrong-type", message(), source.spot(head(node))));
+    out.problems.add(|| {
+        let problem =
+            Problem::error("wrong-type", format!("`{name}` is {wanted}, not {found}"), source.spot(head(node)));
+        problem.hint_opt(form(node, wanted, name))
+    });
+}
+
+/// How a field is written that has the wrong form, with what stands there in its
+/// likely place.
+fn form(node: &Node<'_>, wanted: &str, name: &str) -> Option<String> {
+    let text = node.text().filter(|text| !text.is_empty()).map(show);
+    let given = text.as_deref().unwrap_or("…");
+    let is_csv = given.to_ascii_lowercase().ends_with(".csv");
+    let map = match name {
+        "spec" => return Some("put its fields below `spec:`, each indented by two blanks".to_owned()),
+        "hardwareHashRef" if is_csv => format!("{{csv: {given}}}"),
+        "hardwareHashRef" => format!("{{file: {given}}}"),
+        "tenantRef" => format!("{{name: {given}}}"),
+        "devices[]" => format!("{{serialNumber: {given}}}"),
+        "auth" | "read" | "write" if ["AzureCli", "ManagedIdentity"].contains(&given) => format!("{{type: {given}}}"),
+        "auth" | "read" | "write" => format!("{{type: {given}, clientId: …}}"),
+        "scope" => format!("{{groupTags: [{given}]}}"),
+        "limits" => format!("{{maxUpdates: {given}}}"),
+        "endpoints" => format!("{{login: {given}, graph: {given}}}"),
+        "secretKeyRef" | "secretRef" | "certificateRef" => format!("{{name: {given}, key: …}}"),
+        "keyVaultSecret" => format!("{{vaultUrl: …, name: {given}}}"),
+        "defaults" => format!("{{groupTag: {given}}}"),
+        "ledger" => format!("{{lineage: {given}}}"),
+        "peers[]" => format!("{{ownerId: {given}}}"),
+        "tagPolicy[]" => format!("{{groupTag: {given}, paths: […]}}"),
+        "devices" if matches!(node.data, Data::Map(_)) => {
+            return Some("write `- ` before the first field of each device".to_owned());
+        }
+        "devices" => format!("[{{serialNumber: {given}}}]"),
+        "peers" => format!("[{{ownerId: {given}}}]"),
+        "tagPolicy" => format!("[{{groupTag: {given}, paths: […]}}]"),
+        _ if wanted == "a list" => format!("[{given}]"),
+        _ => return None,
+    };
+    Some(match name.strip_suffix("[]") {
+        Some(_) => format!("write `{map}`"),
+        None => format!("write `{name}: {map}`"),
+    })
 }

@@ -51,7 +51,7 @@ impl Tools {
             .map_err(|Refusal { message, hint }| HashError::Unusable(format!("`{shown}`: {message}; {hint}")))?;
         let tool = if is_age(path) { "age" } else { "sops" };
         let Some(program) = self.find(tool) else {
-            let reason = format!("`{shown}` is encrypted, and the command `{tool}` is not on the path");
+            let reason = format!("`{shown}` is encrypted, and the command `{tool}` is not on the path; install it");
             return Err(HashError::NotHere(reason));
         };
         let mut command = Command::new(program);
@@ -70,7 +70,7 @@ impl Tools {
             Ok(ended) => {
                 let text = String::from_utf8_lossy(&ended.err);
                 let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or("no reason was given");
-                Err(not_here(&show(line)))
+                Err(not_here(&format!("{}{}", show(line), missing_key(tool))))
             }
             Err(Cut::TooMuch) => {
                 Err(HashError::Unusable(format!("`{shown}`: what is in it has more than {limit} bytes")))
@@ -108,6 +108,18 @@ impl Tools {
             Some(folder) => program::in_folder(folder, tool),
             None => program::find(tool),
         }
+    }
+}
+
+/// What the environment lacks for a key of `age`, if it lacks something.
+fn missing_key(tool: &str) -> &'static str {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    match std::env::var_os("SOPS_AGE_KEY_FILE").filter(|file| !file.is_empty()) {
+        Some(file) if !Path::new(&file).exists() => "; `SOPS_AGE_KEY_FILE` names a file that is not there",
+        Some(_) => "",
+        None if tool == "age" => "; `SOPS_AGE_KEY_FILE` is not set: it names the file with your key",
+        None if is_set("SOPS_AGE_KEY") || is_set("SOPS_AGE_KEY_CMD") => "",
+        None => "; for a key of `age`, `SOPS_AGE_KEY_FILE` names the file with it",
     }
 }
 

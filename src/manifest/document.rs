@@ -1,23 +1,27 @@
 //! One file's documents to tenants and claims.
 //!
-//! Pure but for the look whether a referenced file exists. What one file says
-//! about another is not known here; `fleet` puts the files together.
+//! Pure but for the look whether a referenced file exists, and into a CSV whose
+//! columns are declared values. What one file says about another is not known
+//! here; `fleet` puts the files together.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::check::{Findings, head, suggestion, walk};
-use super::files::{File, Resolver, read, slashed};
-use super::problem::{Problem, Sink, Source, is_raw_hash, show};
+use super::faults::{Faults, Trouble};
+use super::files::{Dead, File, Resolver, beside, is_json, read, slashed};
+use super::hashes::{Hashes, NoRow, unreadable_csv};
+use super::problem::{Place, Problem, Sink, Source, Spot, is_raw_hash, show};
 use super::root::Root;
 use super::shape;
 use super::tree::{self, Data, Mistakes, Node, Span};
 use super::value;
 use crate::desired::{DeviceObject, TenantObject, TenantRef, near};
-use crate::model::{Claim, HashLocation, Origin, Tenant};
-use crate::resource::{self, API_VERSION, FieldPath, GROUP, Kind, Problems, Segment};
-use crate::resource::{AutopilotDeviceSpec, AutopilotTenantSpec, SetDefaults, SetDevice};
+use crate::model::{Claim, HashLocation, HashRef, Origin, SerialNumber, Tenant};
+use crate::resource::{self, API_VERSION, Columns, FieldPath, GROUP, Kind, Layer, Problems, Segment};
+use crate::resource::{AutopilotDeviceSpec, AutopilotTenantSpec, SetDefaults, SetDevice, Undone};
 
 /// What a file declares.
 #[derive(Default)]
@@ -27,13 +31,30 @@ pub(super) struct FileContent {
     /// Line and column of each mark of this file: serial numbers, names and
     /// references.
     pub places: Vec<(u32, u32)>,
+    /// Of claims that a row of a CSV says something about, by their marks.
+    pub rows: Vec<(Origin, RowPlace)>,
+    /// CSV files whose columns nobody has spoken of, and where the first is named.
+    pub csvs: BTreeMap<PathBuf, Origin>,
     pub problems: Sink,
+    /// What is wrong with files that are named here.
+    pub faults: Faults,
     pub documents: usize,
     pub skipped: usize,
     /// The manifest's path from the repository's root.
     pub path: String,
     /// The file's place in the table of files.
     pub index: u32,
+}
+
+/// A row of a CSV that says what a device shall have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowPlace {
+    /// As a person at the working directory would write it, with `/`.
+    pub file: Arc<str>,
+    /// From 1.
+    pub line: u32,
+    /// The fields of the device that the row fills, by their names in manifests.
+    pub fields: Vec<&'static str>,
 }
 
 /// A name that an object has, and where.
@@ -44,9 +65,9 @@ struct Named {
 }
 
 /// Reads one file. `index` is the file's place in the table of files.
-pub(super) fn load(file: &File, index: u32, root: &Root) -> FileContent {
+pub(super) fn load(file: &File, index: u32, root: &Root, tables: &Hashes) -> FileContent {
     match read(file) {
-        Ok(text) => parse(file, index, root, &text),
+        Ok(text) => parse(file, index, root, tables, &text),
         Err(problem) => {
             let mut content = FileContent { index, ..FileContent::default() };
             content.problems.add(|| problem);
@@ -55,12 +76,15 @@ pub(super) fn load(file: &File, index: u32, root: &Root) -> FileContent {
     }
 }
 
-fn parse(file: &File, index: u32, root: &Root, text: &str) -> FileContent {
+fn parse(file: &File, index: u32, root: &Root, tables: &Hashes, text: &str) -> FileContent {
     let path = file.path.strip_prefix(&root.path).unwrap_or(&file.path);
     let path = slashed(path);
     let mut reader = FileReader {
         source: Source::new(file.name.clone(), text),
         resolver: Resolver::new(root, &file.path),
+        tables,
+        csvs: HashMap::new(),
+        row: Row::None,
         content: FileContent { path, index, ..FileContent::default() },
         claims: Vec::new(),
         hashes: HashSet::new(),
@@ -69,13 +93,49 @@ fn parse(file: &File, index: u32, root: &Root, text: &str) -> FileContent {
         // ones (templates) included.
         names_us: text.contains(GROUP) || text.contains("Autopilot"),
     };
+    if is_json(&file.path) && !text.trim().is_empty() && is_of_others(text) {
+        (reader.content.documents, reader.content.skipped) = (1, 1);
+        return reader.finish();
+    }
     tree::documents(text, |node, mistakes| reader.document(node, mistakes));
     reader.finish()
+}
+
+/// True for JSON that is no manifest. Folders have much of it (exports of a tenant,
+/// reports, states of programs), large, naming Autopilot all over, and not all of
+/// it is YAML, too.
+fn is_of_others(text: &str) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Head {
+        #[serde(rename = "apiVersion")]
+        api: Option<serde::de::IgnoredAny>,
+        kind: Option<serde::de::IgnoredAny>,
+    }
+    let names_us = text.contains(GROUP) || Kind::ALL.iter().any(|kind| text.contains(&format!("\"{}\"", kind.name())));
+    let has_head = || match serde_json::from_str::<Head>(text) {
+        Ok(Head { api, kind }) => api.is_some() || kind.is_some(),
+        // What is broken is told of.
+        Err(_) => true,
+    };
+    !names_us || !has_head()
+}
+
+/// What a CSV says of the device at hand.
+enum Row {
+    /// It has not been asked.
+    None,
+    Taken(RowPlace),
+    /// What is wrong has been reported, so the hash is not looked for once more.
+    Lost,
 }
 
 struct FileReader<'s> {
     source: Source<'s>,
     resolver: Resolver<'s>,
+    tables: &'s Hashes,
+    /// How people write the CSV files of this manifest.
+    csvs: HashMap<PathBuf, Arc<str>>,
+    row: Row,
     content: FileContent,
     /// The claims of the document at hand.
     claims: Vec<Claim>,
@@ -132,6 +192,13 @@ impl FileReader<'_> {
     /// The kind of a document of ours, `None` for other people's, and an error
     /// that was reported for one that is ours but of no kind that we know.
     fn kind(&mut self, node: &Node<'_>) -> Option<Result<Kind, ()>> {
+        if let Data::List(items) = &node.data
+            && let Some(item) = items.iter().find(|item| is_ours(item))
+        {
+            let hint = "put `---` between documents, or write `{apiVersion: v1, kind: List, items: […]}`";
+            self.error("kind", "this list of documents is no document itself", head(item), hint);
+            return Some(Err(()));
+        }
         let text = |key: &str| node.get(key).and_then(Node::text);
         let (api, kind) = (text("apiVersion"), text("kind"));
         let known = kind.and_then(Kind::parse);
@@ -160,10 +227,24 @@ impl FileReader<'_> {
                 self.error("kind", message, span, hint);
                 Some(Err(()))
             }
-            (Some(api), _) if of_ours => {
+            // A kind of ours is nobody else's, and left out it would not be missed.
+            (Some(api), _) if of_ours || known.is_some() => {
                 let span = node.entry("apiVersion").map_or(node.span, |entry| entry.value.span);
-                let message = format!("there is no version `{}`", show(api));
-                self.error("api-version", message, span, format!("this build reads `{API_VERSION}`"));
+                let message = match known {
+                    Some(kind) => format!("`{}` is no version of `{}`", show(api), kind.name()),
+                    None => format!("there is no version `{}`", show(api)),
+                };
+                self.error("api-version", message, span, format!("write `apiVersion: {API_VERSION}`"));
+                Some(Err(()))
+            }
+            (None, None) => {
+                // Other tools have documents with a `kind` and no version, too.
+                let is_meant = |kind: &&str| kind.to_ascii_lowercase().starts_with("autopilot");
+                let (kind, names) = (kind.filter(is_meant)?, Kind::ALL.map(Kind::name));
+                let near = near(kind, &names)?;
+                let span = node.entry("kind").map_or(node.span, |entry| entry.value.span);
+                let message = format!("there is no kind `{}`, and it has no `apiVersion`", show(kind));
+                self.error("kind", message, span, format!("did you mean `{near}`? add `apiVersion: {API_VERSION}`"));
                 Some(Err(()))
             }
             _ => None,
@@ -340,7 +421,9 @@ impl FileReader<'_> {
             self.broken(Kind::Tenant, named);
             return;
         };
+        let node = spec;
         let Some(spec) = self.typed::<AutopilotTenantSpec>(spec) else { return self.broken(Kind::Tenant, named) };
+        self.undone(&resource::undone_of_tenant(&spec), node);
         let name = named.as_ref().map(|named| named.name.clone()).unwrap_or_default();
         let tenant = match resource::tenant(&name, &spec) {
             Ok(tenant) => Some((tenant, Box::new(spec))),
@@ -357,8 +440,10 @@ impl FileReader<'_> {
 
     fn device(&mut self, spec: &Node<'_>, out: &mut Findings) {
         let Some(typed) = self.typed::<AutopilotDeviceSpec>(spec) else { return };
+        self.undone(&typed.undone(), spec);
         let mut problems = Problems::default();
-        let claim = resource::check_device(&typed, &mut problems);
+        let mut row = |hash: &_, columns, own: &_, serial: &_| self.row(hash, columns, own, serial, spec, None);
+        let claim = resource::check_device(&typed, &mut row, &mut problems);
         self.claims.reserve_exact(1);
         self.claim(claim, spec, problems, out);
     }
@@ -368,8 +453,13 @@ impl FileReader<'_> {
         if let Some(node) = spec.get("defaults")
             && let Some(typed) = self.typed::<SetDefaults>(node)
         {
+            self.undone(&typed.undone(), node);
             let mut problems = Problems::default();
             defaults = resource::check_defaults(&typed, &mut problems);
+            if let Some(Data::List(devices)) = spec.get("devices").map(|node| &node.data) {
+                let takers = devices.iter().filter(|device| device.entry("hardwareHashRef").is_none()).count();
+                resource::check_shared_pin(&typed, takers, &mut problems);
+            }
             self.fields(node, problems.into_vec(), out);
             if let Some(hash) = defaults.hash.take() {
                 defaults.hash = self.resolved(hash, node);
@@ -380,13 +470,19 @@ impl FileReader<'_> {
         self.content.places.reserve(devices.len());
         for node in devices.iter().filter(|node| !matches!(node.data, Data::Broken)) {
             let Some(typed) = self.typed::<SetDevice>(node) else { continue };
+            self.undone(&typed.undone(), node);
             let mut problems = Problems::default();
-            let mut claim = resource::check_set_device(&typed, &defaults, &mut problems);
+            let shared = defaults.hash.clone();
+            let mut row =
+                |hash: &_, columns, own: &_, serial: &_| self.row(hash, columns, own, serial, node, shared.as_ref());
+            let mut claim = resource::check_set_device(&typed, &defaults, &mut row, &mut problems);
             // The defaults' reference is resolved already, and shared.
             let shared = claim.as_ref().is_some_and(|claim| match (&claim.hash, &defaults.hash) {
                 (Some(own), Some(shared)) => Arc::ptr_eq(own, shared),
                 _ => false,
             });
+            // A device whose row is lost has no hash to look for either.
+            let shared = shared && !matches!(self.row, Row::Lost);
             let hash = if shared { claim.as_mut().and_then(|claim| claim.hash.take()) } else { None };
             let at = self.claims.len();
             self.claim(claim, node, problems, out);
@@ -397,15 +493,112 @@ impl FileReader<'_> {
     }
 
     fn claim(&mut self, claim: Option<Claim>, node: &Node<'_>, problems: Problems, out: &mut Findings) {
+        let row = std::mem::replace(&mut self.row, Row::None);
         if !problems.is_empty() {
             self.fields(node, problems.into_vec(), out);
         }
         let Some(mut claim) = claim.filter(|_| !out.incomplete.contains(&node.span.start)) else { return };
-        if let Some(hash) = claim.hash.take() {
+        if let Some(hash) = claim.hash.take().filter(|_| !matches!(row, Row::Lost)) {
             claim.hash = self.resolved(hash, node);
         }
-        claim.origin = self.mark(node.get("serialNumber").map_or_else(|| head(node), |serial| serial.span));
+        claim.origin = self.mark(serial_of(node));
+        if let Row::Taken(place) = row {
+            self.content.rows.push((claim.origin, place));
+        }
         self.claims.push(claim);
+    }
+
+    /// Fields of a node that are declared and not acted on.
+    fn undone(&mut self, undone: &[Undone], node: &Node<'_>) {
+        for undone in undone {
+            let origin = self.mark(locate(node, &undone.path));
+            self.content.faults.undone(undone, origin);
+        }
+    }
+
+    /// What the row of a device says, where its reference asks for that. `shared`
+    /// is the reference of the defaults, whose path is resolved already.
+    fn row(
+        &mut self,
+        hash: &Arc<HashRef>,
+        columns: Option<Columns>,
+        own: &Layer,
+        serial: &SerialNumber,
+        node: &Node<'_>,
+        shared: Option<&Arc<HashRef>>,
+    ) -> Option<Layer> {
+        let nothing = Some(Layer::default());
+        let HashLocation::Csv(named) = &hash.location else { return nothing };
+        let is_shared = shared.is_some_and(|shared| Arc::ptr_eq(shared, hash));
+        let path = if is_shared { named.clone() } else { self.csv(named)? };
+        let Some(columns) = columns else {
+            if !self.content.csvs.contains_key(&path) {
+                let origin = self.mark(serial_of(node));
+                self.content.csvs.insert(path, origin);
+            }
+            return nothing;
+        };
+        if !columns.any() {
+            return nothing;
+        }
+        match self.tables.beside(&path, serial) {
+            Ok(entry) => {
+                let line = u32::try_from(entry.line).unwrap_or(u32::MAX);
+                let file = self.csvs.get(&path).cloned().unwrap_or_else(|| slashed(&path).into());
+                if entry.has_extra_cells {
+                    let message = "the row has more cells than its header, so its group tag and user cannot be read";
+                    self.at_row("csv-cells", message, "is there a comma in a value?", node, &file, line);
+                    return None;
+                }
+                let mut problems = Problems::default();
+                let tag = entry.group_tag.as_deref().filter(|_| columns.group_tag);
+                let layer = Layer::of_row(tag, entry.user.as_deref().filter(|_| columns.user), &mut problems);
+                for problem in problems.into_vec() {
+                    let hint = "correct the cell, or give the device this field itself";
+                    self.at_row(problem.code, &problem.message, hint, node, &file, line);
+                }
+                let own = own.fields_of_row();
+                let fields: Vec<_> = layer.fields_of_row().into_iter().filter(|field| !own.contains(field)).collect();
+                if !fields.is_empty() {
+                    self.row = Row::Taken(RowPlace { file, line, fields });
+                }
+                Some(layer)
+            }
+            Err(no_row) => {
+                let trouble = match no_row {
+                    NoRow::File(reason) => unreadable_csv(&reason),
+                    NoRow::Missing { rows } => Trouble::NoRow { rows },
+                    NoRow::Unclear(reason) => {
+                        let message = format!("`{}`: {reason}", show(&path.to_string_lossy()));
+                        Trouble::Whole { code: "hash", message, hint: None }
+                    }
+                };
+                let origin = self.mark(serial_of(node));
+                self.content.faults.add(&path, trouble, origin, Some(serial));
+                self.row = Row::Lost;
+                None
+            }
+        }
+    }
+
+    /// Where a CSV is, from the repository's root.
+    fn csv(&mut self, named: &Path) -> Option<PathBuf> {
+        let path = self.resolver.follow(named).ok()?;
+        if !self.csvs.contains_key(&path) {
+            self.csvs.insert(path.clone(), beside(&self.source.name, named));
+        }
+        Some(path)
+    }
+
+    /// A problem of a row, which the manifest's place comes before.
+    fn at_row(&mut self, code: &'static str, message: &str, hint: &str, node: &Node<'_>, file: &Arc<str>, line: u32) {
+        let source = &self.source;
+        self.content.problems.add(|| {
+            let mut problem = Problem::error(code, message, source.spot(serial_of(node))).hint(hint);
+            let place = Place { file: Arc::clone(file), line, column: 1 };
+            problem.places.push(Spot { place, excerpt: None });
+            problem
+        });
     }
 
     /// The reference with its path from the repository's root.
@@ -416,17 +609,22 @@ impl FileReader<'_> {
             _ => return Some(hash),
         };
         match self.resolver.follow(path) {
-            Ok(path) => {
+            Ok(found) => {
+                if field == "csv" && !self.csvs.contains_key(&found) {
+                    self.csvs.insert(found.clone(), beside(&self.source.name, path));
+                }
+                let path = found;
                 let location = match field {
                     "file" => HashLocation::File(path),
                     _ => HashLocation::Csv(path),
                 };
                 Some(Arc::new(crate::model::HashRef { location, pin: hash.pin, check: hash.check }))
             }
-            Err(dead) => {
-                let path = FieldPath::root().field("hardwareHashRef").field(field);
-                let span = locate(node, &path);
-                self.error(dead.code, dead.message, span, dead.hint);
+            Err(Dead { code, message, hint }) => {
+                let at = FieldPath::root().field("hardwareHashRef").field(field);
+                let origin = self.mark(locate(node, &at));
+                let trouble = Trouble::Whole { code, message, hint: Some(hint.to_owned()) };
+                self.content.faults.add(&self.resolver.target(path), trouble, origin, None);
                 None
             }
         }
@@ -517,6 +715,11 @@ impl FileReader<'_> {
     }
 }
 
+/// Where a device's serial number stands.
+fn serial_of(node: &Node<'_>) -> Span {
+    node.get("serialNumber").map_or_else(|| head(node), |serial| serial.span)
+}
+
 /// The items of a `List`, if any of them is ours.
 fn list_of_ours<'s>(node: &mut Node<'s>) -> Option<Vec<Node<'s>>> {
     if node.get("kind")?.text()? != "List" {
@@ -525,11 +728,13 @@ fn list_of_ours<'s>(node: &mut Node<'s>) -> Option<Vec<Node<'s>>> {
     let Data::Map(entries) = &mut node.data else { return None };
     let items = &mut entries.iter_mut().find(|entry| entry.key == "items")?.value.data;
     let Data::List(items) = items else { return None };
-    let ours = |item: &Node<'_>| {
-        item.get("apiVersion").and_then(Node::text).is_some_and(|api| api.starts_with(GROUP))
-            || item.get("kind").and_then(Node::text).is_some_and(|kind| Kind::parse(kind).is_some())
-    };
-    items.iter().any(ours).then(|| std::mem::take(items))
+    items.iter().any(is_ours).then(|| std::mem::take(items))
+}
+
+/// True for what somebody meant as a document of ours.
+fn is_ours(node: &Node<'_>) -> bool {
+    node.get("apiVersion").and_then(Node::text).is_some_and(|api| api.starts_with(GROUP))
+        || node.get("kind").and_then(Node::text).is_some_and(|kind| Kind::parse(kind).is_some())
 }
 
 /// Problems that say that one of some fields is not there.

@@ -88,8 +88,17 @@ fn named(path: &Path, real: PathBuf, root: &Root, walk: &mut Walk<'_>) {
     }
 }
 
+/// What manifests' names end with. JSON is YAML in another dress.
 pub(super) fn is_manifest(path: &Path) -> bool {
-    path.extension().is_some_and(|ext| ext.eq_ignore_ascii_case("yaml") || ext.eq_ignore_ascii_case("yml"))
+    ends_with(path, "yaml") || ends_with(path, "yml") || is_json(path)
+}
+
+pub(super) fn is_json(path: &Path) -> bool {
+    ends_with(path, "json")
+}
+
+fn ends_with(path: &Path, ending: &str) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(ending))
 }
 
 /// The text of a file.
@@ -149,6 +158,39 @@ pub(super) fn slashed(path: &Path) -> String {
     if cfg!(windows) { text.replace('\\', "/") } else { text.into_owned() }
 }
 
+/// A file that a manifest names, as a person who named the manifest would write
+/// it.
+pub(super) fn beside(manifest: &str, relative: &Path) -> Arc<str> {
+    let mut path = Path::new(manifest).parent().unwrap_or(Path::new("")).to_owned();
+    for part in relative.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if matches!(path.components().next_back(), Some(Component::Normal(_))) => {
+                path.pop();
+            }
+            other => path.push(other),
+        }
+    }
+    name(&path)
+}
+
+/// Said where nobody declares anything: whoever named these paths meant others.
+pub(super) fn no_manifests(paths: &[PathBuf], files: usize) -> Option<Problem> {
+    let (first, others) = paths.split_first()?;
+    let here = if others.is_empty() { "here" } else { "in these paths" };
+    let read = match files {
+        0 => String::new(),
+        1 => "; 1 file has other documents only".to_owned(),
+        files => format!("; {files} files have other documents only"),
+    };
+    let hint = format!(
+        "a manifest is a `.yaml`, `.yml` or `.json` file with `apiVersion: {}`, and no `.gitignore` or \
+         `.apgitignore` leaves it out",
+        crate::resource::API_VERSION
+    );
+    Some(Problem::error("no-manifests", format!("there is no manifest {here}{read}"), bare(first)).hint(hint))
+}
+
 /// Why a path of a hash reference leads nowhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Dead {
@@ -181,6 +223,11 @@ impl<'r> Resolver<'r> {
         let result = self.follow_new(relative);
         self.known.insert(relative.to_owned(), result.clone());
         result
+    }
+
+    /// Where a path would lead: to tell two of them apart.
+    pub(super) fn target(&self, relative: &Path) -> PathBuf {
+        self.folder.join(relative)
     }
 
     fn follow_new(&mut self, relative: &Path) -> Result<PathBuf, Dead> {

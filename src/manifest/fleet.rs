@@ -1,16 +1,23 @@
 //! Files together: their objects become fleets, and what contradicts what
 //! across them becomes problems with places.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rayon::prelude::*;
 
 use super::document::FileContent;
+use super::faults::Faults;
 use super::files::{File, read};
-use super::problem::{Place, Problem, Severity, Source, Spot, shown};
+use super::hashes::Hashes;
+use super::problem::{Place, Problem, Severity, Source, Spot, show, shown};
 use super::root::Root;
 use super::{Fleet, Places};
+use crate::capture::Beside;
 use crate::desired::{self, Conflict, DeviceObject, Home, TenantRef};
 use crate::model::Origin;
+use crate::resource::is_encrypted;
 
 /// A place in 12 bytes: there may be a million.
 #[derive(Debug, Clone, Copy)]
@@ -25,22 +32,33 @@ pub(super) fn assemble(
     contents: Vec<FileContent>,
     files: &[File],
     root: &Root,
+    tables: &Hashes,
     problems: &mut Vec<Problem>,
 ) -> Vec<Fleet> {
     let mut places = Vec::with_capacity(contents.iter().map(|content| content.places.len()).sum());
     let mut homes = Vec::with_capacity(contents.len());
     let (mut tenants, mut objects) = (Vec::new(), Vec::new());
+    let (mut faults, mut csvs, mut rows) = (Faults::default(), BTreeMap::new(), HashMap::new());
     for mut content in contents {
         let first = u32::try_from(places.len()).unwrap_or(u32::MAX);
         let raw = |(line, column)| RawPlace { file: content.index, line, column };
         places.extend(content.places.iter().copied().map(raw));
         content.tenants.iter_mut().for_each(|tenant| shift(&mut tenant.origin, first));
         content.objects.iter_mut().for_each(|object| shift_all(object, first));
+        content.faults.shift(first);
+        faults.append(content.faults);
+        let marked = |mark: Origin| Origin(mark.0.saturating_add(first));
+        rows.extend(content.rows.into_iter().map(|(origin, row)| (marked(origin), row)));
+        for (path, origin) in content.csvs {
+            csvs.entry(path).or_insert_with(|| marked(origin));
+        }
         tenants.append(&mut content.tenants);
         objects.append(&mut content.objects);
         homes.push(Home::Path(content.path));
     }
-    let places = Places { files: files.into(), places: places.into() };
+    let places = Places { files: files.into(), places: places.into(), rows: Arc::new(rows) };
+    problems.extend(located(&faults.told(|path, serial| tables.look_alike(path, serial)), &places));
+    problems.extend(located(&unused(csvs, tables), &places));
     let ignored = root.is_git.then(|| root.ignored());
     let in_git = |path: &Path| {
         ignored.as_ref().is_some_and(|ignored| !ignored.matched_path_or_any_parents(path, false).is_ignore())
@@ -54,6 +72,51 @@ pub(super) fn assemble(
         root: root.path.clone(),
     };
     fleets.into_iter().map(fleet).collect()
+}
+
+/// CSV files with values that nobody takes. One warning for each: whoever reads a
+/// collector's file believes that what stands in it is done.
+fn unused(csvs: BTreeMap<PathBuf, Origin>, tables: &Hashes) -> Vec<Unused> {
+    let csvs: Vec<_> = csvs.into_iter().filter(|(path, _)| !is_encrypted(path)).collect();
+    let look = |(path, origin): (PathBuf, Origin)| {
+        let counts = tables.counts_beside(&path)?;
+        (counts != Beside::default()).then_some(Unused { path, origin, counts })
+    };
+    csvs.into_par_iter().filter_map(look).collect()
+}
+
+struct Unused {
+    path: PathBuf,
+    origin: Origin,
+    counts: Beside,
+}
+
+impl Said for Unused {
+    fn severity(&self) -> Severity {
+        Severity::Warning
+    }
+
+    fn origins(&self) -> &[Origin] {
+        std::slice::from_ref(&self.origin)
+    }
+
+    fn words(&self) -> (&'static str, String, Option<String>) {
+        let Beside { group_tags, users } = self.counts;
+        let rows = |count: usize| if count == 1 { "1 row".to_owned() } else { format!("{count} rows") };
+        let (what, columns) = match (group_tags, users) {
+            (tags, 0) => (format!("group tags in {}", rows(tags)), "groupTag"),
+            (0, users) => (format!("assigned users in {}", rows(users)), "assignedUser"),
+            (tags, users) => (
+                format!("group tags in {} and assigned users in {}", rows(tags), rows(users)),
+                "groupTag, assignedUser",
+            ),
+        };
+        let message = format!("`{}` has {what}, and they are not used", show(&self.path.to_string_lossy()));
+        let hint = format!(
+            "`hardwareHashRef: {{csv: …, use: [{columns}]}}` declares what its rows say; `use: []` leaves them alone"
+        );
+        ("csv-columns-unused", message, Some(hint))
+    }
 }
 
 /// A mark of one file among the marks of all.

@@ -14,13 +14,14 @@ use rayon::prelude::*;
 
 use super::Fleet;
 use super::decrypt::{Tools, is_age};
-use super::files::{self, Unread};
+use super::faults::{Faults, Trouble};
+use super::files;
 use super::fleet::{Said, located};
 use super::problem::{Problem, Severity, limited, show};
-use crate::capture::{self, CaptureError, CsvEntry, CsvIndex, Encoding};
-use crate::desired::Conflict;
+use crate::capture::{self, Beside, CaptureError, CsvEntry, CsvIndex, Encoding, SPREADSHEET};
+use crate::desired::{self, Conflict};
 use crate::hash::{HashSource, IdentityKey, KeyKind, Verdict, WantedHash, agreement, identity_keys, sharing};
-use crate::model::{Claim, HardwareHash, HashError, HashLocation, HashRef, Origin, SerialNumber};
+use crate::model::{Claim, HardwareHash, HashError, HashLocation, HashRef, Origin, SerialNumber, Tenant};
 use crate::resource::is_encrypted;
 
 /// What a file with one hash may have: it is read for each device that names it.
@@ -46,6 +47,22 @@ impl std::fmt::Debug for Hashes {
 
 /// Filled by whoever asks first; others wait for it, and only for it.
 type Slot = OnceLock<Result<Table, HashError>>;
+
+/// A CSV of which no device gets anything.
+pub(super) fn unreadable_csv(reason: &str) -> Trouble {
+    let hint = Some("`apgit hash FILE` shows what is in it".to_owned());
+    Trouble::Whole { code: "hash", message: reason.to_owned(), hint }
+}
+
+/// Why a CSV does not say what a device shall have.
+pub(super) enum NoRow {
+    /// The file cannot be read, for no device.
+    File(String),
+    /// It has no row for this device, but so many others.
+    Missing { rows: String },
+    /// Several rows are for it, of different devices.
+    Unclear(String),
+}
 
 /// A CSV without its hashes.
 struct Table {
@@ -125,6 +142,14 @@ impl Hashes {
         self
     }
 
+    /// What is in an encrypted file, by the commands that an apply uses.
+    ///
+    /// # Errors
+    /// What is wrong with it, or what is missing here to decrypt it.
+    pub fn decrypted(&self, path: &Path) -> Result<Vec<u8>, HashError> {
+        self.tools.decrypt(&self.root.join(path), path, MAX_CSV_BYTES)
+    }
+
     fn file(&self, path: &Path) -> Result<HardwareHash, HashError> {
         let bytes = self.bytes(path, MAX_FILE_BYTES)?;
         capture::file(&bytes).map(|file| file.hash).map_err(|error| unusable(path, &error))
@@ -137,9 +162,9 @@ impl Hashes {
             return self.tools.decrypt(&full, path, limit);
         }
         files::bytes(&full, limit).map_err(|unread| match unread {
-            Unread::NotAFile => unusable(path, &"this is not a file"),
-            Unread::Failed(error) => unusable(path, &error),
-            Unread::TooLong => {
+            files::Unread::NotAFile => unusable(path, &"this is not a file"),
+            files::Unread::Failed(error) => unusable(path, &error),
+            files::Unread::TooLong => {
                 let few =
                     if limit == MAX_FILE_BYTES { "; a file with one hash has some 4 KB, an OA3.xml 20 KB" } else { "" };
                 unusable(path, &format!("the file has more than {limit} bytes{few}"))
@@ -148,12 +173,47 @@ impl Hashes {
     }
 
     fn row(&self, path: &Path, serial: &SerialNumber) -> Result<HardwareHash, HashError> {
+        self.with_table(path, |table| self.find(table, serial))?
+    }
+
+    /// Asks a CSV, which is indexed when it is first asked.
+    fn with_table<T>(&self, path: &Path, ask: impl FnOnce(&Table) -> T) -> Result<T, HashError> {
         let slot = {
             let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(tables.entry(path.to_owned()).or_default())
         };
-        let table = slot.get_or_init(|| self.table(path)).as_ref().map_err(Clone::clone)?;
-        self.find(table, serial)
+        slot.get_or_init(|| self.table(path)).as_ref().map(ask).map_err(Clone::clone)
+    }
+
+    /// The row of a device, and what it says beside the hash.
+    pub(super) fn beside(&self, path: &Path, serial: &SerialNumber) -> Result<CsvEntry, NoRow> {
+        let found = self.with_table(path, |table| {
+            let read = |row, entry: &CsvEntry| self.row_of(table, row, entry);
+            table.index.row_with(serial, &read).cloned().map_err(|error| match error {
+                CaptureError::NotFound { rows, .. } => NoRow::Missing { rows },
+                other => NoRow::Unclear(other.to_string()),
+            })
+        });
+        found.map_err(|error| NoRow::File(error.to_string()))?
+    }
+
+    /// What is wrong with a CSV as a whole, or that it has no row for a device.
+    fn trouble(&self, path: &Path, serial: &SerialNumber) -> Option<Trouble> {
+        match self.with_table(path, |table| (!table.index.has(serial)).then(|| table.index.rows())) {
+            Ok(None) => None,
+            Ok(Some(rows)) => Some(Trouble::NoRow { rows }),
+            Err(error) => Some(unreadable_csv(&error.to_string())),
+        }
+    }
+
+    /// The serial number in a CSV that looks like this one.
+    pub(super) fn look_alike(&self, path: &Path, serial: &SerialNumber) -> Option<SerialNumber> {
+        self.with_table(path, |table| table.index.look_alike(serial)).ok()?
+    }
+
+    /// How many rows of a CSV say something beside their hashes.
+    pub(super) fn counts_beside(&self, path: &Path) -> Option<Beside> {
+        capture::beside(&self.bytes(path, MAX_CSV_BYTES).ok()?).ok()
     }
 
     fn table(&self, path: &Path) -> Result<Table, HashError> {
@@ -169,15 +229,15 @@ impl Hashes {
     /// The hash of a serial's row. Rows are read where they stand, however many
     /// have the serial: nothing else of the file is read for it.
     fn find(&self, table: &Table, serial: &SerialNumber) -> Result<HardwareHash, HashError> {
-        let found = match &table.text {
-            Some(text) => table.index.find(text, serial),
-            None => {
-                let changed = |entry: &CsvEntry| CaptureError::Changed { line: entry.line };
-                let read = |row, entry: &CsvEntry| self.read_row(table, row, entry)?.ok_or_else(|| changed(entry));
-                table.index.find_with(serial, &read)
-            }
-        };
+        let found = table.index.find_with(serial, &|row, entry| self.row_of(table, row, entry));
         Ok(found.map_err(|error| unusable(&table.path, &error))?.hash)
+    }
+
+    fn row_of(&self, table: &Table, row: usize, entry: &CsvEntry) -> Result<HardwareHash, CaptureError> {
+        match &table.text {
+            Some(text) => entry.read(text),
+            None => self.read_row(table, row, entry)?.ok_or(CaptureError::Changed { line: entry.line }),
+        }
     }
 
     /// `None` if another hash or none stands there now.
@@ -242,28 +302,86 @@ fn unusable(path: &Path, reason: &impl std::fmt::Display) -> HashError {
 
 /// Reads every hash that can be read without a key, for `validate`: each must
 /// decode, be sound and be the declared device's, and no two claims may have
-/// hashes of one device.
+/// hashes of one device, whosever tenant they are for. The fleets are of one load.
 #[must_use]
-pub fn check_hashes(fleet: &Fleet, hashes: &Hashes) -> Vec<Problem> {
-    let claims = fleet.desired.claims();
-    let read: Vec<Result<Keys, (Severity, String)>> = claims.par_iter().map(|claim| identity(claim, hashes)).collect();
-    let mut problems = Vec::new();
-    let bad = claims.iter().zip(&read).filter_map(|(claim, result)| {
-        let (severity, reason) = result.as_ref().err()?;
-        Some(BadHash { claim, severity: *severity, reason })
-    });
-    problems.extend(located(&bad.collect::<Vec<_>>(), &fleet.places));
+pub fn check_hashes<'f>(fleets: &'f [Fleet], hashes: &Hashes) -> Vec<Problem> {
+    let Some(places) = fleets.first().map(|fleet| &fleet.places) else { return Vec::new() };
+    let owned = |fleet: &'f Fleet| fleet.desired.claims().iter().map(move |claim| (&fleet.desired.tenant, claim));
+    let claims: Vec<(&Tenant, &Claim)> = fleets.iter().flat_map(owned).collect();
+    let read: Vec<Result<Keys, Unread>> = claims.par_iter().map(|(_, claim)| identity(claim, hashes)).collect();
+    let (mut faults, mut bad) = (Faults::default(), Vec::new());
+    for ((_, claim), result) in claims.iter().zip(&read) {
+        match result {
+            Ok(_) => {}
+            Err(Unread::Alone(severity, reason)) => bad.push(BadHash { claim, severity: *severity, reason }),
+            Err(Unread::File(path, trouble)) => faults.add(path, trouble.clone(), claim.origin, Some(&claim.serial)),
+        }
+    }
+    let mut problems = located(&bad, places);
+    problems.extend(located(&faults.told(|path, serial| hashes.look_alike(path, serial)), places));
+    problems.extend(located(&changed_by_spreadsheet(claims.iter().map(|(_, claim)| *claim), hashes), places));
     let keys = |at: usize| read[at].as_deref().unwrap_or_default();
     let strong = |at| keys(at).iter().filter(|(kind, _)| matches!(kind, KeyKind::Ek | KeyKind::Uuid));
     let mut pairs = sharing((0..claims.len()).map(|at| strong(at).map(|(_, key)| key)));
     // One sentence per claim: about the first that shares its strongest key.
     pairs.dedup_by_key(|(_, later)| *later);
     let conflicts = pairs.into_iter().filter_map(|(first, later)| {
-        let pair = [&claims[first], &claims[later]];
-        same_hardware(pair, agreement(keys(later), keys(first)).verdict)
+        let pair = [claims[first], claims[later]];
+        match agreement(keys(later), keys(first)).verdict {
+            Verdict::SameDevice => desired::same_hardware(pair),
+            Verdict::Conflict => desired::mixed_hardware(pair),
+            Verdict::DifferentDevice | Verdict::Undecided => None,
+        }
     });
-    problems.extend(located(&conflicts.collect::<Vec<_>>(), &fleet.places));
+    problems.extend(located(&conflicts.collect::<Vec<_>>(), places));
     limited(problems)
+}
+
+/// CSV files whose serial numbers a spreadsheet has changed. Their rows are found
+/// by the serial inside the hash, but the portal and a person go by the column.
+fn changed_by_spreadsheet<'c>(claims: impl Iterator<Item = &'c Claim>, hashes: &Hashes) -> Vec<Changed> {
+    let mut csvs: BTreeMap<&Path, Origin> = BTreeMap::new();
+    for claim in claims {
+        if let Some(HashLocation::Csv(path)) = claim.hash.as_ref().map(|hash| &hash.location)
+            && !is_encrypted(path)
+        {
+            csvs.entry(path).or_insert(claim.origin);
+        }
+    }
+    let changed = |(path, origin): (&Path, Origin)| {
+        let lines = hashes.with_table(path, |table| table.index.changed_by_spreadsheet()).ok()??;
+        let message = format!("`{}`, {lines}: {SPREADSHEET}", show(&path.to_string_lossy()));
+        Some(Changed { message, origin })
+    };
+    csvs.into_iter().filter_map(changed).collect()
+}
+
+struct Changed {
+    message: String,
+    origin: Origin,
+}
+
+impl Said for Changed {
+    fn severity(&self) -> Severity {
+        Severity::Warning
+    }
+
+    fn origins(&self) -> &[Origin] {
+        std::slice::from_ref(&self.origin)
+    }
+
+    fn words(&self) -> (&'static str, String, Option<String>) {
+        let hint = "use the collector's own file, or make the column one of text before the file is opened";
+        ("spreadsheet", self.message.clone(), Some(hint.to_owned()))
+    }
+}
+
+/// Why a claim's hash cannot be used.
+enum Unread {
+    /// For a reason of its own.
+    Alone(Severity, String),
+    /// For what is wrong with the CSV that it stands in.
+    File(PathBuf, Trouble),
 }
 
 /// A claim whose hash cannot be used.
@@ -337,11 +455,16 @@ type Keys = Vec<(KeyKind, IdentityKey)>;
 
 /// What the claim's hash says about the hardware; nothing where there is no
 /// hash, or it can only be read elsewhere.
-fn identity(claim: &Claim, hashes: &Hashes) -> Result<Keys, (Severity, String)> {
+fn identity(claim: &Claim, hashes: &Hashes) -> Result<Keys, Unread> {
     let Some(reference) = &claim.hash else { return Ok(Vec::new()) };
     match &reference.location {
         HashLocation::SecretKeyRef { .. } | HashLocation::KeyVaultSecret { .. } => return Ok(Vec::new()),
         HashLocation::File(path) | HashLocation::Csv(path) if is_encrypted(path) => return Ok(Vec::new()),
+        HashLocation::Csv(path) => {
+            if let Some(trouble) = hashes.trouble(path, &claim.serial) {
+                return Err(Unread::File(path.clone(), trouble));
+            }
+        }
         _ => {}
     }
     match hashes.read_now(reference, &claim.serial) {
@@ -350,17 +473,7 @@ fn identity(claim: &Claim, hashes: &Hashes) -> Result<Keys, (Severity, String)> 
             |_| Vec::new(),
             |decoded| identity_keys(&decoded).into_iter().map(|key| (key.kind(), key)).collect(),
         )),
-        Err(HashError::NotHere(reason)) => Err((Severity::Warning, reason)),
-        Err(HashError::Unusable(reason)) => Err((Severity::Error, reason)),
-    }
-}
-
-fn same_hardware(pair: [&Claim; 2], verdict: Verdict) -> Option<Conflict> {
-    let serials = pair.map(|claim| claim.serial.clone());
-    let origins = pair.map(|claim| claim.origin);
-    match verdict {
-        Verdict::SameDevice => Some(Conflict::SameHardware { serials, origins }),
-        Verdict::Conflict => Some(Conflict::MixedHardware { serials, origins }),
-        Verdict::DifferentDevice | Verdict::Undecided => None,
+        Err(HashError::NotHere(reason)) => Err(Unread::Alone(Severity::Warning, reason)),
+        Err(HashError::Unusable(reason)) => Err(Unread::Alone(Severity::Error, reason)),
     }
 }

@@ -6,8 +6,11 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::Range;
 
 use granit_parser::{Event, Marker, Parser, ScalarStyle, Span as RawSpan};
+
+use super::mistake::{Meant, meant};
 
 /// Where a node stands: bytes in the file, line from 1, column from 1 in
 /// characters. Files are smaller than 4 GiB.
@@ -85,7 +88,7 @@ pub(super) struct Mistake {
     /// A second place that the message speaks of.
     pub other: Option<Span>,
     pub message: String,
-    pub hint: Option<&'static str>,
+    pub hint: Option<Cow<'static, str>>,
 }
 
 /// The mistakes of a document.
@@ -118,6 +121,9 @@ const ALIAS_BUDGET: usize = 16 << 20;
 /// So many mistakes of one document are kept; the rest is counted.
 const MAX_MISTAKES: usize = 200;
 
+/// So many bytes around a mistake are looked at for what was meant.
+const NEAR: usize = 64 << 10;
+
 /// Mistakes of one file after which nobody reads on.
 const MAX_SYNTAX_ERRORS: usize = 100;
 
@@ -136,6 +142,7 @@ pub(super) fn documents<'s>(source: &'s str, mut each: impl FnMut(Node<'s>, Mist
         mistakes: Mistakes::default(),
         budget: ALIAS_BUDGET,
         tag_span: None,
+        begins: 0,
     };
     let mut broken = 0;
     loop {
@@ -144,6 +151,7 @@ pub(super) fn documents<'s>(source: &'s str, mut each: impl FnMut(Node<'s>, Mist
             Some(Ok((Event::DocumentStart(..), span))) => {
                 reader.anchors.clear();
                 let start = reader.span(span);
+                reader.begins = start.start as usize;
                 let read = reader.document();
                 let ok = read.is_ok();
                 let root = read.unwrap_or_else(|mistake| {
@@ -183,6 +191,8 @@ struct Reader<'s> {
     budget: usize,
     /// Where the tag of the latest event stands, if it has one.
     tag_span: Option<Span>,
+    /// Where the document at hand begins, in bytes.
+    begins: usize,
 }
 
 /// What a node costs in a list or, with its key, in a map.
@@ -195,7 +205,8 @@ impl<'s> Reader<'s> {
         let (event, span) = self.next()?;
         let (node, _) = self.node(event, span, 0)?;
         // The end of the document, or what is wrong behind its content.
-        self.next()?;
+        let (_, end) = self.next()?;
+        self.begins = end.end as usize;
         Ok(node)
     }
 
@@ -344,7 +355,7 @@ impl<'s> Reader<'s> {
                 span: entries[*later].key_span,
                 other: Some(entries[*earlier].key_span),
                 message: format!("`{}` stands twice", super::problem::show(&entries[*later].key)),
-                hint: Some("remove one of the two"),
+                hint: Some("remove one of the two".into()),
             });
         }
         let mut later = first.iter().map(|(_, later)| *later).peekable();
@@ -393,17 +404,55 @@ impl<'s> Reader<'s> {
     }
 
     fn mistake(&mut self, code: &'static str, span: Span, message: String, hint: Option<&'static str>) {
-        self.mistakes.add(|| Mistake { code, span, other: None, message, hint });
+        self.mistakes.add(|| Mistake { code, span, other: None, message, hint: hint.map(Cow::Borrowed) });
     }
 
     fn syntax(&self, error: &granit_parser::ScanError) -> Mistake {
-        let span = self.point(error.marker());
-        let before = &self.source[..span.start as usize];
-        let line = before.rfind('\n').map_or(0, |at| at + 1);
-        let rest = self.source[line..].split('\n').next().unwrap_or_default();
-        let indent: &str = &rest[..rest.len() - rest.trim_start_matches([' ', '\t']).len()];
-        let hint = indent.contains('\t').then_some("YAML is indented with blanks, never with tabs");
-        Mistake { code: "yaml", span, other: None, message: format!("this is not YAML: {}", error.info()), hint }
+        let stop = self.point(error.marker());
+        let stopped_at = stop.start as usize;
+        let document = self.broken_document(stopped_at);
+        let text = &self.source[document.clone()];
+        let info = error.info();
+        match meant(text, stopped_at - document.start, &info) {
+            Some(Meant { at, code, message, hint }) => {
+                let span = self.moved(stop, document.start + at.start..document.start + at.end);
+                Mistake { code, span, other: None, message, hint: Some(hint.into()) }
+            }
+            None => {
+                let message = format!("this is not YAML: {info}");
+                Mistake { code: "yaml", span: stop, other: None, message, hint: None }
+            }
+        }
+    }
+
+    /// The document around a place, as far as it is near: a mistake is, and a file
+    /// may be one document.
+    fn broken_document(&self, at: usize) -> Range<usize> {
+        let floor = |mut at: usize| {
+            while !self.source.is_char_boundary(at) {
+                at -= 1;
+            }
+            at
+        };
+        let start = floor(self.begins.min(at).max(at.saturating_sub(NEAR)));
+        let near = floor((at + NEAR).min(self.source.len()));
+        // From a line's begin on, so that columns count.
+        let line = self.source[start..at].find('\n').filter(|_| start > self.begins).map_or(start, |at| start + at + 1);
+        let end = self.source[at..near].find("\n---").map_or(near, |end| at + end + 1);
+        line..end
+    }
+
+    /// The place of other bytes, near to a place that is known.
+    fn moved(&self, known: Span, bytes: Range<usize>) -> Span {
+        let (known_at, text) = (known.start as usize, self.source);
+        let lines = |from: usize, to: usize| to_u32(text[from..to].matches('\n').count());
+        let line = match bytes.start >= known_at {
+            true => known.line + lines(known_at, bytes.start),
+            false => known.line - lines(bytes.start, known_at),
+        };
+        let line_start = text[..bytes.start].rfind('\n').map_or(0, |at| at + 1);
+        let column = to_u32(text[line_start..bytes.start].chars().count() + 1);
+        Span { start: to_u32(bytes.start), end: to_u32(bytes.end), line, column }
     }
 
     fn end(&self) -> Span {

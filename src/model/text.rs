@@ -120,6 +120,21 @@ impl SerialNumber {
         let repeated = key.0.len() > 2 && chars.all(|c| Some(c) == first);
         repeated || PLACEHOLDERS.contains(&key.0.as_str())
     }
+
+    /// True for another serial number that people read as this one: `O` and `0`,
+    /// `I`, `L` and `1`.
+    #[must_use]
+    pub fn looks_like(&self, other: &Self) -> bool {
+        let look = |serial: &Self| -> Vec<char> {
+            let plain = |c: char| match c {
+                'O' => '0',
+                'I' | 'L' => '1',
+                other => other,
+            };
+            serial.key().0.chars().map(plain).collect()
+        };
+        self.key() != other.key() && self.0.len() == other.0.len() && look(self) == look(other)
+    }
 }
 
 impl std::fmt::Display for SerialNumber {

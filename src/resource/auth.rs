@@ -170,7 +170,8 @@ impl Auth {
         self.write.clone().unwrap_or_else(|| self.base())
     }
 
-    fn base(&self) -> Identity {
+    /// What stands beside `read` and `write`.
+    pub(super) fn base(&self) -> Identity {
         Identity {
             type_: self.type_,
             client_id: self.client_id.clone(),

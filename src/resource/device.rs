@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::form::GUID;
-use super::{FieldProblem, HardwareHashRef, LocalRef, Problems, Status, hash_ref};
+use super::{Columns, FieldProblem, HardwareHashRef, LocalRef, Problems, Status, hash_ref};
 use crate::model::{self, Claim, DisplayName, Greeting, GroupTag, HashRef, Origin, RegistrationId, SerialNumber};
 use crate::model::{UserPrincipalName, Want};
 
@@ -96,6 +96,16 @@ macro_rules! device_fields {
         }
 
         impl $name {
+            /// What of these fields is not acted on, by path from here.
+            #[must_use]
+            pub fn undone(&self) -> Vec<$crate::resource::Undone> {
+                $crate::resource::undone::undone_of_device(
+                    self.hardware_hash_ref.as_ref(),
+                    self.deletion_policy,
+                    self.protect,
+                )
+            }
+
             pub(super) fn layer(&self, problems: &mut $crate::resource::Problems) -> $crate::resource::Layer {
                 $crate::resource::device::layer(&$crate::resource::device::Values {
                     hardware_hash_ref: self.hardware_hash_ref.as_ref(),
@@ -132,7 +142,7 @@ device_fields! {
         "has(self.tenantRef) == has(oldSelf.tenantRef) && (!has(self.tenantRef) || self.tenantRef == oldSelf.tenantRef)"
     ).message("tenantRef is immutable").reason(Reason::FieldValueForbidden))]
     #[x_kube(validation = Rule::new(
-        "!has(self.addressableUserName) || size(self.addressableUserName) == 0 || (has(self.userPrincipalName) && size(self.userPrincipalName) > 0)"
+        "!has(self.addressableUserName) || size(self.addressableUserName) == 0 || (has(self.userPrincipalName) ? size(self.userPrincipalName) > 0 : (has(self.hardwareHashRef) && has(self.hardwareHashRef.use) && 'assignedUser' in self.hardwareHashRef.use))"
     ).message("addressableUserName needs a userPrincipalName beside it").reason(Reason::FieldValueForbidden))]
     pub struct AutopilotDeviceSpec {
         /// The tenant that the device belongs to. May be left out in files
@@ -168,6 +178,8 @@ pub(super) struct Values<'a> {
 pub struct Layer {
     /// A hash reference is replaced whole, never merged.
     pub hash: Option<Arc<HashRef>>,
+    /// What it says of columns; without it, nothing.
+    columns: Option<Columns>,
     group_tag: Option<Want<GroupTag>>,
     user: Option<Want<UserPrincipalName>>,
     addressable_user_name: Option<Want<Greeting>>,
@@ -182,8 +194,13 @@ impl Layer {
     /// This layer, with what it does not say taken from `below`.
     #[must_use]
     pub fn over(self, below: &Self) -> Self {
+        let (hash, columns) = match self.hash {
+            Some(hash) => (Some(hash), self.columns),
+            None => (below.hash.clone(), below.columns),
+        };
         Self {
-            hash: self.hash.or_else(|| below.hash.clone()),
+            hash,
+            columns,
             group_tag: self.group_tag.or_else(|| below.group_tag.clone()),
             user: self.user.or_else(|| below.user.clone()),
             addressable_user_name: self.addressable_user_name.or_else(|| below.addressable_user_name.clone()),
@@ -195,17 +212,58 @@ impl Layer {
         }
     }
 
-    /// The claim, after the one rule about two fields: a greeting needs
-    /// somebody to greet.
+    /// What a row of a CSV says about its device. An empty cell says nothing:
+    /// collectors write one for each column that they were not told about.
+    pub fn of_row(group_tag: Option<&str>, user: Option<&str>, problems: &mut Problems) -> Self {
+        let said = |cell: Option<&str>| cell.map(str::trim).filter(|cell| !cell.is_empty()).map(str::to_owned);
+        let (group_tag, user) = (said(group_tag), said(user));
+        Self {
+            group_tag: want("groupTag", "group-tag", group_tag.as_deref(), GroupTag::parse, problems),
+            user: want("userPrincipalName", "user", user.as_deref(), UserPrincipalName::parse, problems),
+            ..Self::default()
+        }
+    }
+
+    /// The fields of `Group Tag` and `Assigned User` that this layer has, by their
+    /// names in manifests.
+    #[must_use]
+    pub fn fields_of_row(&self) -> Vec<&'static str> {
+        let tag = self.group_tag.as_ref().map(|_| "groupTag");
+        tag.into_iter().chain(self.user.as_ref().map(|_| "userPrincipalName")).collect()
+    }
+
+    /// The claim of a device whose own fields these are: what they do not say is
+    /// taken from its row, and what that does not say from `defaults`. Then the one
+    /// rule about two fields: a greeting needs somebody to greet.
     pub(super) fn claim(
         self,
+        defaults: &Self,
+        row: RowOf<'_>,
         serial: SerialNumber,
         registration_id: Option<RegistrationId>,
         problems: &mut Problems,
     ) -> Claim {
+        let (hash, columns) = match &self.hash {
+            Some(hash) => (Some(hash), self.columns),
+            None => (defaults.hash.as_ref(), defaults.columns),
+        };
+        let said = hash.map_or_else(|| Some(Self::default()), |hash| row(hash, columns, &self, &serial));
+        let may_have_user = said.is_none() && columns.is_some_and(|columns| columns.user);
+        let this = self.over(&said.unwrap_or_default()).over(defaults);
+        this.merged(may_have_user, serial, registration_id, problems)
+    }
+
+    fn merged(
+        self,
+        may_have_user: bool,
+        serial: SerialNumber,
+        registration_id: Option<RegistrationId>,
+        problems: &mut Problems,
+    ) -> Claim {
+        let may_have_user = may_have_user && self.user.is_none();
         let user = self.user.unwrap_or_default();
         let addressable_user_name = self.addressable_user_name.unwrap_or_default();
-        if matches!(addressable_user_name, Want::Set(_)) && !matches!(user, Want::Set(_)) {
+        if matches!(addressable_user_name, Want::Set(_)) && !matches!(user, Want::Set(_)) && !may_have_user {
             problems.push_hint(
                 &["addressableUserName"],
                 "addressable-user-name-alone",
@@ -230,9 +288,20 @@ impl Layer {
     }
 }
 
+/// What the row of a device says, asked with its hash reference, what that says
+/// of columns, the device's own fields and its serial number. `None`: not known
+/// here.
+pub type RowOf<'r> = &'r mut dyn FnMut(&Arc<HashRef>, Option<Columns>, &Layer, &SerialNumber) -> Option<Layer>;
+
+/// The answer where no rows can be read.
+pub(super) fn no_rows(_: &Arc<HashRef>, _: Option<Columns>, _: &Layer, _: &SerialNumber) -> Option<Layer> {
+    None
+}
+
 pub(super) fn layer(values: &Values<'_>, problems: &mut Problems) -> Layer {
     Layer {
         hash: values.hardware_hash_ref.and_then(|spec| hash_ref::check(spec, problems)).map(Arc::new),
+        columns: values.hardware_hash_ref.and_then(Columns::of),
         group_tag: want("groupTag", "group-tag", values.group_tag, GroupTag::parse, problems),
         user: want("userPrincipalName", "user", values.user_principal_name, UserPrincipalName::parse, problems),
         addressable_user_name: want(
@@ -302,11 +371,11 @@ pub fn registration_id(text: Option<&str>, problems: &mut Problems) -> Option<Re
 
 /// Checks a device and goes on after each problem. The claim is there whenever
 /// the serial number is usable; it is only trustworthy without problems.
-pub fn check_device(spec: &AutopilotDeviceSpec, problems: &mut Problems) -> Option<Claim> {
+pub fn check_device(spec: &AutopilotDeviceSpec, row: RowOf<'_>, problems: &mut Problems) -> Option<Claim> {
     let layer = spec.layer(problems);
     let id = registration_id(spec.registration_id.as_deref(), problems);
     let serial = serial(&spec.serial_number, problems)?;
-    Some(layer.claim(serial, id, problems))
+    Some(layer.claim(&Layer::default(), row, serial, id, problems))
 }
 
 /// The claim that a device makes. Paths of files stay as written, and the
@@ -316,7 +385,7 @@ pub fn check_device(spec: &AutopilotDeviceSpec, problems: &mut Problems) -> Opti
 /// Every problem, by path from `spec`.
 pub fn claim(spec: &AutopilotDeviceSpec) -> Result<Claim, Vec<FieldProblem>> {
     let mut problems = Problems::under(super::FieldPath::root().field("spec"));
-    match check_device(spec, &mut problems) {
+    match check_device(spec, &mut no_rows, &mut problems) {
         Some(claim) if problems.is_empty() => Ok(claim),
         _ => Err(problems.into_vec()),
     }

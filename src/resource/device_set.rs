@@ -3,9 +3,9 @@
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::device::{device_fields, registration_id, serial};
+use super::device::{device_fields, no_rows, registration_id, serial};
 use super::form::GUID;
-use super::{FieldPath, FieldProblem, Layer, LocalRef, Problems, Status};
+use super::{FieldPath, FieldProblem, Layer, LocalRef, Problems, RowOf, Status};
 use crate::model::{Claim, DisplayName, Greeting, GroupTag, SerialNumber, UserPrincipalName};
 
 /// The most devices in one set: the most that one import call takes, and an
@@ -39,6 +39,9 @@ const MAX_DEVICES: usize = 500;
 #[x_kube(validation = Rule::new(
     "has(self.tenantRef) == has(oldSelf.tenantRef) && (!has(self.tenantRef) || self.tenantRef == oldSelf.tenantRef)"
 ).message("tenantRef is immutable").reason(Reason::FieldValueForbidden))]
+#[x_kube(validation = Rule::new(
+    "!has(self.defaults) || !has(self.defaults.hardwareHashRef) || !has(self.defaults.hardwareHashRef.sha256) || self.devices.filter(d, !has(d.hardwareHashRef)).size() <= 1"
+).message("one pin under defaults cannot be that of several devices").reason(Reason::FieldValueForbidden))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(transform = super::schema::no_nulls)]
 pub struct AutopilotDeviceSetSpec {
@@ -79,13 +82,33 @@ pub fn check_defaults(defaults: &SetDefaults, problems: &mut Problems) -> Layer 
     defaults.layer(problems)
 }
 
+/// Checks what the defaults say for all devices that have no hash reference of
+/// their own, `takers` of them.
+pub fn check_shared_pin(defaults: &SetDefaults, takers: usize, problems: &mut Problems) {
+    let pinned = defaults.hardware_hash_ref.as_ref().is_some_and(|hash| hash.sha256.is_some());
+    if pinned && takers > 1 {
+        problems.push_hint(
+            &["hardwareHashRef", "sha256"],
+            "hash-pin-shared",
+            format!("one pin cannot be that of {takers} devices: each has a hash of its own"),
+            "remove it here, and give each device a `hardwareHashRef` with its own `sha256`; `apgit hash --pin FILE` \
+             prints them",
+        );
+    }
+}
+
 /// Checks a device of a set over its defaults. The claim is there whenever the
 /// serial number is usable; it is only trustworthy without problems.
-pub fn check_set_device(device: &SetDevice, defaults: &Layer, problems: &mut Problems) -> Option<Claim> {
-    let layer = device.layer(problems).over(defaults);
+pub fn check_set_device(
+    device: &SetDevice,
+    defaults: &Layer,
+    row: RowOf<'_>,
+    problems: &mut Problems,
+) -> Option<Claim> {
+    let layer = device.layer(problems);
     let id = registration_id(device.registration_id.as_deref(), problems);
     let serial = serial(&device.serial_number, problems)?;
-    Some(layer.claim(serial, id, problems))
+    Some(layer.claim(defaults, row, serial, id, problems))
 }
 
 /// The claims that a set makes, in its order.
@@ -97,6 +120,10 @@ pub fn claims(spec: &AutopilotDeviceSetSpec) -> Result<Vec<Claim>, Vec<FieldProb
     let mut found = Vec::new();
     let mut problems = Problems::under(root.clone().field("defaults"));
     let defaults = spec.defaults.as_ref().map_or_else(Layer::default, |d| check_defaults(d, &mut problems));
+    if let Some(defaults) = &spec.defaults {
+        let takers = spec.devices.iter().filter(|device| device.hardware_hash_ref.is_none()).count();
+        check_shared_pin(defaults, takers, &mut problems);
+    }
     found.extend(problems.into_vec());
     if spec.devices.len() > MAX_DEVICES {
         let mut problems = Problems::under(root.clone());
@@ -111,7 +138,7 @@ pub fn claims(spec: &AutopilotDeviceSetSpec) -> Result<Vec<Claim>, Vec<FieldProb
     let mut claims = Vec::with_capacity(spec.devices.len());
     for (index, device) in spec.devices.iter().enumerate() {
         let mut problems = Problems::under(FieldPath::root().field("spec").field("devices").index(index));
-        claims.extend(check_set_device(device, &defaults, &mut problems));
+        claims.extend(check_set_device(device, &defaults, &mut no_rows, &mut problems));
         found.extend(problems.into_vec());
     }
     if found.is_empty() { Ok(claims) } else { Err(found) }

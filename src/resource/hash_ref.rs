@@ -30,6 +30,7 @@ const VAULT_SUFFIXES: [(Cloud, &str); 4] = [
 #[x_kube(validation = Rule::new(
     "!has(self.hashCheck) || self.hashCheck != 'Trust' || has(self.sha256)"
 ).message("`hashCheck: Trust` needs the pin `sha256`").reason(Reason::FieldValueForbidden))]
+#[x_kube(validation = Rule::new("!has(self.use) || has(self.csv)").message("`use` names columns of a `csv`").reason(Reason::FieldValueForbidden))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(transform = super::schema::no_nulls)]
 pub struct HardwareHashRef {
@@ -44,6 +45,12 @@ pub struct HardwareHashRef {
     #[schemars(length(min = 1, max = 1024))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub csv: Option<String>,
+    /// Columns of the CSV that say what the device shall have: its own fields go
+    /// before them, they go before the `defaults` of a set, and an empty cell
+    /// says nothing. `[]`: none, and no warning that there are some.
+    #[schemars(length(max = 2))]
+    #[serde(rename = "use", default, skip_serializing_if = "Option::is_none")]
+    pub use_: Option<Vec<HashColumn>>,
     /// An environment variable whose name starts with `APGIT_HASH_`.
     #[schemars(length(min = HASH_VARIABLE.min, max = HASH_VARIABLE.max), pattern(HASH_VARIABLE.pattern))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -74,6 +81,39 @@ pub struct KeyVaultSecret {
     /// Name of the secret.
     #[schemars(length(min = VAULT_SECRET.min, max = VAULT_SECRET.max), pattern(VAULT_SECRET.pattern))]
     pub name: String,
+}
+
+/// A column that collectors write beside the hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "a doc here would make `oneOf` of the schema's `enum`")]
+pub enum HashColumn {
+    GroupTag,
+    AssignedUser,
+}
+
+/// Which columns of a CSV are declared values. `None` at all is a reference that
+/// says nothing of columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Columns {
+    /// `Group Tag` is the group tag.
+    pub group_tag: bool,
+    /// `Assigned User` is the user.
+    pub user: bool,
+}
+
+impl Columns {
+    pub(super) fn of(spec: &HardwareHashRef) -> Option<Self> {
+        let columns = spec.use_.as_ref()?;
+        let has = |column| columns.contains(&column);
+        Some(Self { group_tag: has(HashColumn::GroupTag), user: has(HashColumn::AssignedUser) })
+    }
+
+    /// True if any is.
+    #[must_use]
+    pub fn any(self) -> bool {
+        self.group_tag || self.user
+    }
 }
 
 /// Whether our decoder must understand the hash.
@@ -189,6 +229,7 @@ pub(super) fn check(spec: &HardwareHashRef, problems: &mut Problems) -> Option<H
     if spec.sha256.is_none() {
         check_pin_needed(spec, &location, problems);
     }
+    check_columns(spec, &location, problems);
     let check = match spec.hash_check {
         Some(HashCheck::Trust) => model::HashCheck::Trust,
         Some(HashCheck::Decode) | None => model::HashCheck::Decode,
@@ -208,8 +249,23 @@ fn check_pin_needed(spec: &HardwareHashRef, location: &HashLocation, problems: &
         &["hardwareHashRef"],
         "hash-pin-missing",
         format!("{why} needs the pin `sha256`"),
-        "`apgit hash FILE` prints it; a plan then needs no key",
+        "`apgit hash --pin FILE` prints it; a plan then needs no key",
     );
+}
+
+fn check_columns(spec: &HardwareHashRef, location: &HashLocation, problems: &mut Problems) {
+    let Some(columns) = Columns::of(spec) else { return };
+    let at = ["hardwareHashRef", "use"];
+    match location {
+        HashLocation::Csv(path) if columns.any() && is_encrypted(path) => problems.push_hint(
+            &at,
+            "use-encrypted",
+            "the columns of an encrypted file are not known while planning",
+            "write `groupTag` and `userPrincipalName` in this manifest; `use: []` says that the columns are not used",
+        ),
+        HashLocation::Csv(_) => {}
+        _ => problems.push_hint(&at, "use-without-csv", "`use` names columns of a `csv`", "remove it"),
+    }
 }
 
 fn check_path(field: &'static str, path: &str, problems: &mut Problems) {

@@ -50,7 +50,7 @@ impl Repo {
         for fleet in &loaded.fleets {
             // No command of this machine is asked to decrypt anything.
             let hashes = Hashes::new(fleet.root.clone()).with_tools_in(self.0.path().join("tools"));
-            judge(&check_hashes(fleet, &hashes));
+            judge(&check_hashes(std::slice::from_ref(fleet), &hashes));
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The format of hardware hashes: bytes and records, text, identity, checks,
 //! generated devices.
 
+mod files;
+
 use apgit::hash::generate::{Generation, Machine, Vendor};
 use apgit::hash::record::{Adapter, Build, Capture, Enclosure, Memory, OfflineId, Processor, Text, TextField};
 use apgit::hash::{
@@ -688,6 +690,8 @@ all.csv:3  sha256:637fa5a0  (redacted)  Dell Inc. OptiPlex 7010  1 warning
 all.csv:4  sha256:3ad23ff2  (redacted)  Dell Inc. OptiPlex 7010  1 error, 1 warning
 all.csv:5  sha256:e98e6244  (redacted)  Dell Inc. OptiPlex 7010  1 error, 1 warning
 all.csv:6  no hash          -           -                        1 error
+
+what identifies a machine is redacted; --show-identifiers shows it
 
 error[conflicting-device]: some identifiers are those of line 3, others are not
   line 5

@@ -1,7 +1,11 @@
 //! Manifests through the public door: both doors against one table, what is
 //! drawn, what is found across files, and the generated files.
 
+mod columns;
 mod fields;
+mod mistakes;
+mod undone;
+mod vanish;
 
 use std::fmt::Write as _;
 
@@ -170,7 +174,9 @@ fn problems_as_json_have_no_source_lines() {
     assert_eq!((validate.code, validate.err.as_str()), (3, ""));
     let report = validate.json();
     let problems = report["problems"].as_array().unwrap();
-    assert_eq!(report["errors"].as_u64().unwrap() as usize, problems.len());
+    let of = |severity: &str| problems.iter().filter(|problem| problem["severity"] == severity).count();
+    let counted = |what: &str| report[what].as_u64().unwrap() as usize;
+    assert_eq!((counted("errors"), counted("warnings")), (of("error"), of("warning")));
     let first = problems.iter().find(|problem| problem["code"] == "duplicate-serial").unwrap();
     assert_eq!(first["places"][1]["file"], "examples/pathological/devices/twice.yaml");
     assert_eq!(first["places"][1]["line"], 8);
@@ -502,7 +508,7 @@ fn rows_of_a_csv_are_read_in_both_encodings() {
             let hash = hashes.read_now(claim.hash.as_ref().unwrap(), &claim.serial).unwrap();
             assert_eq!(hash.digest(), machine.hash().digest(), "{name}");
         }
-        assert_eq!(check_hashes(fleet, &hashes), [], "{name}");
+        assert_eq!(check_hashes(&loaded.fleets, &hashes), [], "{name}");
     }
 }
 
@@ -538,9 +544,99 @@ fn one_machine_claimed_under_two_serials_is_found_by_its_hashes() {
     );
     let loaded = repo.load();
     let fleet = &loaded.fleets[0];
-    let problems = check_hashes(fleet, &Hashes::new(fleet.root.clone()));
+    let problems = check_hashes(&loaded.fleets, &Hashes::new(fleet.root.clone()));
     let codes: Vec<_> = problems.iter().map(|problem| (problem.code, problem.places.len())).collect();
     assert!(matches!(codes[..], [("same-hardware" | "mixed-hardware", 2)]), "{codes:?}");
+}
+
+#[test]
+fn the_same_hardware_in_two_tenants_is_a_problem_and_told_once() {
+    let (machines, csv) = intake(2);
+    let serial = |at: usize| machines[at].serial().unwrap();
+    let repo = Repo::new();
+    repo.write("z-second.yaml", TENANT.replace("contoso", "fabrikam").replace("11111111", "22222222"));
+    repo.write("a.csv", csv);
+    repo.write("again.txt", machines[1].recapture().hash().to_base64());
+    let devices = |name: &str, tenant: &str, devices: &[String]| {
+        repo.devices(name, &format!("  tenantRef: {{name: {tenant}}}\n  devices: [{}]\n", devices.join(", ")));
+    };
+    let row = |at: usize| format!("{{serialNumber: \"{}\", hardwareHashRef: {{csv: a.csv}}}}", serial(at));
+    devices("a.yaml", "contoso", &[row(0), row(1), "{serialNumber: A1}".into()]);
+    let again = format!("{{serialNumber: \"{}\", hardwareHashRef: {{file: again.txt}}}}", serial(1));
+    devices("b.yaml", "fabrikam", &[row(0), again, "{serialNumber: a1}".into()]);
+    let loaded = repo.load();
+    assert_eq!(codes(&loaded), ["same-hardware"], "{}", told(&loaded));
+    let (code, _, err) = validated(&repo.path().display().to_string());
+    assert_eq!((code, err.matches("error[same-hardware]").count()), (3, 2), "{err}");
+    let one = |at: usize| {
+        let serial = serial(at);
+        format!("`{serial}` in tenant `contoso` and `{serial}` in tenant `fabrikam` are one and the same device")
+    };
+    // With a serial alone, it may be two makers' devices.
+    let twice = "warning[serial-in-two-tenants]: serial `A1` is claimed in tenant `contoso` and in tenant `fabrikam`";
+    for said in [one(0), one(1), twice.to_owned()] {
+        assert_eq!(err.matches(&said).count(), 1, "{said}: {err}");
+    }
+}
+
+#[test]
+fn one_serial_twice_is_one_problem() {
+    let (machines, csv) = intake(1);
+    let repo = Repo::new();
+    repo.write("a.csv", csv);
+    let serial = machines[0].serial().unwrap();
+    repo.devices("a.yaml", &set_of(&machines, "{csv: a.csv}"));
+    repo.devices("b.yaml", &set_of(&machines, "{csv: a.csv}"));
+    let (code, _, err) = validated(&repo.path().display().to_string());
+    assert_eq!((code, err.matches("error[").count()), (3, 1), "{err}");
+    assert!(err.contains(&format!("serial `{serial}` is claimed twice")), "{err}");
+}
+
+#[test]
+fn one_wrong_path_for_500_devices_is_one_problem() {
+    let repo = Repo::new();
+    let line = |n: u32| format!("    - {{serialNumber: SET{n:05}, hardwareHashRef: {{csv: none.csv}}}}\n");
+    repo.devices("a.yaml", &format!("  devices:\n{}", (0..500).map(line).collect::<String>()));
+    let loaded = repo.load();
+    assert_eq!(codes(&loaded), ["no-such-file"]);
+    assert!(told(&loaded).contains("there is no file `none.csv` (named 500 times)"), "{}", told(&loaded));
+}
+
+#[test]
+fn one_wrong_csv_for_500_devices_is_one_problem() {
+    let (_, csv) = intake(3);
+    let devices: String = (0..500).map(|n| format!("    - serialNumber: SET{n:05}\n")).collect();
+    let cases = [
+        (csv.as_str(), "`a.csv` has no row for 500 devices (3 rows): `SET00000`, `SET00001`"),
+        ("Name;Colour\nx;red\n", "`a.csv`: no row has a hardware hash; is this a collector's CSV? (named 500 times)"),
+        ("", "`a.csv`: the file is empty (named 500 times)"),
+    ];
+    for (csv, message) in cases {
+        for columns in ["", ", use: [groupTag]"] {
+            let repo = Repo::new();
+            repo.write("a.csv", csv);
+            let set = format!("  defaults: {{hardwareHashRef: {{csv: a.csv{columns}}}}}\n  devices:\n{devices}");
+            repo.devices("a.yaml", &set);
+            let (code, _, err) = validated(&repo.path().display().to_string());
+            assert_eq!((code, err.matches("error[").count()), (3, 1), "{columns}: {err}");
+            assert!(err.contains(message), "{columns}: {err}");
+        }
+    }
+}
+
+#[test]
+fn a_serial_with_the_letter_o_for_a_digit_is_asked_about() {
+    let real = Machine::new(Vendor::ALL[0], 9).with_serial(SerialNumber::parse("5CG01OI1").unwrap());
+    let repo = Repo::new();
+    repo.write("a.csv", format!("Device Serial Number,Hardware Hash\n5CG01OI1,{}\n", real.hash().to_base64()));
+    repo.write("a.txt", real.hash().to_base64());
+    for reference in ["csv: a.csv", "csv: a.csv, use: [groupTag]", "file: a.txt"] {
+        let device = format!("{{serialNumber: 5CGO1011, hardwareHashRef: {{{reference}}}}}");
+        repo.devices("a.yaml", &format!("  devices: [{device}]\n"));
+        let (code, _, err) = validated(&repo.path().display().to_string());
+        assert_eq!((code, err.matches("error[").count()), (3, 1), "{err}");
+        assert!(err.contains("did you mean `5CG01OI1`?"), "{reference}: {err}");
+    }
 }
 
 #[test]
@@ -631,7 +727,7 @@ fn encrypted_files_are_read_through_age_and_sops() {
         assert_eq!(Some(hash.digest()), claim.hash.as_ref().unwrap().pin);
     }
     let without = Hashes::new(fleet.root.clone()).with_tools_in(repo.path().to_owned());
-    assert_eq!(check_hashes(fleet, &without), [], "validate needs no key");
+    assert_eq!(check_hashes(&loaded.fleets, &without), [], "validate needs no key");
     let claim = &fleet.desired.claims()[0];
     let error = without.read_now(claim.hash.as_ref().unwrap(), &claim.serial).unwrap_err();
     assert!(matches!(error, HashError::NotHere(_)), "{error}");

@@ -18,6 +18,23 @@ pub struct Place {
     pub file: Arc<str>,
     /// Counted from 1.
     pub line: u32,
+    /// The row of a collector's CSV that says a part of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub row: Option<Box<RowOfCsv>>,
+}
+
+/// A row of a collector's CSV that fills fields of a device.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[schemars(rename = "RowDocument")]
+pub struct RowOfCsv {
+    /// Relative to where the command was run, with `/` between folders.
+    #[serde(serialize_with = "text")]
+    #[schemars(with = "String")]
+    pub file: Arc<str>,
+    /// Counted from 1.
+    pub line: u32,
+    /// The fields that it fills: `groupTag`, `userPrincipalName`.
+    pub fields: Vec<&'static str>,
 }
 
 pub(super) fn text<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -28,7 +45,13 @@ impl Place {
     /// A line of a file, whatever the file is called.
     #[must_use]
     pub fn new(file: &Arc<str>, line: u32) -> Self {
-        Self { file: named(file), line }
+        Self { file: named(file), line, row: None }
+    }
+
+    /// The same, with the row that says a part of it.
+    #[must_use]
+    pub fn with_row(self, file: &Arc<str>, line: u32, fields: &[&'static str]) -> Self {
+        Self { row: Some(Box::new(RowOfCsv { file: named(file), line, fields: fields.to_vec() })), ..self }
     }
 }
 

@@ -15,21 +15,22 @@ pub(super) fn draw(document: &HashDocument) -> String {
         return compared(comparison);
     }
     let file = |hashes: &[HashRow]| match hashes {
-        [one] => whole(one, document.fingerprinted),
-        rows => summary(rows),
+        [one] => whole(one, document),
+        rows => summary(rows, document),
     };
     document.files().map(file).collect::<Vec<_>>().join("\n")
 }
 
 /// All that is known about one hash.
-fn whole(hash: &HashRow, fingerprinted: bool) -> String {
+fn whole(hash: &HashRow, document: &HashDocument) -> String {
     let mut out = format!("{}   {}, {} bytes, {}\n", seen(&hash.place()), hash.form, hash.bytes, hash.digest());
     for section in hash.content.iter().flat_map(|content| &content.sections) {
         write_section(&mut out, section);
     }
     if let Some(keys) = &hash.identity {
-        out.push_str(&identity(keys, fingerprinted));
+        out.push_str(&identity(keys, document.fingerprinted));
     }
+    out.push_str(redacted(std::slice::from_ref(hash), document));
     out.push('\n');
     out.push_str(&judgement(hash));
     out
@@ -37,7 +38,7 @@ fn whole(hash: &HashRow, fingerprinted: bool) -> String {
 
 /// One line per hash, then what was found, then the totals: for files with
 /// many hashes.
-fn summary(hashes: &[HashRow]) -> String {
+fn summary(hashes: &[HashRow], document: &HashDocument) -> String {
     let rows: Vec<[String; 5]> = hashes.iter().map(row).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; 4] = std::array::from_fn(width);
@@ -47,6 +48,7 @@ fn summary(hashes: &[HashRow]) -> String {
         let line = format!("{place:w0$}  {digest:w1$}  {serial:w2$}  {device:w3$}  {state}");
         writeln!(out, "{}", line.trim_end()).expect("text takes all");
     }
+    out.push_str(redacted(hashes, document));
     for told in told_once(hashes) {
         out.push_str(&told_text(&told));
     }
@@ -54,6 +56,12 @@ fn summary(hashes: &[HashRow]) -> String {
     let total = [plural(hashes.len(), "hash"), plural(errors, "error"), plural(warnings, "warning")];
     write!(out, "\n{}\n", total.join(", ")).expect("text takes all");
     out
+}
+
+/// How to see what is hidden here.
+fn redacted(hashes: &[HashRow], document: &HashDocument) -> &'static str {
+    let is_hidden = !document.identifiers_shown && hashes.iter().any(|hash| hash.content.is_some());
+    if is_hidden { "\nwhat identifies a machine is redacted; --show-identifiers shows it\n" } else { "" }
 }
 
 fn told_text(Told { severity, code, message, lines }: &Told<'_>) -> String {

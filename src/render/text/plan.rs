@@ -127,6 +127,15 @@ impl<'p> Page<'p> {
                 rows.row(out, field.label, |line| value(line, self.look, field));
             }
         }
+        // Only of what changes: a row that agrees with the tenant explains nothing.
+        if let Some(row) = &source.row {
+            let fields = action.changes.iter().filter(|change| row.fields.contains(&change.path));
+            let labels: Vec<&str> = fields.map(|change| change.label).collect();
+            if !labels.is_empty() {
+                let from = format!("{} of {}:{}", labels.join(" and "), row.file, row.line);
+                rows.row(out, "from", |line| line.painted(Role::Dim, &self.look.draw(&from)));
+            }
+        }
         for note in &action.notes {
             rows.row(out, "note", |line| line.words(Role::Dim, note.text()));
         }

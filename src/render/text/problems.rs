@@ -113,7 +113,9 @@ fn group(problem: &ProblemDocument) -> Group<'_> {
 fn elements(spot: &SpotDocument) -> Vec<Element<'_>> {
     let file = &*spot.file;
     let Some(excerpt) = &spot.excerpt else {
-        return vec![Origin::path(file).into()];
+        // A folder, or a whole file, is named without the line that stands for it.
+        let origin = Origin::path(file);
+        return vec![if spot.line > 1 { origin.line(spot.line as usize).into() } else { origin.into() }];
     };
     let snippet = Snippet::source(excerpt.line.as_str())
         .line_start(spot.line as usize)

@@ -33,8 +33,8 @@ pub fn device_key(serial: &str) -> DeviceKey {
 /// An origin is its line here; kiosks stand from 1000 on.
 pub fn place(origin: Origin) -> Place {
     match origin.0 {
-        line @ 0..1000 => Place { file: Arc::from(LAPTOPS), line },
-        line => Place { file: Arc::from(KIOSKS), line: line - 1000 },
+        line @ 0..1000 => Place::new(&Arc::from(LAPTOPS), line),
+        line => Place::new(&Arc::from(KIOSKS), line - 1000),
     }
 }
 

@@ -1,0 +1,296 @@
+//! What somebody meant whose text is not YAML: the few mistakes that everybody
+//! makes, in our words. A parser stops where the text makes no sense to it any
+//! more, which is often not where the mistake is.
+
+use std::ops::Range;
+
+use super::problem::show;
+
+/// A mistake, where it was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Meant {
+    /// Bytes of the text that was looked at.
+    pub at: Range<usize>,
+    pub code: &'static str,
+    pub message: String,
+    pub hint: String,
+}
+
+impl Meant {
+    fn new(at: Range<usize>, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { at, code: "yaml", message: message.into(), hint: hint.into() }
+    }
+}
+
+/// Looks at a document that a parser gave up at byte `at`, for the reason `info`.
+pub(super) fn meant(text: &str, at: usize, info: &str) -> Option<Meant> {
+    let page = Page::new(text, at);
+    page.conflict()
+        .or_else(|| page.tab(info))
+        .or_else(|| page.escape(info))
+        .or_else(|| page.second_colon(info))
+        .or_else(|| page.glued(info))
+        .or_else(|| page.indentation(info))
+        .or_else(|| page.unclosed(info))
+        .or_else(|| page.reserved(info))
+}
+
+/// A text by lines, and the place where the parser stopped.
+struct Page<'t> {
+    text: &'t str,
+    lines: Vec<Line<'t>>,
+    at: usize,
+    /// The line of it.
+    stop: usize,
+}
+
+#[derive(Clone, Copy)]
+struct Line<'t> {
+    start: usize,
+    text: &'t str,
+}
+
+impl<'t> Line<'t> {
+    /// Blanks and tabs before everything else.
+    fn indent(&self) -> &'t str {
+        &self.text[..self.text.len() - self.text.trim_start_matches([' ', '\t']).len()]
+    }
+
+    fn content(&self) -> &'t str {
+        self.text.trim_matches([' ', '\t'])
+    }
+
+    fn says_something(&self) -> bool {
+        !self.content().is_empty() && !self.content().starts_with('#')
+    }
+
+    fn whole(&self) -> Range<usize> {
+        let start = self.start + self.indent().len();
+        start..start + self.content().len()
+    }
+}
+
+/// Where a line's part begins, and the word there: `-` for an entry of a list.
+struct Level<'t> {
+    column: usize,
+    word: &'t str,
+}
+
+impl<'t> Page<'t> {
+    fn new(text: &'t str, at: usize) -> Self {
+        let mut start = 0;
+        let line = |whole: &'t str| {
+            let line = Line { start, text: whole.trim_end_matches(['\n', '\r']) };
+            start += whole.len();
+            line
+        };
+        let lines: Vec<_> = text.split_inclusive('\n').map(line).collect();
+        let stop = lines.partition_point(|line| line.start <= at).saturating_sub(1);
+        Self { text, lines, at, stop }
+    }
+
+    fn line(&self) -> Option<&Line<'t>> {
+        self.lines.get(self.stop)
+    }
+
+    /// The line above that says something.
+    fn above(&self, line: usize) -> Option<usize> {
+        (0..line).rev().find(|line| self.lines[*line].says_something())
+    }
+
+    fn conflict(&self) -> Option<Meant> {
+        let is_marker = |line: &&Line<'_>| {
+            ["<<<<<<<", "=======", ">>>>>>>"].iter().any(|marker| {
+                line.text.strip_prefix(marker).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+            })
+        };
+        let line = self.lines.iter().find(is_marker)?;
+        let hint = "decide for one side, and delete the lines with `<<<<<<<`, `=======` and `>>>>>>>`";
+        Some(Meant { code: "merge-conflict", ..Meant::new(line.whole(), "a merge conflict is left open here", hint) })
+    }
+
+    fn tab(&self, info: &str) -> Option<Meant> {
+        let is_told = info.contains("tab");
+        let stops_here = self.line()?.indent().contains('\t');
+        if !is_told && !stops_here {
+            return None;
+        }
+        // A text may go on in the next line, and then it is told where it began.
+        let indented =
+            self.lines[self.stop..].iter().find(|line| line.indent().contains('\t') && line.says_something());
+        let at = match indented {
+            Some(line) => line.start + line.text.find('\t')?,
+            None => self.at + self.text.get(self.at..)?.find('\t')?,
+        };
+        let hint = "YAML is indented with blanks, never with tabs";
+        Some(Meant::new(at..at + 1, "a tab stands where only blanks may be", hint))
+    }
+
+    fn escape(&self, info: &str) -> Option<Meant> {
+        if !info.contains("escape") && !info.contains("hex") {
+            return None;
+        }
+        let rest = self.text.get(self.at..)?;
+        let mut chars = rest.char_indices().skip_while(|(_, c)| *c != '"').skip(1);
+        while let Some((at, c)) = chars.next() {
+            if c != '\\' {
+                continue;
+            }
+            let (_, escaped) = chars.next()?;
+            let digits = match escaped {
+                'x' => 2,
+                'u' => 4,
+                'U' => 8,
+                _ if "0abt\tnvfre \"/\\N_LP\n\r".contains(escaped) => 0,
+                _ => usize::MAX,
+            };
+            let follows = rest[at + 1 + escaped.len_utf8()..].chars().take_while(char::is_ascii_hexdigit);
+            if digits == usize::MAX || follows.take(digits).count() < digits {
+                let at = self.at + at;
+                let message =
+                    format!("in double quotes a backslash is special, and `\\{}` means nothing", show_char(escaped));
+                let hint = "write paths with `/`; where a backslash is meant, use single quotes: `'a\\b'`";
+                return Some(Meant::new(at..at + 1 + escaped.len_utf8(), message, hint));
+            }
+        }
+        None
+    }
+
+    /// `groupTag: a: b`.
+    fn second_colon(&self, info: &str) -> Option<Meant> {
+        let line = self.line().filter(|_| info.contains("mapping values"))?;
+        let before = line.text.get(..self.at.checked_sub(line.start)?)?;
+        let (key, _) = before.split_once(": ")?;
+        let value = line.text[key.len() + 1..].trim();
+        let hint = format!("put the value into quotes: `{}: \"{}\"`", show(key.trim_start()), show(value));
+        Some(Meant::new(self.at..self.at + 1, "there is a second `:` in this line", hint))
+    }
+
+    /// `serialNumber:A1`, in this line or in one that this one seems to go on.
+    fn glued(&self, info: &str) -> Option<Meant> {
+        if !info.contains("mapping values") && !info.contains("simple key") {
+            return None;
+        }
+        let mut line = Some(self.stop);
+        for _ in 0..3 {
+            let here = &self.lines[line?];
+            let content = here.content().trim_start_matches(['-', ' ', '{', '[']);
+            if let Some((key, value)) = without_blank(content) {
+                let start = here.start + here.text.find(content)?;
+                let message = format!("a blank is missing after `{}:`", show(key));
+                let hint = format!("write `{}: {}`", show(key), show(value));
+                return Some(Meant::new(start..start + key.len() + 1, message, hint));
+            }
+            line = self.above(line?);
+        }
+        let here = self.line().filter(|line| info.contains("simple key") && !line.content().contains(':'))?;
+        Some(Meant::new(here.whole(), "this line has no `:`", "a field is written `name: value`"))
+    }
+
+    fn indentation(&self, info: &str) -> Option<Meant> {
+        let (line, above) = (self.line()?, self.above(self.stop)?);
+        let column = line.indent().len();
+        let at = line.whole();
+        if info.contains("mapping values") {
+            let above = self.lines[above];
+            let (key, value) = above.content().trim_start_matches("- ").split_once(": ")?;
+            if column <= above.indent().len() || value.is_empty() {
+                return None;
+            }
+            let begins = above.text.find(key)?;
+            let message =
+                format!("this line is indented more than `{}` above it, which has its value already", show(key));
+            return Some(Meant::new(at, message, begin(begins, key)));
+        }
+        if !info.contains("expected key") && !info.contains("'-' indicator") && !info.contains("block") {
+            return None;
+        }
+        let levels = self.levels();
+        let is_entry = line.content().starts_with("- ");
+        let fits = levels.iter().filter(|level| (level.word == "-") == is_entry);
+        // Of two that are as near, the inner one.
+        let near = fits.min_by_key(|level| (level.column.abs_diff(column), usize::MAX - level.column))?;
+        let message = match levels.iter().any(|level| level.column == column) {
+            true => format!("the lines that begin in column {} begin with `- `", column + 1),
+            false => format!("this line begins in column {}, and no line that it could belong to does", column + 1),
+        };
+        Some(Meant::new(at, message, begin(near.column, near.word)))
+    }
+
+    /// What a line below the one above the stop could be a part of.
+    fn levels(&self) -> Vec<Level<'t>> {
+        let mut levels: Vec<Level<'t>> = Vec::new();
+        for line in self.lines[..self.stop].iter().filter(|line| line.says_something()) {
+            let (mut column, mut content) = (line.indent().len(), line.content());
+            if content.starts_with("---") {
+                levels.clear();
+                continue;
+            }
+            levels.retain(|level| level.column < column);
+            while let Some(rest) = content.strip_prefix("- ") {
+                levels.push(Level { column, word: "-" });
+                column += content.len() - rest.trim_start().len();
+                content = rest.trim_start();
+            }
+            if let Some((word, _)) = content.split_once(':') {
+                levels.push(Level { column, word });
+            }
+        }
+        levels
+    }
+
+    fn unclosed(&self, info: &str) -> Option<Meant> {
+        let mark = self.text.get(self.at..)?.chars().next();
+        if info.contains("unclosed quote") || info.contains("quoted scalar, found unexpected document") {
+            let at = self.at..self.at + mark.map_or(0, char::len_utf8);
+            return Some(Meant::new(at, "this quotation mark is not closed", "close it at the end of the value"));
+        }
+        let (open, close) = match () {
+            () if info.contains("flow mapping") => ('{', '}'),
+            () if info.contains("flow sequence") => ('[', ']'),
+            () => return None,
+        };
+        let mut depth = 0usize;
+        let opened = self.text.get(..self.at)?.char_indices().rev().find(|(_, c)| {
+            match *c {
+                c if c == close => depth += 1,
+                c if c == open && depth == 0 => return true,
+                c if c == open => depth -= 1,
+                _ => {}
+            }
+            false
+        });
+        let (at, _) = opened?;
+        let message = format!("this `{open}` is not closed, or a `,` is missing behind it");
+        Some(Meant::new(at..at + 1, message, format!("put `,` between the parts, and `{close}` behind the last")))
+    }
+
+    /// A value that begins with a character that means something in YAML.
+    fn reserved(&self, info: &str) -> Option<Meant> {
+        if !info.contains("unexpected character") {
+            return None;
+        }
+        let line = self.line()?;
+        let value = self.text.get(self.at..line.start + line.text.len())?.trim_end();
+        let first = value.chars().next()?;
+        let message = format!("a text without quotes does not begin with `{}`", show_char(first));
+        Some(Meant::new(self.at..self.at + value.len(), message, format!("quote this: `\"{}\"`", show(value))))
+    }
+}
+
+fn begin(column: usize, word: &str) -> String {
+    format!("begin it in column {}, below `{}`", column + 1, show(word))
+}
+
+fn show_char(c: char) -> String {
+    show(c.encode_utf8(&mut [0; 4]))
+}
+
+/// A field and its value with no blank between: `serialNumber:A1`. An address has
+/// a colon, too.
+pub(super) fn without_blank(text: &str) -> Option<(&str, &str)> {
+    let (key, value) = text.split_once(':')?;
+    let is_field = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let is_glued = !value.is_empty() && !value.starts_with([' ', '\t', '/']);
+    (is_field && is_glued).then_some((key, value))
+}

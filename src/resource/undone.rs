@@ -1,0 +1,110 @@
+//! What can be declared and this version does not act on. Whoever declares it
+//! believes that it is done, so it is said; a field that gets its deed leaves
+//! this table with it.
+
+use super::{
+    Approval, AuthType, AutopilotTenantSpec, DeletionPolicy, FieldPath, HardwareHashRef, Identity, OnVanished,
+};
+
+/// A declared field that nothing is done with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undone {
+    /// Which field, from the object that was looked at.
+    pub path: FieldPath,
+    /// The field as a person would write it, with its value where that counts.
+    pub field: &'static str,
+    /// What happens instead.
+    pub instead: &'static str,
+}
+
+impl Undone {
+    fn new(path: &[&'static str], field: &'static str, instead: &'static str) -> Self {
+        let path = path.iter().fold(FieldPath::root(), |path, name| path.field(name));
+        Self { path, field, instead }
+    }
+}
+
+/// What of a tenant is not acted on, by path from its spec.
+#[must_use]
+pub fn undone_of_tenant(spec: &AutopilotTenantSpec) -> Vec<Undone> {
+    let mut found = Vec::new();
+    let mut add = |is_declared: bool, path: &[&'static str], field, instead| {
+        if is_declared {
+            found.push(Undone::new(path, field, instead));
+        }
+    };
+    add(spec.ledger.is_some(), &["ledger"], "ledger", "it keeps no ledger");
+    add(spec.interval.is_some(), &["interval"], "interval", "it has no operator that would wait so long");
+    add(spec.peers.is_some(), &["peers"], "peers", "it takes no other owner into account");
+    let waits = spec.approval.filter(|approval| *approval != Approval::Never);
+    add(waits.is_some(), &["approval"], "approval", "it has no operator whose plans would wait");
+    let holds = spec.on_vanished == Some(OnVanished::Hold);
+    add(holds, &["onVanished"], "onVanished: Hold", "a device that vanished is registered again");
+    if let Some(limits) = &spec.limits {
+        let instead = "it deletes nothing, however small a fleet becomes";
+        add(limits.max_shrink.is_some(), &["limits", "maxShrink"], "limits.maxShrink", instead);
+        let percent = limits.max_shrink_percent.is_some();
+        add(percent, &["limits", "maxShrinkPercent"], "limits.maxShrinkPercent", instead);
+    }
+    if let Some(auth) = &spec.auth {
+        let (read, write) = (auth.read.as_ref(), auth.write.as_ref());
+        let identities = [(vec!["auth"], Some(auth.base())), (vec!["auth", "read"], read.cloned())];
+        for (path, identity) in identities.into_iter().chain([(vec!["auth", "write"], write.cloned())]) {
+            identity.iter().for_each(|identity| found.extend(of_identity(&path, identity)));
+        }
+    }
+    found
+}
+
+fn of_identity(path: &[&'static str], identity: &Identity) -> Vec<Undone> {
+    let at = |name: &'static str| [path, &[name]].concat();
+    let way = match identity.type_ {
+        Some(AuthType::Browser) => Some("auth.type: Browser"),
+        Some(AuthType::DeviceCode) => Some("auth.type: DeviceCode"),
+        _ => None,
+    };
+    let of_cluster = [
+        (identity.secret_ref.is_some(), "secretRef", "auth.secretRef", "the secret is that of `AZURE_CLIENT_SECRET`"),
+        (
+            identity.certificate_ref.is_some(),
+            "certificateRef",
+            "auth.certificateRef",
+            "the certificate is that of `AZURE_CLIENT_CERTIFICATE_PATH`",
+        ),
+        (
+            identity.service_account_name.is_some(),
+            "serviceAccountName",
+            "auth.serviceAccountName",
+            "the token is that of `AZURE_FEDERATED_TOKEN_FILE`, or of GitHub's own service",
+        ),
+    ];
+    let way = way.map(|field| Undone::new(&at("type"), field, "it cannot sign in this way, so nothing is planned"));
+    let of_cluster = of_cluster.into_iter().filter(|(is_declared, ..)| *is_declared);
+    way.into_iter().chain(of_cluster.map(|(_, name, field, instead)| Undone::new(&at(name), field, instead))).collect()
+}
+
+/// What of a device, or of a set's defaults, is not acted on.
+pub(super) fn undone_of_device(
+    hash: Option<&HardwareHashRef>,
+    deletion: Option<DeletionPolicy>,
+    protect: Option<bool>,
+) -> Vec<Undone> {
+    let mut found = Vec::new();
+    if deletion == Some(DeletionPolicy::Delete) {
+        let instead = "it deletes nothing, and a registration stays when its declaration goes";
+        found.push(Undone::new(&["deletionPolicy"], "deletionPolicy: Delete", instead));
+    }
+    if protect == Some(true) {
+        found.push(Undone::new(&["protect"], "protect", "it deletes nothing, protected or not"));
+    }
+    let instead = "it reads no hash from there, so that the device is not registered";
+    if hash.is_some_and(|hash| hash.key_vault_secret.is_some()) {
+        let path = ["hardwareHashRef", "keyVaultSecret"];
+        found.push(Undone::new(&path, "hardwareHashRef.keyVaultSecret", instead));
+    }
+    if hash.is_some_and(|hash| hash.secret_key_ref.is_some()) {
+        let path = ["hardwareHashRef", "secretKeyRef"];
+        found.push(Undone::new(&path, "hardwareHashRef.secretKeyRef", instead));
+    }
+    found
+}

@@ -1,0 +1,90 @@
+//! Nothing that somebody declared is left out without a word.
+
+use super::{Repo, TENANT, codes, found, told, validated};
+use crate::support::{Desk, Folder};
+
+const DEVICE: &str =
+    "apiVersion: apgit.dev/v1alpha1\nkind: AutopilotDevice\nmetadata: {name: a1}\nspec: {serialNumber: A1}\n";
+
+#[test]
+fn our_kinds_under_another_version_are_an_error_that_names_the_right_one() {
+    for version in ["apgit.dev/v1", "apgit.io/v1alpha1", "v1alpha1", "Apgit.dev/v1alpha1", "v1"] {
+        let repo = Repo::new();
+        repo.write("a.yaml", DEVICE.replace("apgit.dev/v1alpha1", version));
+        let loaded = repo.load();
+        assert_eq!(found(&repo, &loaded), "api-version a.yaml:1:13\n", "{version}");
+        assert!(told(&loaded).contains("write `apiVersion: apgit.dev/v1alpha1`"), "{}", told(&loaded));
+    }
+    let repo = Repo::new();
+    let items = DEVICE.replace("apgit.dev/v1alpha1", "apgit.dev/v2").replace('\n', "\n  ");
+    repo.write("list.yaml", format!("apiVersion: v1\nkind: List\nitems:\n- {}", items.trim_end()));
+    assert_eq!(codes(&repo.load()), ["api-version"]);
+}
+
+#[test]
+fn a_kind_that_is_nearly_ours_and_has_no_version_is_not_left_out() {
+    let repo = Repo::new();
+    repo.write("a.yaml", "kind: AutopilotDevise\nmetadata: {name: a1}\nspec: {serialNumber: A1}\n");
+    let loaded = repo.load();
+    assert_eq!(codes(&loaded), ["kind"]);
+    assert!(told(&loaded).contains("did you mean `AutopilotDevice`?"), "{}", told(&loaded));
+}
+
+#[test]
+fn manifests_in_json_are_read_as_those_in_yaml() {
+    let repo = Repo::bare();
+    let spec = r#"{"tenantId": "11111111-2222-3333-4444-555555555555", "policy": "Sync", "ownerId": "corp"}"#;
+    let tenant = |metadata: &str| {
+        format!(
+            "{{\n\t\"apiVersion\": \"apgit.dev/v1alpha1\",\n\t\"kind\": \"AutopilotTenant\",\n\t\"metadata\": {metadata},\n\t\"spec\": {spec}\n}}\n"
+        )
+    };
+    repo.write("tenant.json", tenant(r#"{"name": "contoso"}"#));
+    repo.write("devices/a.JSON", r#"{"apiVersion":"apgit.dev/v1alpha1","kind":"AutopilotDevice","metadata":{"name":"a1"},"spec":{"serialNumber":"A1","groupTag":"5","displayName":"K\u00fcche\/1"}}"#);
+    repo.write("package.json", r#"{"name": "other", "private": true}"#);
+    let loaded = repo.load();
+    assert_eq!(
+        (found(&repo, &loaded).as_str(), loaded.files, loaded.skipped),
+        ("display-name devices/a.JSON:1:143\n", 3, 1)
+    );
+    repo.write("devices/a.JSON", DEVICE);
+    assert_eq!((repo.load().devices(), repo.load().problems), (1, vec![]));
+    repo.write("tenant.json", tenant(r#"{"name": "contoso""#));
+    assert!(codes(&repo.load()).contains(&"yaml"), "a broken one is told of");
+}
+
+#[test]
+fn other_json_is_left_alone_whatever_it_names() {
+    let repo = Repo::new();
+    let long = "x".repeat(2000);
+    repo.write("export.json", format!("{{\"value\": [{{\"windowsAutopilotId\": 1, \"{long}\": 2}}]}}"));
+    repo.write("schema.json", format!("{{\"$id\": \"https://apgit.dev/x\", \"AutopilotDevice\": {{\"{long}\": 2}}}}"));
+    let loaded = repo.load();
+    assert_eq!((loaded.problems, loaded.skipped), (vec![], 2));
+}
+
+#[test]
+fn documents_in_a_list_of_their_own_are_an_error_with_the_form_to_write() {
+    let repo = Repo::new();
+    let item = DEVICE.replace('\n', "\n  ");
+    repo.write("a.yaml", format!("- {}", item.trim_end()));
+    let loaded = repo.load();
+    assert_eq!(found(&repo, &loaded), "kind a.yaml:1:3\n");
+    assert!(told(&loaded).contains("`---`"), "{}", told(&loaded));
+}
+
+#[test]
+fn a_folder_without_any_manifest_says_so() {
+    let folder = Folder::repository();
+    folder.write("notes.txt", TENANT);
+    let path = folder.path().display().to_string();
+    for with in [false, true] {
+        if with {
+            folder.write("other.yaml", "apiVersion: v1\nkind: ConfigMap\n");
+        }
+        let (code, _, err) = validated(&path);
+        assert!(code == 3 && err.contains("error[no-manifests]: there is no manifest here"), "{code} {err}");
+        let plan = Desk::new().run(&format!("plan {path} --simulate"));
+        assert!(plan.code == 3 && plan.err.contains("error[no-manifests]"), "{}", plan.err);
+    }
+}
