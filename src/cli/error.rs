@@ -44,9 +44,13 @@ impl CliError {
     /// `error: …`, and a line `hint: …` for each.
     #[must_use]
     pub(super) fn text(&self, look: &Look) -> String {
-        let mut text = format!("{} {}\n", look.paint(Role::Error, "error:"), look.show(&self.message));
+        let said = |words: &str, first: &str| {
+            let before = first.len() + 1;
+            look.wrap(&look.show(words), before).replace('\n', &format!("\n{}", " ".repeat(before)))
+        };
+        let mut text = format!("{} {}\n", look.paint(Role::Error, "error:"), said(&self.message, "error:"));
         for hint in &self.hints {
-            let _ = writeln!(text, "{} {}", look.paint(Role::Heading, "hint:"), look.show(hint));
+            let _ = writeln!(text, "{} {}", look.paint(Role::Heading, "hint:"), said(hint, "hint:"));
         }
         text
     }

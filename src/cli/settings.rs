@@ -51,7 +51,8 @@ impl Settings {
         let look = Look {
             color: painted(anstream::AutoStream::choice(&std::io::stdout())),
             unicode: speaks_utf_8(),
-            width: width(),
+            width: width().unwrap_or(WIDTH).max(WIDTH_MIN),
+            wraps: width().is_some(),
             detail: if global.quiet { Detail::Totals } else { Detail::Full },
         };
         Ok(Self {
@@ -121,10 +122,11 @@ fn speaks_utf_8() -> bool {
     cfg!(windows) || locale.ends_with("utf-8") || locale.ends_with("utf8")
 }
 
-fn width() -> usize {
+/// As wide as somebody said, or as the terminal is.
+fn width() -> Option<usize> {
     let told = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
     let seen = || terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
-    told.or_else(seen).unwrap_or(WIDTH).max(WIDTH_MIN)
+    told.or_else(seen)
 }
 
 /// Writes data to stdout. A reader that has seen enough (`| head`) is no error.

@@ -17,6 +17,9 @@ pub struct Look {
     pub unicode: bool,
     /// In columns.
     pub width: usize,
+    /// False where nobody knows how wide it is, as in a log: a sentence on one
+    /// line can be searched for.
+    pub wraps: bool,
     /// How much is shown.
     pub detail: Detail,
 }
@@ -30,10 +33,13 @@ pub enum Detail {
     Totals,
 }
 
+/// However narrow a terminal is.
+const WRAP_MIN: usize = 30;
+
 impl Default for Look {
     /// Without colour, in UTF-8, 100 columns, everything.
     fn default() -> Self {
-        Self { color: false, unicode: true, width: 100, detail: Detail::Full }
+        Self { color: false, unicode: true, width: 100, wraps: false, detail: Detail::Full }
     }
 }
 
@@ -156,6 +162,17 @@ impl Look {
         Cow::Owned(
             seen.chars().flat_map(|c| if c.is_ascii() { vec![c] } else { c.escape_unicode().collect() }).collect(),
         )
+    }
+
+    /// Sentences, broken between words where the width ends, where there are so
+    /// many columns of other words before each line.
+    #[must_use]
+    pub fn wrap(&self, text: &str, before: usize) -> String {
+        if !self.wraps {
+            return text.to_owned();
+        }
+        let options = textwrap::Options::new(self.width.saturating_sub(before).max(WRAP_MIN));
+        textwrap::fill(text, options.break_words(false).word_splitter(textwrap::WordSplitter::NoHyphenation))
     }
 
     /// A value in quotes, or `(none)`.

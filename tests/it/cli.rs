@@ -9,4 +9,5 @@ mod readme;
 mod render;
 mod reports;
 mod sample;
+mod story;
 mod transcript;

@@ -84,7 +84,7 @@ fn told(loaded: &Loaded) -> String {
 
 fn validated(paths: &str) -> (i32, String, String) {
     let mut validate = Desk::new().command(&format!("validate {paths}"));
-    let Ran { code, out, err } = ran(validate.env("COLUMNS", "120"));
+    let Ran { code, out, err } = ran(validate.env("COLUMNS", "400"));
     (code, out, err)
 }
 

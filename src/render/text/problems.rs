@@ -12,7 +12,7 @@ pub(super) fn draw(document: &ProblemsDocument, look: &Look) -> String {
         Detail::Full => list(&document.problems, look),
         Detail::Totals => String::new(),
     };
-    problems + &textwrap::fill(&totals(document), textwrap::Options::new(look.width).break_words(false)) + "\n"
+    problems + &look.wrap(&totals(document), 0) + "\n"
 }
 
 /// All problems, one after the other with an empty line between, then one line
@@ -26,7 +26,7 @@ pub fn list(problems: &[ProblemDocument], look: &Look) -> String {
     let renderer = renderer.term_width(look.width.clamp(40, 500)).decor_style(DecorStyle::Ascii);
     let mut out = String::new();
     for problem in problems {
-        out.push_str(&renderer.render(&[group(&wrapped(problem, look.width))]));
+        out.push_str(&renderer.render(&[group(&wrapped(problem, look))]));
         out.push_str("\n\n");
     }
     out.push_str(&summary(problems));
@@ -77,16 +77,11 @@ const HELP: usize = 16;
 
 /// The same problem with its sentences broken where the width ends: the renderer
 /// puts each line under the first.
-fn wrapped(problem: &ProblemDocument, width: usize) -> ProblemDocument {
+fn wrapped(problem: &ProblemDocument, look: &Look) -> ProblemDocument {
     let title = "warning[]: ".len() + problem.code.len();
-    let wrap = |text: &str, before: usize| {
-        let options = textwrap::Options::new(width.saturating_sub(before).max(30));
-        let options = options.break_words(false).word_splitter(textwrap::WordSplitter::NoHyphenation);
-        textwrap::fill(text, options)
-    };
     ProblemDocument {
-        message: wrap(&problem.message, title),
-        hint: problem.hint.as_deref().map(|hint| wrap(hint, HELP)),
+        message: look.wrap(&problem.message, title),
+        hint: problem.hint.as_deref().map(|hint| look.wrap(hint, HELP)),
         ..problem.clone()
     }
 }

@@ -15,8 +15,8 @@ use uuid::Uuid;
 use super::sample;
 use crate::support::violations;
 
-const COLOR: Look = Look { color: true, unicode: true, width: 100, detail: Detail::Full };
-const ASCII: Look = Look { color: false, unicode: false, width: 80, detail: Detail::Full };
+const COLOR: Look = Look { color: true, unicode: true, width: 100, wraps: false, detail: Detail::Full };
+const ASCII: Look = Look { color: false, unicode: false, width: 80, wraps: true, detail: Detail::Full };
 
 /// A golden file is compared as it is: no newline conversion, no wildcards.
 fn check(actual: String, expected: snapbox::Data) {
