@@ -15,6 +15,7 @@ mod files;
 #[deny(clippy::disallowed_methods)]
 mod fleet;
 mod hashes;
+mod ignored;
 #[deny(clippy::disallowed_methods)]
 mod key_source;
 #[deny(clippy::disallowed_methods)]

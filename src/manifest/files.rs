@@ -1,6 +1,6 @@
 //! Folders and files: which files are read, and where a reference leads.
 //!
-//! Of everything in `manifest`, only this file, `root`, `walk`, `hashes`,
+//! Of everything in `manifest`, only this file, `root`, `walk`, `ignored`, `hashes`,
 //! `program` and `decrypt` touch a disk.
 
 use std::collections::{HashMap, HashSet};

@@ -6,5 +6,6 @@
 mod endless;
 mod hidden;
 mod outside;
+mod patterns;
 mod send;
 mod trap;
