@@ -19,7 +19,7 @@ use super::args::Reports;
 use super::error::CliError;
 use super::exit::Exit;
 use super::report::Outlets;
-use super::settings::{Settings, print, tell};
+use super::settings::{Settings, print_as_it_is, tell};
 
 /// Which hashes, and how much of them is shown: serial numbers, addresses and
 /// keys are redacted unless asked for.
@@ -100,7 +100,7 @@ fn inspect_all(args: &HashArgs, settings: &Settings, outlets: &mut Outlets) -> R
 
 /// The arguments do not fit together.
 fn misfit(message: impl Into<String>) -> CliError {
-    CliError::new(Exit::Failed, message)
+    CliError::new(Exit::Usage, message)
 }
 
 fn identifiers(args: &HashArgs) -> Result<Identifiers, CliError> {
@@ -282,6 +282,6 @@ fn generate(args: &HashArgs, count: u32) -> Result<Exit, CliError> {
             None => writeln!(text, "{hash}"),
         };
     }
-    print(&text)?;
+    print_as_it_is(&text)?;
     Ok(Exit::Done)
 }

@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use super::check::{Findings, head, suggestion, walk};
 use super::files::{File, Resolver, read, slashed};
-use super::problem::{Problem, Sink, Source, is_raw_hash, show};
+use super::problem::{Problem, Sink, Source, show};
 use super::root::Root;
 use super::shape;
 use super::tree::{self, Data, Mistakes, Node, Span};
 use super::value;
 use crate::desired::{DeviceObject, TenantObject, TenantRef, near};
+use crate::hash::is_raw_hash;
 use crate::model::{Claim, HashLocation, Origin, Tenant};
 use crate::resource::{self, API_VERSION, FieldPath, GROUP, Kind, Problems, Segment};
 use crate::resource::{AutopilotDeviceSpec, AutopilotTenantSpec, SetDefaults, SetDevice};

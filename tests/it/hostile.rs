@@ -8,4 +8,5 @@ mod hidden;
 mod outside;
 mod patterns;
 mod send;
+mod service;
 mod trap;
