@@ -6,6 +6,7 @@ use crate::resource;
 
 use super::error::CliError;
 use super::exit::Exit;
+use super::file;
 use super::settings::{Settings, print};
 
 /// Where the schema goes.
@@ -21,7 +22,7 @@ pub(super) struct SchemaArgs {
 pub(super) fn run(args: &SchemaArgs, _: &Settings) -> Result<Exit, CliError> {
     let text = format!("{:#}\n", resource::editor_schema());
     match &args.out {
-        Some(file) => std::fs::write(file, text).map_err(|error| CliError::file("write", file, &error))?,
+        Some(path) => file::write(path, &text)?,
         None => print(&text)?,
     }
     Ok(Exit::Done)
