@@ -37,9 +37,9 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-pub use decrypt::end_commands;
 pub use hashes::{Hashes, check_hashes, check_key_sources};
 pub use problem::{Excerpt, Place, Problem, Severity, Spot};
+pub use program::end_commands;
 
 use crate::model::{Desired, Origin};
 use crate::resource::AutopilotTenantSpec;

@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
 use super::ignored::{Ignored, Patterns, WILDCARDS_MAX};
@@ -167,28 +167,30 @@ fn is_repository(root: &Path) -> bool {
     git.is_file() || git.join("HEAD").exists()
 }
 
+/// A million files with long names.
+const HELD_BYTES_MAX: u64 = 256 << 20;
+
 /// Everything that Git holds, from the root. `None` if it does not say.
 fn held(root: &Path) -> Option<HashSet<PathBuf>> {
     /// What Git needs of the environment, and nothing that is a secret.
     const KEPT: [&str; 6] =
         ["HOME", "XDG_CONFIG_HOME", "USERPROFILE", "SYSTEMROOT", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"];
     let kept = KEPT.iter().filter_map(|name| Some((*name, std::env::var_os(name)?)));
-    let output = Command::new(program::find("git")?)
+    let mut command = Command::new(program::find("git")?);
+    command
         .args(["-c", "core.fsmonitor=false", "ls-files", "-z", "--cached", "--full-name"])
         .current_dir(root)
         .env_clear()
         .envs(kept)
         .envs(program::path().map(|path| ("PATH", path)))
         .env("GIT_CEILING_DIRECTORIES", root.parent().unwrap_or(root))
-        .env("GIT_OPTIONAL_LOCKS", "0")
-        .stdin(Stdio::null())
-        .output()
-        .ok()?;
+        .env("GIT_OPTIONAL_LOCKS", "0");
+    let output = program::run(&mut command, program::TIME_MAX, HELD_BYTES_MAX, &|| false).ok()?;
     if !output.status.success() {
         return None;
     }
     let path = |name: &[u8]| PathBuf::from(os_string(name));
-    Some(output.stdout.split(|byte| *byte == 0).filter(|name| !name.is_empty()).map(path).collect())
+    Some(output.out.split(|byte| *byte == 0).filter(|name| !name.is_empty()).map(path).collect())
 }
 
 #[cfg(unix)]

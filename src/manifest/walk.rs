@@ -134,6 +134,11 @@ impl<'r> Walk<'r> {
             let hint = "remove it: only files have manifests";
             return self.problems.push(Problem::error("not-a-file", "this is not a file", bare(named)).hint(hint));
         }
+        if real.strip_prefix(&self.root.path).unwrap_or(&real).to_str().is_none() {
+            let message = "the name of this file, or of its folder, is not text in UTF-8";
+            let hint = "rename it, or leave it out in an `.apgitignore`";
+            return self.problems.push(Problem::error("name-not-utf8", message, bare(named)).hint(hint));
+        }
         // What no link led to is below a folder that the repository holds.
         match if is_linked { self.root.lets_read(&real, true) } else { Ok(()) } {
             Ok(()) => self.files.push(File { name: name(named), path: real }),
