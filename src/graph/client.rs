@@ -136,6 +136,7 @@ impl Client {
     }
 
     /// Returns a moment after somebody asked to stop.
+    #[expect(clippy::disallowed_methods, reason = "who asks us to stop waits by the time of this machine")]
     async fn out_of_grace(&self) {
         self.stop.asked().await;
         tokio::time::sleep(GRACE).await;
