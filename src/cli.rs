@@ -11,6 +11,7 @@ mod completions;
 mod crds;
 mod error;
 mod exit;
+mod file;
 mod hash;
 mod help;
 mod members;

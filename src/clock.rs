@@ -187,6 +187,9 @@ impl Clock for Virtual {
     }
 }
 
+/// What a clock says has three values.
+const ANSWER_BYTES_MAX: usize = 64 << 10;
+
 /// The clock of a simulated tenant behind HTTP: `POST /_sim/clock`.
 ///
 /// `now` is what the tenant last told us, moved on by `speed` virtual seconds
@@ -232,6 +235,9 @@ impl Remote {
             .body(Bytes::from(body.to_string()))
             .expect("a request of constant parts");
         let response = self.transport.send(request).await?;
+        if response.body().len() > ANSWER_BYTES_MAX {
+            return Err(lost("the clock's answer is too long"));
+        }
         let answer: serde_json::Value =
             serde_json::from_slice(response.body()).map_err(|_| lost("the clock's answer is not JSON"))?;
         let now = answer["now"].as_str().and_then(|text| text.parse().ok());

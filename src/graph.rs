@@ -31,7 +31,7 @@ mod writer;
 
 use jiff::SignedDuration;
 
-pub use endpoints::{Cloud, EndpointError, Endpoints};
+pub use endpoints::{Cloud, EndpointError, Endpoints, is_on_loopback};
 pub use error::{ErrorKind, GraphError};
 pub use http::Http;
 pub use login::{Auth, AuthKind, Credential, Declared, Login, LoginError};

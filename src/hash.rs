@@ -1,7 +1,7 @@
 //! The hardware hash: bytes that register a device, and so a secret.
 //!
 //! `Debug` never shows them. The format lives in the files below this one:
-//! `text` (text to bytes), `container` (bytes to records), [`record`]
+//! `text` (text to bytes), `piece` (pieces in other text), `container` (bytes to records), [`record`]
 //! (what each record holds), `checks`, `identity`, [`generate`]. `source`
 //! is the seam to where hashes are kept. What other
 //! programs write around a hash (CSV, XML) belongs to `capture`.
@@ -10,6 +10,7 @@ mod checks;
 mod container;
 pub mod generate;
 mod identity;
+mod piece;
 pub mod record;
 mod source;
 mod text;
@@ -18,6 +19,7 @@ pub use checks::{Finding, Severity, checks};
 pub use container::{DecodeError, Decoded, TooLarge};
 pub use identity::{Agreement, Comparison, Fingerprint, IdentityKey, KeyKind, Later, Verdict};
 pub use identity::{agreement, compare, fingerprints, identity_keys, sharing};
+pub use piece::{has_mark, hidden, is_raw_hash, is_surely_piece, pieces, raw_hashes, rest_of, runs};
 pub use record::{Record, TextField};
 pub use source::{HashSource, WantedHash};
 pub use text::{Repair, TextError, looks_like_hash};
@@ -32,6 +34,12 @@ impl HardwareHash {
     /// Says which rule the text breaks and where; never repeats the text.
     pub fn from_base64(text: &str) -> Result<(Self, Vec<Repair>), TextError> {
         text::read(text)
+    }
+
+    /// True if it begins as every hardware hash does, whatever follows.
+    #[must_use]
+    pub fn has_mark(&self) -> bool {
+        !matches!(self.decode(), Err(DecodeError::NotAHash))
     }
 
     /// Takes the container apart.

@@ -17,6 +17,7 @@ mod files;
 #[deny(clippy::disallowed_methods)]
 mod fleet;
 mod hashes;
+mod ignored;
 #[deny(clippy::disallowed_methods)]
 mod key_source;
 #[deny(clippy::disallowed_methods)]
@@ -41,10 +42,10 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-pub use decrypt::end_commands;
 pub use document::RowPlace;
 pub use hashes::{Hashes, check_hashes, check_key_sources};
 pub use problem::{Excerpt, Place, Problem, Severity, Spot};
+pub use program::end_commands;
 
 use crate::model::{Desired, Origin};
 use crate::resource::AutopilotTenantSpec;

@@ -6,6 +6,7 @@ use crate::resource;
 
 use super::error::CliError;
 use super::exit::Exit;
+use super::file;
 use super::settings::{Settings, print};
 
 /// Where the definitions go.
@@ -24,10 +25,10 @@ pub(super) fn run(args: &CrdsArgs, _: &Settings) -> Result<Exit, CliError> {
         print(&files.iter().flat_map(|(_, text)| ["---\n", text]).collect::<String>())?;
         return Ok(Exit::Done);
     };
+    file::refuse_link(folder)?;
     std::fs::create_dir_all(folder).map_err(|error| CliError::file("create", folder, &error))?;
     for (name, text) in files {
-        let file = folder.join(name);
-        std::fs::write(&file, text).map_err(|error| CliError::file("write", &file, &error))?;
+        file::write(&folder.join(name), &text)?;
     }
     Ok(Exit::Done)
 }

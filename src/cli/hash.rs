@@ -21,7 +21,7 @@ use super::args::Reports;
 use super::error::CliError;
 use super::exit::Exit;
 use super::report::Outlets;
-use super::settings::{Settings, print, tell};
+use super::settings::{Settings, print, print_as_it_is, tell};
 
 /// Which hashes, and how much of them is shown: serial numbers, addresses and
 /// keys are redacted unless asked for.
@@ -157,7 +157,7 @@ fn faults(reports: &[Vec<HashReport>]) -> String {
 
 /// The arguments do not fit together.
 fn misfit(message: impl Into<String>) -> CliError {
-    CliError::new(Exit::Failed, message)
+    CliError::new(Exit::Usage, message)
 }
 
 fn identifiers(args: &HashArgs) -> Result<Identifiers, CliError> {
@@ -352,6 +352,6 @@ fn generate(args: &HashArgs, count: u32) -> Result<Exit, CliError> {
             None => writeln!(text, "{hash}"),
         };
     }
-    print(&text)?;
+    print_as_it_is(&text)?;
     Ok(Exit::Done)
 }

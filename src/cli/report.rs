@@ -1,15 +1,12 @@
 //! Where reports go: one of them to stdout, others to files.
 
-use std::fs;
-use std::io::{self, Write as _};
-use std::path::Path;
-
 use crate::render::document::{FailureDocument, FleetDocument, Kind};
 use crate::render::{Detail, Document, Format, Look};
 
 use super::args::ReportTo;
 use super::error::CliError;
 use super::exit::Exit;
+use super::file;
 use super::secrets::masked;
 use super::settings::print;
 
@@ -53,8 +50,8 @@ impl Outlets {
         }
         // Told before anything is done, and looked at again when it is written.
         for path in wanted.iter().filter_map(|report| report.path.as_deref()) {
-            refuse_link(path)?;
-            let folder = folder_of(path);
+            file::refuse_link(path)?;
+            let folder = file::folder_of(path);
             if !folder.is_dir() {
                 let message = format!(
                     "the report `{}` cannot be written: there is no folder `{}`",
@@ -164,52 +161,6 @@ impl Outlet {
             whole.map_or(Ok(()), |document| self.take(document))?;
         }
         let Some(path) = self.to.path else { return Ok(()) };
-        refuse_link(&path)?;
-        replace(&path, &masked(&self.text)).map_err(|error| CliError::file("write", &path, &error))
+        file::write(&path, &masked(&self.text))
     }
-}
-
-/// A link in a repository leads wherever a branch wishes: what is written there
-/// would overwrite a file of this machine. Folders above the repository are the
-/// machine's own business.
-fn refuse_link(path: &Path) -> Result<(), CliError> {
-    let is_link = |path: &Path| path.symlink_metadata().is_ok_and(|meta| meta.is_symlink());
-    let ours = |path: &Path| path.is_relative() || path.ancestors().skip(1).any(|above| above.join(".git").exists());
-    let link = match is_link(path) {
-        true => Some(path),
-        false => path.ancestors().skip(1).find(|above| ours(above) && is_link(above)),
-    };
-    let Some(link) = link else { return Ok(()) };
-    let message = format!("the report `{}` is not written: `{}` is a symbolic link", path.display(), link.display());
-    Err(CliError::new(Exit::Usage, message).hint("name the file itself; `--report FORMAT` alone goes to stdout"))
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Writes a file that is old or new for whoever reads it, and never half.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let there = fs::symlink_metadata(path).ok();
-    // A device or a pipe is written through, not replaced.
-    if there.as_ref().is_some_and(|there| !there.is_file() && !there.is_symlink()) {
-        return fs::write(path, text);
-    }
-    let folder = folder_of(path);
-    let mut file = for_everybody().tempfile_in(folder)?;
-    // Who may read the file that is there may read its successor.
-    let there = there.filter(fs::Metadata::is_file);
-    there.map_or(Ok(()), |there| file.as_file().set_permissions(there.permissions()))?;
-    file.write_all(text.as_bytes())?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
-}
-
-/// Temporary files are for their owner alone; a report is for whom the umask
-/// lets.
-fn for_everybody() -> tempfile::Builder<'static, 'static> {
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder
 }

@@ -8,6 +8,7 @@ use crate::resource::{self, FieldHelp};
 
 use super::error::CliError;
 use super::exit::Exit;
+use super::file;
 use super::settings::{Settings, print};
 
 /// Where the schema goes.
@@ -32,7 +33,7 @@ pub(super) fn run(args: &SchemaArgs, settings: &Settings) -> Result<Exit, CliErr
     }
     let text = if args.markdown { resource::page() } else { format!("{:#}\n", resource::editor_schema()) };
     match &args.out {
-        Some(file) => std::fs::write(file, text).map_err(|error| CliError::file("write", file, &error))?,
+        Some(path) => file::write(path, &text)?,
         None => print(&text)?,
     }
     Ok(Exit::Done)

@@ -1,12 +1,11 @@
-//! Secrets that this process was given, and text without them: whatever a file,
-//! a server or a library repeats, no output of ours has one.
-//!
-//! Values of the environment only; what a hash looks like is for `manifest` and
-//! `graph` to know.
+//! Text without secrets: whatever a file, a server, a tenant or a library repeats,
+//! no output of ours has one. Those are the values of the environment that are
+//! named like secrets, and pieces of hashes of whoever's.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
+use crate::hash::{is_surely_piece, runs};
 use crate::sim;
 
 /// Stands where a secret was.
@@ -65,9 +64,29 @@ fn in_a_form(text: &str) -> String {
     text.bytes().map(write).collect()
 }
 
-/// A text without any secret of this process's.
+/// A text without any secret.
 pub(super) fn masked(text: &str) -> Cow<'_, str> {
-    mask(text, &SECRETS)
+    match mask(text, &SECRETS) {
+        Cow::Borrowed(text) => without_pieces(text),
+        Cow::Owned(text) => Cow::Owned(without_pieces(&text).into_owned()),
+    }
+}
+
+/// A text without pieces of hashes: a tenant may have one where nobody looks for
+/// it, such as a group tag.
+fn without_pieces(text: &str) -> Cow<'_, str> {
+    let mut out = String::new();
+    let mut rest = 0;
+    for piece in runs(text).filter(|run| is_surely_piece(&text[run.clone()])) {
+        out.push_str(&text[rest..piece.start]);
+        out.push_str(HIDDEN);
+        rest = piece.end;
+    }
+    if rest == 0 {
+        return Cow::Borrowed(text);
+    }
+    out.push_str(&text[rest..]);
+    Cow::Owned(out)
 }
 
 fn mask<'t>(text: &'t str, secrets: &[String]) -> Cow<'t, str> {

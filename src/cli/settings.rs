@@ -1,9 +1,10 @@
 //! What was typed, resolved against this machine: terminal, colours, state
-//! folder. The only place of the command line that reads the environment.
+//! folder. Of the command line, only this file and `secrets` read the environment.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
+use crate::graph::is_on_loopback;
 use crate::model::{Target, TenantId, seen};
 use crate::render::{Detail, Look};
 
@@ -85,10 +86,7 @@ impl Settings {
 /// A URL as the name of a folder: `https_graph.example_8443`; `loopback` for a
 /// rehearsal on this machine, whose port is another each time.
 pub(super) fn folder_name(url: &str) -> String {
-    let host = url.split("://").nth(1).unwrap_or(url);
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    let is_loopback = name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-    if is_loopback || name == "[::1]" || name == "localhost" {
+    if is_on_loopback(url) {
         return "loopback".to_owned();
     }
     let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-') { c } else { '_' };
@@ -134,8 +132,16 @@ fn width() -> Option<usize> {
 /// # Errors
 /// When stdout cannot take it.
 pub(super) fn print(text: &str) -> Result<(), CliError> {
+    print_as_it_is(&masked(text))
+}
+
+/// The same for what is meant to have hashes in it, none of which is a machine's.
+///
+/// # Errors
+/// When stdout cannot take it.
+pub(super) fn print_as_it_is(text: &str) -> Result<(), CliError> {
     let mut out = anstream::stdout().lock();
-    match out.write_all(masked(text).as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(CliError::new(Exit::Failed, format!("cannot write to stdout: {error}")))
         }
@@ -188,5 +194,26 @@ impl std::io::Write for LogLine {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_one_folder_however_it_is_written() {
+        for url in [
+            "http://127.0.0.1:8800",
+            "http://127.0.0.1",
+            "http://127.1:1",
+            "https://LOCALHOST/",
+            "http://[::1]",
+            "http://[::1]:8800/",
+        ] {
+            assert_eq!(folder_name(url), "loopback", "{url}");
+        }
+        assert_eq!(folder_name("https://Graph.example:8443/"), "https_graph.example_8443");
+        assert_eq!(folder_name("Global"), "global");
     }
 }

@@ -14,6 +14,7 @@ use crate::sim::{self, Certificates, Script, Server, Speed, StateError, StateLoc
 
 use super::error::CliError;
 use super::exit::Exit;
+use super::file;
 use super::settings::{Settings, print};
 
 /// How the tenant begins and behaves, and where it listens.
@@ -179,9 +180,7 @@ async fn bind(args: &SimulateArgs) -> Result<Server, CliError> {
     }
     if let Some(path) = authority_file(args) {
         let certificates = Certificates::generate().map_err(failed)?;
-        std::fs::write(path, certificates.authority_pem()).map_err(|error| {
-            failed(format!("cannot write the authority's certificate to `{}`: {error}", path.display()))
-        })?;
+        file::write(path, certificates.authority_pem())?;
         server = server.with_tls(certificates);
     }
     Ok(if args.proxy { server.as_proxy() } else { server })

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use globset::{Candidate, Glob, GlobMatcher};
+use globset::{Candidate, GlobMatcher};
 
 use super::{Conflict, DeviceObject, Home};
-use crate::model::{Claim, HashLocation, HashRef, Origin};
+use crate::model::{self, Claim, HashLocation, HashRef, Origin};
 use crate::resource::{self, AutopilotTenantSpec, HashStorage, TagPolicy};
 
 /// Texts, each once, by number.
@@ -129,7 +129,7 @@ impl<'s> Policy<'s> {
 }
 
 fn matcher(pattern: &str) -> Option<GlobMatcher> {
-    Glob::new(pattern).ok().map(|glob| glob.compile_matcher())
+    model::pattern(pattern).ok().map(|glob| glob.compile_matcher())
 }
 
 /// One conflict per home and tag: a set would repeat it for every device.

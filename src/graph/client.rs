@@ -136,6 +136,7 @@ impl Client {
     }
 
     /// Returns a moment after somebody asked to stop.
+    #[expect(clippy::disallowed_methods, reason = "who asks us to stop waits by the time of this machine")]
     async fn out_of_grace(&self) {
         self.stop.asked().await;
         tokio::time::sleep(GRACE).await;
@@ -282,8 +283,20 @@ fn stopped(about: About) -> GraphError {
     GraphError::new(ErrorKind::Stopped, about, "stopped on request")
 }
 
-/// Reads a body that must be JSON of this shape.
+/// No answer but a page of a listing is as long. Taken apart, a byte of one may
+/// take dozens.
+const BODY_BYTES_MAX: usize = 4 << 20;
+
+/// Reads a body that must be JSON of this shape, and short.
 pub(super) fn json<T: serde::de::DeserializeOwned>(response: &Response) -> Result<T, String> {
+    match response.body().len() {
+        ..=BODY_BYTES_MAX => page(response),
+        bytes => Err(format!("the body has {bytes} bytes, more than {BODY_BYTES_MAX}")),
+    }
+}
+
+/// Reads a body that must be JSON of this shape.
+pub(super) fn page<T: serde::de::DeserializeOwned>(response: &Response) -> Result<T, String> {
     let body = response.body();
     serde_json::from_slice(body).map_err(|error| {
         // The error names a line and a column, never the text there.

@@ -157,6 +157,12 @@ impl Hosts {
     }
 }
 
+/// True for the address of something on this machine, however it is written.
+#[must_use]
+pub fn is_on_loopback(url: &str) -> bool {
+    Url::parse(url).is_ok_and(|url| is_loopback(&url))
+}
+
 /// True for `localhost`, 127.0.0.0/8 and `::1`.
 pub(super) fn is_loopback(url: &Url) -> bool {
     let Some(host) = url.host_str() else { return false };

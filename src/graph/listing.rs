@@ -11,7 +11,7 @@ use http::Method;
 use reqwest::Url;
 use serde::de::DeserializeOwned;
 
-use super::client::{Call, Client, Repeat, json};
+use super::client::{self, Call, Client, Repeat};
 use super::error::{About, ErrorKind, GraphError};
 use super::pace::Class;
 use super::wire;
@@ -22,10 +22,16 @@ pub(super) struct Listing<W, T, K> {
     pub route: &'static str,
     pub item: fn(W) -> Result<T, String>,
     pub key: fn(&T) -> K,
+    /// The bytes of an item's texts.
+    pub texts: fn(&T) -> usize,
 }
 
 /// No tenant has this many pages; a service that sends them is looping.
 const PAGES_MAX: usize = 20_000;
+/// What is kept of a listing: as much as of a million devices.
+const KEPT_BYTES_MAX: usize = 384 << 20;
+/// No link to a next page is as long.
+const LINK_BYTES_MAX: usize = 8 << 10;
 /// A page may be empty and still have a successor, but not for ever.
 const EMPTY_PAGES_MAX: usize = 20;
 
@@ -51,7 +57,7 @@ impl<W: DeserializeOwned, T, K: Hash + Eq> Listing<W, T, K> {
         let mut visited = HashSet::new();
         let mut seen = HashSet::new();
         let mut items = Vec::new();
-        let (mut repeated, mut empty) = (0_usize, 0_usize);
+        let (mut repeated, mut empty, mut kept) = (0_usize, 0_usize, 0_usize);
         loop {
             if !visited.insert(url.clone()) {
                 return Err(senseless("the listing loops: a page links to one that was already read"));
@@ -59,13 +65,21 @@ impl<W: DeserializeOwned, T, K: Hash + Eq> Listing<W, T, K> {
             if visited.len() > PAGES_MAX {
                 return Err(senseless("the listing has no end"));
             }
-            let page: wire::Page<W> = client.send(&self.call(url), json).await?;
+            let page: wire::Page<W> = client.send(&self.call(url), client::page).await?;
+            if page.value.len() > wire::PAGE_ITEMS_MAX {
+                return Err(senseless("a page has more items than any that the service has"));
+            }
             let (before, on_page) = (items.len(), page.value.len());
             for item in page.value {
                 let item = (self.item)(item).map_err(|reason| senseless(&reason))?;
                 if seen.insert((self.key)(&item)) {
+                    kept += size_of::<(T, K)>() + (self.texts)(&item);
                     items.push(item);
                 }
+            }
+            kept += page.next_link.len();
+            if kept > KEPT_BYTES_MAX {
+                return Err(senseless("the listing is longer than any that the service has"));
             }
             let new = items.len() - before;
             repeated += on_page - new;
@@ -105,6 +119,9 @@ impl<W: DeserializeOwned, T, K: Hash + Eq> Listing<W, T, K> {
 /// Checks that a link leads back to where we came from: our token goes with
 /// the request. The link itself is followed verbatim.
 fn next(link: &str, graph: &str) -> Result<String, String> {
+    if link.len() > LINK_BYTES_MAX {
+        return Err("the link to the next page is longer than any that the service has".to_owned());
+    }
     let foreign = || "the listing leads to another host".to_owned();
     let url = Url::parse(link).map_err(|_| "the link to the next page is not a URL".to_owned())?;
     let base = Url::parse(graph).map_err(|_| foreign())?;

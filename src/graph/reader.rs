@@ -101,6 +101,7 @@ impl Graph {
             route: REGISTRATIONS,
             item: wire::Registration::into_device,
             key: |device: &Device| device.id,
+            texts: |device| wire::texts(device).iter().map(|text| text.len()).sum(),
         };
         let started = self.0.clock.now();
         let devices = listing.read(&self.0).await?;
@@ -145,6 +146,7 @@ impl Graph {
             route: IMPORTS,
             item: wire::Imported::into_record,
             key: |record: &ImportRecord| record.id,
+            texts: |record| record.serial.len(),
         };
         listing.read(&self.0).await
     }

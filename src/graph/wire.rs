@@ -6,24 +6,35 @@
 //! of enumerations are open; year 0001 and the zero GUID mean none.
 
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 
 use compact_str::CompactString;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-use serde::de::{Deserializer, Error, Visitor};
+use serde::de::{Deserializer, Error, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::records::{ImportRecord, Organization};
 use crate::model::{Device, EnrollmentState, ImportId, ImportRecordId, ImportState, RegistrationId, SyncState};
 
+/// The most items of a page that are read. The service writes a thousand; of
+/// `{}`, an answer could hold twenty million.
+pub(super) const PAGE_ITEMS_MAX: usize = 20_000;
+
+/// The longest text of an item; the longest that anybody can declare is a group
+/// tag of 512 characters.
+const TEXT_BYTES_MAX: usize = 4 << 10;
+
 /// One page of a collection.
 #[derive(Debug, Deserialize)]
 pub(super) struct Page<T> {
     #[serde(rename = "@odata.nextLink", default, deserialize_with = "text")]
     pub next_link: CompactString,
-    /// Required: an answer without it is not an empty collection.
+    /// Required: an answer without it is not an empty collection. Of more than
+    /// [`PAGE_ITEMS_MAX`], one more is kept.
+    #[serde(deserialize_with = "items", bound(deserialize = "T: Deserialize<'de>"))]
     pub value: Vec<T>,
 }
 
@@ -61,7 +72,7 @@ impl Registration {
     /// it out would make a complete listing a lie.
     pub(super) fn into_device(self) -> Result<Device, String> {
         let id = self.id.ok_or_else(|| "a registration has no usable `id`".to_owned())?;
-        Ok(Device {
+        let device = Device {
             id: RegistrationId(id),
             serial: self.serial_number,
             group_tag: self.group_tag,
@@ -73,8 +84,18 @@ impl Registration {
             enrollment: enrollment(&self.enrollment_state),
             managed_device_id: self.managed_device_id,
             last_contacted: self.last_contacted_date_time,
-        })
+        };
+        match texts(&device).iter().any(|text| text.len() > TEXT_BYTES_MAX) {
+            true => Err(format!("the registration {id} has a text of more than {TEXT_BYTES_MAX} bytes")),
+            false => Ok(device),
+        }
     }
+}
+
+/// What others wrote into a registration.
+pub(super) fn texts(device: &Device) -> [&CompactString; 7] {
+    let Device { serial, group_tag, user, addressable_user_name, display_name, manufacturer, model, .. } = device;
+    [serial, group_tag, user, addressable_user_name, display_name, manufacturer, model]
 }
 
 /// `importedWindowsAutopilotDeviceIdentity` as the service answers it. The
@@ -112,11 +133,15 @@ impl Imported {
     /// When the record has no usable id.
     pub(super) fn into_record(self) -> Result<ImportRecord, String> {
         let id = self.id.ok_or_else(|| "an import record has no usable `id`".to_owned())?;
+        let state = self.state.unwrap_or_default();
+        if self.serial_number.len().max(state.device_error_name.len()) > TEXT_BYTES_MAX {
+            return Err(format!("the import record {id} has a text of more than {TEXT_BYTES_MAX} bytes"));
+        }
         Ok(ImportRecord {
             id: ImportRecordId(id),
             import_id: self.import_id.map(ImportId),
             serial: self.serial_number,
-            state: self.state.unwrap_or_default().into_state(),
+            state: state.into_state(),
         })
     }
 }
@@ -317,6 +342,31 @@ fn guid<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Uuid>, D::E
 
 fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
     deserializer.deserialize_any(Text(parse_time))
+}
+
+/// Items up to one more than a page has.
+fn items<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    deserializer.deserialize_seq(Items(PhantomData))
+}
+
+struct Items<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Items<T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+        let mut items = Vec::new();
+        while items.len() <= PAGE_ITEMS_MAX {
+            let Some(item) = list.next_element()? else { return Ok(items) };
+            items.push(item);
+        }
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(items)
+    }
 }
 
 fn parse_guid(text: &str) -> Option<Uuid> {

@@ -3,26 +3,20 @@
 //! that has their keys and nobody else's, and for so long and so much.
 
 use std::ffi::OsString;
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::files::{Unread, bytes};
 use super::key_source::{self, Refusal, Service};
 use super::problem::show;
-use super::program;
+use super::program::{self, Cut};
 use crate::model::HashError;
 
-/// A key service answers within seconds. Longer than a minute waits only who
-/// waits for somebody, and nobody is there: input is closed.
-const TIME_MAX: Duration = Duration::from_secs(60);
-/// What either says on stderr is shown by one line.
-const SAID_BYTES_MAX: u64 = 64 << 10;
-/// Between two looks at whether it has ended, or shall.
-const LOOK: Duration = Duration::from_millis(20);
+/// Commands that took too long once, and would again: a branch can have any number
+/// of files for them.
+static GIVEN_UP: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 /// Where the commands are, whom they may ask, and when they end.
 #[derive(Clone)]
@@ -33,11 +27,13 @@ pub(super) struct Tools {
     pub key_hosts: Arc<[String]>,
     /// True once somebody has asked to stop.
     pub stopped: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// How long a command may take.
+    pub time_max: Duration,
 }
 
 impl Default for Tools {
     fn default() -> Self {
-        Self { folder: None, key_hosts: Arc::default(), stopped: Arc::new(|| false) }
+        Self { folder: None, key_hosts: Arc::default(), stopped: Arc::new(|| false), time_max: program::TIME_MAX }
     }
 }
 
@@ -54,7 +50,12 @@ impl Tools {
             let reason = format!("`{shown}` is encrypted, and the command `{tool}` is not on the path; install it");
             return Err(HashError::NotHere(reason));
         };
-        let mut command = Command::new(program);
+        let not_here = |reason: &str| HashError::NotHere(format!("`{tool}` cannot decrypt `{shown}`: {reason}"));
+        let given_up = || GIVEN_UP.lock().unwrap_or_else(PoisonError::into_inner);
+        if given_up().contains(&program) {
+            return Err(not_here("it took too long for another file, and is not asked again"));
+        }
+        let mut command = Command::new(&program);
         command.arg("--decrypt");
         match (is_age(path), std::env::var_os("SOPS_AGE_KEY_FILE")) {
             (true, Some(key)) => _ = command.arg("--identity").arg(key),
@@ -64,8 +65,7 @@ impl Tools {
             (false, _) => _ = command.args(["--input-type", "binary", "--output-type", "binary"]),
         }
         command.arg(full).env_clear().envs(environment(&services));
-        let not_here = |reason: &str| HashError::NotHere(format!("`{tool}` cannot decrypt `{shown}`: {reason}"));
-        match run(&mut command, TIME_MAX, limit, self.stopped.as_ref()) {
+        match program::run(&mut command, self.time_max, limit, self.stopped.as_ref()) {
             Ok(ended) if ended.status.success() => Ok(ended.out),
             Ok(ended) => {
                 let text = String::from_utf8_lossy(&ended.err);
@@ -76,9 +76,9 @@ impl Tools {
                 Err(HashError::Unusable(format!("`{shown}`: what is in it has more than {limit} bytes")))
             }
             Err(Cut::TooLong) => {
-                let reason =
-                    format!("it took longer than {} s; a key that asks for a passphrase does", TIME_MAX.as_secs());
-                Err(not_here(&reason))
+                given_up().push(program);
+                let seconds = self.time_max.as_secs();
+                Err(not_here(&format!("it took longer than {seconds} s; a key that asks for a passphrase does")))
             }
             Err(Cut::Stopped) => Err(not_here("stopped on request")),
             Err(Cut::NotStarted(error)) => Err(not_here(&format!("it does not start ({error})"))),
@@ -190,148 +190,26 @@ fn may_pass(name: &str, services: &[Service]) -> bool {
         || !services.is_empty() && NETWORK.contains(&name.as_str())
 }
 
-/// A command that came to its end.
-struct Ended {
-    status: ExitStatus,
-    out: Vec<u8>,
-    err: Vec<u8>,
-}
-
-/// Why a command was not let to its end.
-#[derive(Debug)]
-enum Cut {
-    NotStarted(std::io::Error),
-    TooLong,
-    TooMuch,
-    Stopped,
-}
-
-enum Said {
-    Out(Vec<u8>),
-    Err(Vec<u8>),
-}
-
-/// Commands under way. A run that is stopped does not wait for them, and
-/// outlive it they shall not.
-static RUNNING: Mutex<Vec<Arc<Mutex<Child>>>> = Mutex::new(Vec::new());
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Ends every command that is still under way. None begins after it where
-/// somebody has asked to stop.
-pub fn end_commands() {
-    for child in lock(&RUNNING).drain(..) {
-        let mut child = lock(&child);
-        if matches!(child.try_wait(), Ok(None)) {
-            end(&mut child);
-        }
-    }
-}
-
-/// Runs a command in a group of its own, and ends the group where it goes on
-/// for too long, says too much, or somebody asks to stop.
-fn run(command: &mut Command, time_max: Duration, bytes_max: u64, stopped: &dyn Fn() -> bool) -> Result<Ended, Cut> {
-    #[cfg(unix)]
-    std::os::unix::process::CommandExt::process_group(command, 0);
-    let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let child = {
-        let mut running = lock(&RUNNING);
-        if stopped() {
-            return Err(Cut::Stopped);
-        }
-        let child = Arc::new(Mutex::new(command.spawn().map_err(Cut::NotStarted)?));
-        running.push(Arc::clone(&child));
-        child
-    };
-    let ended = follow(&child, Instant::now() + time_max, bytes_max, stopped);
-    if ended.is_err() {
-        end(&mut lock(&child));
-    }
-    lock(&RUNNING).retain(|other| !Arc::ptr_eq(other, &child));
-    ended
-}
-
-fn follow(child: &Mutex<Child>, until: Instant, bytes_max: u64, stopped: &dyn Fn() -> bool) -> Result<Ended, Cut> {
-    let (says, said) = mpsc::channel();
-    let (stdout, stderr) = {
-        let mut child = lock(child);
-        (child.stdout.take(), child.stderr.take())
-    };
-    let tells = says.clone();
-    std::thread::spawn(move || tells.send(Said::Out(read(stdout, bytes_max + 1))));
-    std::thread::spawn(move || says.send(Said::Err(read(stderr, SAID_BYTES_MAX))));
-    let (mut out, mut err, mut status) = (None, None, None);
-    loop {
-        match said.recv_timeout(LOOK) {
-            Ok(Said::Out(bytes)) if bytes.len() as u64 > bytes_max => return Err(Cut::TooMuch),
-            Ok(Said::Out(bytes)) => out = Some(bytes),
-            Ok(Said::Err(bytes)) => err = Some(bytes),
-            Err(RecvTimeoutError::Timeout) => {}
-            // Both have said all, and what is left is its end.
-            Err(RecvTimeoutError::Disconnected) => std::thread::sleep(LOOK),
-        }
-        status = status.or_else(|| lock(child).try_wait().ok().flatten());
-        if let (Some(status), true, true) = (status, out.is_some(), err.is_some()) {
-            return Ok(Ended { status, out: out.unwrap_or_default(), err: err.unwrap_or_default() });
-        }
-        if stopped() {
-            return Err(Cut::Stopped);
-        }
-        if Instant::now() >= until {
-            return Err(Cut::TooLong);
-        }
-    }
-}
-
-/// The first bytes of a pipe, up to so many.
-fn read(pipe: Option<impl Read>, bytes_max: u64) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    if let Some(pipe) = pipe {
-        // A pipe that breaks has said what it has said.
-        let _ = pipe.take(bytes_max).read_to_end(&mut bytes);
-    }
-    bytes
-}
-
-/// Ends a command and whatever it has started.
-fn end(child: &mut Child) {
-    #[cfg(unix)]
-    let _ = rustix::process::kill_process_group(rustix::process::Pid::from_child(child), rustix::process::Signal::KILL);
-    let _ = child.kill();
-    let _ = child.wait();
-}
-
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
 
-    fn sh(script: &str, time_max: Duration, stopped: &dyn Fn() -> bool) -> Result<(bool, Vec<u8>), String> {
-        let ended = run(Command::new("/bin/sh").args(["-c", script]), time_max, 1000, stopped);
-        ended.map(|ended| (ended.status.success(), ended.out)).map_err(|cut| format!("{cut:?}"))
-    }
-
     #[test]
-    fn a_command_is_heard_to_its_end() {
-        let soon = Duration::from_secs(20);
-        assert_eq!(sh("printf %1000d 1", soon, &|| false).map(|(ok, out)| (ok, out.len())), Ok((true, 1000)));
-        assert_eq!(sh("echo no >&2; exit 3", soon, &|| false), Ok((false, vec![])));
-    }
-
-    #[test]
-    fn a_command_that_goes_on_is_ended_with_all_that_it_started() {
+    fn a_command_that_once_took_too_long_is_not_started_again() {
+        use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
-        let alive = folder.path().join("alive");
-        let script = format!("(sleep 1; touch '{}') & sleep 30", alive.display());
-        let began = Instant::now();
-        let soon = Duration::from_millis(200);
-        assert_eq!(sh(&script, soon, &|| false), Err("TooLong".to_owned()));
-        assert_eq!(sh(&script, Duration::from_secs(20), &|| began.elapsed() > soon * 2), Err("Stopped".to_owned()));
-        assert_eq!(sh(&format!("{script} & yes"), Duration::from_secs(20), &|| false), Err("TooMuch".to_owned()));
-        assert_eq!(sh(&script, soon, &|| true), Err("Stopped".to_owned()));
-        std::thread::sleep(Duration::from_millis(1500));
-        assert!(!alive.exists() && began.elapsed() < Duration::from_secs(15));
+        let (tool, begun) = (folder.path().join("age"), folder.path().join("begun"));
+        std::fs::write(&tool, format!("#!/bin/sh\necho >>'{}'\nsleep 30\n", begun.display())).unwrap();
+        std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let time_max = Duration::from_millis(300);
+        let tools = Tools { folder: Some(folder.path().to_owned()), time_max, ..Tools::default() };
+        let reasons = [1, 2, 3].map(|number| {
+            let file = folder.path().join(format!("{number}.age"));
+            std::fs::write(&file, "").unwrap();
+            tools.decrypt(&file, &file, 100).unwrap_err().to_string()
+        });
+        assert!(reasons[0].contains("took longer than") && reasons[2].contains("is not asked again"), "{reasons:?}");
+        assert_eq!(std::fs::read_to_string(begun).unwrap(), "\n");
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Folders and files: which files are read, and where a reference leads.
 //!
-//! Of everything in `manifest`, only this file, `root`, `walk`, `hashes`,
+//! Of everything in `manifest`, only this file, `root`, `walk`, `ignored`, `hashes`,
 //! `program` and `decrypt` touch a disk.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -152,10 +153,15 @@ pub(super) fn name(path: &Path) -> Arc<str> {
 }
 
 /// A path with `/` between folders. A backslash stands between folders on Windows
-/// only; elsewhere a name may have it, and such a file is in no other folder.
+/// only; elsewhere a name may have it, and such a file is in no other folder. Bytes
+/// that are no text are written as `\xff`.
 pub(super) fn slashed(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    if cfg!(windows) { text.replace('\\', "/") } else { text.into_owned() }
+    let mut text = String::new();
+    for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
+        text.push_str(chunk.valid());
+        chunk.invalid().iter().for_each(|byte| _ = write!(text, "\\x{byte:02x}"));
+    }
+    if cfg!(windows) { text.replace('\\', "/") } else { text }
 }
 
 /// A file that a manifest names, as a person who named the manifest would write

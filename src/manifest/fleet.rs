@@ -59,10 +59,11 @@ pub(super) fn assemble(
     let places = Places { files: files.into(), places: places.into(), rows: Arc::new(rows) };
     problems.extend(located(&faults.told(|path, serial| tables.look_alike(path, serial)), &places));
     problems.extend(located(&unused(csvs, tables), &places));
-    let ignored = root.is_git.then(|| root.ignored());
-    let in_git = |path: &Path| {
-        ignored.as_ref().is_some_and(|ignored| !ignored.matched_path_or_any_parents(path, false).is_ignore())
+    let ignored = root.ignored();
+    let leaves_out = |path: &Path| {
+        ignored.as_ref().is_some_and(|ignored| ignored.set.matched_path_or_any_parents(path, false).is_ignore())
     };
+    let in_git = |path: &Path| root.is_git && !leaves_out(path);
     let (fleets, conflicts) = desired::assemble(tenants, objects, &homes, &in_git);
     problems.extend(located(&conflicts, &places));
     let fleet = |fleet: desired::Fleet| Fleet {

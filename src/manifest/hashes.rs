@@ -20,7 +20,7 @@ use super::fleet::{Said, located};
 use super::problem::{Problem, Severity, limited, show};
 use crate::capture::{self, Beside, CaptureError, CsvEntry, CsvIndex, Encoding, SPREADSHEET};
 use crate::desired::{self, Conflict};
-use crate::hash::{HashSource, IdentityKey, KeyKind, Verdict, WantedHash, agreement, identity_keys, sharing};
+use crate::hash::{HashSource, IdentityKey, KeyKind, Verdict, WantedHash, agreement, has_mark, identity_keys, sharing};
 use crate::model::{Claim, HardwareHash, HashError, HashLocation, HashRef, Origin, SerialNumber, Tenant};
 use crate::resource::is_encrypted;
 
@@ -108,6 +108,7 @@ impl Hashes {
         };
         match capture::usable(&hash, serial, reference.pin.as_ref(), reference.check, None) {
             Ok(_) => Ok(hash),
+            Err(_) if !hash.has_mark() => Err(unusable(Path::new(&place), &NO_HASH)),
             Err(HashError::Unusable(reason)) => Err(HashError::Unusable(format!("`{place}`: {reason}"))),
             Err(other) => Err(other),
         }
@@ -152,7 +153,7 @@ impl Hashes {
 
     fn file(&self, path: &Path) -> Result<HardwareHash, HashError> {
         let bytes = self.bytes(path, MAX_FILE_BYTES)?;
-        capture::file(&bytes).map(|file| file.hash).map_err(|error| unusable(path, &error))
+        capture::file(&bytes).map(|file| file.hash).map_err(|error| no_hash(path, &bytes, error))
     }
 
     /// Plain or decrypted bytes of a file.
@@ -218,7 +219,7 @@ impl Hashes {
 
     fn table(&self, path: &Path) -> Result<Table, HashError> {
         let bytes = self.bytes(path, MAX_CSV_BYTES)?;
-        let table = capture::csv(&bytes).map_err(|error| unusable(path, &error))?;
+        let table = capture::csv(&bytes).map_err(|error| no_hash(path, &bytes, error))?;
         let encoding = table.encoding();
         let (index, text) = table.into_parts();
         let starts = starts(&index, &text, encoding, &bytes);
@@ -294,6 +295,26 @@ fn variable(name: &str) -> Result<HardwareHash, HashError> {
         .ok_or_else(|| HashError::NotHere(format!("the environment variable `{name}` is not set")))?;
     let text = value.to_string_lossy();
     capture::file(text.as_bytes()).map(|file| file.hash).map_err(|error| unusable(Path::new(name), &error))
+}
+
+/// What is said of a file that is for something else.
+const NO_HASH: &str = "this is no hardware hash; see that the reference names the right file";
+
+/// Why a file gives no hash. A branch may name files that it does not hold itself,
+/// and learns nothing of what stands in one where nothing looks like a hash, but
+/// of what kind it is.
+fn no_hash(path: &Path, bytes: &[u8], error: CaptureError) -> HashError {
+    match error {
+        CaptureError::Empty
+        | CaptureError::Unknown { .. }
+        | CaptureError::NoRows
+        | CaptureError::TooLarge { .. }
+        | CaptureError::TooManyRows { .. }
+        | CaptureError::TooManyCells { .. }
+        | CaptureError::IsReport => unusable(path, &error),
+        _ if has_mark(&capture::text(bytes).0) => unusable(path, &error),
+        _ => unusable(path, &NO_HASH),
+    }
 }
 
 fn unusable(path: &Path, reason: &impl std::fmt::Display) -> HashError {

@@ -11,8 +11,7 @@ use std::sync::Arc;
 
 use super::tree::Span;
 pub use crate::desired::Severity;
-use crate::hash::looks_like_hash;
-use crate::model::seen;
+use crate::hash::{pieces, raw_hashes, rest_of};
 
 /// Stands where a hash or another long secret was.
 const HIDDEN: &str = "‹hidden›";
@@ -327,20 +326,10 @@ impl<'s> Source<'s> {
         };
         let hidden = self.hidden(&(line_start..line_end)).into_iter();
         let mut secret: Vec<_> = hidden.map(in_line).filter(|range| !range.is_empty()).collect();
-        secret.extend(long_runs(line));
+        secret.extend(pieces(line));
         let (line, range) = mask(line, from..to, rest_of(line, &secret));
         cut(&line, range, is_part)
     }
-}
-
-/// From the first secret to the end of the line: what follows a piece of a hash is
-/// likely the next one, whatever stands between them. A word that has a secret in
-/// it is all secret.
-fn rest_of(line: &str, secrets: &[Range<usize>]) -> Option<Range<usize>> {
-    let first = secrets.iter().map(|secret| secret.start).min()?;
-    let ends = |c: char| c.is_whitespace() || "\"'`‘’“”:,;#()[]{}<>".contains(c);
-    let start = line[..first].rfind(ends).map_or(0, |at| at + line[at..].chars().next().map_or(0, char::len_utf8));
-    Some(start..line.len())
 }
 
 /// Replaces what is secret to the end of a line, and moves `range` along.
@@ -379,201 +368,17 @@ fn floor(text: &str, mut at: usize) -> usize {
     at
 }
 
-/// A word of the file, fit to stand in a message: short, one line, no hash, and
-/// nothing in it that nobody sees.
+/// A word of the file, fit to stand in a message: short, and no hash. What nobody
+/// sees in it is written out by whoever draws it.
 pub(super) fn show(text: &str) -> String {
     const MAX: usize = 60;
     let start = &text[..floor(text, text.len().min(WINDOW))];
-    let (masked, _) = mask(start, 0..0, rest_of(start, &long_runs(start).collect::<Vec<_>>()));
-    let seen = seen(&masked);
-    let mut out: String = seen.chars().take(MAX).collect();
-    if seen.chars().nth(MAX).is_some() || start.len() < text.len() {
+    let (masked, _) = mask(start, 0..0, rest_of(start, &pieces(start).collect::<Vec<_>>()));
+    let mut out: String = masked.chars().take(MAX).collect();
+    if masked.chars().nth(MAX).is_some() || start.len() < text.len() {
         out.push('…');
     }
     out
-}
-
-/// Of both alphabets of base64: the usual one, and the one of addresses.
-const fn is_base64(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'-' | b'_')
-}
-
-/// Runs of base64 characters that may be a hash or a piece of one: long ones,
-/// those with a long piece that no path and no name has, those that change
-/// between large, small and digit as no word does, those whose letters are mixed
-/// as nobody writes them, and shorter ones that start as a hash does. A digest in
-/// hex and a GUID may be seen.
-fn long_runs(line: &str) -> impl Iterator<Item = Range<usize>> + '_ {
-    runs(line).filter(|run| {
-        let text = &line[run.clone()];
-        let is_hex = |text: &str| text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
-        let has_long_piece =
-            || text.split(|c: char| !c.is_ascii_alphanumeric()).any(|piece| piece.len() >= 32 && !is_hex(piece));
-        let letters = || text.bytes().filter(u8::is_ascii_alphanumeric).count();
-        (run.len() >= 64 && !is_hex(text) && letters() >= 32)
-            || (run.len() >= 32 && has_long_piece())
-            || ((PIECE..64).contains(&run.len()) && text.as_bytes().windows(PIECE).any(|it| changes(it) >= CHANGES))
-            || (run.len() >= 24 && hash_start(text).is_some())
-            || (is_mixed(text) && !is_hex(text))
-    })
-}
-
-/// A piece of a hash with other characters than letters and digits in it.
-const PIECE: usize = 32;
-
-/// In so many characters of a hash there are some twenty changes; a path of
-/// capital names has seven, and with a serial number a dozen.
-const CHANGES: usize = 16;
-
-/// How often neighbours are of another kind: large, small, digit. In hex they
-/// say nothing.
-fn changes(text: &[u8]) -> usize {
-    let kind = |b: u8| (b.is_ascii_uppercase(), b.is_ascii_digit());
-    let of_piece = |piece: &[u8]| piece.windows(2).filter(|pair| kind(pair[0]) != kind(pair[1])).count();
-    let pieces = text.split(|b| !b.is_ascii_alphanumeric());
-    pieces.filter(|piece| !piece.iter().all(u8::is_ascii_hexdigit)).map(of_piece).sum()
-}
-
-/// The shortest text whose letters tell that nobody wrote it.
-const MIXED_MIN: usize = 20;
-
-/// True for small and large letters that are mixed as in base64: words have no
-/// small letter between large ones, few numbers, and more small letters.
-fn is_mixed(run: &str) -> bool {
-    let has = |of: fn(&u8) -> bool| run.as_bytes().iter().any(of);
-    let has_digits = has(u8::is_ascii_digit);
-    if run.len() < MIXED_MIN || !has(u8::is_ascii_uppercase) || !has(u8::is_ascii_lowercase) {
-        return false;
-    }
-    let strange: usize = run.split(|c: char| !c.is_ascii_alphanumeric()).map(strange).sum();
-    let count = |of: fn(&u8) -> bool| run.bytes().filter(of).count();
-    let is_large = count(u8::is_ascii_uppercase) > 3 * count(u8::is_ascii_lowercase);
-    strange > 0 && strange + usize::from(has_digits) + usize::from(is_large) >= 2
-}
-
-/// How often a piece of a name is not as people write names. In hex letters say
-/// nothing.
-fn strange(piece: &str) -> usize {
-    let bytes = piece.as_bytes();
-    let has = |of: fn(&u8) -> bool| bytes.iter().any(of);
-    if piece.len() <= 3
-        || bytes.iter().all(u8::is_ascii_hexdigit)
-        || !has(u8::is_ascii_uppercase)
-        || !has(u8::is_ascii_lowercase)
-    {
-        return 0;
-    }
-    let runs = |of: fn(&u8) -> bool| bytes.chunk_by(move |a, b| of(a) == of(b)).filter(move |run| of(&run[0]));
-    let lone = runs(u8::is_ascii_lowercase).filter(|run| run.len() == 1).count();
-    lone + runs(u8::is_ascii_digit).count().saturating_sub(2)
-}
-
-fn runs(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        while at < bytes.len() && !is_base64(bytes[at]) {
-            at += 1;
-        }
-        let start = at;
-        while at < bytes.len() && is_base64(bytes[at]) {
-            at += 1;
-        }
-        (start < at).then_some(start..at)
-    })
-}
-
-/// Where a run begins to look like a hash: `T0E` to `T0H`, the container's
-/// magic in base64 (`hardware-hash.md` 1).
-fn hash_start(run: &str) -> Option<usize> {
-    run.as_bytes().windows(3).position(|w| w[0] == b'T' && w[1] == b'0' && matches!(w[2], b'E'..=b'H'))
-}
-
-/// The shortest text that is taken for a hash when it does not start as all
-/// known ones do.
-const HASH_MIN: usize = 200;
-
-/// True for the text of a scalar that holds a hash, wrapped or not.
-pub(super) fn is_raw_hash(text: &str) -> bool {
-    if looks_like_hash(text) || !raw_hashes(text).is_empty() {
-        return true;
-    }
-    if text.len() >= HASH_MIN && text.bytes().any(|b| b.is_ascii_whitespace()) {
-        let joined: String = text.split_ascii_whitespace().collect();
-        return !raw_hashes(&joined).is_empty();
-    }
-    false
-}
-
-/// Hashes that stand in a text, in one piece or wrapped. In linear time: what
-/// was looked at for one is not looked at for the next.
-fn raw_hashes(text: &str) -> Vec<Range<usize>> {
-    let bytes = text.as_bytes();
-    let mut found: Vec<Range<usize>> = Vec::new();
-    // Looking for the magic first: it is rare, long runs of letters are not.
-    for (at, _) in text.match_indices("T0") {
-        if found.last().is_some_and(|last| at < last.end) || !matches!(bytes.get(at + 2), Some(b'E'..=b'H')) {
-            continue;
-        }
-        let run = at + bytes[at..].iter().take_while(|b| is_base64(**b)).count();
-        if run - at >= HASH_MIN || starts_wrapped(&bytes[at..]) {
-            let start = at - bytes[..at].iter().rev().take_while(|b| is_base64(**b)).count();
-            found.push(start..wrapped_end(bytes, at, run));
-        }
-    }
-    found
-}
-
-/// What may stand between the pieces of a wrapped hash: blanks, line ends, and
-/// what comments, quotes and lists put at the ends of lines.
-const fn is_between(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b'#' | b'"' | b'\'' | b'\\' | b',' | b'|' | b'>' | b'`')
-}
-
-/// At most so much stands between two pieces.
-const BETWEEN_MAX: usize = 200;
-
-/// True if pieces from here on, joined, start as a hash does.
-fn starts_wrapped(bytes: &[u8]) -> bool {
-    const ENOUGH: usize = 24;
-    let mut joined = String::with_capacity(ENOUGH);
-    let mut between = 0;
-    for byte in bytes {
-        match byte {
-            // A dash between pieces is that of a list.
-            b'-' if between > 0 => {}
-            b'-' => joined.push('+'),
-            _ if is_base64(*byte) => {
-                joined.push(if *byte == b'_' { '/' } else { char::from(*byte) });
-                between = 0;
-            }
-            _ if is_between(*byte) && between < BETWEEN_MAX => between += 1,
-            _ => break,
-        }
-        if joined.len() >= ENOUGH {
-            return looks_like_hash(&joined);
-        }
-    }
-    false
-}
-
-/// Where a hash ends whose first piece ends at `run`. A piece that is a word of
-/// small letters, or the key of a map, is text again; one that starts as a hash
-/// does is the next.
-fn wrapped_end(bytes: &[u8], at: usize, run: usize) -> usize {
-    let mut end = run;
-    loop {
-        let between = bytes[end..].iter().take(BETWEEN_MAX).take_while(|b| is_between(**b) || **b == b'-').count();
-        let start = end + between;
-        let length = bytes[start..].iter().take_while(|b| is_base64(**b)).count();
-        let piece = &bytes[start..start + length];
-        let is_word = piece.iter().all(u8::is_ascii_lowercase) && length != run - at;
-        let is_next = length >= 24 && matches!(piece, [b'T', b'0', b'E'..=b'H', ..]);
-        if between == 0 || length == 0 || is_word || is_next || bytes.get(start + length) == Some(&b':') {
-            return end;
-        }
-        end = start + length;
-    }
 }
 
 #[cfg(test)]
@@ -615,14 +420,6 @@ mod tests {
         assert_eq!(&excerpt.line[excerpt.range], "needle");
     }
 
-    #[test]
-    fn wrapped_hashes_are_known_as_text() {
-        let wrapped: Vec<String> =
-            hash().as_bytes().chunks(60).map(|c| String::from_utf8(c.to_vec()).unwrap()).collect();
-        assert!(is_raw_hash(&wrapped.join("\n")));
-        assert!(!is_raw_hash(&"lorem ipsum ".repeat(40)));
-    }
-
     fn wrapped(width: usize, before: &str) -> String {
         let hash = format!("T0EwCQEAHAAAHAAA{}", "AAbc-_x9".repeat(40));
         let pieces = hash.as_bytes().chunks(width).map(|piece| String::from_utf8_lossy(piece));
@@ -648,29 +445,6 @@ mod tests {
     fn a_piece_of_a_hash_is_hidden_though_it_has_other_characters_than_letters() {
         let excerpt = spot("groupTag: w3Ex+msQbmN8lZ3KKdZR3sYgjAvq/vASqoW6PQPFhx # note", "# note");
         assert_eq!(excerpt.line, "groupTag: ‹hidden›");
-    }
-
-    #[test]
-    fn paths_names_and_digests_may_be_seen() {
-        for text in [
-            "{file: hashes/PF4T9K2L/Floor3/0B0b0b0b-1C1c-4D4d-8E8e-2F2f3A3a4B4b}",
-            "{file: ../hashes/Berlin/Building-2/Floor3/Room12/PF4T9K2L-and-more.txt}",
-            "tenantId: 11111111-2222-3333-4444-555555555555",
-            "sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-            "# ---------------------------------------------------------------------- #",
-            "# AutopilotDeviceSet, HelsinkiKioskDevices2024, XMLHttpRequestParserFactory, PF4T9K2L-OsloKiosk-3rdFloor",
-            "tenantId: AAAAAAAA-bbbb-4CCC-8ddd-EEEEEEEEEEEE",
-        ] {
-            assert_eq!(long_runs(text).count(), 0, "{text}");
-        }
-    }
-
-    #[test]
-    fn letters_that_nobody_wrote_are_taken_for_a_piece_of_a_hash() {
-        for text in ["Y2YzGK+wCCQgCABAACQABAAwAEAABAA", "AAIgAPAAIACAAIAAEEAAgABQAZABAAA", "uIEludGVsKFIpIENvcmUo"] {
-            let whole = long_runs(text).all(|run| run == (0..text.len()));
-            assert!(whole && long_runs(text).count() == 1, "{text}");
-        }
     }
 
     #[test]

@@ -5,11 +5,10 @@
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::process::Command;
+use std::sync::{Arc, OnceLock};
 
-use ignore::gitignore::{Gitignore, GitignoreBuilder};
-
+use super::ignored::{Ignored, Patterns, WILDCARDS_MAX};
 use super::program;
 
 /// The repository: paths may lead anywhere in it, and not out.
@@ -125,10 +124,10 @@ impl Root {
         }
     }
 
-    /// Whether Git itself would leave this file out, as far as the
-    /// repository's top `.gitignore` says.
-    pub(super) fn ignored(&self) -> Gitignore {
-        patterns(&self.path, ".gitignore").unwrap_or_else(|_| Gitignore::empty())
+    /// What Git itself would leave out, as far as the repository's top
+    /// `.gitignore` says.
+    pub(super) fn ignored(&self) -> Option<Arc<Patterns>> {
+        Ignored::default().of(&self.path, ".gitignore", WILDCARDS_MAX).ok().flatten()
     }
 
     /// Whether a real path is in the repository, and not among Git's own files.
@@ -168,28 +167,30 @@ fn is_repository(root: &Path) -> bool {
     git.is_file() || git.join("HEAD").exists()
 }
 
+/// A million files with long names.
+const HELD_BYTES_MAX: u64 = 256 << 20;
+
 /// Everything that Git holds, from the root. `None` if it does not say.
 fn held(root: &Path) -> Option<HashSet<PathBuf>> {
     /// What Git needs of the environment, and nothing that is a secret.
     const KEPT: [&str; 6] =
         ["HOME", "XDG_CONFIG_HOME", "USERPROFILE", "SYSTEMROOT", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"];
     let kept = KEPT.iter().filter_map(|name| Some((*name, std::env::var_os(name)?)));
-    let output = Command::new(program::find("git")?)
+    let mut command = Command::new(program::find("git")?);
+    command
         .args(["-c", "core.fsmonitor=false", "ls-files", "-z", "--cached", "--full-name"])
         .current_dir(root)
         .env_clear()
         .envs(kept)
         .envs(program::path().map(|path| ("PATH", path)))
         .env("GIT_CEILING_DIRECTORIES", root.parent().unwrap_or(root))
-        .env("GIT_OPTIONAL_LOCKS", "0")
-        .stdin(Stdio::null())
-        .output()
-        .ok()?;
+        .env("GIT_OPTIONAL_LOCKS", "0");
+    let output = program::run(&mut command, program::TIME_MAX, HELD_BYTES_MAX, &|| false).ok()?;
     if !output.status.success() {
         return None;
     }
     let path = |name: &[u8]| PathBuf::from(os_string(name));
-    Some(output.stdout.split(|byte| *byte == 0).filter(|name| !name.is_empty()).map(path).collect())
+    Some(output.out.split(|byte| *byte == 0).filter(|name| !name.is_empty()).map(path).collect())
 }
 
 #[cfg(unix)]
@@ -200,36 +201,4 @@ fn os_string(name: &[u8]) -> OsString {
 #[cfg(not(unix))]
 fn os_string(name: &[u8]) -> OsString {
     String::from_utf8_lossy(name).into_owned().into()
-}
-
-/// What a file with patterns may have.
-const MAX_IGNORE_BYTES: u64 = 64 << 10;
-
-/// The patterns of a folder's file of this name; none where there is no such file.
-/// A pattern that cannot be read leaves nothing out.
-///
-/// # Errors
-/// Why they are not read.
-pub(super) fn patterns(folder: &Path, file: &str) -> Result<Gitignore, String> {
-    let path = folder.join(file);
-    let mut builder = GitignoreBuilder::new(folder);
-    let Some(text) = ignore_text(&path)? else { return Ok(Gitignore::empty()) };
-    for line in text.lines() {
-        let _ = builder.add_line(Some(path.clone()), line);
-    }
-    Ok(builder.build().unwrap_or_else(|_| Gitignore::empty()))
-}
-
-/// The text of a file with patterns. It is read before anybody has looked at it,
-/// so it is a small file, and no link or pipe.
-fn ignore_text(path: &Path) -> Result<Option<String>, String> {
-    let Ok(meta) = path.symlink_metadata() else { return Ok(None) };
-    if !meta.is_file() {
-        return Err("this is not a file, so its patterns are not read".to_owned());
-    }
-    if meta.len() > MAX_IGNORE_BYTES {
-        return Err(format!("the file has {} bytes of patterns, more than {MAX_IGNORE_BYTES}", meta.len()));
-    }
-    let bytes = std::fs::read(path).map_err(|error| format!("the file cannot be read: {error}"))?;
-    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }

@@ -6,19 +6,23 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ignore::Match;
-use ignore::gitignore::Gitignore;
 
 use super::files::{File, bare, is_manifest, name, unreadable};
+use super::ignored::{Ignored, Patterns, Refused, WILDCARDS_MAX};
 use super::problem::Problem;
-use super::root::{Astray, Root, patterns};
+use super::root::{Astray, Root};
 
 /// The patterns that hold in a folder: its own, and those of the folders above.
 struct Rules {
+    /// Where its own begin.
+    folder: PathBuf,
     above: Option<Arc<Rules>>,
     /// Of `.apgitignore`, which is asked first.
-    ours: Gitignore,
+    ours: Option<Arc<Patterns>>,
     /// Of `.gitignore`.
-    git: Gitignore,
+    git: Option<Arc<Patterns>>,
+    /// In all of them.
+    wildcards: usize,
 }
 
 impl Rules {
@@ -29,10 +33,11 @@ impl Rules {
     }
 
     /// What the nearest folder with a pattern for this path says.
-    fn verdict(&self, path: &Path, is_dir: bool, which: fn(&Self) -> &Gitignore) -> Option<bool> {
+    fn verdict(&self, path: &Path, is_dir: bool, which: fn(&Self) -> &Option<Arc<Patterns>>) -> Option<bool> {
         let mut rules = Some(self);
         while let Some(here) = rules {
-            match which(here).matched(path, is_dir) {
+            let inside = path.strip_prefix(&here.folder).unwrap_or(path);
+            match which(here).as_ref().map_or(Match::None, |patterns| patterns.set.matched(inside, is_dir)) {
                 Match::Ignore(_) => return Some(true),
                 Match::Whitelist(_) => return Some(false),
                 Match::None => rules = here.above.as_deref(),
@@ -51,7 +56,8 @@ struct Way {
 /// Files under a folder, as far as they were found.
 pub(super) struct Walk<'r> {
     root: &'r Root,
-    rules: HashMap<PathBuf, Arc<Rules>>,
+    ignored: Ignored,
+    rules: HashMap<PathBuf, Option<Arc<Rules>>>,
     visited: HashSet<PathBuf>,
     folders: Vec<Way>,
     links: Vec<Way>,
@@ -63,6 +69,7 @@ impl<'r> Walk<'r> {
     pub(super) fn new(root: &'r Root) -> Self {
         Self {
             root,
+            ignored: Ignored::default(),
             rules: HashMap::new(),
             visited: HashSet::new(),
             folders: Vec::new(),
@@ -91,6 +98,7 @@ impl<'r> Walk<'r> {
 
     fn entries(&mut self, way: &Way, is_linked: bool) {
         let rules = self.rules(&way.real);
+        let leave_out = |path: &Path, is_dir| rules.as_ref().is_some_and(|rules| rules.leave_out(path, is_dir));
         let listed = match std::fs::read_dir(&way.real) {
             Ok(listed) => listed,
             Err(error) => return self.problems.push(unreadable(&way.named, &error)),
@@ -112,10 +120,10 @@ impl<'r> Walk<'r> {
             let Ok(kind) = entry.file_type() else { continue };
             let (named, real) = (way.named.join(&file_name), way.real.join(&file_name));
             if kind.is_symlink() {
-                self.link(named, &real, &rules);
-            } else if kind.is_dir() && !rules.leave_out(&real, true) {
+                self.link(named, &real, &leave_out);
+            } else if kind.is_dir() && !leave_out(&real, true) {
                 self.folders.push(Way { named, real });
-            } else if !kind.is_dir() && is_manifest(&named) && !rules.leave_out(&real, false) {
+            } else if !kind.is_dir() && is_manifest(&named) && !leave_out(&real, false) {
                 self.file(&named, real, kind.is_file(), is_linked);
             }
         }
@@ -126,6 +134,11 @@ impl<'r> Walk<'r> {
             let hint = "remove it: only files have manifests";
             return self.problems.push(Problem::error("not-a-file", "this is not a file", bare(named)).hint(hint));
         }
+        if real.strip_prefix(&self.root.path).unwrap_or(&real).to_str().is_none() {
+            let message = "the name of this file, or of its folder, is not text in UTF-8";
+            let hint = "rename it, or leave it out in an `.apgitignore`";
+            return self.problems.push(Problem::error("name-not-utf8", message, bare(named)).hint(hint));
+        }
         // What no link led to is below a folder that the repository holds.
         match if is_linked { self.root.lets_read(&real, true) } else { Ok(()) } {
             Ok(()) => self.files.push(File { name: name(named), path: real }),
@@ -133,11 +146,11 @@ impl<'r> Walk<'r> {
         }
     }
 
-    fn link(&mut self, named: PathBuf, link: &Path, rules: &Rules) {
+    fn link(&mut self, named: PathBuf, link: &Path, leave_out: &dyn Fn(&Path, bool) -> bool) {
         let target = link.canonicalize();
         let is_dir = target.as_ref().is_ok_and(|target| target.is_dir());
         // Of what is no manifest and no folder, nothing would be read.
-        if !is_dir && !is_manifest(&named) || rules.leave_out(link, is_dir) {
+        if !is_dir && !is_manifest(&named) || leave_out(link, is_dir) {
             return;
         }
         let Ok(target) = target else { return self.astray(&named, Astray::Missing) };
@@ -157,24 +170,36 @@ impl<'r> Walk<'r> {
     }
 
     /// The patterns that hold in a folder of the repository.
-    fn rules(&mut self, folder: &Path) -> Arc<Rules> {
+    fn rules(&mut self, folder: &Path) -> Option<Arc<Rules>> {
         if let Some(known) = self.rules.get(folder) {
-            return Arc::clone(known);
+            return known.clone();
         }
         let above = (folder != self.root.path).then(|| folder.parent()).flatten();
-        let above = above.filter(|above| above.starts_with(&self.root.path)).map(|above| self.rules(above));
-        let (ours, git) = (self.patterns(folder, ".apgitignore"), self.patterns(folder, ".gitignore"));
-        let rules = Arc::new(Rules { above, ours, git });
-        self.rules.insert(folder.to_owned(), Arc::clone(&rules));
+        let above = above.filter(|above| above.starts_with(&self.root.path)).and_then(|above| self.rules(above));
+        let mut wildcards = above.as_ref().map_or(0, |above| above.wildcards);
+        let [ours, git] = [".apgitignore", ".gitignore"].map(|file| self.patterns(folder, file, &mut wildcards));
+        let rules = match ours.is_none() && git.is_none() {
+            true => above,
+            false => Some(Arc::new(Rules { folder: folder.to_owned(), above, ours, git, wildcards })),
+        };
+        self.rules.insert(folder.to_owned(), rules.clone());
         rules
     }
 
-    fn patterns(&mut self, folder: &Path, file: &str) -> Gitignore {
-        patterns(folder, file).unwrap_or_else(|reason| {
-            let path = folder.join(file);
-            let inside = path.strip_prefix(&self.root.path).unwrap_or(&path);
-            self.problems.push(Problem::error("ignore-file", reason, bare(inside)));
-            Gitignore::empty()
-        })
+    fn patterns(&mut self, folder: &Path, file: &str, wildcards: &mut usize) -> Option<Arc<Patterns>> {
+        match self.ignored.of(folder, file, WILDCARDS_MAX - *wildcards) {
+            Ok(patterns) => {
+                *wildcards += patterns.as_ref().map_or(0, |patterns| patterns.wildcards);
+                patterns
+            }
+            Err(Refused { line, reason }) => {
+                let path = folder.join(file);
+                let mut spot = bare(path.strip_prefix(&self.root.path).unwrap_or(&path));
+                spot.place.line = line;
+                let hint = "leave out whole folders by their names";
+                self.problems.push(Problem::error("ignore-file", reason, spot).hint(hint));
+                None
+            }
+        }
     }
 }

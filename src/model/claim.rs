@@ -164,7 +164,7 @@ impl Scope {
         }
         let mut builder = globset::GlobSetBuilder::new();
         for pattern in &patterns {
-            builder.add(globset::Glob::new(pattern).map_err(|error| error.to_string())?);
+            builder.add(super::pattern(pattern)?);
         }
         let set = builder.build().map_err(|error| error.to_string())?;
         Ok(Self { patterns, set: Some(set) })

@@ -13,9 +13,11 @@ use regex_automata::meta::Regex;
 /// Controls, formats (marks of direction among them), private use, unassigned;
 /// separators of lines and paragraphs; blanks that look like the usual one, or
 /// like none; whatever else Unicode lets a renderer leave out, such as fillers
-/// and variation selectors; and signs that are drawn as nothing.
+/// and variation selectors; and signs that are drawn as nothing: a pattern of no
+/// dots, joiners of Tifinagh and Brahmi, what stands for an object, blanks and the
+/// mirror of hieroglyphs, the filler of Khitan, a note without a head.
 static UNSEEN: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"[\p{C}[\p{Z}--\x20]\p{Default_Ignorable_Code_Point}\x{2800}\x{FFFC}\x{1D159}]")
+    Regex::new(r"[\p{C}[\p{Z}--\x20]\p{Default_Ignorable_Code_Point}\x{2800}\x{2D7F}\x{FFFC}\x{1107F}\x{13440}-\x{13442}\x{16FE4}\x{1D159}]")
         .expect("a pattern of constant parts")
 });
 
@@ -112,6 +114,7 @@ mod tests {
             (r"CONTOSO\anna", r"CONTOSO\anna"),
             ("A B\u{a0}C\u{2007}\u{3000}", r"A B\u{a0}C\u{2007}\u{3000}"),
             ("\u{2800}\u{fffc}\u{1d159}", r"\u{2800}\u{fffc}\u{1d159}"),
+            ("\u{2d7f}\u{1107f}\u{13442}\u{16fe4}", r"\u{2d7f}\u{1107f}\u{13442}\u{16fe4}"),
             ("::error::x ::y", r"\u{3a}:error::x ::y"),
             (" \t::error::x", r" \u{9}\u{3a}:error::x"),
             ("Zu\u{308}rich, Zürich", r"Zu\u{308}rich, Zürich"),

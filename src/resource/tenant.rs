@@ -359,9 +359,17 @@ fn scope(spec: &AutopilotTenantSpec, problems: &mut Problems) -> Scope {
 }
 
 fn check_tag_policy(spec: &AutopilotTenantSpec, problems: &mut Problems) {
+    /// Compiled, a byte of a pattern takes more than a hundred.
+    const BYTES_MAX: usize = 128 << 10;
+    let patterns =
+        |entry: &TagPolicy| entry.group_tag.len() + entry.paths.iter().flatten().map(String::len).sum::<usize>();
+    if spec.tag_policy.iter().flatten().map(patterns).sum::<usize>() > BYTES_MAX {
+        let message = format!("the patterns of `tagPolicy` have together more than {BYTES_MAX} bytes");
+        problems.push_hint(&["tagPolicy"], "glob", message, "write patterns that take in several places");
+    }
     for entry in spec.tag_policy.iter().flatten() {
         for pattern in [&entry.group_tag].into_iter().chain(entry.paths.iter().flatten()) {
-            if let Err(reason) = globset::Glob::new(pattern) {
+            if let Err(reason) = model::pattern(pattern) {
                 problems.push(&["tagPolicy"], "glob", format!("a pattern cannot be read: {reason}"));
             }
         }

@@ -6,5 +6,7 @@
 mod endless;
 mod hidden;
 mod outside;
+mod patterns;
 mod send;
+mod service;
 mod trap;

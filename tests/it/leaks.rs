@@ -382,7 +382,7 @@ fn a_service_that_repeats_what_it_was_sent_is_not_repeated() {
     let journal =
         std::fs::read_to_string(stage.path(&format!("state/endpoints/loopback/{TENANT}/owners/{OWNER}/journal.jsonl")))
             .expect("a journal");
-    assert!(journal.contains("Cannot convert the literal '…'"), "the refusal was recorded: {journal}");
+    assert!(journal.contains("Cannot convert the literal '…"), "the refusal was recorded: {journal}");
     for words in [&["plan", "fleet", "--json"][..], &["status", "--path", "fleet", "--json"], &["sync", "fleet"]] {
         stage.run_loud(words);
     }

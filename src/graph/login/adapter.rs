@@ -137,8 +137,14 @@ impl fmt::Debug for Adapter {
 const LASTING: [&str; 2] = ["expires_in", "ext_expires_in"];
 const DAY_S: u32 = 24 * 60 * 60;
 
+/// A token has some kilobytes.
+const TOKEN_BYTES_MAX: usize = 1 << 20;
+
 /// An answer with a token that lasts a day at most. No other answer is touched.
 fn believable(body: Bytes) -> Result<Bytes, LoginError> {
+    if body.len() > TOKEN_BYTES_MAX {
+        return Err(LoginError::auth("the answer is longer than any with a token"));
+    }
     let Ok(Value::Object(mut answer)) = serde_json::from_slice(&body) else { return Ok(body) };
     let mut changed = false;
     for name in LASTING {

@@ -28,7 +28,7 @@ const MAY_IMPORT: [(&str, &[&str]); 19] = [
     ("fleet", &["model", "hash", "ledger", "plan", "apply", "round", "graph", "clock", "connect"]),
     ("transport", &[]),
     ("clock", &["transport"]),
-    ("graph", &["model", "transport", "clock"]),
+    ("graph", &["model", "hash", "transport", "clock"]),
     ("connect", &["model", "resource", "graph", "transport", "clock"]),
     ("sim", &["transport", "clock"]),
     ("render", &["model", "hash", "manifest", "plan", "apply", "status"]),

@@ -40,9 +40,7 @@ fn collect(folder: &Folder) {
     }
     for number in 55..=58 {
         let hash = machine(number).hash().to_base64();
-        let report = format!(
-            "<Key><ProductKeyState>6</ProductKeyState><HardwareHash>{hash}</HardwareHash></Key>"
-        );
+        let report = format!("<Key><ProductKeyState>6</ProductKeyState><HardwareHash>{hash}</HardwareHash></Key>");
         folder.write(format!("intake/TEST-{number:06}.xml"), report);
     }
 }
@@ -177,8 +175,11 @@ fn sixty_devices_over_three_sites_come_and_stay_as_declared() {
     let mut portal = std::net::TcpStream::connect(served.url.trim_start_matches("http://")).expect("it listens");
     let body = r#"{"serial": "TEST-000030", "groupTag": "BGO-LOST"}"#;
     let head = "POST /_sim/tag HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nConnection: close";
-    std::io::Write::write_all(&mut portal, format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).as_bytes())
-        .expect("it is sent");
+    std::io::Write::write_all(
+        &mut portal,
+        format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).as_bytes(),
+    )
+    .expect("it is sent");
     let mut answer = String::new();
     std::io::Read::read_to_string(&mut portal, &mut answer).expect("an answer");
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");

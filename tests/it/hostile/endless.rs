@@ -1,14 +1,12 @@
 //! Nothing hangs, fills or ends a run: small files that ask for much, files that
 //! are none, and servers that never come to an end.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::Command;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
-
-use crate::support::{Bounds, Desk, Folder, Ran, apgit, at_url, machine, tenant_manifest};
+use super::service::{JSON, answer, gzipped, plan, plan_within, token};
+use crate::support::{Bounds, Desk, Folder, Ran, apgit, machine, tenant_manifest};
 
 const HEAD: &str =
     "apiVersion: apgit.dev/v1alpha1\nkind: AutopilotDevice\nmetadata: {name: a}\nspec:\n  serialNumber: A1\n";
@@ -274,51 +272,6 @@ fn a_pipe_is_no_file() {
     }
 }
 
-/// A server that answers each request by its path, and closes.
-fn server(answer: impl Fn(&str) -> Vec<u8> + Send + 'static) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let url = format!("http://{}", listener.local_addr().expect("it listens"));
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let _ = serve(stream, &answer);
-        }
-    });
-    url
-}
-
-fn serve(stream: TcpStream, answer: &impl Fn(&str) -> Vec<u8>) -> std::io::Result<()> {
-    let mut reader = BufReader::new(stream);
-    let (mut first, mut line, mut length) = (String::new(), String::new(), 0);
-    reader.read_line(&mut first)?;
-    while reader.read_line(&mut line)? > 2 {
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap_or(0);
-        }
-        line.clear();
-    }
-    std::io::copy(&mut (&mut reader).take(length), &mut std::io::sink())?;
-    reader.into_inner().write_all(&answer(&first))
-}
-
-fn answer(status: u16, headers: &str, body: &[u8]) -> Vec<u8> {
-    let length = body.len();
-    let head = format!("HTTP/1.1 {status} X\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n");
-    [head.as_bytes(), body].concat()
-}
-
-/// Plans on a server whose token endpoint answers this, and whose Graph that.
-fn plan(login: Vec<u8>, graph: Vec<u8>) -> Ran {
-    let folder = repository();
-    let url = server(move |line| if line.contains("/oauth2/") { login.clone() } else { graph.clone() });
-    folder.write("tenant.yaml", tenant_manifest(&at_url(&url)));
-    run(&folder, "plan . --allow-endpoint 127.0.0.1")
-}
-
-fn token(numbers: &str) -> Vec<u8> {
-    let body = format!(r#"{{"token_type": "Bearer", "access_token": "token", {numbers}}}"#);
-    answer(200, "Content-Type: application/json\r\n", body.as_bytes())
-}
-
 #[test]
 fn numbers_of_a_server_neither_end_a_run_nor_keep_it_waiting() {
     let empty = || answer(200, "Content-Type: application/json\r\n", br#"{"value": []}"#);
@@ -348,16 +301,52 @@ fn numbers_of_a_server_neither_end_a_run_nor_keep_it_waiting() {
 
 #[test]
 fn an_answer_ends_at_64_mib_of_text() {
-    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-    for _ in 0..1024 {
-        gzip.write_all(&[b' '; 1 << 20]).expect("memory can be written");
-    }
-    let small = gzip.finish().expect("memory can be written");
+    let small = gzipped((0..1024).map(|_| vec![b' '; 1 << 20]));
     assert!(small.len() < 8 << 20, "a gigabyte");
-    let headers = "Content-Type: application/json\r\nContent-Encoding: gzip\r\n";
-    let ran = plan(answer(200, headers, &small), Vec::new());
+    let ran = plan(small, Vec::new());
     assert_ne!(ran.code, 0);
     assert!(ran.err.contains("answers with more than 67108864 bytes"), "{}", ran.err);
+}
+
+/// A page of registrations.
+fn registrations(items: impl Iterator<Item = String>, next: &str) -> Vec<u8> {
+    let start = format!(r#"{{"@odata.nextLink": "{next}", "value": ["#).into_bytes();
+    let items = items.enumerate().map(|(at, item)| format!("{}{item}", if at == 0 { "" } else { "," }).into_bytes());
+    gzipped([start].into_iter().chain(items).chain([b"]}".to_vec()]))
+}
+
+type Pages = Box<dyn Fn(u64, &str) -> Vec<u8> + Send>;
+
+#[test]
+fn a_listing_without_an_end_fills_no_memory() {
+    let id = |number: u64| format!(r#""id": "00000000-0000-4000-8000-{number:012}""#);
+    let texts = ["groupTag", "userPrincipalName", "displayName", "manufacturer", "model"]
+        .map(|name| format!(r#""{name}": "{}""#, "A".repeat(4_000)))
+        .join(", ");
+    let huge = format!(r#"{{{}, "serialNumber": "{}"}}"#, id(1), "A".repeat(60 << 20));
+    let none = vec!["{}"; 1_000].join(",");
+    let long: Pages = Box::new(move |_, next| registrations([huge.clone()].into_iter(), next));
+    let many: Pages = Box::new(move |_, next| registrations((0..20_000).map(|_| none.clone()), next));
+    let more: Pages = Box::new(move |page, next| {
+        registrations((0..3_000).map(|at| format!("{{{}, {texts}}}", id(page * 10_000 + at))), next)
+    });
+    for (says, pages) in
+        [("a text of more than 4096", long), ("a page has more items", many), ("the listing is longer", more)]
+    {
+        let bounds = Bounds { seconds: 90, megabytes: 900 };
+        let ran = plan_within(bounds, token("\"expires_in\": 3600"), pages);
+        assert!(ran.code == 1 && ran.err.contains(says), "{says}: {} {}", ran.code, ran.err);
+    }
+}
+
+#[test]
+fn what_a_server_says_is_shown_in_a_line_or_two() {
+    for bytes in [40 << 20, 1 << 19] {
+        let body = format!(r#"{{"error": {{"code": "BadRequest", "message": "{}"}}}}"#, "no ".repeat(bytes / 3));
+        let ran = plan(token("\"expires_in\": 3600"), answer(400, JSON, body.as_bytes()));
+        assert_eq!(ran.code, 1, "{}", ran.err);
+        assert!(ran.err.len() < 5_000, "{}", ran.err.len());
+    }
 }
 
 /// Sends a request as it is to a tenant, and returns the status.

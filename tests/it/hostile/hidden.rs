@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::process::Command;
 
+use super::service::{JSON, answer, plan, tenant_with, token};
 use crate::support::{Bounds, Desk, Folder, Ran, TENANT, apgit, at_url, machine, root, tenant_manifest};
 
 /// A secret of nobody's.
@@ -238,6 +239,74 @@ fn words_of_a_server_forge_no_line_and_repeat_no_secret() {
     assert!(!folder.read("report.json").contains(&SECRET[..20]));
 }
 
+/// No piece of a hash, in either alphabet.
+#[track_caller]
+fn assert_shows_no_piece(hash: &str, text: &str) {
+    for hash in [hash.to_owned(), hash.replace('+', "-").replace('/', "_")] {
+        let windows = hash.as_bytes().windows(12).map(|piece| std::str::from_utf8(piece).expect("ASCII"));
+        let shown = windows.filter(|piece| !piece.contains("AAAA")).find(|piece| text.contains(piece));
+        assert_eq!(shown, None, "{text}");
+    }
+}
+
+#[test]
+fn words_of_a_server_show_no_piece_of_a_hash_and_are_written_out_once() {
+    let hash = machine(1).hash().to_base64();
+    let url_safe = hash.replace('+', "-").replace('/', "_");
+    let wrapped = |text: &str, width: usize, between: &str| -> String {
+        text.as_bytes().chunks(width).map(|piece| String::from_utf8_lossy(piece).into_owned() + between).collect()
+    };
+    for said in [
+        hash.clone(),
+        hash[400..700].to_owned(),
+        url_safe[500..560].to_owned(),
+        wrapped(&hash, 20, "\\n"),
+        wrapped(&hash, 64, "\\r\\n"),
+        wrapped(&url_safe, 24, " "),
+    ] {
+        let body = format!(r#"{{"error": {{"code": "BadRequest", "message": "a literal\nlike '{said}' is none"}}}}"#);
+        let ran = plan(token("\"expires_in\": 3600"), answer(400, JSON, body.as_bytes()));
+        assert!(ran.code == 1 && ran.err.contains(r"a literal\u{a}like '"), "{}", ran.err);
+        assert_shows_no_piece(&hash, &ran.err);
+        let body =
+            format!(r#"{{"error": "invalid_request", "error_description": "a literal\nlike '{said}' is none"}}"#);
+        let ran = plan(answer(400, JSON, body.as_bytes()), Vec::new());
+        assert!(ran.code == 4 && ran.err.contains("a literal"), "{}", ran.err);
+        assert_shows_no_piece(&hash, &ran.err);
+    }
+}
+
+#[test]
+fn a_piece_of_a_hash_in_a_registration_is_not_shown() {
+    let hash = machine(1).hash().to_base64();
+    let registrations = format!(
+        r#"{{"value": [{{"id": "00000000-0000-4000-8000-000000000001", "serialNumber": "A1", "groupTag": "{}", "displayName": "{}"}},
+           {{"id": "00000000-0000-4000-8000-000000000002", "serialNumber": "{}"}}]}}"#,
+        &hash[700..1000],
+        &hash[1100..1200],
+        &hash[1300..1500],
+    );
+    let device = "apiVersion: apgit.dev/v1alpha1\nkind: AutopilotDevice\nmetadata: {name: a}\n\
+                  spec: {serialNumber: A1, groupTag: T}\n";
+    let folder = Folder::repository();
+    let url = tenant_with(&registrations);
+    folder.write("tenant.yaml", tenant_manifest(&at_url(&url)));
+    folder.write("device.yaml", device);
+    for words in ["plan .", "plan . --json", "plan . --diff", "plan . -vvv --report json=report.json", "status ."] {
+        let approved = if words.starts_with("plan") { "--approve-adopts 9 --approve-updates 9" } else { "" };
+        let ran = run(&folder, &format!("{words} --allow-endpoint 127.0.0.1 {approved}"));
+        assert!(
+            ran.code == 0 && (ran.out.contains("A1") || words.contains("--diff")),
+            "{words}: {}{}",
+            ran.out,
+            ran.err
+        );
+        assert_shows_no_piece(&hash, &ran.out);
+        assert_shows_no_piece(&hash, &ran.err);
+    }
+    assert_shows_no_piece(&hash, &folder.read("report.json"));
+}
+
 #[test]
 fn a_secret_of_the_environment_is_not_repeated_from_a_file() {
     let folder = Folder::repository();
@@ -296,13 +365,8 @@ fn no_line_with_a_piece_of_a_hash_is_shown() {
         for words in ["validate .", "validate . --json"] {
             let ran = run(&folder, words);
             assert_eq!(ran.code, 3, "{number}: {}", ran.err);
-            for text in [&hash, &url_safe] {
-                let shown = text.as_bytes().windows(12).map(|piece| std::str::from_utf8(piece).expect("ASCII"));
-                let shown = shown
-                    .filter(|piece| !piece.contains("AAAA"))
-                    .find(|piece| ran.err.contains(piece) || ran.out.contains(piece));
-                assert_eq!(shown, None, "{number}: {}", ran.err);
-            }
+            assert_shows_no_piece(&hash, &ran.err);
+            assert_shows_no_piece(&hash, &ran.out);
         }
     }
 }

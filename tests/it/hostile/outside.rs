@@ -197,3 +197,123 @@ fn a_report_is_written_through_no_link() {
     assert_eq!(run(repo.path(), "validate fleet --report json=plan-2.json").code, 0);
     assert!(repo.at("plan-2.json").is_file());
 }
+
+#[test]
+fn what_the_command_line_names_is_written_through_no_link() {
+    let (outside, repo) = (Folder::new(), repository());
+    outside.write(".bashrc", "alias");
+    for link in ["simulated-ca.pem", "ca.pem", "schema.json", "crds/autopilottenant.yaml"] {
+        std::fs::create_dir_all(repo.at("crds")).unwrap();
+        symlink(outside.at(".bashrc"), repo.at(link)).unwrap();
+    }
+    symlink(outside.path(), repo.at("folder")).unwrap();
+    for words in [
+        "simulate --listen 127.0.0.1:0 --tls",
+        "simulate --listen 127.0.0.1:0 --tls ca.pem",
+        "simulate --listen 127.0.0.1:0 --tls folder/new.pem",
+        "simulate --listen 127.0.0.1:0 --proxy",
+        "schema --out schema.json",
+        "schema --out ./folder/.bashrc",
+        "crds --out crds",
+        "crds --out folder",
+        "crds --out folder/new",
+    ] {
+        let ran = run(repo.path(), words);
+        assert!(ran.code == 64 && ran.err.contains("is a symbolic link"), "{words}: {} {}", ran.code, ran.err);
+        assert_eq!((outside.files(), &*outside.read(".bashrc")), (vec![outside.at(".bashrc")], "alias"), "{words}");
+    }
+    std::fs::remove_file(repo.at("crds/autopilottenant.yaml")).unwrap();
+    for (words, file) in [("crds --out crds", "crds/autopilottenant.yaml"), ("schema --out new.json", "new.json")] {
+        assert_eq!(run(repo.path(), words).code, 0, "{words}");
+        assert!(repo.at(file).is_file());
+    }
+}
+
+#[test]
+fn a_link_below_the_folder_at_hand_is_the_branchs_without_a_repository_too() {
+    let (outside, plain) = (Folder::new(), Folder::new());
+    plain.write("tenant.yaml", tenant_manifest("cloud: Global"));
+    symlink(outside.path(), plain.at("reports")).unwrap();
+    let absolute = plain.at("reports/plan.json").display().to_string();
+    for report in ["reports/plan.json", &absolute] {
+        let ran = run(plain.path(), &format!("validate tenant.yaml --report json={report}"));
+        assert!(ran.code == 64 && ran.err.contains("is a symbolic link"), "{report}: {}", ran.err);
+    }
+    assert!(outside.files().is_empty());
+    // A link that leads to the folder at hand is above it, and the machine's own.
+    let machine = Folder::new();
+    symlink(plain.path(), machine.at("work")).unwrap();
+    let through = machine.at("work/plan.json").display().to_string();
+    let ran = run(plain.path(), &format!("validate tenant.yaml --report json={through}"));
+    assert!(ran.code == 0 && plain.at("plan.json").is_file(), "{}", ran.err);
+}
+
+#[test]
+fn a_name_that_is_no_text_names_no_manifest() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let repo = repository();
+    let device = "apiVersion: apgit.dev/v1alpha1\nkind: AutopilotDevice\nmetadata: {name: a}\n\
+                  spec: {serialNumber: A1}\n";
+    for (name, shown) in [
+        (&b"kiosk\xff.yaml"[..], r"kiosk\xff.yaml"),
+        (b"kiosk\xfe.yaml", r"kiosk\xfe.yaml"),
+        (b"oslo\xc3/kiosk.yaml", r"oslo\xc3"),
+    ] {
+        let name = std::ffi::OsStr::from_bytes(name);
+        repo.write(name, device);
+        for words in ["validate .", "plan . --simulate", "apply . --simulate --auto-approve"] {
+            let ran = run(repo.path(), words);
+            assert_refused(&ran, "name-not-utf8");
+            assert!(ran.err.contains(shown), "{shown}: {}", ran.err);
+        }
+        std::fs::remove_file(repo.at(name)).unwrap();
+        if name.as_bytes().contains(&b'/') {
+            std::fs::remove_dir(repo.at(name).parent().unwrap()).unwrap();
+        }
+    }
+    // What is no manifest may be called what it likes, and so may what is left out.
+    repo.write(std::ffi::OsStr::from_bytes(b"notes\xff.txt"), "");
+    repo.write(std::ffi::OsStr::from_bytes(b"old-\xff.yaml"), "");
+    repo.write(".apgitignore", "old-*\n");
+    let ran = run(repo.path(), "validate .");
+    assert_eq!(ran.code, 0, "{}", ran.err);
+}
+
+#[test]
+fn nothing_is_told_of_a_file_that_holds_no_hash() {
+    let repo = repository();
+    repo.write(".gitignore", "*.env\n*.key\n");
+    git(&repo, "add .");
+    for (name, content) in [
+        ("prod.env", "CI_TOKEN=canary-of-another-file\n"),
+        ("quoted.env", "\"canary-of-another-file\"\n"),
+        ("dots.env", "can...ary\n"),
+        ("words.env", "canary of another file"),
+        ("equals.env", "can=ary"),
+        ("odd.env", "canary\u{f6}x"),
+        ("token.key", "c2VjcmV0LXBhc3N3b3JkLW9mLW5vYm9keQ==\n"),
+        ("short.key", "hunter2\n"),
+        ("password.key", "OABhunterhunterhunterhunter\n"),
+    ] {
+        repo.write(format!("fleet/{name}"), content);
+        for more in [
+            "",
+            ", sha256: \"0000000000000000000000000000000000000000000000000000000000000000\"",
+            ", sha256: \"0000000000000000000000000000000000000000000000000000000000000000\", hashCheck: Trust",
+        ] {
+            let spec = format!("{{serialNumber: A1, hardwareHashRef: {{file: {name}{more}}}}}");
+            let device =
+                format!("apiVersion: apgit.dev/v1alpha1\nkind: AutopilotDevice\nmetadata: {{name: d}}\nspec: {spec}\n");
+            repo.write("fleet/d.yaml", device);
+            for words in ["validate fleet", "validate fleet --json", "apply fleet --simulate --auto-approve"] {
+                let ran = run(repo.path(), words);
+                assert!(ran.code == 3 || words.starts_with("apply"), "{name}{more}: {words}: {}", ran.out);
+                let said = ran.err + &ran.out;
+                assert!(said.contains("no hardware hash"), "{name}{more}: {words}: {said}");
+                for told in ["character ", "U+00", "has the digest", "base64", "byte 0"] {
+                    assert!(!said.contains(told), "{name}{more}: {words}: {said}");
+                }
+            }
+        }
+    }
+}
