@@ -1,14 +1,14 @@
 # A fresh machine needs git, make, gcc and cargo (https://rustup.rs); the first
 # build fetches the crates. `make test` needs Python 3.11 besides and fetches
-# the clients that others wrote, from PyPI into target/, and cargo-deny from
-# crates.io. Nothing else is installed from here, and nothing needs root.
+# the clients that others wrote, from PyPI into target/, cargo-deny from crates.io,
+# and age and sops where Go is. Nothing else is installed from here, and nothing needs root.
 
 CARGO ?= cargo
 PYTHON ?= python3
 DEMO  := target/demo
 APGIT := $(CARGO) run --quiet --locked --bin apgit --
 
-.PHONY: help demo test test-words fmt lint deny unit test-clients soak fuzz build generate bench clean-demo
+.PHONY: help demo test test-words tools fmt lint deny unit test-clients soak fuzz build generate bench clean-demo
 
 help:
 	@echo "make demo      apply examples/contoso to a simulated tenant, then plan again"
@@ -17,6 +17,7 @@ help:
 	@echo "make lint      clippy, warnings denied"
 	@echo "make deny      licences, sources and unwanted crates (cargo deny)"
 	@echo "make unit      all tests in Rust"
+	@echo "make tools     age and sops, built with Go, for the tests"
 	@echo "make test-clients  clients that others wrote, against apgit simulate (PYTHON=python3.12)"
 	@echo "make soak      the seeded runs again, on a thousand seeds each and more"
 	@echo "make fuzz      broken input of all kinds for SECONDS=600 (FUZZ_SEED=7 plays a seed again)"
@@ -35,11 +36,12 @@ demo: clean-demo
 clean-demo:
 	@rm -rf $(DEMO)
 
-test: test-words fmt lint deny unit test-clients
+test: test-words fmt lint deny tools unit test-clients
 
 test-words:
-	@echo "Formatting, lints, cargo-deny (built from crates.io once), all tests in Rust, and"
-	@echo "clients that others wrote (Python 3.11, fetched from PyPI once, some 650 MB)."
+	@echo "Formatting, lints, cargo-deny (built from crates.io once), age and sops (built with"
+	@echo "Go once, where it is), all tests in Rust, and clients that others wrote (Python 3.11,"
+	@echo "fetched from PyPI once, some 650 MB)."
 	@echo "With Rust alone: make unit"
 
 fmt:
@@ -60,6 +62,19 @@ deny:
 	then $(CARGO) deny --locked check bans licenses sources; \
 	else echo "cargo deny cannot be had here" >&2; fi
 
+# What encrypts hashes for people, for one test with the real thing.
+AGE := filippo.io/age/cmd
+AGE_VERSION := v1.2.1
+SOPS := github.com/getsops/sops/v3/cmd/sops
+SOPS_VERSION := v3.9.4
+tools: export GOBIN := $(TOOLS)/bin
+tools:
+	@if ! command -v go >/dev/null; then echo "no Go here: age and sops are not tested" >&2; else \
+		{ test -x $(GOBIN)/age-keygen || go install $(AGE)/age@$(AGE_VERSION) $(AGE)/age-keygen@$(AGE_VERSION); } && \
+		{ test -x $(GOBIN)/sops || go install $(SOPS)@$(SOPS_VERSION); } || \
+		echo "age and sops cannot be had here" >&2; fi
+
+unit: export PATH := $(TOOLS)/bin:$(PATH)
 unit:
 	$(CARGO) test --locked --quiet
 
