@@ -59,7 +59,7 @@ impl Exit {
         match self {
             Self::Done => ("done; for plan: no error, changes or not", ""),
             Self::Failed => ("an error without a number of its own", "no"),
-            Self::ChangesExist => ("changes exist; only with --detailed-exitcode", ""),
+            Self::ChangesExist => ("changes exist, held ones too; only with --detailed-exitcode", ""),
             Self::Invalid => ("declared files or flags are invalid in content", "no"),
             Self::Denied => ("signing in failed, or a permission is missing", "no"),
             Self::Blocked => ("stopped by a limit, a protection or --fail-on", "no, a person decides"),
