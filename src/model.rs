@@ -18,7 +18,7 @@ mod unseen;
 
 pub use claim::{AdoptionPolicy, Claim, DeletionPolicy, Desired, Limits, Origin, Policy, Scope, Tenant, Want};
 pub use device::{Coverage, Device, EnrollmentState, Observed, SyncState};
-pub use effect::{Action, Effect, Register, Update};
+pub use effect::{Action, Effect, Register, Request, Update};
 pub(crate) use effect::{is_as_imported, tail};
 pub use field::{Field, FieldChange};
 pub use hardware_hash::{HardwareHash, HashDigest};

@@ -26,7 +26,7 @@ pub use change::{Change, Note};
 pub use digest::{Digest, ENCODING, fingerprint};
 pub use facts::{Facts, HashFact, ImportError, LISTED_WITHIN, Needs, UPDATED_WITHIN, VISIBLE_WITHIN, import_id};
 pub use guard::{Approvals, ClearedPlan, LimitReading};
-pub use held::{Awaiting, Held, HeldClass, Reason, Unmanaged, Waiting};
+pub use held::{Awaiting, Held, HeldClass, Reason, Remedy, Unmanaged, Waiting};
 pub use upkeep::{SYNC_GAP_S, SyncReason, Upkeep, has_synced_since, next_sync};
 pub(crate) use verdict::wanted;
 pub use verdict::{needs, plan};

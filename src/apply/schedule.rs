@@ -62,9 +62,8 @@ pub fn schedule(cleared: &ClearedPlan, sync: Option<&SyncState>, now: Timestamp)
     let gated = rows.len() > BATCH;
     let imports = batches(&rows, gated);
     let sync_at = plan.upkeep.sync.map(|_| next_sync(sync, now));
-    let later = plan.changes.iter().filter(|change| has_follow_up(change)).count();
-    let clean_up = plan.upkeep.clean_up.len();
-    let updates_in_all = updates.len() + later + clean_up;
+    let requests: usize = plan.changes.iter().map(|change| requests(change)).sum();
+    let updates_in_all = requests + plan.upkeep.clean_up.len();
     // A vendor's device is no reason to wait.
     let waits = plan.upkeep.sync.is_some_and(|reason| reason != SyncReason::Vendor);
     let wait = sync_at.filter(|_| waits).map_or(0, |at| u64::try_from(at.duration_since(now).as_secs()).unwrap_or(0));
@@ -74,12 +73,12 @@ pub fn schedule(cleared: &ClearedPlan, sync: Option<&SyncState>, now: Timestamp)
     Schedule { imports, running, updates, gated, sync_at, estimate }
 }
 
-/// An import carries group tag and user only; its tail is an update of the
-/// next round.
-fn has_follow_up(change: &Change) -> bool {
+/// The requests of an update. An import carries group tag and user only; its tail
+/// is an update of the next round, in which greeting and name travel apart.
+fn requests(change: &Change) -> usize {
     match change.action() {
-        Action::Register(register) => !register.tail().is_empty(),
-        Action::Update(_) => false,
+        Action::Register(register) => register.tail().len(),
+        Action::Update(update) => update.requests().len(),
     }
 }
 

@@ -4,11 +4,12 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
+use compact_str::CompactString;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::graph::{ErrorKind, Fields, GraphError, Write};
 use crate::ledger::{Entry, UpdateEnd};
-use crate::model::{Action, Device, Field, RegistrationId, Update, later};
+use crate::model::{Action, Device, Field, RegistrationId, Request, Update, later};
 use crate::plan::{Change, Reason, UPDATED_WITHIN};
 
 use super::event::Event;
@@ -329,32 +330,26 @@ fn moved(update: &Update, device: &Device) -> String {
     words.join(", ")
 }
 
-/// The requests of one update. The user travels alone: where the service
-/// does not accept it, tag and name still arrive.
+/// The requests of one update, as the service's own.
 fn requests(update: &Update) -> Vec<Write> {
     let id = update.id;
-    let value = |field| update.fields.iter().find(|change| change.field == field).map(|change| change.after.clone());
-    let user = value(Field::UserPrincipalName);
-    let greeting = value(Field::AddressableUserName);
-    let plain =
-        Fields { group_tag: value(Field::GroupTag), display_name: value(Field::DisplayName), ..Fields::default() };
-    let mut writes = Vec::new();
-    match (user, greeting) {
-        (Some(user), _) if user.is_empty() => writes.push(Write::UnassignUser { id }),
-        (None, None) => {}
-        (user, greeting) => {
-            // The service takes a greeting only beside a user.
-            let user = user.or_else(|| Some(update.before.user.clone()));
-            writes.push(Write::Update {
-                id,
-                fields: Fields { user, addressable_user_name: greeting, ..Fields::default() },
-            });
+    let write = |values: Vec<(Field, CompactString)>| {
+        let mut fields = Fields::default();
+        for (field, value) in values {
+            *match field {
+                Field::GroupTag => &mut fields.group_tag,
+                Field::UserPrincipalName => &mut fields.user,
+                Field::AddressableUserName => &mut fields.addressable_user_name,
+                Field::DisplayName => &mut fields.display_name,
+            } = Some(value);
         }
-    }
-    if plain != Fields::default() {
-        writes.push(Write::Update { id, fields: plain });
-    }
-    writes
+        Write::Update { id, fields }
+    };
+    let request = |request| match request {
+        Request::Unassign => Write::UnassignUser { id },
+        Request::Write(values) => write(values),
+    };
+    update.requests().into_iter().map(request).collect()
 }
 
 fn refusal(update: &Update, error: &GraphError) -> Outcome {

@@ -101,7 +101,40 @@ pub struct Update {
     pub tail_of: Option<ImportId>,
 }
 
+/// A request that an update takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// Takes the user away, and the greeting with it.
+    Unassign,
+    /// Writes these fields.
+    Write(Vec<(Field, CompactString)>),
+}
+
 impl Update {
+    /// The requests of this update, in their order: what is shown, counted and
+    /// sent. The user travels alone: where the service does not accept it, tag and
+    /// name still arrive.
+    #[must_use]
+    pub fn requests(&self) -> Vec<Request> {
+        let value =
+            |field| self.fields.iter().find(|change| change.field == field).map(|change| (field, &change.after));
+        let owned = |(field, value): (Field, &CompactString)| (field, value.clone());
+        let mut requests = Vec::new();
+        match (value(Field::UserPrincipalName), value(Field::AddressableUserName)) {
+            (Some((_, user)), _) if user.is_empty() => requests.push(Request::Unassign),
+            (None, None) => {}
+            (user, greeting) => {
+                // The service takes a greeting only beside a user.
+                let user = user.unwrap_or((Field::UserPrincipalName, &self.before.user));
+                requests.push(Request::Write([Some(user), greeting].into_iter().flatten().map(owned).collect()));
+            }
+        }
+        let plain: Vec<_> =
+            [value(Field::GroupTag), value(Field::DisplayName)].into_iter().flatten().map(owned).collect();
+        requests.extend((!plain.is_empty()).then_some(Request::Write(plain)));
+        requests
+    }
+
     /// True if a working PC moves to other policies by this change.
     #[must_use]
     pub fn retags_enrolled(&self) -> bool {

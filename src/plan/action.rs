@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Action, Field, FieldChange, Update};
+use crate::model::{Action, Request};
 
 /// The kind of an effect. Closed list; the names are the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -52,15 +52,14 @@ impl Action {
         match self {
             Self::Register(register) if register.running => Vec::new(),
             Self::Register(_) => vec!["import"],
-            Self::Update(update) => writes(update),
+            Self::Update(update) => update.requests().iter().map(operation).collect(),
         }
     }
 }
 
-/// A user is taken away by an operation of its own.
-fn writes(update: &Update) -> Vec<&'static str> {
-    let unassigns = |f: &FieldChange| f.field == Field::UserPrincipalName && f.after.is_empty();
-    let taken_away = update.fields.iter().any(unassigns).then_some("unassignUserFromDevice");
-    let written = update.fields.iter().any(|f| !unassigns(f)).then_some("updateDeviceProperties");
-    taken_away.into_iter().chain(written).collect()
+fn operation(request: &Request) -> &'static str {
+    match request {
+        Request::Unassign => "unassignUserFromDevice",
+        Request::Write(_) => "updateDeviceProperties",
+    }
 }

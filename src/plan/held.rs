@@ -61,6 +61,10 @@ pub enum HeldClass {
     Conflict,
 }
 
+/// What helps: its name for tools, and the words for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Remedy(pub &'static str, pub &'static str);
+
 /// Why a change is held or failed. Closed list; the names are the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "`text` says each in a sentence")]
@@ -165,40 +169,67 @@ impl Reason {
         }
     }
 
-    /// What a person can do, as sentences or commands.
+    /// What a person can do: a name for tools, from a closed list, and a sentence
+    /// or a command.
     #[must_use]
-    pub fn remedies(self) -> &'static [&'static str] {
+    pub fn remedies(self) -> &'static [Remedy] {
         match self {
-            Self::LimitExceeded => &["review the list below, then approve their number on the command line"],
-            Self::UpdateNotAllowed | Self::ObserveOnly => &["change `policy` of the tenant if this should be written"],
-            Self::Suspended => &["remove `suspend: true` from the declaration"],
-            Self::OutOfScope => &["widen `scope.groupTags` of the tenant, or change the tag by hand"],
-            Self::AdoptionNotAllowed => &["set `adoptionPolicy: IfUnowned` to take it over"],
-            Self::NotInFirstPlan | Self::ChangedMeanwhile => &["run apgit plan, then apgit apply again"],
-            Self::AmbiguousSerial => &["add `registrationId` to the declaration, with one of the ids above"],
-            Self::RegistrationNotFound => &["correct or remove `registrationId`"],
-            Self::HashUnusable | Self::InvalidHardwareHash => &["collect the hash again on the device"],
-            Self::ImportFailed => {
-                &["the next attempt comes by itself, at the latest a day later; or now: apgit apply --retry SERIAL"]
+            Self::LimitExceeded => {
+                &[Remedy("ApproveExactCount", "review the list below, then approve their number on the command line")]
             }
-            Self::HashNotAvailable => &["run where the hash can be read, or point `hardwareHashRef` elsewhere"],
-            Self::DuplicateHardware => &["delete one of the two entries"],
+            Self::UpdateNotAllowed | Self::ObserveOnly => {
+                &[Remedy("ChangePolicy", "change `policy` of the tenant if this should be written")]
+            }
+            Self::Suspended => &[Remedy("RemoveSuspend", "remove `suspend: true` from the declaration")],
+            Self::OutOfScope => {
+                &[Remedy("WidenScope", "widen `scope.groupTags` of the tenant, or change the tag by hand")]
+            }
+            Self::AdoptionNotAllowed => &[Remedy("AllowAdoption", "set `adoptionPolicy: IfUnowned` to take it over")],
+            Self::NotInFirstPlan | Self::ChangedMeanwhile => {
+                &[Remedy("PlanAgain", "run apgit plan, then apgit apply again")]
+            }
+            Self::AmbiguousSerial => {
+                &[Remedy("DeclareRegistrationId", "add `registrationId` to the declaration, with one of the ids above")]
+            }
+            Self::RegistrationNotFound => &[Remedy("CorrectRegistrationId", "correct or remove `registrationId`")],
+            Self::HashUnusable | Self::InvalidHardwareHash => {
+                &[Remedy("CollectHashAgain", "collect the hash again on the device")]
+            }
+            Self::HashNotAvailable => {
+                &[Remedy("MakeHashReadable", "run where the hash can be read, or point `hardwareHashRef` elsewhere")]
+            }
+            Self::DuplicateHardware => &[Remedy("RemoveDuplicate", "delete one of the two entries")],
             Self::AlreadyRegistered => &[
-                "run apgit plan: where it finds the registration, it offers it under the ordinary limits",
-                "where it finds none, look in the admin center for the hardware under another serial, and declare that one",
+                Remedy(
+                    "PlanAgain",
+                    "run apgit plan: where it finds the registration, it offers it under the ordinary limits",
+                ),
+                Remedy(
+                    "DeclareOtherSerial",
+                    "where it finds none, look in the admin center for the hardware under another serial, and declare that one",
+                ),
             ],
             Self::AssignedToOtherTenant => &[
-                "ask the vendor or the former owner: \"please deregister this device from Windows Autopilot in your tenant\"",
-                "or open a case with Microsoft support, with proof of purchase",
+                Remedy(
+                    "OtherTenantDeregisters",
+                    "ask the vendor or the former owner: \"please deregister this device from Windows Autopilot in your tenant\"",
+                ),
+                Remedy("MicrosoftSupport", "or open a case with Microsoft support, with proof of purchase"),
             ],
             Self::UserNotFound | Self::UserDomainNotVerified | Self::UserNotAccepted => {
-                &["correct `userPrincipalName`: a wrong user locks the device at sign-in"]
+                &[Remedy("CorrectUser", "correct `userPrincipalName`: a wrong user locks the device at sign-in")]
             }
+            Self::ImportFailed => &[Remedy(
+                "Retry",
+                "the next attempt comes by itself, at the latest a day later; or now: apgit apply --retry SERIAL",
+            )],
             Self::ServiceUnavailable | Self::NotVisible | Self::OutcomeUnknown | Self::Cancelled => {
-                &["run apgit apply again; it goes on where it stopped"]
+                &[Remedy("ApplyAgain", "run apgit apply again; it goes on where it stopped")]
             }
-            Self::GateClosed => &["repair the cause named above, then run apgit apply again"],
-            Self::ImportRefused | Self::UpdateRefused => &["correct the declaration; the service's words are above"],
+            Self::GateClosed => &[Remedy("RepairCause", "repair the cause named above, then run apgit apply again")],
+            Self::ImportRefused | Self::UpdateRefused => {
+                &[Remedy("CorrectDeclaration", "correct the declaration; the service's words are above")]
+            }
         }
     }
 

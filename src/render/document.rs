@@ -23,6 +23,7 @@ use serde::Serialize;
 
 // How formats write what others wrote.
 pub(super) use crate::model::{is_command, is_unseen, seen};
+pub(super) use crate::plan::Remedy;
 pub use apply::{ApplyDocument, ApplyView, OutcomeDocument};
 pub use fail_on::FailOn;
 pub use failure::FailureDocument;

@@ -685,3 +685,28 @@ fn what_the_list_shows_is_read_singly_before_it_is_believed() {
     assert_eq!(needs.read, [1, 2].map(registration), "whatever would be written is read singly");
     assert_eq!(needs.users, ["anna.keller@contoso.com"]);
 }
+
+#[test]
+fn the_user_travels_alone_and_takes_the_greeting_along() {
+    use apgit::model::{Request, Update};
+    let (tag, user, greeting) = (Field::GroupTag, Field::UserPrincipalName, Field::AddressableUserName);
+    let update = |changes: &[(Field, &str)]| {
+        let before = Device { user: "tom@contoso.com".into(), ..support::device("A1", 1) };
+        let change = |(field, after): &(Field, &str)| FieldChange {
+            field: *field,
+            before: field.of(&before).clone(),
+            after: (*after).into(),
+        };
+        let fields = changes.iter().map(change).collect();
+        Update { id: before.id, before: Box::new(before), fields, adopts: false, tail_of: None }
+    };
+    let write = |values: &[(Field, &str)]| Request::Write(values.iter().map(|(f, v)| (*f, (*v).into())).collect());
+    let requests = |changes: &[(Field, &str)]| update(changes).requests();
+    assert_eq!(requests(&[(tag, "X"), (user, "a@c.d")]), [write(&[(user, "a@c.d")]), write(&[(tag, "X")])]);
+    assert_eq!(requests(&[(user, ""), (greeting, "")]), [Request::Unassign]);
+    assert_eq!(requests(&[(user, ""), (tag, "")]), [Request::Unassign, write(&[(tag, "")])]);
+    assert_eq!(requests(&[(greeting, "Tom")]), [write(&[(user, "tom@contoso.com"), (greeting, "Tom")])]);
+    assert!(update(&[(greeting, "Tom")]).repeats_user() && !update(&[(tag, "X")]).repeats_user());
+    let operations = Action::Update(update(&[(user, ""), (greeting, ""), (tag, "X")])).writes();
+    assert_eq!(operations, ["unassignUserFromDevice", "updateDeviceProperties"]);
+}

@@ -10,12 +10,12 @@ use serde::Serialize;
 
 use crate::apply::{Outcome, Outcomes, SyncOutcome, Tally};
 use crate::model::{DeviceKey, RegistrationId};
-use crate::plan::{Change, Plan, Reason};
+use crate::plan::{Action, Change, Plan, Reason};
 use crate::render::style::time_of_day;
 
 use super::place::{Place, Places, Row, in_reading_order};
 use super::plan::{DigestDocument, HeldDocument, digest, held};
-use super::{FORMAT_VERSION, Symbol, reason};
+use super::{FORMAT_VERSION, Symbol};
 
 /// Everything a report of an apply shows.
 #[derive(Clone, Copy)]
@@ -221,11 +221,15 @@ impl ApplyView<'_> {
             gate_closed: self.outcomes.gate_closed.clone(),
             halt: self.halt.map(str::to_owned),
             sync: SyncDocument::of(&self.outcomes.sync),
-            outcomes: outcomes.map(|(change, end)| outcome(change, end, (self.places)(change.origin))).collect(),
+            outcomes: outcomes.map(|(change, end)| self.outcome(change, end)).collect(),
             exit_code: self.exit_code,
             newly_held: self.newly_held(),
             advice: advice(self.exit_code),
         }
+    }
+
+    fn outcome(&self, change: &Change, end: &Outcome) -> OutcomeDocument {
+        outcome(change, end, self.halt.is_some() || self.outcomes.cancelled, (self.places)(change.origin))
     }
 
     fn newly_held(&self) -> Vec<HeldDocument> {
@@ -241,7 +245,8 @@ impl ApplyView<'_> {
     }
 }
 
-fn outcome(change: &Change, outcome: &Outcome, source: Place) -> OutcomeDocument {
+/// `stopped`: the run ended before its time, and did not see how this ends.
+fn outcome(change: &Change, outcome: &Outcome, stopped: bool, source: Place) -> OutcomeDocument {
     let of = OutcomeDocument {
         serial_number: change.serial().to_string(),
         action: change.action().kind().name(),
@@ -260,7 +265,14 @@ fn outcome(change: &Change, outcome: &Outcome, source: Place) -> OutcomeDocument
             OutcomeDocument { registration_id: Some(*registration_id), at: Some(*at), ..of }
         }
         Outcome::Awaiting { since } => {
-            let words = format!("accepted {}, not listed yet (usual 0-2 min, at most 15)", time_of_day(*since));
+            let since_when = time_of_day(*since);
+            let words = match (change.action(), stopped) {
+                (_, true) => format!("sent {since_when}, under way: the next run looks how it ends"),
+                (Action::Register(_), false) => {
+                    format!("accepted {since_when}, not listed yet (usual 0-2 min, at most 15)")
+                }
+                (Action::Update(_), false) => format!("accepted {since_when}, not shown yet (usual 0-2 min)"),
+            };
             let (result, symbol) = ("awaitingVisibility", Some(Symbol::Awaiting));
             OutcomeDocument { result, at: Some(*since), symbol, words: words.into(), ..of }
         }
@@ -279,7 +291,7 @@ fn not_done(of: OutcomeDocument, word: &str, reason: Reason, message: &str) -> O
     OutcomeDocument {
         reason: Some(reason),
         message: Some(message.to_owned()),
-        remedies: reason::remedy_codes(reason).to_vec(),
+        remedies: reason.remedies().iter().map(|of| of.0).collect(),
         words: format!("{word}  {reason}").into(),
         ..of
     }

@@ -219,7 +219,8 @@ pub struct PolicyDocument {
 /// A limit as it was evaluated.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct LimitDocument {
-    /// The name in the declaration.
+    /// Which limit. `maxClears` and `maxAdopts` are what `maxDeletes` of the
+    /// declaration allows of each.
     pub name: &'static str,
     /// The most that passes without approval.
     pub limit: usize,

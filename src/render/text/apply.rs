@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use crate::render::document::{ApplyDocument, HeldDocument};
+use crate::render::document::{ApplyDocument, HeldDocument, Remedy};
 use crate::render::style::{Look, Role, columns, counted, duration, thousands, time_of_day};
 
 use super::line::Line;
@@ -81,8 +81,8 @@ fn newly_held(out: &mut String, held: &HeldDocument, look: &Look) {
     remedies(out, 18, held.reason.remedies(), look);
 }
 
-fn remedies(out: &mut String, column: usize, remedies: &[&str], look: &Look) {
-    for remedy in remedies {
+fn remedies(out: &mut String, column: usize, remedies: &[Remedy], look: &Look) {
+    for Remedy(_, remedy) in remedies {
         let line = Line::new(look).to(column).plain(bullet(look)).plain(" ");
         line.words(Role::Plain, remedy).end(out);
     }

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use crate::render::document::{
-    ActionDocument, ChangeDocument, HeldDocument, LimitDocument, Place, PlanDocument, Shown, Symbol,
+    ActionDocument, ChangeDocument, HeldDocument, LimitDocument, Place, PlanDocument, Remedy, Shown, Symbol,
 };
 use crate::render::style::{Detail, Look, Role, about, columns, counted, moment, thousands, time_of_day};
 
@@ -207,7 +207,7 @@ impl<'p> Page<'p> {
         for words in evidence {
             line(INDENT).words(Role::Plain, &self.look.show(words)).end(out);
         }
-        for remedy in reason.remedies() {
+        for Remedy(_, remedy) in reason.remedies() {
             line(INDENT).plain(bullet(self.look)).plain(" ").words(Role::Plain, remedy).end(out);
         }
         if let Some(at) = retry_after {

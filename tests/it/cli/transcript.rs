@@ -1,6 +1,6 @@
 //! The real binary, run as people and pipelines run it.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -384,6 +384,9 @@ fn a_stopped_apply_says_so_and_goes_on_next_time() {
     support::terminate(&child);
     let rest: Vec<String> = said.map_while(Result::ok).collect();
     assert_eq!(child.wait().expect("it ends").code(), Some(8), "{rest:?}");
+    let mut report = String::new();
+    child.stdout.take().expect("its stdout").read_to_string(&mut report).expect("text");
+    assert!(report.matches("under way: the next run looks how it ends").count() == 9, "{report}");
     // The same tenant goes on, now in a hurry.
     let url = served.url.clone();
     served.stop();

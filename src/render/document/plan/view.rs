@@ -6,7 +6,7 @@ use compact_str::CompactString;
 use jiff::Timestamp;
 
 use crate::apply::Schedule;
-use crate::model::{Device, Field, FieldChange, HashDigest, Origin, Policy, RegistrationId};
+use crate::model::{Device, Field, FieldChange, HashDigest, Origin, RegistrationId};
 use crate::plan::guard::Class;
 use crate::plan::{
     Action, ActionKind, Awaiting, Change, ClearedPlan, ENCODING, Held, HeldClass, LimitReading, Plan, SyncReason,
@@ -93,7 +93,7 @@ impl PlanView<'_> {
                 calls: self.calls,
             },
             policy: PolicyDocument {
-                name: policy(plan.tenant.policy),
+                name: plan.tenant.policy.name(),
                 limits: self.cleared.limits().iter().map(limit).collect(),
             },
             scope: PlanScope { partial: !plan.complete, targets: Vec::new(), excludes: Vec::new() },
@@ -133,15 +133,6 @@ impl PlanView<'_> {
 pub(in super::super) fn digest(plan: &Plan) -> (String, DigestDocument) {
     let digest = plan.digest();
     (digest.plan_id(), DigestDocument { encoding: ENCODING, sha256: digest.sha256 })
-}
-
-fn policy(policy: Policy) -> &'static str {
-    match policy {
-        Policy::Observe => "Observe",
-        Policy::CreateOnly => "CreateOnly",
-        Policy::UpsertOnly => "UpsertOnly",
-        Policy::Sync => "Sync",
-    }
 }
 
 /// Devices that we have written and do not see yet.
@@ -300,7 +291,7 @@ pub(in super::super) fn held(held: &Held, name: Option<&str>, places: Places<'_>
         evidence: held.details.iter().cloned().chain(held.limits.iter().flat_map(|of| exceeded(of, name))).collect(),
         since: held.since,
         retry_after: held.retry_at,
-        remedies: reason::remedy_codes(held.reason).iter().map(|code| Remedy { code }).collect(),
+        remedies: held.reason.remedies().iter().map(|of| Remedy { code: of.0 }).collect(),
         symbol: reason::symbol(held.reason),
         observed: held.before.as_deref().map(observed),
     }
