@@ -15,7 +15,7 @@ pub mod record;
 mod source;
 mod text;
 
-pub use checks::{Finding, Severity, checks};
+pub use checks::{Finding, Severity, UNUSUAL_LENGTH, checks};
 pub use container::{DecodeError, Decoded, TooLarge};
 pub use identity::{Agreement, Comparison, Fingerprint, IdentityKey, KeyKind, Later, Verdict};
 pub use identity::{agreement, compare, fingerprints, identity_keys, sharing};

@@ -31,4 +31,4 @@ pub use pattern::{check_pattern, pattern};
 pub use target::Target;
 pub use text::{DisplayName, Greeting, GroupTag, Rule, SerialKey, SerialNumber, UserPrincipalName};
 pub use time::later;
-pub use unseen::{is_command, is_unseen, seen};
+pub use unseen::{is_command, is_unseen, seen, seen_line};

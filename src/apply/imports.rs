@@ -13,8 +13,7 @@ use crate::graph::{GraphError, ImportRecord, ImportRow};
 use crate::hash::HashSource;
 use crate::ledger::Entry;
 use crate::model::{
-    Action, Device, Field, HardwareHash, ImportId, ImportState, Register, RegistrationId, SerialKey, is_as_imported,
-    later,
+    Action, Device, Field, HardwareHash, ImportId, ImportState, Register, RegistrationId, SerialKey, later,
 };
 use crate::plan::{Change, ImportError, LISTED_WITHIN, Reason, VISIBLE_WITHIN};
 
@@ -633,7 +632,6 @@ impl<'a> Imports<'a> {
             found.read(&rest, tools).await?;
         }
         let now = tools.clock.now();
-        tools.record(self.found_again(&found)).await?;
         for row in self.unread.iter().copied().collect::<Vec<_>>() {
             let (device, at) = match self.rows[row].state {
                 State::Registered { id, at } => (found.by_id.get(&id), at),
@@ -655,19 +653,6 @@ impl<'a> Imports<'a> {
         }
         self.read_at = later(now, self.rhythm(READ_AGAIN, now));
         Ok(())
-    }
-
-    /// Of rows whose records somebody removed: their registrations, where they
-    /// are as we sent them.
-    fn found_again(&self, found: &Found) -> Vec<Entry> {
-        let of = |row: &usize| {
-            let Row { change, register, state, .. } = &self.rows[*row];
-            let device = found.by_serial.get(&change.serial().key())?;
-            let is_it = matches!(state, State::Removed { .. }) && is_as_imported(&register.values, device);
-            let (import_id, registration_id) = (register.import_id, device.id);
-            is_it.then_some(Entry::ImportComplete { import_id, registration_id })
-        };
-        self.unread.iter().filter_map(of).collect()
     }
 
     async fn list(&self, tools: &mut Tools<'_>) -> Result<Found, Halt> {

@@ -156,7 +156,7 @@ fn countdown(look: Look, clock: SharedClock, until: Arc<Mutex<Option<Timestamp>>
 /// rhythm: the first answer of a service, or none, can take a quarter of a
 /// minute.
 const FIRST_WORDS: Duration = Duration::from_millis(700);
-const WORDS_AGAIN: Duration = Duration::from_secs(15);
+const WORDS_AGAIN: Duration = Duration::from_secs(5);
 
 /// Does something that may take its time, and says so if it does. `what`: such as
 /// `reading contoso`.

@@ -3,7 +3,7 @@
 use std::io::{BufRead, Write};
 
 use crate::model::seen;
-use crate::render::style::counted;
+use crate::render::style::{broken, counted};
 
 /// What a person is asked about.
 #[derive(Debug, Clone)]
@@ -22,6 +22,9 @@ pub(super) struct Question {
     pub simulated: bool,
 }
 
+/// What every terminal has.
+const QUESTION_WIDTH: usize = 79;
+
 /// Asks, and returns whether the answer is the tenant's name or `yes`. Anything
 /// else, the end of input included, is a no.
 ///
@@ -36,7 +39,8 @@ pub(super) fn consent(question: &Question, input: &mut dyn BufRead, output: &mut
         _ => format!("{tenant} ({tenant_id})"),
     };
     let kind = if *simulated { "simulated tenant" } else { "tenant" };
-    writeln!(output, "\n{} in the {kind} {whom}?", deeds(question))?;
+    let question_line = format!("{} in the {kind} {whom}?", deeds(question));
+    writeln!(output, "\n{}", broken(&question_line, QUESTION_WIDTH).join("\n"))?;
     write!(output, "Type `{tenant}` or `yes` to go on: ")?;
     output.flush()?;
     let mut answer = String::new();

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use crate::render::style::Role;
+use crate::render::style::{Role, broken};
 use crate::resource::{self, FieldHelp};
 
 use super::error::CliError;
@@ -46,15 +46,19 @@ fn explain(field: &str, settings: &Settings) -> Result<Exit, CliError> {
         return Err(CliError::new(Exit::Usage, message).hint("apgit schema --markdown lists all of them"));
     }
     let look = &settings.look;
-    let options = textwrap::Options::new(look.width).initial_indent("    ").subsequent_indent("    ");
     let mut text = String::new();
     for group in found.chunk_by(|one, other| one.kind == other.kind) {
         let _ = writeln!(text, "{}", look.paint(Role::Heading, group[0].kind.name()));
         for FieldHelp { path, holds, required, description, .. } in group {
             let must = if *required { ", required" } else { "" };
-            let _ = writeln!(text, "  {path}: {}{must}", holds.replace('`', ""));
-            if !description.is_empty() {
-                let _ = writeln!(text, "{}", textwrap::fill(description, options.clone()));
+            for (line, indent) in broken(&format!("{path}: {}{must}", holds.replace('`', "")), look.width - 6)
+                .into_iter()
+                .zip(std::iter::once("  ").chain(std::iter::repeat("      ")))
+            {
+                let _ = writeln!(text, "{indent}{line}");
+            }
+            for line in broken(description, look.width - 4).iter().filter(|line| !line.is_empty()) {
+                let _ = writeln!(text, "    {line}");
             }
         }
     }

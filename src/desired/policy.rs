@@ -69,7 +69,8 @@ impl<'s> Policy<'s> {
     fn of(entries: &'s [TagPolicy]) -> Self {
         let (mut paths, mut namespaces) = (Names::default(), Names::default());
         let rule = |entry: &'s TagPolicy| {
-            let tags = matcher(&entry.group_tag)?;
+            // Groups in Microsoft Entra take a tag in any case for the same.
+            let tags = matcher(&entry.group_tag.to_lowercase())?;
             let (paths, namespaces) = (paths.add(entry.paths.as_ref()), namespaces.add(entry.namespaces.as_ref()));
             Some(TagRule { tags, paths, namespaces })
         };
@@ -80,7 +81,8 @@ impl<'s> Policy<'s> {
 
     /// The entries that are about a tag.
     fn about(&self, tag: &str) -> Vec<usize> {
-        let tag = Candidate::new(tag);
+        let tag = tag.to_lowercase();
+        let tag = Candidate::new(&tag);
         let is_about = |(at, rule): (usize, &TagRule)| rule.tags.is_match_candidate(&tag).then_some(at);
         self.rules.iter().enumerate().filter_map(is_about).collect()
     }

@@ -80,11 +80,14 @@ fn serial_and_maker(decoded: &Decoded, found: &mut Vec<Finding>) {
     }
 }
 
+/// The code of a hash that is shorter or longer than those of Windows.
+pub const UNUSUAL_LENGTH: &str = "unusual-length";
+
 fn container(decoded: &Decoded, found: &mut Vec<Finding>) {
     let bytes = decoded.size_bytes();
     if bytes != USUAL_BYTES {
         let message = format!("the hash has {bytes} bytes, usual are {USUAL_BYTES} (4000 characters)");
-        found.push(Finding::warning("unusual-length", message));
+        found.push(Finding::warning(UNUSUAL_LENGTH, message));
     }
     if decoded.padding.iter().any(|byte| *byte != 0) {
         found.push(Finding::warning("padding-not-zero", "there is something other than zeros behind the checksum"));

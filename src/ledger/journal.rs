@@ -368,8 +368,6 @@ struct Folded {
     records: HashMap<ImportRecordId, ImportId>,
     record_of: HashMap<ImportId, ImportRecordId>,
     unsynced: Option<Timestamp>,
-    /// Whose import a record was that somebody removed before its end was read.
-    removed: HashMap<ImportId, DeviceKey>,
     /// What an import that has not ended is of.
     sent: HashMap<ImportId, (DeviceKey, HashDigest)>,
     approvals: VecDeque<Approval>,
@@ -493,13 +491,6 @@ impl Journal {
     pub fn open_imports(&self) -> impl Iterator<Item = (&ImportId, &ImportFact)> {
         let is_open = |state: &ImportState| matches!(state, ImportState::Running | ImportState::Unsent);
         self.folded.imports.iter().filter(move |(_, fact)| is_open(&fact.state))
-    }
-
-    /// Imports whose records somebody removed before their end was read, and of
-    /// which no registration was found since.
-    #[must_use]
-    pub fn removed(&self) -> &HashMap<ImportId, DeviceKey> {
-        &self.folded.removed
     }
 
     /// The consent under which is done what is done now: the last that was given
@@ -657,7 +648,6 @@ impl Folded {
                 import(import_id, ImportState::Complete { registration_id });
                 self.made.insert(registration_id, import_id);
                 self.owned.insert(registration_id);
-                self.removed.remove(&import_id);
                 self.owe_sync(at);
                 self.end_import(import_id, Use::Done);
             }
@@ -673,9 +663,6 @@ impl Folded {
                 import(import_id, ImportState::Removed);
                 // It may be complete: then its registration has had no sync.
                 self.owe_sync(at);
-                if let Some((device, _)) = self.sent.get(&import_id) {
-                    self.removed.insert(import_id, device.clone());
-                }
                 self.end_import(import_id, Use::Sent);
                 if let Some(record) = self.record_of.remove(&import_id) {
                     self.records.remove(&record);

@@ -20,7 +20,10 @@ use super::fleet::{Said, located};
 use super::problem::{Problem, Severity, limited, show};
 use crate::capture::{self, Beside, CaptureError, CsvEntry, CsvIndex, Encoding, SPREADSHEET};
 use crate::desired::{self, Conflict};
-use crate::hash::{HashSource, IdentityKey, KeyKind, Verdict, WantedHash, agreement, has_mark, identity_keys, sharing};
+use crate::hash::{
+    Decoded, HashSource, IdentityKey, KeyKind, UNUSUAL_LENGTH, Verdict, WantedHash, agreement, checks, has_mark,
+    identity_keys, sharing,
+};
 use crate::model::{Claim, HardwareHash, HashError, HashLocation, HashRef, Origin, SerialNumber, Tenant};
 use crate::resource::is_encrypted;
 
@@ -329,19 +332,20 @@ pub fn check_hashes<'f>(fleets: &'f [Fleet], hashes: &Hashes) -> Vec<Problem> {
     let Some(places) = fleets.first().map(|fleet| &fleet.places) else { return Vec::new() };
     let owned = |fleet: &'f Fleet| fleet.desired.claims().iter().map(move |claim| (&fleet.desired.tenant, claim));
     let claims: Vec<(&Tenant, &Claim)> = fleets.iter().flat_map(owned).collect();
-    let read: Vec<Result<Keys, Unread>> = claims.par_iter().map(|(_, claim)| identity(claim, hashes)).collect();
-    let (mut faults, mut bad) = (Faults::default(), Vec::new());
+    let read: Vec<Result<Known, Unread>> = claims.par_iter().map(|(_, claim)| identity(claim, hashes)).collect();
+    let (mut faults, mut bad, mut odd) = (Faults::default(), Vec::new(), Vec::new());
     for ((_, claim), result) in claims.iter().zip(&read) {
         match result {
-            Ok(_) => {}
+            Ok(known) => odd.extend(known.odd.clone().map(|message| OddHash { claim, message })),
             Err(Unread::Alone(severity, reason)) => bad.push(BadHash { claim, severity: *severity, reason }),
             Err(Unread::File(path, trouble)) => faults.add(path, trouble.clone(), claim.origin, Some(&claim.serial)),
         }
     }
     let mut problems = located(&bad, places);
+    problems.extend(located(&odd, places));
     problems.extend(located(&faults.told(|path, serial| hashes.look_alike(path, serial)), places));
     problems.extend(located(&changed_by_spreadsheet(claims.iter().map(|(_, claim)| *claim), hashes), places));
-    let keys = |at: usize| read[at].as_deref().unwrap_or_default();
+    let keys = |at: usize| read[at].as_ref().map_or(&[][..], |known| known.keys.as_slice());
     let strong = |at| keys(at).iter().filter(|(kind, _)| matches!(kind, KeyKind::Ek | KeyKind::Uuid));
     let mut pairs = sharing((0..claims.len()).map(|at| strong(at).map(|(_, key)| key)));
     // One sentence per claim: about the first that shares its strongest key.
@@ -474,13 +478,52 @@ impl Said for KeySource {
 /// What identifies the hardware, strongest first.
 type Keys = Vec<(KeyKind, IdentityKey)>;
 
+/// What is known of a claim's hash.
+#[derive(Default)]
+struct Known {
+    keys: Keys,
+    /// What is not as usual about it, though it can be used.
+    odd: Option<String>,
+}
+
+impl Known {
+    fn of(decoded: &Decoded) -> Self {
+        let odd = checks(decoded, None).into_iter().find(|finding| finding.code == UNUSUAL_LENGTH);
+        Self {
+            keys: identity_keys(decoded).into_iter().map(|key| (key.kind(), key)).collect(),
+            odd: odd.map(|finding| finding.message),
+        }
+    }
+}
+
+/// A hash that may be cut off, and passes its checks all the same.
+struct OddHash<'c> {
+    claim: &'c Claim,
+    message: String,
+}
+
+impl Said for OddHash<'_> {
+    fn severity(&self) -> Severity {
+        Severity::Warning
+    }
+
+    fn origins(&self) -> &[Origin] {
+        std::slice::from_ref(&self.claim.origin)
+    }
+
+    fn words(&self) -> (&'static str, String, Option<String>) {
+        let message = format!("the hash of `{}` may be cut off: {}", self.claim.serial, self.message);
+        (UNUSUAL_LENGTH, message, Some("compare it with the file that the collector wrote".to_owned()))
+    }
+}
+
 /// What the claim's hash says about the hardware; nothing where there is no
 /// hash, or it can only be read elsewhere.
-fn identity(claim: &Claim, hashes: &Hashes) -> Result<Keys, Unread> {
-    let Some(reference) = &claim.hash else { return Ok(Vec::new()) };
+fn identity(claim: &Claim, hashes: &Hashes) -> Result<Known, Unread> {
+    let Some(reference) = &claim.hash else { return Ok(Known::default()) };
     match &reference.location {
-        HashLocation::SecretKeyRef { .. } | HashLocation::KeyVaultSecret { .. } => return Ok(Vec::new()),
-        HashLocation::File(path) | HashLocation::Csv(path) if is_encrypted(path) => return Ok(Vec::new()),
+        HashLocation::SecretKeyRef { .. } | HashLocation::KeyVaultSecret { .. } => return Ok(Known::default()),
+        HashLocation::File(path) | HashLocation::Csv(path) if is_encrypted(path) => return Ok(Known::default()),
         HashLocation::Csv(path) => {
             if let Some(trouble) = hashes.trouble(path, &claim.serial) {
                 return Err(Unread::File(path.clone(), trouble));
@@ -490,10 +533,7 @@ fn identity(claim: &Claim, hashes: &Hashes) -> Result<Keys, Unread> {
     }
     match hashes.read_now(reference, &claim.serial) {
         // A hash that is to be trusted may not be known to our decoder.
-        Ok(hash) => Ok(hash.decode().map_or_else(
-            |_| Vec::new(),
-            |decoded| identity_keys(&decoded).into_iter().map(|key| (key.kind(), key)).collect(),
-        )),
+        Ok(hash) => Ok(hash.decode().map_or_else(|_| Known::default(), |decoded| Known::of(&decoded))),
         Err(HashError::NotHere(reason)) => Err(Unread::Alone(Severity::Warning, reason)),
         Err(HashError::Unusable(reason)) => Err(Unread::Alone(Severity::Error, reason)),
     }

@@ -74,6 +74,16 @@ fn workflow_command(text: &str) -> Option<usize> {
     start.starts_with("::").then(|| text.len() - start.len())
 }
 
+/// A line of a text that was broken into several: what a pipeline would take for a
+/// command where it begins a line may have stood in the middle of one.
+#[must_use]
+pub fn seen_line(line: &str) -> Cow<'_, str> {
+    match workflow_command(line) {
+        None => Cow::Borrowed(line),
+        Some(at) => Cow::Owned(format!("{}{}{}", &line[..at], ':'.escape_unicode(), &line[at + 1..])),
+    }
+}
+
 /// A text with every such character written out, as `\u{200b}`. What already
 /// reads like that was written so by somebody: its backslash is written out,
 /// so that no two texts are shown alike. So is the first character of what a
@@ -123,6 +133,15 @@ mod tests {
             ("##vso[task.x]##[set-env]## [#[", r"\u{23}#vso[task.x]\u{23}#[set-env]## [#["),
         ] {
             assert_eq!(seen(text), shown);
+        }
+    }
+
+    #[test]
+    fn a_line_that_was_broken_off_is_no_command() {
+        for (line, shown) in
+            [("  ::add-mask::x", r"  \u{3a}:add-mask::x"), ("::warning::x", r"\u{3a}:warning::x"), ("a ::b", "a ::b")]
+        {
+            assert_eq!(seen_line(line), shown);
         }
     }
 

@@ -9,7 +9,7 @@ use crate::hash::{IdentityKey, KeyKind, sharing};
 use crate::ledger::{ImportFact, PendingUpdate, Tail};
 use crate::model::{
     Action, AdoptionPolicy, Claim, Coverage, Desired, Device, DeviceKey, Effect, Field, FieldChange, HashDigest,
-    ImportId, ImportState, Observed, Policy, Register, RegistrationId, Tenant, Update, Want, later,
+    ImportId, ImportState, Observed, Policy, Register, RegistrationId, Tenant, Update, Want, is_as_imported, later,
 };
 
 use super::action::ActionKind;
@@ -222,7 +222,8 @@ impl<'a> Maker<'a> {
             return Verdict::wait(claim, Some(device.id), what);
         }
         // What our own import could not carry completes it, and is no change.
-        let owed = self.owed(device.id, &fields);
+        // Unless somebody has it in hand by now: then it is an update like any other.
+        let owed = self.owed(device.id, &fields).filter(|_| is_as_imported(&wanted(claim), device));
         let alone = self.facts.tails_first || self.tenant.policy == Policy::CreateOnly;
         if let (Some((_, owed)), true) = (&owed, alone) {
             fields.clone_from(owed);
@@ -232,7 +233,7 @@ impl<'a> Maker<'a> {
         let verified = user.map_or(Ok(true), |user| self.judge_user(&user));
         let adopts = !self.is_ours(device.id);
         let update = Update { id: device.id, before: Box::new(device.clone()), fields, adopts, tail_of };
-        let refused = match (self.tenant.policy, tail_of) {
+        let by_policy = match (self.tenant.policy, tail_of) {
             (Policy::Observe, _) => Some(Reason::ObserveOnly),
             (Policy::CreateOnly, None) => Some(Reason::UpdateNotAllowed),
             (Policy::CreateOnly, Some(_)) | (Policy::UpsertOnly | Policy::Sync, _) => None,
@@ -241,12 +242,15 @@ impl<'a> Maker<'a> {
         let tags = update.fields.iter().filter(|f| f.field == Field::GroupTag).map(|f| &f.after);
         let mut tags = std::iter::once(&device.group_tag).chain(tags);
         let outside = tags.find(|tag| !self.tenant.scope.contains(tag)).cloned();
-        let refused = refused
-            .or((self.tenant.suspend || claim.suspend).then_some(Reason::Suspended))
+        // What would stand in the way under another policy, too, is told first:
+        // nobody shall find out one by one.
+        let refused = (claim.suspend.then_some(Reason::Suspended))
             .or(outside.is_some().then_some(Reason::OutOfScope))
             .or(self.facts.unread.contains(&device.id).then_some(Reason::ServiceUnavailable))
             .or((adopts && !self.may_adopt(claim)).then_some(Reason::AdoptionNotAllowed))
-            .or(verified.err());
+            .or(verified.err())
+            .or(self.tenant.suspend.then_some(Reason::Suspended))
+            .or(by_policy);
         let changes = |field| update.fields.iter().any(|f| f.field == field);
         let notes = [
             changes(Field::GroupTag).then_some(Note::GroupsFollowLater),
@@ -290,7 +294,7 @@ impl<'a> Maker<'a> {
             .or((!self.tenant.scope.contains(tag)).then_some(Reason::OutOfScope));
         match (self.judge_registration(claim), read_only, refused) {
             (verdict, None, None) => verdict,
-            (Verdict::Change(change), Some(reason), _) | (Verdict::Change(change), None, Some(reason)) => {
+            (Verdict::Change(change), _, Some(reason)) | (Verdict::Change(change), Some(reason), None) => {
                 Verdict::Held(hold(change, reason, self.scope_line(reason, tag)))
             }
             (_, _, Some(reason)) => Verdict::hold_absent(claim, reason, self.scope_line(reason, tag)),
@@ -334,9 +338,10 @@ impl<'a> Maker<'a> {
         let mut attempts = Attempts::default();
         let mut attempt = 1;
         let mut was_registered = false;
+        let id_of = |attempt| import_id(self.tenant.id, &self.tenant.owner, &claim.serial, digest, attempt);
         let wants_retry = self.facts.retry.contains(&claim.serial.key());
         let (import_id, running) = loop {
-            let id = import_id(self.tenant.id, &self.tenant.owner, &claim.serial, digest, attempt);
+            let id = id_of(attempt);
             let fact = imports.get(&id);
             // A reading of some devices cannot tell that this one is absent; and
             // we have sent nothing that could be waited for.
@@ -349,7 +354,8 @@ impl<'a> Maker<'a> {
                     was_registered = matches!(state, Some(ImportState::Complete { .. } | ImportState::Removed));
                     attempt += 1;
                 }
-                Step::Refuse { .. } if wants_retry => {
+                // Also where somebody wanted that before: it is followed.
+                Step::Refuse { .. } if wants_retry || imports.contains_key(&id_of(attempt + 1)) => {
                     was_registered = false;
                     attempt += 1;
                 }

@@ -22,7 +22,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 // How formats write what others wrote.
-pub(super) use crate::model::{is_command, is_unseen, seen};
+pub(super) use crate::model::{is_command, is_unseen, seen, seen_line};
 pub(super) use crate::plan::Remedy;
 pub use apply::{ApplyDocument, ApplyView, OutcomeDocument};
 pub use fail_on::FailOn;

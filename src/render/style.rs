@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use anstyle::{AnsiColor, Style};
 use unicode_width::UnicodeWidthStr;
 
-use super::document::{Symbol, seen};
+use super::document::{Symbol, seen, seen_line};
 
 /// How text shall look: told by whoever knows the terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,8 +171,7 @@ impl Look {
         if !self.wraps {
             return text.to_owned();
         }
-        let options = textwrap::Options::new(self.width.saturating_sub(before).max(WRAP_MIN));
-        textwrap::fill(text, options.break_words(false).word_splitter(textwrap::WordSplitter::NoHyphenation))
+        broken(text, self.width.saturating_sub(before).max(WRAP_MIN)).join("\n")
     }
 
     /// A value in quotes, or `(none)`.
@@ -180,6 +179,18 @@ impl Look {
     pub fn value(&self, text: &str) -> String {
         if text.is_empty() { "(none)".to_owned() } else { format!("\"{}\"", self.show(text)) }
     }
+}
+
+/// The lines of sentences, broken between words and never in one: commands and
+/// names are copied from them. No line begins what a pipeline takes for a command.
+#[must_use]
+pub fn broken(text: &str, width: usize) -> Vec<String> {
+    let options = textwrap::Options::new(width).break_words(false);
+    let lines = textwrap::wrap(text, options.word_splitter(textwrap::WordSplitter::NoHyphenation));
+    // What the first begins with is for whoever writes it behind something.
+    let mut lines = lines.iter();
+    let first = lines.next().map(|line| line.to_string());
+    first.into_iter().chain(lines.map(|line| seen_line(line).into_owned())).collect()
 }
 
 /// How many columns a text takes.

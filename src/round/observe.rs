@@ -11,7 +11,7 @@ use crate::hash::{WantedHash, identity_keys};
 use crate::ledger::{Entry, Journal, UpdateEnd};
 use crate::model::{
     Action, Claim, Coverage, Desired, Device, DeviceKey, Field, HashDigest, HashError, ImportId, ImportState, Observed,
-    RegistrationId, SyncState, is_as_imported, later, tail,
+    RegistrationId, SyncState, later, tail,
 };
 use crate::plan::{self, Change, Facts, HashFact, ImportError, LISTED_WITHIN, Needs, Plan, Waiting, import_id};
 
@@ -165,8 +165,6 @@ impl Round<'_> {
         if journal.is_ahead_of(now) {
             journal.record(now, vec![Entry::Clock]).await?;
         }
-        let found = self.found_again(desired, reading, journal).await?;
-        journal.record(now, found).await?;
         let needs = plan::needs(desired, &reading.observed);
         if !needs.register.is_empty() {
             self.read_hashes(desired, &needs, reading).await?;
@@ -196,37 +194,6 @@ impl Round<'_> {
         let shown = shown(&plan, &reading.observed, &facts, journal);
         journal.record(self.graph.service_now(), shown).await?;
         Ok(plan)
-    }
-
-    /// The registrations of imports whose records somebody removed, where they
-    /// have come up since and are as we sent them.
-    async fn found_again(
-        &self,
-        desired: &Desired,
-        reading: &mut Reading,
-        journal: &Journal,
-    ) -> Result<Vec<Entry>, GraphError> {
-        if journal.removed().is_empty() {
-            return Ok(Vec::new());
-        }
-        let claims: HashMap<DeviceKey, &Claim> = desired.claims().iter().map(|claim| (claim.key(), claim)).collect();
-        let removed = journal.removed().iter();
-        let wanted: Vec<(ImportId, &Claim)> = removed.filter_map(|(id, key)| Some((*id, *claims.get(key)?))).collect();
-        let of = |observed: &Observed, claim: &Claim| {
-            let key = claim.serial.key();
-            let mut same = observed.devices().iter().filter(|device| device.key() == key);
-            same.next().filter(|_| same.next().is_none()).cloned()
-        };
-        // The list may lag, or blank what it holds.
-        let ids: Vec<RegistrationId> =
-            wanted.iter().filter_map(|(_, claim)| Some(of(&reading.observed, claim)?.id)).collect();
-        reading.observed.overlay(read(self.graph, &ids).await?);
-        let entry = |(import_id, claim): (ImportId, &Claim)| {
-            let device = of(&reading.observed, claim)?;
-            let is_it = is_as_imported(&plan::wanted(claim), &device);
-            is_it.then_some(Entry::ImportComplete { import_id, registration_id: device.id })
-        };
-        Ok(wanted.into_iter().filter_map(entry).collect())
     }
 
     fn facts(

@@ -57,7 +57,10 @@ pub async fn ask_for_sync(
         return Ok(SyncAnswer::Covered);
     }
     if state.running {
+        // Whoever waits for its end looks again soon; whoever wants another waits
+        // for that one's time.
         let at = later(clock.now(), BUSY);
+        let at = if needed_since.is_some() { at } else { at.max(writer.ours(next_sync(Some(&state), now))) };
         return Ok(SyncAnswer::Later { at, why: "a sync is running".to_owned() });
     }
     let at = next_sync(Some(&state), now);

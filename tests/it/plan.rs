@@ -381,6 +381,13 @@ fn a_refused_import_is_tried_again_where_somebody_asks_for_it() {
 }
 
 #[test]
+fn an_attempt_that_somebody_wanted_is_followed_by_whoever_comes_next() {
+    let refused = || case("A1", "").import("A1", 1, MINUTE, error(808, "ZtdDeviceAssignedToOtherTenant"));
+    refused().plans("x A1 AssignedToOtherTenant");
+    refused().import("A1", 2, MINUTE, ImportState::Running).plans("+ A1 attempt 2 (running)");
+}
+
+#[test]
 fn a_new_import_says_whether_the_one_before_failed_or_what_it_made_was_removed() {
     let notes = |state| case("A1", "").import("A1", 1, MINUTE * 20, state).plan().changes[0].notes.clone();
     let done = ImportState::Complete { registration_id: RegistrationId(Uuid::from_u128(9)) };
@@ -509,7 +516,7 @@ fn a_later_round_completes_what_its_own_import_made() {
     assert_eq!(follow_up(&first(), made), [r#"~ A1 displayName "" -> "N""#]);
     // Somebody retagged it meanwhile, and has it in hand: that is for the next plan.
     let moved = case("A1 tag=X name=N", "A1 1 tag=Y").made_by_import("A1", 1, &[(Field::DisplayName, "N")]);
-    assert_eq!(follow_up(&first(), moved), ["x A1 ChangedMeanwhile"]);
+    assert_eq!(follow_up(&first(), moved), ["x A1 AlreadyRegistered"]);
     let named = case("A1 tag=X name=N", "A1 1 tag=Y name=N").made_by_import("A1", 1, &[]);
     assert_eq!(follow_up(&first(), named), ["x A1 AlreadyRegistered"]);
 }
@@ -563,7 +570,10 @@ fn create_only_writes_what_its_import_lacked_and_nothing_else() {
         case.tenant.policy = Policy::CreateOnly;
         case
     };
-    with("A1 1 tag=Y").plans(r#"~ A1 displayName "" -> "N""#);
+    with("A1 1 tag=X").plans(r#"~ A1 displayName "" -> "N""#);
+    // Somebody has it in hand by now.
+    with("A1 1 tag=Y").plans("x A1 UpdateNotAllowed");
+    with("A1 1 tag=X enrolled").plans("x A1 UpdateNotAllowed");
     with("A1 1 tag=Y name=N").plans("x A1 UpdateNotAllowed");
     with("A1 1 tag=X name=M").plans("x A1 UpdateNotAllowed");
 }

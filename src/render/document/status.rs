@@ -123,10 +123,15 @@ impl StatusView<'_> {
             unmanaged: self.fleet.unmanaged,
             devices: devices.iter().map(|of| device(of, (self.places)(of.origin))).collect(),
             undeclared: self.undeclared.iter().map(unmanaged).collect(),
-            registered: devices.iter().filter(|device| device.stage.is_registered()).count(),
+            registered: devices.iter().filter(|device| is_registered(device)).count(),
             in_sync: devices.iter().filter(|device| device.stage == Stage::InSync).count(),
         }
     }
+}
+
+/// A held device may be registered all the same.
+fn is_registered(device: &DeviceStatus) -> bool {
+    device.stage.is_registered() || device.registration_id.is_some()
 }
 
 fn device(device: &DeviceStatus, source: Place) -> DeviceDocument {
@@ -141,7 +146,7 @@ fn device(device: &DeviceStatus, source: Place) -> DeviceDocument {
     DeviceDocument {
         serial_number: device.serial.to_string(),
         registration_id: device.registration_id,
-        registered: device.stage.is_registered() || device.registration_id.is_some(),
+        registered: is_registered(device),
         stage: device.stage.name(),
         reason,
         fields: fields.iter().map(|field| field.name()).collect(),

@@ -61,7 +61,7 @@ fn not_done(out: &mut String, apply: &ApplyDocument, look: &Look) {
     let words = 4 + serial + 2;
     for outcome in open {
         let line = Line::start(look, outcome.symbol, &outcome.serial_number).to(words).plain(outcome.action);
-        let line = line.to(words + 10).plain(&outcome.words);
+        let line = line.to(words + 10).words(Role::Plain, &outcome.words);
         let Some(reason) = outcome.reason else {
             line.end(out);
             continue;

@@ -2,10 +2,8 @@
 //! does not fit goes on under itself, and never breaks in a word: commands and
 //! names are copied from it.
 
-use textwrap::{Options, WordSplitter};
-
 use crate::render::document::Symbol;
-use crate::render::style::{Look, Role, columns};
+use crate::render::style::{Look, Role, broken, columns};
 
 /// Words are not stacked one under another, however narrow a terminal is.
 const ROOM_MIN: usize = 24;
@@ -78,8 +76,7 @@ impl<'l> Line<'l> {
     /// Sentences, broken between words, each line under the first.
     pub(super) fn words(self, role: Role, text: &str) -> Self {
         let (column, room) = (self.columns, self.look.width.saturating_sub(self.columns).max(ROOM_MIN));
-        let options = Options::new(room).break_words(false).word_splitter(WordSplitter::NoHyphenation);
-        let lines = textwrap::wrap(text, options);
+        let lines = broken(text, room);
         let first = self.painted(role, lines.first().map_or("", |line| line));
         lines.iter().skip(1).fold(first, |line, words| line.wrap(column).painted(role, words))
     }

@@ -78,6 +78,25 @@ fn what_scope_suspension_and_create_only_hold_is_shown_with_values() {
     assert!(diff.contains("-groupTag: BGO-STD") && diff.contains("+groupTag: BGO-NEW"), "{diff}");
 }
 
+/// Nobody shall find out one by one what stands in the way.
+#[test]
+fn under_observe_what_is_out_of_scope_says_so() {
+    let (desk, folder) = (Desk::new(), contoso("\"BGO-*\"", "\"TRD-*\""));
+    folder.edit("tenant.yaml", "policy: Sync", "policy: Observe");
+    let plan = apgit(&desk, &folder, "plan").out;
+    assert!(plan.contains("(OutOfScope): 3\n") && plan.contains("(ObserveOnly): 7\n"), "{plan}");
+}
+
+#[test]
+fn a_held_device_that_is_registered_counts_as_registered() {
+    let (desk, folder) = (Desk::new(), contoso("policy: Sync", "policy: Sync"));
+    assert_eq!(apgit(&desk, &folder, "apply --auto-approve -q").code, 0);
+    folder.edit("tenant.yaml", "policy: Sync", "policy: Observe");
+    folder.edit("devices/bergen/laptops.yaml", "BGO-STD", "BGO-NEW");
+    let status = apgit(&desk, &folder, "status").out;
+    assert!(status.contains("10 declared, 9 registered, 7 as declared"), "{status}");
+}
+
 #[test]
 fn a_suspended_device_is_in_nobodys_way() {
     let (desk, folder) = (Desk::new(), contoso("policy: Sync", "policy: Sync"));

@@ -114,6 +114,27 @@ fn post(url: &str, path: &str, body: &str) {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
+/// Where a long text is broken into lines, whatever stood in its middle begins one.
+#[test]
+fn a_line_that_is_broken_forges_none() {
+    let folder = Folder::repository();
+    folder.write("tenant.yaml", tenant_manifest("scope: {groupTags: [\"OSL-*\"]}"));
+    for (name, width) in [("80", 60), ("80", 70), ("100", 90), ("120", 100)] {
+        let tag = format!("{} ::add-mask::register {}", "x".repeat(width), "y".repeat(width));
+        let device = format!(
+            "apiVersion: apgit.dev/v1alpha1\nkind: AutopilotDevice\nmetadata: {{name: a}}\nspec: {{serialNumber: A1, groupTag: '{tag}', '{tag}': 1}}\n"
+        );
+        folder.write("a.yaml", &device);
+        let validate = Bounds::default().hold(command(&folder, "validate .").env("COLUMNS", name));
+        assert_says_no_more_than_it_shows(&validate.err);
+        folder.write("a.yaml", device.replace(&format!(", '{tag}': 1"), ""));
+        let plan = Bounds::default().hold(command(&folder, "plan . --simulate").env("COLUMNS", name));
+        assert!(plan.out.contains("add-mask"), "{}{}", plan.out, plan.err);
+        assert_says_no_more_than_it_shows(&plan.out);
+        assert_says_no_more_than_it_shows(&plan.err);
+    }
+}
+
 #[test]
 fn words_of_a_file_forge_no_line() {
     let folder = hostile("forged");
