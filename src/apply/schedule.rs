@@ -62,7 +62,7 @@ pub fn schedule(cleared: &ClearedPlan, sync: Option<&SyncState>, now: Timestamp)
     let gated = rows.len() > BATCH;
     let imports = batches(&rows, gated);
     let sync_at = plan.upkeep.sync.map(|_| next_sync(sync, now));
-    let requests: usize = plan.changes.iter().map(|change| requests(change)).sum();
+    let requests: usize = plan.changes.iter().map(requests).sum();
     let updates_in_all = requests + plan.upkeep.clean_up.len();
     // A vendor's device is no reason to wait.
     let waits = plan.upkeep.sync.is_some_and(|reason| reason != SyncReason::Vendor);

@@ -319,6 +319,14 @@ impl CsvIndex {
         }
     }
 
+    /// True if the row of this device's hash has another serial beside it, as a
+    /// spreadsheet writes it.
+    #[must_use]
+    pub fn is_changed_by_spreadsheet(&self, serial: &SerialNumber) -> bool {
+        let rows = self.by_serial_inside.get(&serial.key()).map(Vec::as_slice).unwrap_or_default();
+        rows.iter().any(|row| self.entries[*row].is_changed_by_spreadsheet())
+    }
+
     /// The lines whose serial number a spreadsheet has changed, in words.
     #[must_use]
     pub fn changed_by_spreadsheet(&self) -> Option<String> {

@@ -95,9 +95,15 @@ impl FromStr for Named {
         if !domain.chars().all(fits) || domain.starts_with('.') || domain.ends_with('.') || domain.contains("..") {
             return Err(format!("`{domain}` is not a domain such as `contoso.com`"));
         }
+        if ALIASES.contains(&domain.as_str()) || domain.parse::<uuid::Uuid>().is_ok() {
+            return Err(format!("`{domain}` is no domain of a tenant's own; write one such as `contoso.com`"));
+        }
         Ok(Self { domain, id })
     }
 }
+
+/// What a login takes for any tenant.
+const ALIASES: [&str; 3] = ["common", "organizations", "consumers"];
 
 /// Serves until somebody asks to stop, then saves.
 ///

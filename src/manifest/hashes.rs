@@ -365,25 +365,35 @@ pub fn check_hashes<'f>(fleets: &'f [Fleet], hashes: &Hashes) -> Vec<Problem> {
 /// CSV files whose serial numbers a spreadsheet has changed. Their rows are found
 /// by the serial inside the hash, but the portal and a person go by the column.
 fn changed_by_spreadsheet<'c>(claims: impl Iterator<Item = &'c Claim>, hashes: &Hashes) -> Vec<Changed> {
-    let mut csvs: BTreeMap<&Path, Origin> = BTreeMap::new();
+    let mut csvs: BTreeMap<&Path, Vec<&Claim>> = BTreeMap::new();
     for claim in claims {
         if let Some(HashLocation::Csv(path)) = claim.hash.as_ref().map(|hash| &hash.location)
             && !is_encrypted(path)
         {
-            csvs.entry(path).or_insert(claim.origin);
+            csvs.entry(path).or_default().push(claim);
         }
     }
-    let changed = |(path, origin): (&Path, Origin)| {
-        let lines = hashes.with_table(path, |table| table.index.changed_by_spreadsheet()).ok()??;
+    let changed = |(path, claims): (&Path, Vec<&Claim>)| {
+        let (lines, mut origins) = hashes
+            .with_table(path, |table| {
+                let lines = table.index.changed_by_spreadsheet()?;
+                let theirs = claims.iter().filter(|claim| table.index.is_changed_by_spreadsheet(&claim.serial));
+                Some((lines, theirs.map(|claim| claim.origin).take(Conflict::SHOWN).collect::<Vec<_>>()))
+            })
+            .ok()??;
+        // The row of a device that nobody declares: whoever names the file.
+        if origins.is_empty() {
+            origins.extend(claims.first().map(|claim| claim.origin));
+        }
         let message = format!("`{}`, {lines}: {SPREADSHEET}", show(&path.to_string_lossy()));
-        Some(Changed { message, origin })
+        Some(Changed { message, origins })
     };
     csvs.into_iter().filter_map(changed).collect()
 }
 
 struct Changed {
     message: String,
-    origin: Origin,
+    origins: Vec<Origin>,
 }
 
 impl Said for Changed {
@@ -392,7 +402,7 @@ impl Said for Changed {
     }
 
     fn origins(&self) -> &[Origin] {
-        std::slice::from_ref(&self.origin)
+        &self.origins
     }
 
     fn words(&self) -> (&'static str, String, Option<String>) {

@@ -189,7 +189,7 @@ pub fn broken(text: &str, width: usize) -> Vec<String> {
     let lines = textwrap::wrap(text, options.word_splitter(textwrap::WordSplitter::NoHyphenation));
     // What the first begins with is for whoever writes it behind something.
     let mut lines = lines.iter();
-    let first = lines.next().map(|line| line.to_string());
+    let first = lines.next().map(ToString::to_string);
     first.into_iter().chain(lines.map(|line| seen_line(line).into_owned())).collect()
 }
 

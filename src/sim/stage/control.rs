@@ -166,7 +166,7 @@ fn code(body: &Value) -> Result<i32, String> {
 fn count(body: &Value) -> Result<usize, String> {
     match usize::try_from(body["count"].as_u64().unwrap_or(1)) {
         Ok(count) if count <= DEVICES_MAX => Ok(count),
-        _ => Err(format!("`devices` adds at most {DEVICES_MAX} at once; ask for the rest again")),
+        _ => Err(format!("`count` of `devices` is at most {DEVICES_MAX} at once; ask for the rest again")),
     }
 }
 
@@ -178,7 +178,7 @@ enum Meant<'a> {
 
 fn meant_by<'a>(deed: &str, body: &'a Value) -> Result<Meant<'a>, String> {
     match (body["id"].as_str(), body["serial"].as_str()) {
-        (Some(id), _) => id.parse().map(Meant::Id).map_err(|_| format!("`{id}` is not the id of a registration")),
+        (Some(id), _) => id.parse().map(Meant::Id).map_err(|_| format!("`id` is not the id of a registration: `{id}`")),
         (None, Some(serial)) => Ok(Meant::Serial(serial)),
         (None, None) => Err(format!("`{deed}` needs the `id` or the `serial` of a registration")),
     }

@@ -76,7 +76,7 @@ impl Inject {
         if let Mishap::Html(status) = mishap
             && !(400..600).contains(&status)
         {
-            return Err(format!("a page of HTML has a status from 400 to 599, not {status}"));
+            return Err(format!("`html` of `mishap` is a status from 400 to 599, not {status}"));
         }
         let method = body["method"].as_str().map(str::to_ascii_uppercase);
         if let Some(method) = method.as_deref().filter(|method| !METHODS.contains(method)) {

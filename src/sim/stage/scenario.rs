@@ -76,7 +76,7 @@ pub struct ImportRecordView {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum ScenarioError {
-    #[error("the text is not a hardware hash")]
+    #[error("`hash` is not a hardware hash")]
     NotAHash,
     #[error("the hardware is already registered")]
     AlreadyRegistered,

@@ -124,7 +124,7 @@ mod tests {
             ("enrol: {seriall: TEST-1}", "`enrol` has no `seriall`; it takes `id`, `serial`, `userless`"),
             ("tag: {serial: TEST-1}", "`tag` needs `groupTag`"),
             ("vendor: {serial: V-1}", "`vendor` needs `serial`, `manufacturer` and `model`, or a `hash`"),
-            ("devices: {count: 10001}", "`devices` adds at most 10000 at once; ask for the rest again"),
+            ("devices: {count: 10001}", "`count` of `devices` is at most 10000 at once; ask for the rest again"),
             ("foreign: {hash: no hash}", "`hash` of `foreign` is not base64"),
             ("refuse: {hash: AAAA, code: 5000000000}", "`code` of `refuse` is a number such as 802"),
             ("inject: {mishap: throttled, route: nowhere}", "`route` of `inject` is none that there is: `nowhere`"),

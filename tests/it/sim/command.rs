@@ -232,6 +232,8 @@ fn domains_and_numbers_that_cannot_be_stop_the_start() {
         (&*format!("--domain=={id}"), "there is no domain in it"),
         ("--domain=contoso.com/x", "`contoso.com/x` is not a domain"),
         ("--domain=contoso.com=", "`` is not the id of a tenant"),
+        ("--domain=common", "`common` is no domain of a tenant's own"),
+        (&*format!("--domain=a.example={id} --domain={id}"), "is no domain of a tenant's own"),
         ("--domain=contoso.com --domain=Contoso.com", "the domain `contoso.com` is there twice"),
         (&*format!("--domain=a.example={id} --domain=b.example={id}"), "have the same id"),
         ("--devices 500001", "500001 is not in 0..=500000"),

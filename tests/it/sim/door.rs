@@ -178,7 +178,7 @@ async fn what_is_not_known_is_refused_by_its_name_and_in_json() {
         ("advance", json!({"to": "never"}), "`to` of `advance` is not a time such as"),
         ("devices", json!({"cuont": 3}), "`devices` has no `cuont`; it takes `count`"),
         ("devices", json!({"count": "3"}), "`count` of `devices` is not a number"),
-        ("devices", json!({"count": 10_001}), "`devices` adds at most 10000 at once"),
+        ("devices", json!({"count": 10_001}), "`count` of `devices` is at most 10000 at once"),
         (
             "inject",
             json!({"mishap": "throttled", "time": 3}),
@@ -194,7 +194,7 @@ async fn what_is_not_known_is_refused_by_its_name_and_in_json() {
         ),
         ("inject", json!({"mishap": "throttled", "retryAfter": "7"}), "`retryAfter` of `inject` is not a number"),
         ("inject", json!({"mishap": "throttled", "retryAfter": -7}), "`retryAfter` of `inject` is not a number"),
-        ("inject", json!({"mishap": {"html": 200}}), "a page of HTML has a status from 400 to 599, not 200"),
+        ("inject", json!({"mishap": {"html": 200}}), "`html` of `mishap` is a status from 400 to 599, not 200"),
     ] {
         let said = refuse(route, body.clone()).await;
         assert!(said.starts_with(reason), "{route} {body}: {said}");

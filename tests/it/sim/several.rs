@@ -247,7 +247,7 @@ async fn a_deed_that_is_not_understood_is_refused_and_not_half_done() {
         ("roles", json!({"roles": []}), "`roles` needs `app`"),
         ("expire", json!({"now": true}), "`expire` has no `now`; it takes nothing"),
         ("enrol", json!({"serial": "V-1"}), "comes with the next sync; until then it cannot enrol"),
-        ("inject", json!({"mishap": {"html": 99}}), "a page of HTML has a status from 400 to 599, not 99"),
+        ("inject", json!({"mishap": {"html": 99}}), "`html` of `mishap` is a status from 400 to 599, not 99"),
         ("inject", json!({"mishap": "throttled", "retryAfter": -5}), "`retryAfter` of `inject` is not a number"),
         ("settings", json!({"switches": {"no-filter": true}}), "`switches` is a list of names"),
         ("settings", json!({"update.lost_share": "300%"}), "`300%` is not a share from 0 to 1"),
