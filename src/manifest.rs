@@ -46,6 +46,7 @@ pub use document::RowPlace;
 pub use hashes::{Hashes, check_hashes, check_key_sources};
 pub use problem::{Excerpt, Place, Problem, Severity, Spot};
 pub use program::end_commands;
+pub use root::leads_astray;
 
 use crate::model::{Desired, Origin};
 use crate::resource::AutopilotTenantSpec;

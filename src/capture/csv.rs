@@ -291,6 +291,21 @@ impl CsvIndex {
         self.entries.iter().filter_map(|it| inside(it).or_else(|| column(it))).find(|it| it.looks_like(serial))
     }
 
+    /// What is wrong with the rows of a device, if none of them has a hash: in
+    /// words that are the same for all rows with the same fault.
+    #[must_use]
+    pub fn broken(&self, serial: &SerialNumber) -> Option<String> {
+        let key = serial.key();
+        let rows = self.by_serial_inside.get(&key).or_else(|| self.by_column.get(&key))?;
+        let errors: Vec<&CaptureError> =
+            rows.iter().map(|row| self.entries[*row].hash.as_ref().err()).collect::<Option<_>>()?;
+        Some(match errors.first()? {
+            CaptureError::RowWithoutHash { .. } => "the row has no hardware hash".to_owned(),
+            CaptureError::Row { error, .. } => error.to_string(),
+            other => other.to_string(),
+        })
+    }
+
     /// True if some row is for this device.
     #[must_use]
     pub fn has(&self, serial: &SerialNumber) -> bool {

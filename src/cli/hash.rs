@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use crate::capture::{self, CaptureError, CsvEntry, CsvTable, SPREADSHEET};
 use crate::hash::generate::{Machine, Vendor};
 use crate::hash::{Comparison, Decoded, Finding, Repair, Severity, Verdict, checks, compare, identity_keys};
-use crate::manifest::Hashes;
+use crate::manifest::{Hashes, leads_astray};
 use crate::model::{HardwareHash, HashError, SerialNumber, seen};
 use crate::render::Document;
 use crate::render::document::{HashDocument, HashReport, Identifiers, Kind};
@@ -204,6 +204,10 @@ fn read(file: &Path) -> Result<Vec<u8>, CliError> {
 fn inspect(file: &Path, key_hosts: &[String], now: Timestamp) -> Result<Result<Vec<HashReport>, Unread>, CliError> {
     let invalid =
         |reason: &CaptureError| Unread { exit: Exit::Invalid, message: format!("{}: {reason}", file.display()) };
+    if let Some((what, hint)) = leads_astray(file) {
+        let message = format!("{}: {what}; {hint}", file.display());
+        return Ok(Err(Unread { exit: Exit::Invalid, message }));
+    }
     let (bytes, how) = if is_encrypted(file) && file.is_file() {
         // With a folder before it, no name is an option to the command.
         match Hashes::new(PathBuf::from(".")).asking(key_hosts).decrypted(file) {

@@ -21,6 +21,8 @@ pub(super) enum Trouble {
     Whole { code: &'static str, message: String, hint: Option<String> },
     /// It is a CSV, and has no row for some devices; how many rows it has.
     NoRow { rows: String },
+    /// It is a CSV, and the rows of some devices have the same fault.
+    Rows { what: String },
     /// It is no file, but a field that is declared and not acted on.
     Undone { field: &'static str, instead: &'static str },
 }
@@ -80,6 +82,18 @@ impl Faults {
                 let hint = Some("remove it, or keep it for a version that does".to_owned());
                 let severity = Severity::Warning;
                 Told { severity, code: "not-acted-on", message, hint, origins: fault.origins }
+            }
+            Trouble::Rows { what } => {
+                let file = show(&path.to_string_lossy());
+                let names: Vec<String> = fault.serials.iter().map(|serial| format!("`{serial}`")).collect();
+                let more = if fault.count > names.len() { ", …" } else { "" };
+                let message = match fault.count {
+                    1 => format!("`{file}`, the row of {}: {what}", names.join(", ")),
+                    count => format!("`{file}`, the rows of {count} devices ({}{more}): {what}", names.join(", ")),
+                };
+                let hint = "use the collector's own file, as it was before a spreadsheet or a script had it";
+                let origins = fault.origins;
+                Told { severity: Severity::Error, code: "hash", message, hint: Some(hint.to_owned()), origins }
             }
             Trouble::NoRow { rows } => no_row(&path, &rows, fault, &look_alike),
         };

@@ -203,9 +203,12 @@ impl Hashes {
 
     /// What is wrong with a CSV as a whole, or that it has no row for a device.
     fn trouble(&self, path: &Path, serial: &SerialNumber) -> Option<Trouble> {
-        match self.with_table(path, |table| (!table.index.has(serial)).then(|| table.index.rows())) {
-            Ok(None) => None,
-            Ok(Some(rows)) => Some(Trouble::NoRow { rows }),
+        let of = |index: &CsvIndex| match index.has(serial) {
+            false => Some(Trouble::NoRow { rows: index.rows() }),
+            true => index.broken(serial).map(|what| Trouble::Rows { what }),
+        };
+        match self.with_table(path, |table| of(&table.index)) {
+            Ok(trouble) => trouble,
             Err(error) => Some(unreadable_csv(&error.to_string())),
         }
     }

@@ -66,6 +66,19 @@ impl Astray {
     }
 }
 
+/// Why a file that the command line names is not read, and what to do: a link on
+/// the way to it leads out of the repository that it stands in, or to Git's own
+/// files. A branch may have placed it.
+#[must_use]
+pub fn leads_astray(file: &Path) -> Option<(&'static str, &'static str)> {
+    let astray = match Root::of(file) {
+        Ok((real, root)) => root.holds(&real).err(),
+        Err(astray) => Some(astray),
+    };
+    let (_, what, hint) = astray.filter(|astray| *astray != Astray::Missing)?.of_link();
+    Some((what, hint))
+}
+
 impl Root {
     fn new(path: PathBuf, is_git: bool) -> Self {
         Self { path, is_git, held: OnceLock::new() }

@@ -603,6 +603,25 @@ fn one_wrong_path_for_500_devices_is_one_problem() {
 }
 
 #[test]
+fn one_fault_in_every_row_of_a_csv_is_one_problem() {
+    let rows = |hash: &str| (0..20).map(|n| format!("SET{n:05},,{hash}\n")).collect::<String>();
+    let devices: String = (0..20).map(|n| format!("    - serialNumber: SET{n:05}\n")).collect();
+    let (_, csv) = intake(1);
+    for (hash, message) in [
+        ("", "the rows of 20 devices (`SET00000`, `SET00001`"),
+        ("#NAME?", "the rows of 20 devices (`SET00000`, `SET00001`"),
+    ] {
+        let repo = Repo::new();
+        repo.write("a.csv", format!("{}\n{}", csv.trim_end(), rows(hash)));
+        let set = format!("  defaults: {{hardwareHashRef: {{csv: a.csv}}}}\n  devices:\n{devices}");
+        repo.devices("a.yaml", &set);
+        let (code, _, err) = validated(&repo.path().display().to_string());
+        assert_eq!((code, err.matches("error[").count()), (3, 1), "{hash}: {err}");
+        assert!(err.contains(message) && err.contains("as it was before a spreadsheet"), "{hash}: {err}");
+    }
+}
+
+#[test]
 fn one_wrong_csv_for_500_devices_is_one_problem() {
     let (_, csv) = intake(3);
     let devices: String = (0..500).map(|n| format!("    - serialNumber: SET{n:05}\n")).collect();

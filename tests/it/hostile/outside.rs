@@ -80,6 +80,23 @@ fn a_path_on_the_command_line_does_not_lead_out_of_its_repository() {
 }
 
 #[test]
+fn a_file_with_a_hash_on_the_command_line_is_none_outside() {
+    let outside = Folder::new();
+    outside.write("secret.txt", CANARY);
+    let repo = repository();
+    symlink(outside.at("secret.txt"), repo.at("fleet/a.txt")).unwrap();
+    symlink(outside.at("secret.txt"), repo.at("fleet/a.age")).unwrap();
+    symlink(repo.at(".git/HEAD"), repo.at("fleet/b.txt")).unwrap();
+    for words in ["hash fleet/a.txt", "hash --pin fleet/a.txt", "hash fleet/a.age", "hash fleet/b.txt"] {
+        let ran = run(repo.path(), words);
+        assert!(ran.code == 3 && ran.err.contains("this symbolic link leads"), "{words}: {}", ran.err);
+    }
+    repo.write("fleet/c.txt", "no hash");
+    symlink("c.txt", repo.at("fleet/d.txt")).unwrap();
+    assert!(!run(repo.path(), "hash fleet/d.txt").err.contains("symbolic link"));
+}
+
+#[test]
 fn links_lead_only_to_what_git_holds() {
     let repo = repository();
     repo.write("notes/untracked.yaml", NOTHING_OF_OURS);
