@@ -20,7 +20,7 @@ pub fn draw(document: &Document, look: &Look) -> String {
         Document::Apply(apply) => apply::draw(apply, look),
         Document::Status(status) => status::draw(status, look),
         Document::Problems(problems) => problems::draw(problems, look),
-        Document::Hash(hash) => hash::draw(hash),
+        Document::Hash(hash) => hash::draw(hash, look),
         // An error is told on stderr by whoever ends the run.
         Document::Failure(_) => String::new(),
         Document::Fleet(fleet) => fleet.tenants.iter().map(|tenant| draw(tenant, look)).collect(),

@@ -685,11 +685,11 @@ fn the_command_sums_up_the_rows_of_a_csv() {
     let files = Files::with(&[("all.csv", csv.concat())]);
     let (code, out, _) = command(&[&files.path("all.csv")]);
     let expected = "\
-all.csv:2  sha256:8857ed8c  (redacted)  Dell Inc. OptiPlex 7010  ok
-all.csv:3  sha256:637fa5a0  (redacted)  Dell Inc. OptiPlex 7010  1 warning
-all.csv:4  sha256:3ad23ff2  (redacted)  Dell Inc. OptiPlex 7010  1 error, 1 warning
-all.csv:5  sha256:e98e6244  (redacted)  Dell Inc. OptiPlex 7010  1 error, 1 warning
-all.csv:6  no hash          -           -                        1 error
+all.csv:2  sha256:8857ed8c  (redacted)  ok                  Dell Inc. OptiPlex 7010
+all.csv:3  sha256:637fa5a0  (redacted)  1 warning           Dell Inc. OptiPlex 7010
+all.csv:4  sha256:3ad23ff2  (redacted)  1 error, 1 warning  Dell Inc. OptiPlex 7010
+all.csv:5  sha256:e98e6244  (redacted)  1 error, 1 warning  Dell Inc. OptiPlex 7010
+all.csv:6  no hash          -           1 error             -
 
 what identifies a machine is redacted; --show-identifiers shows it
 

@@ -6,23 +6,24 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use crate::render::document::{
-    ComparisonDocument, HashDocument, HashRow, KeyDocument, SectionDocument, Told, seen, told_once,
+    ComparisonDocument, HashDocument, HashRow, KeyDocument, SectionDocument, Severity, Told, seen, told_once,
 };
+use crate::render::style::Look;
 
 /// The comparison, or file by file what is in it.
-pub(super) fn draw(document: &HashDocument) -> String {
+pub(super) fn draw(document: &HashDocument, look: &Look) -> String {
     if let Some(comparison) = &document.comparison {
         return compared(comparison);
     }
     let file = |hashes: &[HashRow]| match hashes {
-        [one] => whole(one, document),
-        rows => summary(rows, document),
+        [one] => whole(one, document, look),
+        rows => summary(rows, document, look),
     };
     document.files().map(file).collect::<Vec<_>>().join("\n")
 }
 
 /// All that is known about one hash.
-fn whole(hash: &HashRow, document: &HashDocument) -> String {
+fn whole(hash: &HashRow, document: &HashDocument, look: &Look) -> String {
     let mut out = format!("{}   {}, {} bytes, {}\n", seen(&hash.place()), hash.form, hash.bytes, hash.digest());
     for section in hash.content.iter().flat_map(|content| &content.sections) {
         write_section(&mut out, section);
@@ -32,25 +33,28 @@ fn whole(hash: &HashRow, document: &HashDocument) -> String {
     }
     out.push_str(redacted(std::slice::from_ref(hash), document));
     out.push('\n');
-    out.push_str(&judgement(hash));
+    out.push_str(&judgement(hash, look));
     out
 }
 
 /// One line per hash, then what was found, then the totals: for files with
 /// many hashes.
-fn summary(hashes: &[HashRow], document: &HashDocument) -> String {
+fn summary(hashes: &[HashRow], document: &HashDocument, look: &Look) -> String {
     let rows: Vec<[String; 5]> = hashes.iter().map(row).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; 4] = std::array::from_fn(width);
+    let [w0, w1, w2, w3] = widths;
+    let room = look.width.saturating_sub(w0 + w1 + w2 + w3 + 8);
     let mut out = String::new();
-    for [place, digest, serial, device, state] in &rows {
-        let [w0, w1, w2, w3] = widths;
-        let line = format!("{place:w0$}  {digest:w1$}  {serial:w2$}  {device:w3$}  {state}");
+    for [place, digest, serial, state, device] in &rows {
+        // The longest word stands last, and may end before its end.
+        let device = if look.wraps { shortened(device, room, look) } else { device.clone() };
+        let line = format!("{place:w0$}  {digest:w1$}  {serial:w2$}  {state:w3$}  {device}");
         writeln!(out, "{}", line.trim_end()).expect("text takes all");
     }
     out.push_str(redacted(hashes, document));
     for told in told_once(hashes) {
-        out.push_str(&told_text(&told));
+        out.push_str(&told_text(&told, look));
     }
     let (errors, warnings) = hashes.iter().map(HashRow::count).fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
     let total = [plural(hashes.len(), "hash"), plural(errors, "error"), plural(warnings, "warning")];
@@ -64,11 +68,29 @@ fn redacted(hashes: &[HashRow], document: &HashDocument) -> &'static str {
     if is_hidden { "\nwhat identifies a machine is redacted; --show-identifiers shows it\n" } else { "" }
 }
 
-fn told_text(Told { severity, code, message, lines }: &Told<'_>) -> String {
+/// As much of a text as there is room for.
+fn shortened(text: &str, room: usize, look: &Look) -> String {
+    if text.chars().count() <= room {
+        return text.to_owned();
+    }
+    let end = if look.unicode { "…" } else { "..." };
+    let start: String = text.chars().take(room.saturating_sub(end.chars().count())).collect();
+    format!("{}{end}", start.trim_end())
+}
+
+/// A finding as it stands in a report: its code, and its sentence as far as the
+/// line has room for it.
+fn finding(severity: Severity, code: &str, message: &str, look: &Look) -> String {
+    let head = format!("{}[{code}]: ", severity.name());
+    let message = look.wrap(&seen(message), head.len()).replace('\n', &format!("\n{}", " ".repeat(head.len())));
+    format!("{head}{message}\n")
+}
+
+fn told_text(Told { severity, code, message, lines }: &Told<'_>, look: &Look) -> String {
     let shown = lines.iter().take(8).map(u64::to_string).collect::<Vec<_>>().join(", ");
     let more = if lines.len() > 8 { format!(" and {} more", lines.len() - 8) } else { String::new() };
     let word = if lines.len() == 1 { "line" } else { "lines" };
-    format!("\n{}[{code}]: {}\n  {word} {shown}{more}\n", severity.name(), seen(message))
+    format!("\n{}  {word} {shown}{more}\n", finding(*severity, code, message, look))
 }
 
 fn row(hash: &HashRow) -> [String; 5] {
@@ -79,7 +101,7 @@ fn row(hash: &HashRow) -> [String; 5] {
         (errors, warnings) => format!("{}, {}", plural(errors, "error"), plural(warnings, "warning")),
     };
     let or_dash = |text: &Option<String>| text.as_deref().map_or_else(|| "-".into(), |text| seen(text).into_owned());
-    [seen(&hash.place()).into_owned(), hash.digest(), or_dash(&hash.serial), or_dash(&hash.device), state]
+    [seen(&hash.place()).into_owned(), hash.digest(), or_dash(&hash.serial), state, or_dash(&hash.device)]
 }
 
 fn plural(count: usize, what: &str) -> String {
@@ -92,14 +114,13 @@ fn plural(count: usize, what: &str) -> String {
 }
 
 /// Repairs and findings, one per line; never nothing.
-fn judgement(hash: &HashRow) -> String {
+fn judgement(hash: &HashRow, look: &Look) -> String {
     let mut out = String::new();
     for repair in &hash.repairs {
         writeln!(out, "repaired[{}]: {}", repair.code, repair.message).expect("text takes all");
     }
-    for finding in &hash.findings {
-        writeln!(out, "{}[{}]: {}", finding.severity.name(), finding.code, seen(&finding.message))
-            .expect("text takes all");
+    for found in &hash.findings {
+        out.push_str(&finding(found.severity, found.code, &found.message, look));
     }
     if hash.findings.is_empty() {
         out.push_str("all checks passed\n");
