@@ -19,7 +19,7 @@ mod unseen;
 pub use claim::{AdoptionPolicy, Claim, DeletionPolicy, Desired, Limits, Origin, Policy, Scope, Tenant, Want};
 pub use device::{Coverage, Device, EnrollmentState, Observed, SyncState};
 pub use effect::{Action, Effect, Register, Request, Update};
-pub(crate) use effect::{is_as_imported, tail};
+pub(crate) use effect::{carried, is_as_imported, tail};
 pub use field::{Field, FieldChange};
 pub use hardware_hash::{HardwareHash, HashDigest};
 pub(crate) use hardware_hash::{hex, sha256};

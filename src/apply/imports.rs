@@ -13,7 +13,7 @@ use crate::graph::{GraphError, ImportRecord, ImportRow};
 use crate::hash::HashSource;
 use crate::ledger::Entry;
 use crate::model::{
-    Action, Device, Field, HardwareHash, ImportId, ImportState, Register, RegistrationId, SerialKey, later,
+    Action, Device, Field, HardwareHash, ImportId, ImportState, Register, RegistrationId, SerialKey, carried, later,
 };
 use crate::plan::{Change, ImportError, LISTED_WITHIN, Reason, VISIBLE_WITHIN};
 
@@ -385,6 +385,7 @@ impl<'a> Imports<'a> {
             hash: register.digest,
             attempt: register.attempt,
             tail: register.tail(),
+            carried: carried(&register.values),
         }
     }
 

@@ -126,8 +126,8 @@ impl<'a> Updates<'a> {
             match readings.get(&update.id) {
                 Some(Ok(Some(device))) if update.is_done_on(device) => {
                     let outcome = Outcome::Done { registration_id: update.id, at: tools.writer.service_of(now) };
-                    let sent = self.items[item].first_try.is_some();
-                    let end = if sent { UpdateEnd::Visible } else { UpdateEnd::Found };
+                    // Nothing of ours was taken: somebody else has written it.
+                    let end = UpdateEnd::Found;
                     let fields = update.fields.clone();
                     entries.push(Entry::UpdateIntent { registration_id: update.id, fields });
                     entries.push(Entry::UpdateEnd { registration_id: update.id, end });

@@ -115,6 +115,9 @@ pub enum Entry {
         /// What the import cannot carry, owed once it is complete.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         tail: Vec<(Field, CompactString)>,
+        /// What it carries: by that its registration is known to be untouched.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        carried: Vec<(Field, CompactString)>,
     },
     /// The service has a record of it.
     ImportTaken {
@@ -240,6 +243,8 @@ pub struct Tail {
     pub import_id: ImportId,
     /// What is owed.
     pub values: Vec<(Field, CompactString)>,
+    /// What the import has carried.
+    pub carried: Vec<(Field, CompactString)>,
 }
 
 /// A consent, and how much of it was made use of. An effect is done once under
@@ -308,16 +313,16 @@ impl Approval {
         self.imports.get(&(effect.device.clone(), register.digest)).map(|(id, _)| *id)
     }
 
-    /// The consent with nothing in it but what is done under it: that is not
-    /// done again, and everything else may be tried again.
+    /// The consent with nothing in it but what must not be done again under it:
+    /// updates that are done, since those that are not may be lost and are tried
+    /// again; and imports, done or sent, which may be followed.
     #[must_use]
-    pub fn done(&self) -> Self {
-        let imports = self.imports.iter().filter(|(_, (_, used))| *used == Use::Done);
+    pub fn bound(&self) -> Self {
         let fields = |fields: &[(FieldChange, Use)]| -> Vec<(FieldChange, Use)> {
             fields.iter().filter(|(_, used)| *used == Use::Done).cloned().collect()
         };
         Self {
-            imports: imports.map(|(key, of)| (key.clone(), *of)).collect(),
+            imports: self.imports.clone(),
             updates: self.updates.iter().map(|(id, of)| (*id, fields(of))).collect(),
             ..Self::default()
         }
@@ -361,6 +366,8 @@ struct Folded {
     imports: HashMap<ImportId, ImportFact>,
     /// By import, as long as they are owed.
     tails: HashMap<ImportId, Vec<(Field, CompactString)>>,
+    /// What they have carried, as long as that.
+    carried: HashMap<ImportId, Vec<(Field, CompactString)>>,
     made: HashMap<RegistrationId, ImportId>,
     owned: HashSet<RegistrationId>,
     intents: HashMap<RegistrationId, Vec<FieldChange>>,
@@ -454,10 +461,11 @@ impl Journal {
     /// lacks it.
     #[must_use]
     pub fn tails(&self) -> HashMap<RegistrationId, Tail> {
-        let Folded { made, tails, .. } = &self.folded;
+        let Folded { made, tails, carried, .. } = &self.folded;
         let owed = |(id, import_id): (&RegistrationId, &ImportId)| {
             let values = tails.get(import_id)?.clone();
-            Some((*id, Tail { import_id: *import_id, values }))
+            let carried = carried.get(import_id).cloned().unwrap_or_default();
+            Some((*id, Tail { import_id: *import_id, values, carried }))
         };
         made.iter().filter_map(owed).collect()
     }
@@ -629,7 +637,7 @@ impl Folded {
                 self.approvals.retain(|approval| approval.digest != digest);
                 self.spent.insert(digest, done);
             }
-            Entry::ImportIntent { import_id, device, hash, tail, .. } => {
+            Entry::ImportIntent { import_id, device, hash, tail, carried, .. } => {
                 import(import_id, ImportState::Unsent);
                 if let Some(approval) = self.approvals.back_mut() {
                     approval.imports.insert((device.clone(), hash), (import_id, Use::Sent));
@@ -637,6 +645,7 @@ impl Folded {
                 self.sent.insert(import_id, (device, hash));
                 if !tail.is_empty() {
                     self.tails.insert(import_id, tail);
+                    self.carried.insert(import_id, carried);
                 }
             }
             Entry::ImportTaken { import_id, record } => {
@@ -671,6 +680,7 @@ impl Folded {
             Entry::ImportLost { import_id } => {
                 self.imports.remove(&import_id);
                 self.tails.remove(&import_id);
+                self.carried.remove(&import_id);
                 self.end_import(import_id, Use::None);
             }
             Entry::ImportCleaned { record } => _ = self.records.remove(&record),
@@ -748,6 +758,7 @@ impl Folded {
         tail.retain(|(field, _)| written.is_some_and(|fields| !fields.iter().any(|f| f.field == *field)));
         if tail.is_empty() {
             self.tails.remove(import_id);
+            self.carried.remove(import_id);
         }
     }
 }

@@ -65,6 +65,8 @@ struct Flat<'t> {
     attempt: Option<u32>,
     #[serde(default)]
     tail: Vec<(Field, CompactString)>,
+    #[serde(default)]
+    carried: Vec<(Field, CompactString)>,
     code: Option<i64>,
     name: Option<String>,
     message: Option<String>,
@@ -92,6 +94,7 @@ impl Flat<'_> {
                 hash: there(self.hash, "hash")?,
                 attempt: there(self.attempt, "attempt")?,
                 tail: self.tail,
+                carried: self.carried,
             },
             "importTaken" => Entry::ImportTaken { import_id: import_id()?, record: there(self.record, "record")? },
             "importComplete" => Entry::ImportComplete { import_id: import_id()?, registration_id: registration_id()? },
@@ -156,6 +159,7 @@ mod tests {
                 hash: HashDigest([7; 32]),
                 attempt: 2,
                 tail: vec![(Field::DisplayName, "OSL-1".into())],
+                carried: vec![(Field::GroupTag, "OSL".into())],
             },
             Some(Entry::ImportIntent { .. }) => Entry::ImportTaken { import_id, record },
             Some(Entry::ImportTaken { .. }) => Entry::ImportComplete { import_id, registration_id },

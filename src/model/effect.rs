@@ -75,6 +75,12 @@ pub(crate) fn is_as_imported(values: &[(Field, CompactString)], device: &Device)
     !device.is_enrolled() && Field::ALL.into_iter().all(is_so)
 }
 
+/// Of a device's declared values, what an import carries.
+#[must_use]
+pub(crate) fn carried(values: &[(Field, CompactString)]) -> Vec<(Field, CompactString)> {
+    values.iter().filter(|(field, value)| field.travels_with_import() && !value.is_empty()).cloned().collect()
+}
+
 /// Of a device's declared values, what an import cannot carry.
 #[must_use]
 pub(crate) fn tail(values: &[(Field, CompactString)]) -> Vec<(Field, CompactString)> {

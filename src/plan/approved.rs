@@ -186,7 +186,7 @@ impl Approved {
     /// consent is not done again, whoever undoes it meanwhile.
     #[must_use]
     pub fn minding(self, consent: Option<&Approval>) -> Self {
-        Self { of: consent.map(Approval::done).unwrap_or_default(), ..self }
+        Self { of: consent.map(Approval::bound).unwrap_or_default(), ..self }
     }
 
     /// The device's approved effect.

@@ -223,7 +223,7 @@ impl<'a> Maker<'a> {
         }
         // What our own import could not carry completes it, and is no change.
         // Unless somebody has it in hand by now: then it is an update like any other.
-        let owed = self.owed(device.id, &fields).filter(|_| is_as_imported(&wanted(claim), device));
+        let owed = self.owed(device, &fields);
         let alone = self.facts.tails_first || self.tenant.policy == Policy::CreateOnly;
         if let (Some((_, owed)), true) = (&owed, alone) {
             fields.clone_from(owed);
@@ -402,8 +402,11 @@ impl<'a> Maker<'a> {
     }
 
     /// Those of the differing fields that our own import still owes.
-    fn owed(&self, id: RegistrationId, fields: &[FieldChange]) -> Option<(ImportId, Vec<FieldChange>)> {
-        let Tail { import_id, values } = self.facts.tails.get(&id)?;
+    fn owed(&self, device: &Device, fields: &[FieldChange]) -> Option<(ImportId, Vec<FieldChange>)> {
+        let Tail { import_id, values, carried } = self.facts.tails.get(&device.id)?;
+        if !is_as_imported(&[carried.as_slice(), values].concat(), device) {
+            return None;
+        }
         let is_owed = |f: &&FieldChange| {
             f.before.is_empty() && values.iter().any(|(field, value)| *field == f.field && *value == f.after)
         };

@@ -11,7 +11,7 @@ use crate::hash::{WantedHash, identity_keys};
 use crate::ledger::{Entry, Journal, UpdateEnd};
 use crate::model::{
     Action, Claim, Coverage, Desired, Device, DeviceKey, Field, HashDigest, HashError, ImportId, ImportState, Observed,
-    RegistrationId, SyncState, later, tail,
+    RegistrationId, SyncState, carried, later, tail,
 };
 use crate::plan::{self, Change, Facts, HashFact, ImportError, LISTED_WITHIN, Needs, Plan, Waiting, import_id};
 
@@ -343,8 +343,9 @@ fn ours(
     let mut ours = Vec::new();
     for claim in needs.register.iter().map(|index| &desired.claims()[*index]) {
         for (import_id, hash, attempt) in attempts(desired, claim, reading).take_while(|(id, ..)| used(id)) {
-            let tail = tail(&plan::wanted(claim));
-            ours.push((import_id, Entry::ImportIntent { import_id, device: claim.key(), hash, attempt, tail }));
+            let (tail, carried) = (tail(&plan::wanted(claim)), carried(&plan::wanted(claim)));
+            let device = claim.key();
+            ours.push((import_id, Entry::ImportIntent { import_id, device, hash, attempt, tail, carried }));
         }
     }
     ours

@@ -32,7 +32,7 @@ fn entries(number: u128) -> Vec<Entry> {
         Entry::Approved { digest: digest.clone(), effects: 1, target: apgit::model::Target::Simulated },
         Entry::Effect { effect: Box::new(Effect { device: device.clone(), action: Action::Register(register) }) },
         Entry::Resumed { digest: digest.clone() },
-        Entry::ImportIntent { import_id, device, hash: HashDigest([1; 32]), attempt: 1, tail: values },
+        Entry::ImportIntent { import_id, device, hash: HashDigest([1; 32]), attempt: 1, tail: values, carried: vec![] },
         Entry::ImportTaken { import_id, record },
         match number % 5 {
             0 => Entry::ImportComplete { import_id, registration_id },

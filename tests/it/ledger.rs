@@ -18,7 +18,14 @@ fn import(id: u128) -> ImportId {
 
 fn intent(id: u128) -> Entry {
     let device = DeviceKey::of(SerialNumber::parse("TEST-1").unwrap());
-    Entry::ImportIntent { import_id: import(id), device, hash: HashDigest([1; 32]), attempt: 1, tail: vec![] }
+    Entry::ImportIntent {
+        import_id: import(id),
+        device,
+        hash: HashDigest([1; 32]),
+        attempt: 1,
+        tail: vec![],
+        carried: vec![],
+    }
 }
 
 fn taken(id: u128, record: u128) -> Entry {
@@ -309,7 +316,10 @@ async fn what_was_settled_stays_settled_when_its_lines_are_shed() {
     let mut journal = open(folder.path(), NOW).await;
     let Entry::ImportIntent { import_id, device, hash, attempt, .. } = intent(1) else { unreachable!() };
     let tail = vec![(Field::DisplayName, "OSL-1".into()), (Field::AddressableUserName, "Anna".into())];
-    journal.record(NOW, vec![Entry::ImportIntent { import_id, device, hash, attempt, tail }]).await.unwrap();
+    journal
+        .record(NOW, vec![Entry::ImportIntent { import_id, device, hash, attempt, tail, carried: vec![] }])
+        .await
+        .unwrap();
     journal.record(NOW, vec![taken(1, 10), complete(1)]).await.unwrap();
     let registration_id = RegistrationId(Uuid::from_u128(9));
     let fields = vec![FieldChange { field: Field::DisplayName, before: "".into(), after: "OSL-1".into() }];

@@ -130,7 +130,10 @@ impl Case {
         let number = SerialNumber::parse(serial).unwrap();
         let import_id = import_id(case.tenant.id, &case.tenant.owner, &number, digest(serial), 1);
         let values = owed.iter().map(|(field, value)| (*field, (*value).into())).collect();
-        case.facts.tails.insert(registration_id, Tail { import_id, values });
+        let claim = case.claims.iter().find(|claim| claim.serial == number).expect("it is declared");
+        let carried = [(Field::GroupTag, claim.group_tag.text()), (Field::UserPrincipalName, claim.user.text())];
+        let carried = carried.into_iter().filter_map(|(field, value)| Some((field, value?.into()))).collect();
+        case.facts.tails.insert(registration_id, Tail { import_id, values, carried });
         case
     }
 
@@ -574,6 +577,11 @@ fn create_only_writes_what_its_import_lacked_and_nothing_else() {
     // Somebody has it in hand by now.
     with("A1 1 tag=Y").plans("x A1 UpdateNotAllowed");
     with("A1 1 tag=X enrolled").plans("x A1 UpdateNotAllowed");
+    // Also where it is declared as they left it.
+    let mut adopted = case("A1 tag=X name=N", "A1 1 tag=Y").made_by_import("A1", 1, &[(Field::DisplayName, "N")]);
+    adopted.claims = vec![claim("A1 tag=Y name=N")];
+    adopted.tenant.policy = Policy::CreateOnly;
+    adopted.plans("x A1 UpdateNotAllowed");
     with("A1 1 tag=Y name=N").plans("x A1 UpdateNotAllowed");
     with("A1 1 tag=X name=M").plans("x A1 UpdateNotAllowed");
 }

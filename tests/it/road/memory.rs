@@ -175,6 +175,31 @@ async fn a_sync_that_is_owed_for_a_removed_record_outlives_the_run() {
     assert_eq!(scene.syncs(), 1, "{:?}", report.outcomes.sync);
 }
 
+/// One consent registers a device once, whatever becomes of the registration.
+#[tokio::test]
+async fn what_others_removed_is_not_registered_again_in_the_same_run() {
+    let scene = Scene::new(Settings::calm(), 1, vec![claim(1, &["displayName=OSL-0001"]), claim(2, &[])]);
+    let sim = scene.sim.clone();
+    let between = Between::new(&scene.sim, move |request| {
+        if request.method() == "GET" {
+            sim.with(|tenant| {
+                for record in tenant.import_records().iter().filter(|record| record.serial == serial(1)) {
+                    tenant.remove_record_as_portal(record.id).unwrap();
+                }
+                for registration in tenant.registrations_of(&serial(1)) {
+                    tenant.remove_as_portal(registration.id).unwrap();
+                }
+            });
+        }
+        Deed::Pass
+    });
+    let mut client = scene.client_through(between).await;
+    let prepared = client.prepare().await.unwrap();
+    let report = client.carry_out(prepared, Consent::Unseen).await;
+    let imports = scene.written().iter().filter(|line| line.starts_with("Import TEST-000001")).count();
+    assert_eq!(imports, 1, "{:?}", outcomes(&report));
+}
+
 #[tokio::test]
 async fn rows_that_a_closed_gate_kept_back_are_not_waited_for() {
     let scene = Scene::new(Settings::calm(), 1, (1..=501).map(|number| claim(number, &[])).collect());
