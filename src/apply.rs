@@ -14,5 +14,6 @@ mod updates;
 pub use event::Event;
 pub use execute::{Execution, FRESH_FOR, Halt, Order, Tools, Work};
 pub(crate) use execute::{access, wait};
+pub(crate) use hashes::wanted;
 pub use outcome::{Outcome, Outcomes, SyncOutcome, Tally};
 pub use schedule::{BATCH, Estimate, GATE, Schedule, schedule};

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::apply::{Event, Halt, Outcome, Outcomes};
+use crate::apply::{BATCH, Event, Halt, Outcome, Outcomes, wanted};
 use crate::clock::{Stop, Stopped};
 use crate::connect::Connection;
 use crate::graph::GraphWriter;
@@ -80,25 +80,28 @@ impl Member<'_> {
     ///
     /// # Errors
     /// When somebody asked to stop.
-    async fn unreadable(&self, prepared: &Prepared, stop: &Stop) -> Result<BTreeMap<String, Vec<DeviceKey>>, Stopped> {
+    async fn unreadable(
+        &self,
+        prepared: &Prepared,
+        stop: &Stop,
+        unreadable: &mut BTreeMap<String, Vec<DeviceKey>>,
+    ) -> Result<(), Stopped> {
         let is_pinned = |change: &&Change| change.notes.contains(&Note::HashNotReadHere);
-        let pinned: Vec<&Change> = prepared.cleared.plan().changes.iter().filter(is_pinned).collect();
-        let mut unreadable: BTreeMap<String, Vec<DeviceKey>> = BTreeMap::new();
-        for chunk in pinned.chunks(HASHES) {
-            let wanted = |change: &&Change| {
-                Some(WantedHash { reference: change.hash.clone()?, serial: change.serial().clone() })
-            };
+        let pinned = prepared.cleared.plan().changes.iter().filter(is_pinned);
+        let pinned: Vec<(&Change, WantedHash)> = pinned.filter_map(|change| Some((change, wanted(change)?))).collect();
+        for chunk in pinned.chunks(BATCH) {
+            let asked = chunk.iter().map(|(_, wanted)| wanted.clone()).collect();
             let read = tokio::select! {
-                read = self.hashes.read(chunk.iter().filter_map(wanted).collect()) => read,
+                read = self.hashes.read(asked) => read,
                 () = stop.asked() => return Err(Stopped),
             };
-            for (change, read) in chunk.iter().zip(read) {
+            for ((change, _), read) in chunk.iter().zip(read) {
                 if let Err(HashError::NotHere(message) | HashError::Unusable(message)) = read {
                     unreadable.entry(message).or_default().push(change.effect.device.clone());
                 }
             }
         }
-        Ok(unreadable)
+        Ok(())
     }
 
     /// The account of a tenant that the run did not come to.
@@ -130,9 +133,6 @@ fn round<'r>(
     Round { desired, target, graph, clock: clock.as_ref(), hashes, approvals, settle, stop }
 }
 
-/// So many hashes are read at a time; none is kept.
-const HASHES: usize = 500;
-
 /// Makes sure that every hash which a plan took on trust can be read, before
 /// anything is sent to any tenant: by what is wrong, which devices it keeps from
 /// being registered. Empty if all is well.
@@ -146,7 +146,7 @@ pub(crate) async fn unreadable_hashes(
 ) -> Result<BTreeMap<String, Vec<DeviceKey>>, Stopped> {
     let mut all = BTreeMap::new();
     for (member, prepared) in members.iter().zip(prepared) {
-        all.append(&mut member.unreadable(prepared, stop).await?);
+        member.unreadable(prepared, stop, &mut all).await?;
     }
     Ok(all)
 }

@@ -15,7 +15,7 @@ pub(super) struct Hashes {
 }
 
 /// What to ask for.
-pub(super) fn wanted(change: &Change) -> Option<WantedHash> {
+pub(crate) fn wanted(change: &Change) -> Option<WantedHash> {
     Some(WantedHash { reference: change.hash.clone()?, serial: change.serial().clone() })
 }
 

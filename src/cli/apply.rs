@@ -62,8 +62,7 @@ async fn tenants(args: &ApplyArgs, settings: &Settings, stop: &Stop, outlets: &m
     let mut members = Vec::with_capacity(fleets.len());
     for (fleet, numbers) in fleets.iter().zip(args.numbers.of(fleets)?) {
         outlets.begin(&fleet.desired.tenant.name, fleets.len());
-        let reading = format!("reading {}", seen(&fleet.desired.tenant.name));
-        members.push(patiently(settings, &reading, opener.open(fleet, numbers)).await?);
+        members.push(opener.open(fleet, numbers).await?);
     }
     let reading = match fleets.as_slice() {
         [fleet] => format!("reading {}", seen(&fleet.desired.tenant.name)),

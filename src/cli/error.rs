@@ -44,10 +44,7 @@ impl CliError {
     /// `error: …`, and a line `hint: …` for each.
     #[must_use]
     pub(super) fn text(&self, look: &Look) -> String {
-        let said = |words: &str, first: &str| {
-            let before = first.len() + 1;
-            look.wrap(&look.show(words), before).replace('\n', &format!("\n{}", " ".repeat(before)))
-        };
+        let said = |words: &str, first: &str| look.hang(&look.show(words), first.len() + 1);
         let mut text = format!("{} {}\n", look.paint(Role::Error, "error:"), said(&self.message, "error:"));
         for hint in &self.hints {
             let _ = writeln!(text, "{} {}", look.paint(Role::Heading, "hint:"), said(hint, "hint:"));

@@ -9,6 +9,7 @@ use crate::plan::Approvals;
 
 use super::args::Simulated;
 use super::error::CliError;
+use super::progress::reading;
 use super::settings::Settings;
 use super::simulated::Tenants;
 use super::source;
@@ -33,8 +34,9 @@ impl<'s> Opener<'s> {
     /// When the declaration names what cannot be used, or somebody else applies.
     pub(super) async fn open<'f>(&mut self, fleet: &'f Fleet, approvals: Approvals) -> Result<Member<'f>, CliError> {
         let Self { settings, purpose, tenants, stop } = self;
-        let connection = source::connect(settings, tenants, fleet, *purpose, stop).await?;
         let tenant = &fleet.desired.tenant;
+        let connect = source::connect(settings, tenants, fleet, *purpose, stop);
+        let connection = reading(settings, &tenant.name, connect).await?;
         let state = settings.state_of(&connection.target, tenant.id);
         let owner = state.join("owners").join(&tenant.owner);
         let store = match purpose {

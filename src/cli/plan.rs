@@ -3,7 +3,6 @@
 use crate::clock::Stop;
 use crate::connect::{Connection, Purpose};
 use crate::manifest::Fleet;
-use crate::model::seen;
 use crate::render::document::{Kind, PlanView};
 use crate::render::{Detail, Document, FailOn, Format, Look};
 use crate::round::Prepared;
@@ -13,7 +12,7 @@ use super::args::{FailsOn, ReportTo, Reports, Source};
 use super::error::CliError;
 use super::exit::Exit;
 use super::members::Opener;
-use super::progress::patiently;
+use super::progress::reading;
 use super::report::Outlets;
 use super::settings::{Settings, tell};
 use super::source::{self, Declared};
@@ -54,9 +53,8 @@ async fn tenants(args: &PlanArgs, settings: &Settings, stop: &Stop, outlets: &mu
     let mut exit = Exit::Done;
     for ((fleet, approvals), news) in declared.fleets.iter().zip(approvals).zip(&declared.news) {
         outlets.begin(&fleet.desired.tenant.name, declared.fleets.len());
-        let reading = format!("reading {}", seen(&fleet.desired.tenant.name));
-        let mut member = patiently(settings, &reading, opener.open(fleet, approvals)).await?;
-        let prepared = patiently(settings, &reading, member.prepare(false, stop)).await?;
+        let mut member = opener.open(fleet, approvals).await?;
+        let prepared = reading(settings, &fleet.desired.tenant.name, member.prepare(false, stop)).await?;
         let shown = Shown { declared: &declared, fleet, news, connection: &member.connection, prepared: &prepared };
         let failed = fail_on(&args.fails_on, &prepared);
         let document = shown.document(failed);

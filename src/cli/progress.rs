@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use crate::apply::Event;
 use crate::clock::SharedClock;
+use crate::model::seen;
 use crate::render::style::{duration, time_of_day};
 use crate::render::{Look, event};
 
@@ -157,6 +158,11 @@ fn countdown(look: Look, clock: SharedClock, until: Arc<Mutex<Option<Timestamp>>
 /// minute.
 const FIRST_WORDS: Duration = Duration::from_millis(700);
 const WORDS_AGAIN: Duration = Duration::from_secs(5);
+
+/// Reads a tenant, and says so if it takes its time.
+pub(super) async fn reading<T>(settings: &Settings, tenant: &str, work: impl Future<Output = T>) -> T {
+    patiently(settings, &format!("reading {}", seen(tenant)), work).await
+}
 
 /// Does something that may take its time, and says so if it does. `what`: such as
 /// `reading contoso`.

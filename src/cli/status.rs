@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::clock::Stop;
 use crate::connect::Purpose;
-use crate::model::{Device, SerialKey, seen};
+use crate::model::{Device, SerialKey};
 use crate::plan::Approvals;
 use crate::render::Document;
 use crate::render::document::{Kind, StatusView};
@@ -14,7 +14,7 @@ use super::args::{Reports, Simulated};
 use super::error::CliError;
 use super::exit::Exit;
 use super::members::Opener;
-use super::progress::patiently;
+use super::progress::reading;
 use super::report::Outlets;
 use super::settings::Settings;
 use super::source::{self, Declared};
@@ -56,9 +56,8 @@ async fn tenants(args: &StatusArgs, settings: &Settings, stop: &Stop, outlets: &
         }
         outlets.begin(&fleet.desired.tenant.name, declared.fleets.len());
         found = true;
-        let reading = format!("reading {}", seen(&fleet.desired.tenant.name));
-        let mut member = patiently(settings, &reading, opener.open(fleet, Approvals::default())).await?;
-        let prepared = patiently(settings, &reading, member.prepare(false, stop)).await?;
+        let mut member = opener.open(fleet, Approvals::default()).await?;
+        let prepared = reading(settings, &fleet.desired.tenant.name, member.prepare(false, stop)).await?;
         let mut status = fold(&fleet.desired, prepared.cleared.plan());
         if let Some(key) = &wanted {
             status.devices.retain(|device| device.serial.key() == *key);
@@ -84,9 +83,8 @@ async fn undeclared(
     let (key, mut found) = (SerialKey::of(serial), false);
     for fleet in &declared.fleets {
         let tenant = &fleet.desired.tenant;
-        let reading = format!("reading {}", seen(&tenant.name));
-        let member = patiently(settings, &reading, opener.open(fleet, Approvals::default())).await?;
-        let observed = patiently(settings, &reading, member.connection.graph.list_devices()).await?;
+        let member = opener.open(fleet, Approvals::default()).await?;
+        let observed = reading(settings, &tenant.name, member.connection.graph.list_devices()).await?;
         let observed_at = observed.at;
         let devices: Vec<Device> = observed.into_devices().into_iter().filter(|device| device.key() == key).collect();
         if devices.is_empty() {

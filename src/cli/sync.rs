@@ -16,7 +16,6 @@ use super::args::Source;
 use super::error::CliError;
 use super::exit::Exit;
 use super::members::Opener;
-use super::progress::patiently;
 use super::settings::{Settings, print, tell};
 use super::{source, targets};
 
@@ -40,8 +39,7 @@ pub(super) async fn run(args: &SyncArgs, settings: &Settings, stop: &Stop) -> Re
     let mut all = Vec::with_capacity(declared.fleets.len());
     let mut asked = HashSet::new();
     for fleet in &declared.fleets {
-        let reading = format!("reading {}", seen(&fleet.desired.tenant.name));
-        let member = patiently(settings, &reading, opener.open(fleet, Approvals::default())).await?;
+        let member = opener.open(fleet, Approvals::default()).await?;
         // Who owns devices in one tenant has one sync with the others.
         let target = member.connection.target.name().to_owned();
         if asked.insert((target, fleet.desired.tenant.id)) {

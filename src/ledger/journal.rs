@@ -365,9 +365,7 @@ pub struct Journal {
 struct Folded {
     imports: HashMap<ImportId, ImportFact>,
     /// By import, as long as they are owed.
-    tails: HashMap<ImportId, Vec<(Field, CompactString)>>,
-    /// What they have carried, as long as that.
-    carried: HashMap<ImportId, Vec<(Field, CompactString)>>,
+    tails: HashMap<ImportId, Tail>,
     made: HashMap<RegistrationId, ImportId>,
     owned: HashSet<RegistrationId>,
     intents: HashMap<RegistrationId, Vec<FieldChange>>,
@@ -461,12 +459,8 @@ impl Journal {
     /// lacks it.
     #[must_use]
     pub fn tails(&self) -> HashMap<RegistrationId, Tail> {
-        let Folded { made, tails, carried, .. } = &self.folded;
-        let owed = |(id, import_id): (&RegistrationId, &ImportId)| {
-            let values = tails.get(import_id)?.clone();
-            let carried = carried.get(import_id).cloned().unwrap_or_default();
-            Some((*id, Tail { import_id: *import_id, values, carried }))
-        };
+        let Folded { made, tails, .. } = &self.folded;
+        let owed = |(id, import_id): (&RegistrationId, &ImportId)| Some((*id, tails.get(import_id)?.clone()));
         made.iter().filter_map(owed).collect()
     }
 
@@ -644,8 +638,7 @@ impl Folded {
                 }
                 self.sent.insert(import_id, (device, hash));
                 if !tail.is_empty() {
-                    self.tails.insert(import_id, tail);
-                    self.carried.insert(import_id, carried);
+                    self.tails.insert(import_id, Tail { import_id, values: tail, carried });
                 }
             }
             Entry::ImportTaken { import_id, record } => {
@@ -680,7 +673,6 @@ impl Folded {
             Entry::ImportLost { import_id } => {
                 self.imports.remove(&import_id);
                 self.tails.remove(&import_id);
-                self.carried.remove(&import_id);
                 self.end_import(import_id, Use::None);
             }
             Entry::ImportCleaned { record } => _ = self.records.remove(&record),
@@ -755,10 +747,10 @@ impl Folded {
     fn show(&mut self, id: RegistrationId, written: Option<&[FieldChange]>) {
         let Some(import_id) = self.made.get(&id) else { return };
         let Some(tail) = self.tails.get_mut(import_id) else { return };
-        tail.retain(|(field, _)| written.is_some_and(|fields| !fields.iter().any(|f| f.field == *field)));
-        if tail.is_empty() {
+        let is_owed = |field: &Field| written.is_some_and(|fields| !fields.iter().any(|f| f.field == *field));
+        tail.values.retain(|(field, _)| is_owed(field));
+        if tail.values.is_empty() {
             self.tails.remove(import_id);
-            self.carried.remove(import_id);
         }
     }
 }

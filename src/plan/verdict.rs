@@ -222,7 +222,6 @@ impl<'a> Maker<'a> {
             return Verdict::wait(claim, Some(device.id), what);
         }
         // What our own import could not carry completes it, and is no change.
-        // Unless somebody has it in hand by now: then it is an update like any other.
         let owed = self.owed(device, &fields);
         let alone = self.facts.tails_first || self.tenant.policy == Policy::CreateOnly;
         if let (Some((_, owed)), true) = (&owed, alone) {
@@ -286,7 +285,7 @@ impl<'a> Maker<'a> {
                 Verdict::hold_absent(claim, Reason::OutOfScope, details)
             };
         }
-        // Nothing is written under the first two, whatever stands in the way besides.
+        // What would stand in the way under another policy, too, is told first.
         let read_only = (self.tenant.policy == Policy::Observe)
             .then_some(Reason::ObserveOnly)
             .or(self.tenant.suspend.then_some(Reason::Suspended));
@@ -404,6 +403,7 @@ impl<'a> Maker<'a> {
     /// Those of the differing fields that our own import still owes.
     fn owed(&self, device: &Device, fields: &[FieldChange]) -> Option<(ImportId, Vec<FieldChange>)> {
         let Tail { import_id, values, carried } = self.facts.tails.get(&device.id)?;
+        // Where somebody has it in hand by now, it is an update like any other.
         if !is_as_imported(&[carried.as_slice(), values].concat(), device) {
             return None;
         }

@@ -174,6 +174,12 @@ impl Look {
         broken(text, self.width.saturating_sub(before).max(WRAP_MIN)).join("\n")
     }
 
+    /// The same, each line but the first behind so many blanks.
+    #[must_use]
+    pub fn hang(&self, text: &str, before: usize) -> String {
+        self.wrap(text, before).replace('\n', &format!("\n{}", " ".repeat(before)))
+    }
+
     /// A value in quotes, or `(none)`.
     #[must_use]
     pub fn value(&self, text: &str) -> String {

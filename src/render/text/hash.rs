@@ -82,8 +82,7 @@ fn shortened(text: &str, room: usize, look: &Look) -> String {
 /// line has room for it.
 fn finding(severity: Severity, code: &str, message: &str, look: &Look) -> String {
     let head = format!("{}[{code}]: ", severity.name());
-    let message = look.wrap(&seen(message), head.len()).replace('\n', &format!("\n{}", " ".repeat(head.len())));
-    format!("{head}{message}\n")
+    format!("{head}{}\n", look.hang(&seen(message), head.len()))
 }
 
 fn told_text(Told { severity, code, message, lines }: &Told<'_>, look: &Look) -> String {
