@@ -130,11 +130,11 @@ fn no_row(
 
 /// One thing to say.
 pub(super) struct Told {
-    severity: Severity,
-    code: &'static str,
-    message: String,
-    hint: Option<String>,
-    origins: Vec<Origin>,
+    pub severity: Severity,
+    pub code: &'static str,
+    pub message: String,
+    pub hint: Option<String>,
+    pub origins: Vec<Origin>,
 }
 
 impl Said for Told {

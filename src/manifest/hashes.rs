@@ -14,9 +14,9 @@ use rayon::prelude::*;
 
 use super::Fleet;
 use super::decrypt::{Tools, is_age};
-use super::faults::{Faults, Trouble};
+use super::faults::{Faults, Told, Trouble};
 use super::files;
-use super::fleet::{Said, located};
+use super::fleet::located;
 use super::problem::{Problem, Severity, limited, show};
 use crate::capture::{self, Beside, CaptureError, CsvEntry, CsvIndex, Encoding, SPREADSHEET};
 use crate::desired::{self, Conflict};
@@ -339,8 +339,8 @@ pub fn check_hashes<'f>(fleets: &'f [Fleet], hashes: &Hashes) -> Vec<Problem> {
     let (mut faults, mut bad, mut odd) = (Faults::default(), Vec::new(), Vec::new());
     for ((_, claim), result) in claims.iter().zip(&read) {
         match result {
-            Ok(known) => odd.extend(known.odd.clone().map(|message| OddHash { claim, message })),
-            Err(Unread::Alone(severity, reason)) => bad.push(BadHash { claim, severity: *severity, reason }),
+            Ok(known) => odd.extend(known.odd.as_ref().map(|reason| odd_hash(claim, reason))),
+            Err(Unread::Alone(severity, reason)) => bad.push(bad_hash(claim, *severity, reason)),
             Err(Unread::File(path, trouble)) => faults.add(path, trouble.clone(), claim.origin, Some(&claim.serial)),
         }
     }
@@ -367,7 +367,7 @@ pub fn check_hashes<'f>(fleets: &'f [Fleet], hashes: &Hashes) -> Vec<Problem> {
 
 /// CSV files whose serial numbers a spreadsheet has changed. Their rows are found
 /// by the serial inside the hash, but the portal and a person go by the column.
-fn changed_by_spreadsheet<'c>(claims: impl Iterator<Item = &'c Claim>, hashes: &Hashes) -> Vec<Changed> {
+fn changed_by_spreadsheet<'c>(claims: impl Iterator<Item = &'c Claim>, hashes: &Hashes) -> Vec<Told> {
     let mut csvs: BTreeMap<&Path, Vec<&Claim>> = BTreeMap::new();
     for claim in claims {
         if let Some(HashLocation::Csv(path)) = claim.hash.as_ref().map(|hash| &hash.location)
@@ -389,29 +389,24 @@ fn changed_by_spreadsheet<'c>(claims: impl Iterator<Item = &'c Claim>, hashes: &
             origins.extend(claims.first().map(|claim| claim.origin));
         }
         let message = format!("`{}`, {lines}: {SPREADSHEET}", show(&path.to_string_lossy()));
-        Some(Changed { message, origins })
+        let hint = "use the collector's own file, or make the column one of text before the file is opened";
+        let (severity, hint) = (Severity::Warning, Some(hint.to_owned()));
+        Some(Told { severity, code: "spreadsheet", message, hint, origins })
     };
     csvs.into_iter().filter_map(changed).collect()
 }
 
-struct Changed {
-    message: String,
-    origins: Vec<Origin>,
+/// A claim whose hash cannot be used.
+fn bad_hash(claim: &Claim, severity: Severity, reason: &str) -> Told {
+    let message = format!("the hash of `{}` cannot be used: {reason}", claim.serial);
+    Told { severity, code: "hash", message, hint: None, origins: vec![claim.origin] }
 }
 
-impl Said for Changed {
-    fn severity(&self) -> Severity {
-        Severity::Warning
-    }
-
-    fn origins(&self) -> &[Origin] {
-        &self.origins
-    }
-
-    fn words(&self) -> (&'static str, String, Option<String>) {
-        let hint = "use the collector's own file, or make the column one of text before the file is opened";
-        ("spreadsheet", self.message.clone(), Some(hint.to_owned()))
-    }
+/// A hash that may be cut off, and passes its checks all the same.
+fn odd_hash(claim: &Claim, reason: &str) -> Told {
+    let message = format!("the hash of `{}` may be cut off: {reason}", claim.serial);
+    let hint = Some("compare it with the file that the collector wrote".to_owned());
+    Told { severity: Severity::Warning, code: UNUSUAL_LENGTH, message, hint, origins: vec![claim.origin] }
 }
 
 /// Why a claim's hash cannot be used.
@@ -420,27 +415,6 @@ enum Unread {
     Alone(Severity, String),
     /// For what is wrong with the CSV that it stands in.
     File(PathBuf, Trouble),
-}
-
-/// A claim whose hash cannot be used.
-struct BadHash<'c> {
-    claim: &'c Claim,
-    severity: Severity,
-    reason: &'c str,
-}
-
-impl Said for BadHash<'_> {
-    fn severity(&self) -> Severity {
-        self.severity
-    }
-
-    fn origins(&self) -> &[Origin] {
-        std::slice::from_ref(&self.claim.origin)
-    }
-
-    fn words(&self) -> (&'static str, String, Option<String>) {
-        ("hash", format!("the hash of `{}` cannot be used: {}", self.claim.serial, self.reason), None)
-    }
 }
 
 /// Looks at who would be asked for the keys of encrypted files, without asking:
@@ -462,30 +436,9 @@ pub fn check_key_sources(fleet: &Fleet, hashes: &Hashes) -> Vec<Problem> {
         let refusal = hashes.tools.services(&hashes.root.join(path), limit).err()?;
         origins.truncate(Conflict::SHOWN);
         let message = format!("`{}` cannot be decrypted here: {}", show(&path.to_string_lossy()), refusal.message);
-        Some(KeySource { origins, message, hint: refusal.hint })
+        Some(Told { severity: Severity::Error, code: "key-source", message, hint: Some(refusal.hint), origins })
     });
     located(&refused.collect::<Vec<_>>(), &fleet.places)
-}
-
-/// A file whose key is with somebody who may not be asked.
-struct KeySource {
-    origins: Vec<Origin>,
-    message: String,
-    hint: String,
-}
-
-impl Said for KeySource {
-    fn severity(&self) -> Severity {
-        Severity::Error
-    }
-
-    fn origins(&self) -> &[Origin] {
-        &self.origins
-    }
-
-    fn words(&self) -> (&'static str, String, Option<String>) {
-        ("key-source", self.message.clone(), Some(self.hint.clone()))
-    }
 }
 
 /// What identifies the hardware, strongest first.
@@ -506,27 +459,6 @@ impl Known {
             keys: identity_keys(decoded).into_iter().map(|key| (key.kind(), key)).collect(),
             odd: odd.map(|finding| finding.message),
         }
-    }
-}
-
-/// A hash that may be cut off, and passes its checks all the same.
-struct OddHash<'c> {
-    claim: &'c Claim,
-    message: String,
-}
-
-impl Said for OddHash<'_> {
-    fn severity(&self) -> Severity {
-        Severity::Warning
-    }
-
-    fn origins(&self) -> &[Origin] {
-        std::slice::from_ref(&self.claim.origin)
-    }
-
-    fn words(&self) -> (&'static str, String, Option<String>) {
-        let message = format!("the hash of `{}` may be cut off: {}", self.claim.serial, self.message);
-        (UNUSUAL_LENGTH, message, Some("compare it with the file that the collector wrote".to_owned()))
     }
 }
 
