@@ -1,18 +1,22 @@
-//! Rounds over several tenants, one or many alike: every command opens its
-//! tenants as the members here, and whoever writes has all of them read and
-//! judged before the first write, and has an account of each at the end.
+//! Rounds over several tenants, one or many alike. A caller opens its tenants as
+//! the [`Members`] here and never goes over them itself: all of them are read and
+//! judged before the first write, one that fails hides no other, and there is an
+//! account of each at the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+
+use jiff::Timestamp;
 
 use crate::apply::{BATCH, Event, Halt, Outcome, Outcomes, wanted};
-use crate::clock::{Stop, Stopped};
+use crate::clock::{self, Stop, Stopped};
 use crate::connect::Connection;
-use crate::graph::GraphWriter;
+use crate::graph::{GraphError, GraphWriter};
 use crate::hash::{HashSource, WantedHash};
 use crate::ledger::{Entry, Journal, JournalError};
-use crate::model::{Desired, DeviceKey, HashError};
+use crate::model::{Desired, Device, DeviceKey, HashError, SerialKey};
 use crate::plan::{self, Approvals, Change, Note, Standing};
-use crate::round::{Consent, Prepared, Report, Round, RoundError};
+use crate::round::{Consent, Prepared, Report, Round, RoundError, SyncAnswer, ask_for_sync};
+use crate::status::{FleetStatus, fold};
 
 /// One tenant of a run, with the ways to it.
 pub(crate) struct Member<'a> {
@@ -30,11 +34,8 @@ impl Member<'_> {
         &self.desired.tenant.name
     }
 
-    /// Says what would be done. `settle`: wait for our own writes first.
-    ///
-    /// # Errors
-    /// When the tenant cannot be read to the end.
-    pub(crate) async fn prepare(&mut self, settle: bool, stop: &Stop) -> Result<Prepared, RoundError> {
+    /// `settle`: wait for our own writes first.
+    async fn prepare(&mut self, settle: bool, stop: &Stop) -> Result<Prepared, RoundError> {
         let Self { desired, connection, journal, hashes, approvals } = self;
         round(desired, connection, hashes.as_ref(), approvals, settle, stop).prepare(journal).await
     }
@@ -57,9 +58,9 @@ impl Member<'_> {
         Ok(standing)
     }
 
-    /// Does what was prepared and consented to; where somebody has asked to
-    /// stop before, says of each effect that it was not tried.
-    pub(crate) async fn carry_out(
+    /// Where somebody has asked to stop before, says of each effect that it was
+    /// not tried.
+    async fn carry_out(
         &mut self,
         prepared: Prepared,
         consent: Consent,
@@ -67,12 +68,56 @@ impl Member<'_> {
         on_event: &mut (dyn FnMut(Event) + Send),
     ) -> Report {
         if stop.is_asked() {
-            return self.not_reached(prepared);
+            return self.not_reached(prepared, consent);
         }
         let Self { desired, connection, journal, hashes, approvals } = self;
         let writer = GraphWriter::new(connection.graph.clone());
         let round = round(desired, connection, hashes.as_ref(), approvals, true, stop);
         round.carry_out(prepared, consent, &writer, journal, on_event).await
+    }
+
+    async fn status(&mut self, serial: Option<&SerialKey>, stop: &Stop) -> Result<TenantStatus, RoundError> {
+        let is_wanted = |key: SerialKey| serial.is_none_or(|wanted| *wanted == key);
+        if !self.desired.claims().iter().any(|claim| is_wanted(claim.serial.key())) && serial.is_some() {
+            let observed = self.connection.graph.list_devices().await?;
+            let observed_at = observed.at;
+            let undeclared: Vec<Device> =
+                observed.into_devices().into_iter().filter(|device| is_wanted(device.key())).collect();
+            let fleet = FleetStatus { devices: Vec::new(), unmanaged: undeclared.len(), observed_at };
+            return Ok(TenantStatus { fleet, undeclared });
+        }
+        let prepared = self.prepare(false, stop).await?;
+        let mut fleet = fold(self.desired, prepared.cleared.plan());
+        fleet.devices.retain(|device| is_wanted(device.serial.key()));
+        Ok(TenantStatus { fleet, undeclared: Vec::new() })
+    }
+
+    async fn sync(&mut self, waits: bool, stop: &Stop, told: &mut (dyn FnMut(SyncNews) + Send)) -> Result<(), NoSync> {
+        let Self { connection: Connection { graph, clock, .. }, journal, .. } = self;
+        let writer = GraphWriter::new(graph.clone());
+        loop {
+            let answer = ask_for_sync(&writer, clock.as_ref(), journal, None).await.map_err(|error| match error {
+                RoundError::Stopped => NoSync::Stopped,
+                RoundError::Journal(error) => NoSync::Journal(error),
+                RoundError::Graph(error) => NoSync::Refused(error),
+            })?;
+            let (at, why) = match answer {
+                SyncAnswer::Started { at } => {
+                    told(SyncNews::Started { at });
+                    return Ok(());
+                }
+                SyncAnswer::Covered => return Ok(()),
+                // A request that was given up may have arrived.
+                SyncAnswer::Refused(_) | SyncAnswer::Later { .. } if stop.is_asked() => return Err(NoSync::Stopped),
+                SyncAnswer::Refused(error) => return Err(NoSync::Refused(error)),
+                SyncAnswer::Later { at, why } => (at, why),
+            };
+            if !waits {
+                return Err(NoSync::Later { at, why });
+            }
+            told(SyncNews::Waits { at, now: clock.now(), why });
+            clock::wait(clock.as_ref(), stop, at).await.map_err(|_| NoSync::Stopped)?;
+        }
     }
 
     /// Reads, and keeps nowhere, the hashes that the plan took on trust: what
@@ -105,7 +150,7 @@ impl Member<'_> {
     }
 
     /// The account of a tenant that the run did not come to.
-    fn not_reached(&self, prepared: Prepared) -> Report {
+    fn not_reached(&self, prepared: Prepared, consent: Consent) -> Report {
         let changes = prepared.cleared.plan().changes.iter();
         let of = changes.map(|change| (change.clone(), Outcome::not_reached())).collect();
         let now = self.connection.clock.now();
@@ -116,6 +161,7 @@ impl Member<'_> {
             started: now,
             ended: now,
             halt: Some(Halt::Asked),
+            consent,
             prepared,
         }
     }
@@ -133,33 +179,156 @@ fn round<'r>(
     Round { desired, target, graph, clock: clock.as_ref(), hashes, approvals, settle, stop }
 }
 
-/// Makes sure that every hash which a plan took on trust can be read, before
-/// anything is sent to any tenant: by what is wrong, which devices it keeps from
-/// being registered. Empty if all is well.
-///
-/// # Errors
-/// When somebody asked to stop.
-pub(crate) async fn unreadable_hashes(
-    members: &[Member<'_>],
-    prepared: impl Iterator<Item = &Prepared>,
-    stop: &Stop,
-) -> Result<BTreeMap<String, Vec<DeviceKey>>, Stopped> {
-    let mut all = BTreeMap::new();
-    for (member, prepared) in members.iter().zip(prepared) {
-        member.unreadable(prepared, stop, &mut all).await?;
-    }
-    Ok(all)
+/// The tenants of a run, in the order in which they are declared.
+pub(crate) struct Members<'a> {
+    of: Vec<Member<'a>>,
+    stop: Stop,
 }
 
-/// Prepares all tenants, one after the other. The first that cannot be read
-/// ends it: nothing has been written anywhere.
-///
-/// # Errors
-/// With the place of the tenant among `members`.
-pub(crate) async fn prepare(members: &mut [Member<'_>], stop: &Stop) -> Result<Vec<Prepared>, (usize, RoundError)> {
-    let mut all = Vec::with_capacity(members.len());
-    for (at, member) in members.iter_mut().enumerate() {
-        all.push(member.prepare(true, stop).await.map_err(|error| (at, error))?);
+/// What is told while a run is carried out, tenant by tenant.
+pub(crate) enum Told<'a> {
+    /// A tenant has its turn.
+    Begins,
+    /// Something has happened there.
+    Event(&'a Event),
+    /// Its turn is over, and this is its account.
+    Ends(&'a Report),
+}
+
+/// Where the wanted devices of a tenant stand.
+pub(crate) struct TenantStatus {
+    /// The declared ones.
+    pub fleet: FleetStatus,
+    /// A wanted one that is registered and declared nowhere.
+    pub undeclared: Vec<Device>,
+}
+
+/// What becomes of a request to sync.
+pub(crate) enum SyncNews {
+    /// The tenant has begun, at the service's time.
+    Started { at: Timestamp },
+    /// It is asked again then, by our own clock.
+    Waits { at: Timestamp, now: Timestamp, why: String },
+}
+
+/// Why a tenant did not sync.
+pub(crate) enum NoSync {
+    /// Not before then, by our own clock.
+    Later {
+        at: Timestamp,
+        why: String,
+    },
+    Refused(GraphError),
+    Journal(JournalError),
+    /// Somebody asked to stop; it may have begun.
+    Stopped,
+}
+
+impl<'a> Members<'a> {
+    pub(crate) fn new(of: Vec<Member<'a>>, stop: &Stop) -> Self {
+        Self { of, stop: stop.clone() }
     }
-    Ok(all)
+
+    /// Each of them, for what is to be said about it.
+    pub(crate) fn of(&self) -> &[Member<'a>] {
+        &self.of
+    }
+
+    /// What would be done, for a reader: of each tenant that can be read.
+    pub(crate) async fn plan(&mut self) -> Vec<Result<Prepared, RoundError>> {
+        let mut all = Vec::with_capacity(self.of.len());
+        for member in &mut self.of {
+            all.push(member.prepare(false, &self.stop).await);
+        }
+        all
+    }
+
+    /// What would be done, for whoever is about to do it: what we wrote lately
+    /// is waited for. The first tenant that cannot be read ends it: nothing has
+    /// been written anywhere.
+    ///
+    /// # Errors
+    /// With the place of the tenant.
+    pub(crate) async fn prepare(&mut self) -> Result<Vec<Prepared>, (usize, RoundError)> {
+        let mut all = Vec::with_capacity(self.of.len());
+        for (at, member) in self.of.iter_mut().enumerate() {
+            all.push(member.prepare(true, &self.stop).await.map_err(|error| (at, error))?);
+        }
+        Ok(all)
+    }
+
+    /// Where the devices stand: all that are declared, or one. That one is looked
+    /// for among the registrations, too, where a tenant does not declare it.
+    pub(crate) async fn status(&mut self, serial: Option<&SerialKey>) -> Vec<Result<TenantStatus, RoundError>> {
+        let mut all = Vec::with_capacity(self.of.len());
+        for member in &mut self.of {
+            all.push(member.status(serial, &self.stop).await);
+        }
+        all
+    }
+
+    /// Holds an approved digest of one tenant against what would be done there.
+    ///
+    /// # Errors
+    /// When what follows from it cannot be written down.
+    pub(crate) async fn standing(
+        &mut self,
+        at: usize,
+        digest: &str,
+        prepared: &Prepared,
+    ) -> Result<Standing, JournalError> {
+        self.of[at].standing(digest, prepared).await
+    }
+
+    /// Makes sure that every hash which a plan took on trust can be read, before
+    /// anything is sent to any tenant: by what is wrong, which devices it keeps
+    /// from being registered. Empty if all is well.
+    ///
+    /// # Errors
+    /// When somebody asked to stop.
+    pub(crate) async fn unreadable_hashes(
+        &self,
+        approved: &[(Prepared, Consent)],
+    ) -> Result<BTreeMap<String, Vec<DeviceKey>>, Stopped> {
+        let mut all = BTreeMap::new();
+        for (member, (prepared, _)) in self.of.iter().zip(approved) {
+            member.unreadable(prepared, &self.stop, &mut all).await?;
+        }
+        Ok(all)
+    }
+
+    /// Does what was prepared and consented to, one tenant after the other, and
+    /// has an account of every one of them, whatever becomes of the others.
+    pub(crate) async fn carry_out(
+        &mut self,
+        approved: Vec<(Prepared, Consent)>,
+        told: &mut (dyn FnMut(usize, Told<'_>) + Send),
+    ) -> Vec<Report> {
+        let mut all = Vec::with_capacity(self.of.len());
+        for (at, (member, (prepared, consent))) in self.of.iter_mut().zip(approved).enumerate() {
+            told(at, Told::Begins);
+            let report =
+                member.carry_out(prepared, consent, &self.stop, &mut |event| told(at, Told::Event(&event))).await;
+            told(at, Told::Ends(&report));
+            all.push(report);
+        }
+        all
+    }
+
+    /// Asks every tenant for a sync, with the place of each that was asked: whoever
+    /// owns devices in one tenant has one sync with the others. `waits`: until
+    /// the tenant takes it.
+    pub(crate) async fn sync(
+        &mut self,
+        waits: bool,
+        told: &mut (dyn FnMut(usize, SyncNews) + Send),
+    ) -> Vec<(usize, Result<(), NoSync>)> {
+        let (mut asked, mut all) = (HashSet::new(), Vec::new());
+        for (at, member) in self.of.iter_mut().enumerate() {
+            if asked.insert((member.connection.target.clone(), member.desired.tenant.id)) {
+                all.push((at, member.sync(waits, &self.stop, &mut |news| told(at, news)).await));
+            }
+        }
+        all
+    }
 }

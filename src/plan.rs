@@ -94,6 +94,12 @@ impl Plan {
         !self.changes.is_empty() || !self.held.is_empty()
     }
 
+    /// True if a limit holds something back that a number would let through.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        self.held.iter().any(|held| held.reason == Reason::LimitExceeded)
+    }
+
     /// True if anything at all would be written.
     #[must_use]
     pub fn writes(&self) -> bool {

@@ -14,13 +14,13 @@ mod sync;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::apply::{self, Event, Halt, Outcomes, Schedule, Tools};
+use crate::apply::{self, Event, Halt, Outcome, Outcomes, Schedule, SyncOutcome, Tools};
 use crate::clock::{Clock, Stop, Stopped};
-use crate::graph::{Graph, GraphError, GraphWriter};
+use crate::graph::{ErrorKind, Graph, GraphError, GraphWriter};
 use crate::hash::HashSource;
 use crate::ledger::{Entry, Journal, JournalError};
 use crate::model::{Desired, SyncState, Target};
-use crate::plan::{Approvals, Approved, ClearedPlan, Plan, guard};
+use crate::plan::{Approvals, Approved, ClearedPlan, Plan, Reason, guard};
 
 use observe::Reading;
 use run::Run;
@@ -94,6 +94,8 @@ impl Consent {
 pub struct Report {
     /// What was approved.
     pub prepared: Prepared,
+    /// How it was.
+    pub consent: Consent,
     /// One outcome per change of the approved plan.
     pub outcomes: Outcomes,
     /// The plan of the last round, over the devices of the first: what is
@@ -107,6 +109,56 @@ pub struct Report {
     pub ended: Timestamp,
     /// Why the run could not go on, if so.
     pub halt: Option<Halt>,
+}
+
+/// How a run ended, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// All that was approved, and nothing is held back by a limit.
+    Done,
+    /// All that was approved; a limit holds more.
+    Limited,
+    /// Time may bring what is not done.
+    Later,
+    /// Some of it needs a person.
+    Partial,
+    /// Somebody asked to stop.
+    Stopped,
+    /// Nothing more could be done, whatever the device.
+    Access(ErrorKind),
+    /// The journal could not be written.
+    Journal,
+}
+
+impl Report {
+    /// Failures that need a person go before those that time may heal.
+    #[must_use]
+    pub fn end(&self) -> End {
+        match &self.halt {
+            Some(Halt::Asked) => return End::Stopped,
+            Some(Halt::Access(error)) => return End::Access(error.kind),
+            Some(Halt::Journal(_)) => return End::Journal,
+            None => {}
+        }
+        let Outcomes { of, sync, cancelled, .. } = &self.outcomes;
+        let tally = self.outcomes.tally();
+        let may_heal = |outcome: &Outcome| match outcome {
+            Outcome::Failed { reason, .. } | Outcome::NotAttempted { reason, .. } => {
+                *reason == Reason::ServiceUnavailable
+            }
+            Outcome::Done { .. } | Outcome::Awaiting { .. } => true,
+        };
+        match () {
+            () if *cancelled => End::Stopped,
+            // A sync that was needed and is owed: devices wait for it. And what was
+            // approved and cannot be done now is not done.
+            () if matches!(sync, SyncOutcome::Skipped { .. }) || self.consent == Consent::ResumedInPart => End::Partial,
+            () if !of.iter().all(|(_, outcome)| may_heal(outcome)) => End::Partial,
+            () if tally.failed + tally.not_attempted + tally.awaiting > 0 => End::Later,
+            () if self.prepared.cleared.plan().is_limited() => End::Limited,
+            () => End::Done,
+        }
+    }
 }
 
 /// Says why there is no plan.
@@ -198,7 +250,7 @@ impl Round<'_> {
         let (mut outcomes, left) = run.into_parts(halt.is_some());
         outcomes.cancelled = matches!(halt, Some(Halt::Asked));
         let calls = prepared.calls + self.graph.calls() - calls;
-        Report { prepared, outcomes, left, calls, started, ended: self.clock.now(), halt }
+        Report { prepared, consent, outcomes, left, calls, started, ended: self.clock.now(), halt }
     }
 
     /// The settings are told only on beta, and a tenant without them can still

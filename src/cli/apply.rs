@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{stderr, stdin};
 
-use crate::apply::{Halt, Outcome, SyncOutcome};
-use crate::clock::Stop;
+use crate::clock::{SharedClock, Stop};
 use crate::connect::Purpose;
-use crate::fleet::{self, Member};
+use crate::fleet::{Member, Members, Told};
+use crate::manifest::Fleet;
 use crate::model::{DeviceKey, seen};
-use crate::plan::{Plan, Reason, Rest, Standing};
+use crate::plan::{Rest, Standing};
 use crate::render::document::{ApplyView, Kind};
 use crate::render::style::counted;
 use crate::render::{Document, Format, Places};
-use crate::round::{Consent, Prepared, Report, RoundError};
+use crate::round::{Consent, End, Prepared, Report, RoundError};
 
 use super::approval::{Digests, Numbers};
 use super::args::{FailsOn, Reports, Source};
@@ -21,7 +21,7 @@ use super::error::{CliError, exit_of};
 use super::exit::Exit;
 use super::members::Opener;
 use super::plan::{Shown, fail_on};
-use super::progress::{Progress, patiently};
+use super::progress::{Progress, patiently, reading};
 use super::prompt::{Question, consent};
 use super::report::Outlets;
 use super::settings::{Settings, print, tell};
@@ -56,24 +56,18 @@ pub(super) async fn run(args: &ApplyArgs, settings: &Settings, stop: &Stop) -> R
 /// All tenants are read, shown and approved before the first write to any.
 async fn tenants(args: &ApplyArgs, settings: &Settings, stop: &Stop, outlets: &mut Outlets) -> Result<Exit, CliError> {
     let declared = source::load(settings, &args.source.paths, &args.source.simulated)?;
-    let fleets = &declared.fleets;
-    let digests = args.digests.of(fleets)?;
+    let fleets: Vec<&Fleet> = declared.fleets.iter().collect();
+    outlets.over(fleets.len());
+    let digests = args.digests.of(&declared.fleets)?;
     let mut opener = Opener::new(settings, &args.source.simulated, Purpose::Write, stop);
-    let mut members = Vec::with_capacity(fleets.len());
-    for (fleet, numbers) in fleets.iter().zip(args.numbers.of(fleets)?) {
-        outlets.begin(&fleet.desired.tenant.name, fleets.len());
-        members.push(opener.open(fleet, numbers).await?);
-    }
-    let reading = match fleets.as_slice() {
-        [fleet] => format!("reading {}", seen(&fleet.desired.tenant.name)),
-        fleets => format!("reading {} tenants", fleets.len()),
-    };
-    let prepared = patiently(settings, &reading, fleet::prepare(&mut members, stop)).await.map_err(|(at, error)| {
-        outlets.begin(&fleets[at].desired.tenant.name, fleets.len());
-        CliError::from(error)
-    })?;
-    let (mut plans, mut failed) = (Vec::with_capacity(members.len()), false);
-    for (((fleet, member), prepared), news) in fleets.iter().zip(&members).zip(&prepared).zip(&declared.news) {
+    let each = fleets.iter().copied().zip(args.numbers.of(&declared.fleets)?);
+    let mut members = opener.open_all(each).await.map_err(|error| outlets.of(&fleets, error))?;
+    let prepared = reading(settings, &fleets, members.prepare()).await;
+    let prepared = prepared.map_err(|error| outlets.of(&fleets, error))?;
+    let (mut plans, mut failed) = (Vec::with_capacity(fleets.len()), false);
+    for (((fleet, member), prepared), news) in
+        fleets.iter().copied().zip(members.of()).zip(&prepared).zip(&declared.news)
+    {
         let fails = fail_on(&args.fails_on, prepared);
         let shown = Shown { declared: &declared, fleet, news, connection: &member.connection, prepared };
         let plan = shown.document(fails);
@@ -85,43 +79,48 @@ async fn tenants(args: &ApplyArgs, settings: &Settings, stop: &Stop, outlets: &m
         plans.into_iter().for_each(|plan| outlets.keep(plan));
         return Ok(Exit::Blocked);
     }
-    let mut approved = Vec::with_capacity(members.len());
-    for ((member, prepared), digest) in members.iter_mut().zip(prepared).zip(&digests) {
-        match approve(args, settings, member, prepared, digest.as_deref(), stop).await {
+    let mut approved = Vec::with_capacity(fleets.len());
+    for (at, (prepared, digest)) in prepared.into_iter().zip(&digests).enumerate() {
+        let answer = match digest {
+            Some(digest) => approved_by_digest(settings, &mut members, at, prepared, digest).await,
+            None => approve(args, settings, &members.of()[at], prepared, stop).await,
+        };
+        match answer {
             Ok(plan) => approved.push(plan),
             Err(error) => {
                 // Nothing was written anywhere: of those before it there is a plan.
-                plans.into_iter().take(approved.len()).for_each(|plan| outlets.keep(plan));
-                outlets.begin(member.name(), fleets.len());
-                return Err(error);
+                plans.into_iter().take(at).for_each(|plan| outlets.keep(plan));
+                return Err(outlets.of(&fleets, (at, error)));
             }
         }
     }
-    let hashes = fleet::unreadable_hashes(&members, approved.iter().map(|(prepared, _)| prepared), stop);
-    let unreadable = patiently(settings, "reading hashes", hashes).await;
+    let unreadable = patiently(settings, "reading hashes", members.unreadable_hashes(&approved)).await;
     if let Some(error) = not_readable_here(&unreadable.map_err(RoundError::from)?) {
         return Err(error);
     }
     // All that is approved is known before the first write: a run that breaks
     // off has not forgotten where it was.
-    for (fleet, member) in fleets.iter().zip(&members) {
+    for (fleet, member) in fleets.iter().zip(members.of()) {
         let state = settings.state_of(&member.connection.target, fleet.desired.tenant.id);
         targets::remember(settings, &args.source.simulated, fleet, &state)?;
     }
-    let mut exit = Exit::Done;
-    for ((fleet, member), (prepared, consent)) in fleets.iter().zip(&mut members).zip(approved) {
-        outlets.begin(&fleet.desired.tenant.name, fleets.len());
-        let clock = member.connection.clock.clone();
-        let mut progress = Progress::new(settings.quiet, settings.watched, settings.err_look, clock);
-        let report = member.carry_out(prepared, consent, stop, &mut |event| progress.event(&event)).await;
-        progress.end();
-        // What was approved and cannot be done now is not done.
-        let rest = if consent == Consent::ResumedInPart { Exit::Partial } else { Exit::Done };
-        let ended = exit_of_report(&report).worse(rest);
-        show_report(&report, ended, outlets, settings, &|origin| source::place(fleet, origin))?;
-        exit = exit.worse(ended);
-    }
-    Ok(exit)
+    let clocks: Vec<SharedClock> = members.of().iter().map(|member| member.connection.clock.clone()).collect();
+    let (mut progress, mut shown) = (Progress::Silent, Ok(()));
+    let mut told = |at: usize, told: Told<'_>| match told {
+        Told::Begins => {
+            outlets.begin(fleets[at]);
+            progress = Progress::new(settings.quiet, settings.watched, settings.err_look, clocks[at].clone());
+        }
+        Told::Event(event) => progress.event(event),
+        Told::Ends(report) => {
+            std::mem::replace(&mut progress, Progress::Silent).end();
+            let places = |origin| source::place(fleets[at], origin);
+            let told = show_report(report, outlets, settings, &places);
+            shown = std::mem::replace(&mut shown, Ok(())).and(told);
+        }
+    };
+    let reports = members.carry_out(approved, &mut told).await;
+    shown.map(|()| reports.iter().map(exit_of_report).fold(Exit::Done, Exit::worse))
 }
 
 /// The plan, on stdout unless that belongs to a report for tools.
@@ -142,14 +141,10 @@ fn show_plan(plan: &Document, settings: &Settings, on_stdout: bool) -> Result<()
 async fn approve(
     args: &ApplyArgs,
     settings: &Settings,
-    member: &mut Member<'_>,
+    member: &Member<'_>,
     prepared: Prepared,
-    digest: Option<&str>,
     stop: &Stop,
 ) -> Result<(Prepared, Consent), CliError> {
-    if let Some(digest) = digest {
-        return approved_by_digest(settings, member, prepared, digest).await;
-    }
     let plan = prepared.cleared.plan();
     if args.auto_approve || !plan.writes() {
         return Ok((prepared, Consent::Unseen));
@@ -180,11 +175,12 @@ async fn approve(
 /// What a digest that somebody has seen still stands for.
 async fn approved_by_digest(
     settings: &Settings,
-    member: &mut Member<'_>,
+    members: &mut Members<'_>,
+    at: usize,
     prepared: Prepared,
     digest: &str,
 ) -> Result<(Prepared, Consent), CliError> {
-    let standing = member.standing(digest, &prepared).await?;
+    let standing = members.standing(at, digest, &prepared).await?;
     let plan = prepared.cleared.plan();
     let stale = |what: &str| {
         let message = format!("{what}: its digest is `{}`", plan.digest().sha256);
@@ -199,7 +195,7 @@ async fn approved_by_digest(
         }
         Standing::Rest(rest) => {
             if !settings.quiet {
-                tell(&said_of(&rest, &seen(member.name())));
+                tell(&said_of(&rest, &seen(members.of()[at].name())));
             }
             let consent = if rest.is_whole() { Consent::Resumed } else { Consent::ResumedInPart };
             Ok((prepared.only(&rest.approved), consent))
@@ -210,7 +206,7 @@ async fn approved_by_digest(
                 error = error
                     .hint("these changes were approved before: an approval is used once, and not remembered for ever");
             }
-            if limited(plan) {
+            if plan.is_limited() {
                 error = error
                     .hint("if numbers were approved with the plan (--approve-updates=…), they are part of the command");
             }
@@ -272,7 +268,6 @@ fn said_of(rest: &Rest, name: &str) -> String {
 
 fn show_report(
     report: &Report,
-    exit: Exit,
     outlets: &mut Outlets,
     settings: &Settings,
     places: Places<'_>,
@@ -287,7 +282,7 @@ fn show_report(
         started: report.started,
         ended: report.ended,
         places,
-        exit_code: exit.code(),
+        exit_code: exit_of_report(report).code(),
     };
     let document = Document::Apply(view.document());
     if !outlets.stdout_is(Format::Text) && !settings.quiet {
@@ -296,39 +291,15 @@ fn show_report(
     outlets.add(document)
 }
 
-/// How a run ended, in one number. Failures that need a person go before those
-/// that time may heal.
+/// How a run ended, in one number.
 fn exit_of_report(report: &Report) -> Exit {
-    match &report.halt {
-        Some(Halt::Asked) => return Exit::Cancelled,
-        Some(Halt::Access(error)) => return exit_of(error.kind),
-        Some(Halt::Journal(_)) => return Exit::Failed,
-        None => {}
+    match report.end() {
+        End::Done => Exit::Done,
+        End::Limited => Exit::Blocked,
+        End::Later => Exit::Later,
+        End::Partial => Exit::Partial,
+        End::Stopped => Exit::Cancelled,
+        End::Access(kind) => exit_of(kind),
+        End::Journal => Exit::Failed,
     }
-    if report.outcomes.cancelled {
-        return Exit::Cancelled;
-    }
-    let tally = report.outcomes.tally();
-    if tally.failed + tally.not_attempted > 0 {
-        let later = |outcome: &Outcome| match outcome {
-            Outcome::Failed { reason, .. } | Outcome::NotAttempted { reason, .. } => {
-                *reason == Reason::ServiceUnavailable
-            }
-            Outcome::Done { .. } | Outcome::Awaiting { .. } => true,
-        };
-        let all_later = report.outcomes.of.iter().all(|(_, outcome)| later(outcome));
-        return if all_later { Exit::Later } else { Exit::Partial };
-    }
-    // A sync that was needed and is owed: devices wait for it.
-    if matches!(report.outcomes.sync, SyncOutcome::Skipped { .. }) {
-        return Exit::Partial;
-    }
-    if tally.awaiting > 0 {
-        return Exit::Later;
-    }
-    if limited(report.prepared.cleared.plan()) { Exit::Blocked } else { Exit::Done }
-}
-
-fn limited(plan: &Plan) -> bool {
-    plan.held.iter().any(|held| held.reason == Reason::LimitExceeded)
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use crate::connect::ConnectError;
 use crate::graph::{ErrorKind, GraphError};
 use crate::ledger::JournalError;
+use crate::model::seen;
 use crate::render::Look;
 use crate::render::document::ProblemDocument;
 use crate::render::style::Role;
@@ -38,6 +39,13 @@ impl CliError {
     #[must_use]
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
+        self
+    }
+
+    /// Says of which tenant, where that is not clear.
+    #[must_use]
+    pub(super) fn of_tenant(mut self, name: &str) -> Self {
+        self.message = format!("{}: {}", seen(name), self.message);
         self
     }
 

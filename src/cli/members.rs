@@ -2,14 +2,15 @@
 
 use crate::clock::Stop;
 use crate::connect::Purpose;
-use crate::fleet::Member;
+use crate::fleet::{Member, Members};
 use crate::ledger::{FileJournal, Journal, folder_within};
 use crate::manifest::{Fleet, Hashes};
+use crate::model::seen;
 use crate::plan::Approvals;
 
 use super::args::Simulated;
 use super::error::CliError;
-use super::progress::reading;
+use super::progress::patiently;
 use super::settings::Settings;
 use super::simulated::Tenants;
 use super::source;
@@ -27,16 +28,28 @@ impl<'s> Opener<'s> {
         Self { settings, purpose, tenants: Tenants::new(settings, simulated, purpose), stop }
     }
 
-    /// Opens the way to a fleet's tenant. To write, its owner's journal is
-    /// locked: two of us would spoil each other's turn.
+    /// Opens the ways to the tenants of fleets. To write, the journals of their
+    /// owners are locked: two of us would spoil each other's turn.
     ///
     /// # Errors
-    /// When the declaration names what cannot be used, or somebody else applies.
-    pub(super) async fn open<'f>(&mut self, fleet: &'f Fleet, approvals: Approvals) -> Result<Member<'f>, CliError> {
+    /// When a declaration names what cannot be used, or somebody else applies:
+    /// with the place of the tenant.
+    pub(super) async fn open_all<'f>(
+        &mut self,
+        fleets: impl Iterator<Item = (&'f Fleet, Approvals)>,
+    ) -> Result<Members<'f>, (usize, CliError)> {
+        let mut members = Vec::new();
+        for (at, (fleet, approvals)) in fleets.enumerate() {
+            members.push(self.open(fleet, approvals).await.map_err(|error| (at, error))?);
+        }
+        Ok(Members::new(members, self.stop))
+    }
+
+    async fn open<'f>(&mut self, fleet: &'f Fleet, approvals: Approvals) -> Result<Member<'f>, CliError> {
         let Self { settings, purpose, tenants, stop } = self;
         let tenant = &fleet.desired.tenant;
         let connect = source::connect(settings, tenants, fleet, *purpose, stop);
-        let connection = reading(settings, &tenant.name, connect).await?;
+        let connection = patiently(settings, &format!("reaching {}", seen(&tenant.name)), connect).await?;
         let state = settings.state_of(&connection.target, tenant.id);
         let owner = state.join("owners").join(&tenant.owner);
         let store = match purpose {

@@ -48,13 +48,22 @@ pub(super) async fn run(args: &PlanArgs, settings: &Settings, stop: &Stop) -> Re
 
 async fn tenants(args: &PlanArgs, settings: &Settings, stop: &Stop, outlets: &mut Outlets) -> Result<Exit, CliError> {
     let declared = source::load(settings, &args.source.paths, &args.source.simulated)?;
-    let approvals = args.approvals.of(&declared.fleets)?;
+    let fleets: Vec<&Fleet> = declared.fleets.iter().collect();
+    outlets.over(fleets.len());
     let mut opener = Opener::new(settings, &args.source.simulated, Purpose::Read, stop);
+    let each = fleets.iter().copied().zip(args.approvals.of(&declared.fleets)?);
+    let mut members = opener.open_all(each).await.map_err(|error| outlets.of(&fleets, error))?;
+    let plans = reading(settings, &fleets, members.plan()).await;
     let mut exit = Exit::Done;
-    for ((fleet, approvals), news) in declared.fleets.iter().zip(approvals).zip(&declared.news) {
-        outlets.begin(&fleet.desired.tenant.name, declared.fleets.len());
-        let mut member = opener.open(fleet, approvals).await?;
-        let prepared = reading(settings, &fleet.desired.tenant.name, member.prepare(false, stop)).await?;
+    for (((fleet, member), prepared), news) in fleets.iter().copied().zip(members.of()).zip(plans).zip(&declared.news) {
+        outlets.begin(fleet);
+        let prepared = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                exit = exit.worse(outlets.fail(error.into(), &settings.err_look));
+                continue;
+            }
+        };
         let shown = Shown { declared: &declared, fleet, news, connection: &member.connection, prepared: &prepared };
         let failed = fail_on(&args.fails_on, &prepared);
         let document = shown.document(failed);

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use crate::apply::Event;
 use crate::clock::SharedClock;
+use crate::manifest::Fleet;
 use crate::model::seen;
 use crate::render::style::{duration, time_of_day};
 use crate::render::{Look, event};
@@ -159,9 +160,13 @@ fn countdown(look: Look, clock: SharedClock, until: Arc<Mutex<Option<Timestamp>>
 const FIRST_WORDS: Duration = Duration::from_millis(700);
 const WORDS_AGAIN: Duration = Duration::from_secs(5);
 
-/// Reads a tenant, and says so if it takes its time.
-pub(super) async fn reading<T>(settings: &Settings, tenant: &str, work: impl Future<Output = T>) -> T {
-    patiently(settings, &format!("reading {}", seen(tenant)), work).await
+/// Reads tenants, and says so if it takes its time.
+pub(super) async fn reading<T>(settings: &Settings, fleets: &[&Fleet], work: impl Future<Output = T>) -> T {
+    let what = match fleets {
+        [fleet] => format!("reading {}", seen(&fleet.desired.tenant.name)),
+        fleets => format!("reading {} tenants", fleets.len()),
+    };
+    patiently(settings, &what, work).await
 }
 
 /// Does something that may take its time, and says so if it does. `what`: such as

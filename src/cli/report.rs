@@ -1,5 +1,6 @@
 //! Where reports go: one of them to stdout, others to files.
 
+use crate::manifest::Fleet;
 use crate::render::document::{FailureDocument, FleetDocument, Kind};
 use crate::render::{Detail, Document, Format, Look};
 
@@ -8,7 +9,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::file;
 use super::secrets::masked;
-use super::settings::print;
+use super::settings::{print, tell};
 
 /// The reports of a run, and what was reported so far: a document per tenant.
 pub(super) struct Outlets {
@@ -86,10 +87,14 @@ impl Outlets {
         self.outlets.iter().any(|outlet| outlet.to == ReportTo::stdout(format))
     }
 
-    /// Goes on with a tenant, of so many in the run.
-    pub(super) fn begin(&mut self, tenant: &str, of: usize) {
-        self.several = of > 1;
-        self.tenant = Some(tenant.to_owned());
+    /// Says how many tenants the run is over.
+    pub(super) fn over(&mut self, tenants: usize) {
+        self.several = tenants > 1;
+    }
+
+    /// Goes on with a tenant.
+    pub(super) fn begin(&mut self, fleet: &Fleet) {
+        self.tenant = Some(fleet.desired.tenant.name.clone());
     }
 
     /// Adds a document: on stdout at once where the format is read as a run goes
@@ -112,6 +117,24 @@ impl Outlets {
         self.tenant = None;
     }
 
+    /// Tells of an error that ends the work on the present tenant, and not the run.
+    pub(super) fn fail(&mut self, error: CliError, look: &Look) -> Exit {
+        let failure = self.failure(&error);
+        let error = match self.tenant.as_deref().filter(|_| self.several) {
+            Some(name) => error.of_tenant(name),
+            None => error,
+        };
+        tell(&error.text(look));
+        self.keep(failure);
+        error.exit
+    }
+
+    /// The error of the tenant in that place, which ends the run.
+    pub(super) fn of(&mut self, fleets: &[&Fleet], (at, error): (usize, impl Into<CliError>)) -> CliError {
+        self.begin(fleets[at]);
+        error.into()
+    }
+
     /// Ends the reports. An error ends those for tools, too: one that is missing
     /// or old would tell them less than nothing.
     ///
@@ -119,6 +142,8 @@ impl Outlets {
     /// The error of the run; else what cannot be written.
     pub(super) fn finish(mut self, ended: Result<Exit, CliError>) -> Result<Exit, CliError> {
         if let Err(error) = &ended {
+            // What ends a run before any tenant had its turn stands alone.
+            self.several &= self.tenant.is_some() || !self.documents.is_empty();
             let failure = self.failure(error);
             self.keep(failure);
         }

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use crate::clock::Stop;
 use crate::connect::Purpose;
-use crate::model::{Device, SerialKey};
+use crate::fleet::TenantStatus;
+use crate::manifest::Fleet;
+use crate::model::SerialKey;
 use crate::plan::Approvals;
 use crate::render::Document;
 use crate::render::document::{Kind, StatusView};
-use crate::status::{FleetStatus, fold};
 
 use super::args::{Reports, Simulated};
 use super::error::CliError;
@@ -17,7 +18,7 @@ use super::members::Opener;
 use super::progress::reading;
 use super::report::Outlets;
 use super::settings::Settings;
-use super::source::{self, Declared};
+use super::source;
 
 /// Which devices.
 #[derive(Debug, Clone, clap::Args)]
@@ -45,63 +46,45 @@ pub(super) async fn run(args: &StatusArgs, settings: &Settings, stop: &Stop) -> 
 async fn tenants(args: &StatusArgs, settings: &Settings, stop: &Stop, outlets: &mut Outlets) -> Result<Exit, CliError> {
     let (paths, serial) = sort(args)?;
     let declared = source::load(settings, &paths, &args.simulated)?;
+    outlets.over(declared.fleets.len());
     let wanted = serial.map(SerialKey::of);
-    let mut found = false;
+    let declares = |fleet: &&Fleet| {
+        wanted.as_ref().is_none_or(|key| fleet.desired.claims().iter().any(|claim| claim.serial.key() == *key))
+    };
+    // A device that is declared nowhere may be registered all the same.
+    let is_declared = declared.fleets.iter().any(|fleet| declares(&fleet));
+    let fleets: Vec<&Fleet> = declared.fleets.iter().filter(|fleet| !is_declared || declares(fleet)).collect();
     let mut opener = Opener::new(settings, &args.simulated, Purpose::Read, stop);
-    for fleet in &declared.fleets {
-        let claims = fleet.desired.claims();
-        let is_here = |key: &SerialKey| claims.iter().any(|claim| claim.serial.key() == *key);
-        if wanted.as_ref().is_some_and(|key| !is_here(key)) {
+    let each = fleets.iter().map(|fleet| (*fleet, Approvals::default()));
+    let opened = opener.open_all(each).await;
+    let mut members = opened.map_err(|error| outlets.of(&fleets, error))?;
+    let states = reading(settings, &fleets, members.status(wanted.as_ref())).await;
+    let (mut exit, mut found) = (Exit::Done, is_declared);
+    for (fleet, status) in fleets.iter().copied().zip(states) {
+        let (tenant, status) = (&fleet.desired.tenant, status.map_err(CliError::from));
+        if !is_declared && status.as_ref().is_ok_and(|status| status.undeclared.is_empty()) {
             continue;
         }
-        outlets.begin(&fleet.desired.tenant.name, declared.fleets.len());
+        outlets.begin(fleet);
         found = true;
-        let mut member = opener.open(fleet, Approvals::default()).await?;
-        let prepared = reading(settings, &fleet.desired.tenant.name, member.prepare(false, stop)).await?;
-        let mut status = fold(&fleet.desired, prepared.cleared.plan());
-        if let Some(key) = &wanted {
-            status.devices.retain(|device| device.serial.key() == *key);
-        }
+        let TenantStatus { fleet: status, undeclared } = match status {
+            Ok(status) => status,
+            Err(error) => {
+                exit = exit.worse(outlets.fail(error, &settings.err_look));
+                continue;
+            }
+        };
         let places = |origin| source::place(fleet, origin);
-        let view = StatusView { tenant: &fleet.desired.tenant, fleet: &status, undeclared: &[], places: &places };
+        let view = StatusView { tenant, fleet: &status, undeclared: &undeclared, places: &places };
         outlets.add(Document::Status(view.document()))?;
     }
-    match (found, serial) {
-        (false, Some(serial)) => undeclared(serial, &declared, &mut opener, settings, outlets).await,
-        _ => Ok(Exit::Done),
-    }
-}
-
-/// A device that is declared nowhere may be registered all the same.
-async fn undeclared(
-    serial: &str,
-    declared: &Declared,
-    opener: &mut Opener<'_>,
-    settings: &Settings,
-    outlets: &mut Outlets,
-) -> Result<Exit, CliError> {
-    let (key, mut found) = (SerialKey::of(serial), false);
-    for fleet in &declared.fleets {
-        let tenant = &fleet.desired.tenant;
-        let member = opener.open(fleet, Approvals::default()).await?;
-        let observed = reading(settings, &tenant.name, member.connection.graph.list_devices()).await?;
-        let observed_at = observed.at;
-        let devices: Vec<Device> = observed.into_devices().into_iter().filter(|device| device.key() == key).collect();
-        if devices.is_empty() {
-            continue;
+    match serial.filter(|_| !found) {
+        Some(serial) => {
+            let message = format!("`{serial}` is not declared under `{}`, and not registered", declared.root);
+            Err(CliError::new(Exit::Invalid, message).hint("serial numbers are compared without regard to case"))
         }
-        found = true;
-        outlets.begin(&tenant.name, declared.fleets.len());
-        let status = FleetStatus { devices: Vec::new(), unmanaged: devices.len(), observed_at };
-        let places = |origin| source::place(fleet, origin);
-        let view = StatusView { tenant, fleet: &status, undeclared: &devices, places: &places };
-        outlets.add(Document::Status(view.document()))?;
+        None => Ok(exit),
     }
-    if found {
-        return Ok(Exit::Done);
-    }
-    let message = format!("`{serial}` is not declared under `{}`, and not registered", declared.root);
-    Err(CliError::new(Exit::Invalid, message).hint("serial numbers are compared without regard to case"))
 }
 
 /// What exists as a file or folder is a path, anything else a serial number.

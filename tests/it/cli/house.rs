@@ -25,7 +25,7 @@ const MAY_IMPORT: [(&str, &[&str]); 19] = [
     ("status", &["model", "plan", "apply"]),
     ("round", &["model", "hash", "ledger", "plan", "apply", "status", "graph", "clock"]),
     // Rounds over several tenants need the ways to them.
-    ("fleet", &["model", "hash", "ledger", "plan", "apply", "round", "graph", "clock", "connect"]),
+    ("fleet", &["model", "hash", "ledger", "plan", "apply", "status", "round", "graph", "clock", "connect"]),
     ("transport", &[]),
     ("clock", &["transport"]),
     ("graph", &["model", "hash", "transport", "clock"]),

@@ -150,6 +150,20 @@ fn a_tenant_that_fails_stands_among_the_others() {
     let apply = desk.run(&format!("apply {path} --simulate --json"));
     assert_eq!(shortened(&parsed(&apply.out)), "plan fabrikam, error contoso: 64");
     assert_eq!(apply.code, 64);
+    // One that cannot be read hides no other.
+    let id = "11111111-2222-3333-4444-555555555555";
+    let tenant = desk.simulate(&format!("--domain contoso.com={id} --domain tailspin.com"));
+    let endpoints = format!("spec:\n  endpoints: {{login: \"{0}\", graph: \"{0}\"}}\n", tenant.url);
+    for file in ["fabrikam.yaml", "tenant.yaml"] {
+        fleet.edit(file, "spec:\n", &endpoints);
+    }
+    for command in ["plan", "status"] {
+        let run = desk.run(&format!("{command} {path} --json"));
+        assert_eq!(shortened(&parsed(&run.out)), format!("error fabrikam, {command} contoso: 4"), "{}", run.err);
+        assert!(run.code == 4 && run.err.contains("error: fabrikam: "), "{}", run.err);
+    }
+    let sync = desk.run(&format!("sync {path}"));
+    assert!(sync.code == 4 && sync.out.starts_with("contoso: sync started"), "{} {}", sync.out, sync.err);
     // No tenant was reached.
     let elsewhere = desk.run(&format!("status --path {path} --simulate --json NOSUCH"));
     assert_eq!(parsed(&elsewhere.out)["kind"], "apgit.error");
