@@ -12,8 +12,8 @@ mod schedule;
 mod updates;
 
 pub use event::Event;
+pub(crate) use execute::access;
 pub use execute::{Execution, FRESH_FOR, Halt, Order, Tools, Work};
-pub(crate) use execute::{access, wait};
 pub(crate) use hashes::wanted;
 pub use outcome::{Outcome, Outcomes, SyncOutcome, Tally};
 pub use schedule::{BATCH, Estimate, GATE, Schedule, schedule};

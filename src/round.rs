@@ -20,7 +20,7 @@ use crate::graph::{ErrorKind, Graph, GraphError, GraphWriter};
 use crate::hash::HashSource;
 use crate::ledger::{Entry, Journal, JournalError};
 use crate::model::{Desired, SyncState, Target};
-use crate::plan::{Approvals, Approved, ClearedPlan, Plan, Reason, guard};
+use crate::plan::{Approvals, Approved, ClearedPlan, Plan, Reason, guard, has_synced_since};
 
 use observe::Reading;
 use run::Run;
@@ -220,6 +220,9 @@ impl Round<'_> {
         let (calls, read_at) = (self.graph.calls(), self.clock.now());
         let observed = self.graph.list_devices().await?;
         let sync = self.sync_state().await?;
+        if sync.as_ref().is_some_and(|sync| sync.failed && lacks_sync(sync, journal)) {
+            journal.record(self.graph.service_now(), vec![Entry::SyncFailed]).await?;
+        }
         let plan = self.plan(self.desired, Reading::whole(observed, sync.clone()), journal).await?;
         let cleared = guard::clear(plan, self.approvals);
         // A digest costs as much as the plan, and most journals know none.
@@ -265,6 +268,11 @@ impl Round<'_> {
             }
         }
     }
+}
+
+/// True if what a sync of ours was for has had none that ended well.
+fn lacks_sync(sync: &SyncState, journal: &Journal) -> bool {
+    journal.synced().is_some_and(|since| !has_synced_since(sync, since))
 }
 
 /// What goes into the journal before the first write.

@@ -194,7 +194,7 @@ impl Ending<'_> {
 }
 
 /// The one sleep.
-pub(crate) async fn wait(tools: &mut Tools<'_>, until: Timestamp, why: &'static str) -> Result<(), Halt> {
+pub(super) async fn wait(tools: &mut Tools<'_>, until: Timestamp, why: &'static str) -> Result<(), Halt> {
     if until > later(tools.clock.now(), SignedDuration::from_secs(1)) {
         tools.tell(Event::Waiting { until, why });
     }

@@ -15,7 +15,7 @@ use crate::ledger::Entry;
 use crate::model::{
     Action, Device, Field, HardwareHash, ImportId, ImportState, Register, RegistrationId, SerialKey, carried, later,
 };
-use crate::plan::{Change, ImportError, LISTED_WITHIN, Reason, VISIBLE_WITHIN};
+use crate::plan::{Change, ImportError, LISTED_WITHIN, Reason, VISIBLE_WITHIN, import_id};
 
 use super::event::Event;
 use super::execute::{Ending, Halt, Order, Tools, access};
@@ -106,6 +106,8 @@ enum State {
 pub(super) struct Imports<'a> {
     rows: Vec<Row<'a>>,
     by_import: HashMap<ImportId, usize>,
+    /// Rows by the imports with which their devices were sent before.
+    by_earlier: HashMap<ImportId, usize>,
     /// Batches of rows still to be posted.
     queue: VecDeque<Vec<usize>>,
     /// Hashes of the next batch, read while the one before was sent.
@@ -157,10 +159,17 @@ impl<'a> Imports<'a> {
         let running = |index: &usize| push(*index, State::Posted { at: now, taken: true });
         let posted = schedule.running.iter().map(running).collect();
         let by_import = rows.iter().enumerate().map(|(row, of)| (of.register.import_id, row)).collect();
+        let tenant = &cleared.plan().tenant;
+        let earlier = |(row, Row { change, register, .. }): (usize, &Row<'a>)| {
+            let id = |attempt| import_id(tenant.id, &tenant.owner, change.serial(), register.digest, attempt);
+            (1..register.attempt).map(|attempt| (id(attempt), row)).collect::<Vec<_>>()
+        };
+        let by_earlier = rows.iter().enumerate().flat_map(earlier).collect();
         let gate = schedule.gated.then(|| queue[0].clone());
         Self {
             rows,
             by_import,
+            by_earlier,
             queue,
             ahead: None,
             posted,
@@ -318,13 +327,24 @@ impl<'a> Imports<'a> {
         (self.looked_at, self.records) = (Some(now), records.len());
         let row = |record: &ImportRecord| record.import_id.and_then(|id| self.by_import.get(&id).copied());
         let is_planned = |row: &usize| matches!(self.rows[*row].state, State::Planned);
+        let sent_again = records.iter().filter(|record| record.state == ImportState::Running);
+        let sent_again = sent_again.filter_map(|record| self.by_earlier.get(&record.import_id?).copied());
+        let sent_again: HashSet<usize> = sent_again.filter(is_planned).collect();
         let there: HashSet<usize> = match self.queue.is_empty() {
             true => HashSet::new(),
             false => records.iter().filter_map(row).filter(is_planned).collect(),
         };
-        if !there.is_empty() {
-            self.queue.iter_mut().for_each(|batch| batch.retain(|row| !there.contains(row)));
+        for row in &sent_again {
+            let message = "another machine has sent an earlier import of it again, and that runs".to_owned();
+            let outcome = Outcome::NotAttempted { reason: Reason::ChangedMeanwhile, message };
+            self.end(*row, outcome, tools);
+        }
+        if !there.is_empty() || !sent_again.is_empty() {
+            let stays = |row: &usize| !there.contains(row) && !sent_again.contains(row);
+            self.queue.iter_mut().for_each(|batch| batch.retain(stays));
             self.queue.retain(|batch| !batch.is_empty());
+        }
+        if !there.is_empty() {
             let there: Vec<usize> = there.into_iter().collect();
             tools.record(there.iter().map(|row| self.intent(*row)).collect()).await?;
             if self.posted.is_empty() {

@@ -220,6 +220,7 @@ impl From<Settings> for SyncState {
             last_sync: settings.last_sync_date_time,
             last_manual_trigger: settings.last_manual_sync_trigger_date_time,
             running: settings.sync_status == "inProgress",
+            failed: settings.sync_status == "failed",
         }
     }
 }

@@ -195,6 +195,8 @@ pub enum Entry {
         /// Whether it has begun.
         accepted: bool,
     },
+    /// The sync that had begun did not end well.
+    SyncFailed,
 }
 
 /// How a write to a registration ended.
@@ -373,6 +375,8 @@ struct Folded {
     records: HashMap<ImportRecordId, ImportId>,
     record_of: HashMap<ImportId, ImportRecordId>,
     unsynced: Option<Timestamp>,
+    /// What the last sync that has begun was for.
+    synced: Option<Timestamp>,
     /// What an import that has not ended is of.
     sent: HashMap<ImportId, (DeviceKey, HashDigest)>,
     approvals: VecDeque<Approval>,
@@ -509,6 +513,12 @@ impl Journal {
         self.folded.unsynced
     }
 
+    /// The same for which the last sync has begun.
+    #[must_use]
+    pub fn synced(&self) -> Option<Timestamp> {
+        self.folded.synced
+    }
+
     /// True if something in here was learnt later than now: some clock was
     /// wrong, and [`Entry::Clock`] is due.
     #[must_use]
@@ -575,7 +585,8 @@ impl Entry {
             | Self::ImportCleaned { .. }
             | Self::Owned { .. }
             | Self::SyncIntent
-            | Self::SyncEnd { .. } => About::Other,
+            | Self::SyncEnd { .. }
+            | Self::SyncFailed => About::Other,
         }
     }
 }
@@ -684,7 +695,8 @@ impl Folded {
             }
             Entry::UpdateEnd { registration_id, end } => self.fold_update(at, registration_id, end),
             Entry::Owned { registration_id } => _ = self.owned.insert(registration_id),
-            Entry::SyncEnd { accepted: true } => self.unsynced = None,
+            Entry::SyncEnd { accepted: true } => self.synced = self.unsynced.take().or(self.synced),
+            Entry::SyncFailed => self.unsynced = self.unsynced.max(self.synced.take()),
             Entry::Clock => self.set_clock(at),
             Entry::SyncIntent | Entry::SyncEnd { accepted: false } => {}
         }
@@ -705,6 +717,7 @@ impl Folded {
         self.imports.values_mut().for_each(|fact| fact.at = fact.at.min(now));
         self.pending.values_mut().for_each(|pending| pending.since = pending.since.min(now));
         self.unsynced = self.unsynced.map(|at| at.min(now));
+        self.synced = self.synced.map(|at| at.min(now));
     }
 
     fn latest(&self) -> Option<Timestamp> {

@@ -116,6 +116,7 @@ impl Flat<'_> {
             "owned" => Entry::Owned { registration_id: registration_id()? },
             "clock" => Entry::Clock,
             "syncIntent" => Entry::SyncIntent,
+            "syncFailed" => Entry::SyncFailed,
             "syncEnd" => Entry::SyncEnd { accepted: there(self.accepted, "accepted")? },
             other => return Err(format!("there is no kind `{other}`")),
         })
@@ -174,7 +175,8 @@ mod tests {
             Some(Entry::Owned { .. }) => Entry::Clock,
             Some(Entry::Clock) => Entry::SyncIntent,
             Some(Entry::SyncIntent) => Entry::SyncEnd { accepted: true },
-            Some(Entry::SyncEnd { .. }) => return None,
+            Some(Entry::SyncEnd { .. }) => Entry::SyncFailed,
+            Some(Entry::SyncFailed) => return None,
         })
     }
 

@@ -133,4 +133,6 @@ pub struct SyncState {
     pub last_manual_trigger: Option<Timestamp>,
     /// True while one is under way.
     pub running: bool,
+    /// True if the last one did not end well.
+    pub failed: bool,
 }

@@ -57,6 +57,11 @@ impl<'a> Account<'a> {
         registered.filter(|(import_id, _)| !is_complete(*import_id)).map(|(_, at)| *at).max()
     }
 
+    /// The imports that this run has sent or followed.
+    pub(super) fn imports(&self) -> impl Iterator<Item = &ImportId> {
+        self.imports.iter()
+    }
+
     /// True for an import of this run.
     pub(super) fn has_import(&self, import_id: ImportId) -> bool {
         self.imports.contains(&import_id)

@@ -35,6 +35,15 @@ pub(super) fn entries(
             entries.extend(end(id, &record.state));
         }
     }
+    // What has failed for us may have been sent once more by another machine.
+    for record in records.iter().filter(|record| record.state == ImportState::Running) {
+        if let Some(id) = record.import_id
+            && journal.imports().get(&id).is_some_and(|fact| has_failed(&fact.state))
+            && journal.import_of(record.id).is_none()
+        {
+            entries.push(Entry::ImportTaken { import_id: id, record: record.id });
+        }
+    }
     for (id, fact) in journal.open_imports() {
         let age_is_over = |span| now >= later(fact.at, span);
         match (by_id.get(id), &fact.state) {
@@ -54,6 +63,10 @@ pub(super) fn entries(
         }
     }
     entries
+}
+
+fn has_failed(state: &ImportState) -> bool {
+    matches!(state, ImportState::Error { .. } | ImportState::Refused { .. })
 }
 
 fn end(import_id: ImportId, state: &ImportState) -> Option<Entry> {

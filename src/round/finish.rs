@@ -7,9 +7,10 @@ use std::collections::HashSet;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::apply::{self, Event, Halt, SyncOutcome};
-use crate::graph::Write;
+use crate::clock;
+use crate::graph::{ImportRecord, Write};
 use crate::ledger::{Entry, ImportFact};
-use crate::model::{ImportState, later};
+use crate::model::{ImportId, ImportRecordId, ImportState, later};
 use crate::plan::SyncReason;
 
 use super::run::Run;
@@ -18,8 +19,10 @@ use super::sync::{SyncAnswer, ask_for_sync};
 /// Records removed per step, so that a request to stop is heard in between.
 const STEP: usize = 20;
 
-/// How long a sync is worth waiting for.
+/// How long a sync is worth waiting for, and the rhythm of looking whether
+/// another machine has made it needless.
 const SYNC_PATIENCE: SignedDuration = SignedDuration::from_mins(45);
+const SYNC_LOOK: SignedDuration = SignedDuration::from_mins(2);
 
 impl Run<'_> {
     /// Does what the plan's upkeep says, and nothing where it says nothing.
@@ -109,8 +112,54 @@ impl Run<'_> {
             if at > give_up {
                 return Ok(skipped(reason, format!("the tenant took no sync for {SYNC_PATIENCE:#}: {why}")));
             }
-            apply::wait(&mut self.tools, at, "the tenant to take a sync").await?;
+            if self.is_synced_by_another_machine().await? {
+                return Ok(SyncOutcome::NotNeeded);
+            }
+            self.tools.tell(Event::Waiting { until: at, why: "the tenant to take a sync" });
+            let look = later(self.tools.clock.now(), SYNC_LOOK);
+            clock::wait(self.tools.clock, self.tools.stop, at.min(look)).await.map_err(|_| Halt::Asked)?;
         }
+    }
+
+    /// True if somebody asked for a sync during this run, and the complete records
+    /// of all its imports are gone since.
+    ///
+    /// A machine with the same declarations follows the same imports, and each
+    /// sees their end at a look of its own: of a sync between those looks the
+    /// later one cannot tell that it came after the imports. But whoever has the
+    /// same declarations removes the records, and not before it has synced, or
+    /// knows that it still has to. (Should a person have done both, the devices
+    /// wait for the sync that the service makes by itself.)
+    async fn is_synced_by_another_machine(&mut self) -> Result<bool, Halt> {
+        let began = self.tools.writer.service_of(self.first.read_at);
+        let Ok(state) = self.tools.writer.sync_state().await else { return Ok(false) };
+        if state.failed || state.last_manual_trigger.is_none_or(|at| at < began) {
+            return Ok(false);
+        }
+        let Ok(records) = self.tools.writer.list_imports().await else { return Ok(false) };
+        if !self.are_gone(&records) {
+            return Ok(false);
+        }
+        let listed: HashSet<ImportRecordId> = records.iter().map(|record| record.id).collect();
+        let gone = self.tools.journal.ended_records().into_iter().filter(|record| !listed.contains(record));
+        let gone = gone.map(|record| Entry::ImportCleaned { record });
+        let entries = gone.chain([Entry::SyncEnd { accepted: true }]).collect();
+        self.tools.record(entries).await?;
+        Ok(true)
+    }
+
+    /// True if this run has imports that are over, and none of them has a complete
+    /// record.
+    fn are_gone(&self, records: &[ImportRecord]) -> bool {
+        let imports = self.tools.journal.imports();
+        let is_over = |id: &ImportId| {
+            let state = imports.get(id).map(|fact| &fact.state);
+            matches!(state, Some(ImportState::Complete { .. } | ImportState::Removed))
+        };
+        let is_complete = |record: &&ImportRecord| matches!(record.state, ImportState::Complete { .. });
+        let complete: HashSet<ImportId> = records.iter().filter(is_complete).filter_map(|of| of.import_id).collect();
+        let over: Vec<&ImportId> = self.account.imports().filter(|id| is_over(id)).collect();
+        !over.is_empty() && !over.iter().any(|id| complete.contains(id))
     }
 
     /// Removes our own import records whose outcome is in the journal, those of

@@ -632,7 +632,7 @@ fn a_sync_that_came_after_the_imports_is_not_owed() {
     case.facts.unsynced = Some(NOW - SignedDuration::from_mins(5));
     let synced = |minutes| {
         let last_sync = Some(NOW - SignedDuration::from_mins(minutes));
-        Some(apgit::model::SyncState { last_sync, last_manual_trigger: None, running: false })
+        Some(apgit::model::SyncState { last_sync, last_manual_trigger: None, running: false, failed: false })
     };
     case.facts.sync = synced(6);
     assert!(case.plan().upkeep.sync.is_some());
@@ -647,7 +647,8 @@ fn a_sync_that_began_before_the_imports_were_complete_is_owed() {
     case.facts.unsynced = Some(ago(300));
     let mut is_owed = |trigger: Option<i64>, end: i64| {
         let (last_sync, last_manual_trigger) = (Some(ago(end)), trigger.map(ago));
-        case.facts.sync = Some(apgit::model::SyncState { last_sync, last_manual_trigger, running: false });
+        case.facts.sync =
+            Some(apgit::model::SyncState { last_sync, last_manual_trigger, running: false, failed: false });
         case.plan().upkeep.sync.is_some()
     };
     assert!(is_owed(Some(310), 290), "it was under way");

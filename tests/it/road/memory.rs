@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use apgit::apply::{Halt, SyncOutcome};
 use apgit::clock::Stop;
-use apgit::model::Policy;
+use apgit::model::{Policy, SerialKey};
 use apgit::plan::SyncReason;
 use apgit::round::Consent;
 use apgit::sim::{Mishap, Settings};
-use apgit::transport::Response;
+use apgit::transport::{Request, Response};
 use jiff::SignedDuration;
 
 use super::scene::{Between, Deed, Scene, claim, hash, is_of, outcomes, serial};
@@ -338,4 +338,48 @@ async fn what_others_wrote_while_our_answer_was_out_does_not_make_it_ours() {
     assert_eq!(outcomes(&report), [""; 0], "it is as declared");
     assert!(scene.client().await.journal.owned().is_empty(), "by another hand");
     assert_eq!(scene.written(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_retry_follows_what_another_machine_has_sent_again() {
+    let mut settings = Settings::calm();
+    settings.set("import.delay=90s..100s").unwrap();
+    let mut first = Scene::new(settings, 1, vec![claim(1, &[])]);
+    first.sim.with(|tenant| tenant.make_foreign(&hash(1).to_base64()).unwrap());
+    let report = first.apply().await;
+    assert_eq!(outcomes(&report), ["TEST-000001 failed AssignedToOtherTenant"]);
+    first.sim.with(|tenant| tenant.release_foreign(&hash(1).to_base64()).unwrap());
+    let second = Scene::at(first.sim.clone(), 2, vec![claim(1, &[])]);
+    first.approvals.retry = [SerialKey::of("TEST-000001")].into();
+    // Before the retry is planned, and between its plan and its first look.
+    for is_late in [false, true] {
+        let scene = Scene::at(first.sim.clone(), 3, vec![claim(1, &[])]);
+        *scene.kept.0.lock().unwrap() = first.kept.0.lock().unwrap().clone();
+        let scene = Scene { approvals: first.approvals.clone(), ..scene };
+        let mut client = scene.client().await;
+        let early = if is_late { Some(client.prepare().await.unwrap()) } else { None };
+        let is_posted = {
+            let sim = second.sim.clone();
+            move |_: &Request| !sim.with(|tenant| tenant.import_records()).is_empty()
+        };
+        second.dies_before(is_posted).await;
+        let prepared = match early {
+            Some(prepared) => prepared,
+            None => client.prepare().await.unwrap(),
+        };
+        scene.forget_writes();
+        let report = client.carry_out(prepared, Consent::Seen).await;
+        assert!(!scene.written().iter().any(|line| line.starts_with("Import")), "{:?}", scene.written());
+        let expected = if is_late { "TEST-000001 not attempted ChangedMeanwhile" } else { "TEST-000001 done" };
+        assert_eq!(outcomes(&report), [expected]);
+        scene.pass(minutes(5));
+        let id = scene.registration(1).id;
+        scene.sim.with(|tenant| {
+            tenant.remove_as_portal(id).unwrap();
+            let records: Vec<_> = tenant.import_records().iter().map(|record| record.id).collect();
+            records.into_iter().for_each(|record| tenant.remove_record_as_portal(record).unwrap());
+        });
+        scene.pass(minutes(20));
+        second.lose_journal();
+    }
 }

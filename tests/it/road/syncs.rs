@@ -5,6 +5,8 @@
 use std::sync::{Arc, Mutex};
 
 use apgit::apply::{Event, Outcome, SyncOutcome};
+use apgit::clock::Clock as _;
+use apgit::plan::SyncReason;
 use apgit::sim::settings::Delay;
 use apgit::sim::{Settings, WriteKind};
 use jiff::{SignedDuration, Timestamp};
@@ -66,6 +68,25 @@ async fn a_sync_waits_for_the_account_of_an_import_whose_record_somebody_removed
     let [synced] = times(&world, WriteKind::Sync)[..] else { panic!("one sync, not {:?}", report.outcomes.sync) };
     assert!(seconds(registered, synced) >= 600, "nobody knew whether that device was registered");
     assert_eq!(world.sim.with(|tenant| tenant.counters().import_posts), 1);
+}
+
+#[tokio::test]
+async fn a_sync_that_fails_is_owed() {
+    let mut settings = Settings::calm();
+    settings.set("sync.fail_share=1").expect("a setting");
+    let world = World::new(settings, 1, &fleet(2));
+    let pass = || world.sim.clock().advance_to(world.sim.clock().now() + SignedDuration::from_mins(20));
+    let report = world.apply().await;
+    assert!(matches!(report.outcomes.sync, SyncOutcome::Done { .. }), "it has begun: {:?}", report.outcomes.sync);
+    pass();
+    let upkeep = world.plan().await.cleared.plan().upkeep.clone();
+    assert!(matches!(upkeep.sync, Some(SyncReason::Owed { .. })), "{upkeep:?}");
+    world.sim.with(|tenant| tenant.set_settings(Settings::calm()));
+    let again = world.apply().await;
+    assert!(matches!(again.outcomes.sync, SyncOutcome::Done { .. }), "{:?}", again.outcomes.sync);
+    pass();
+    let _ = world.apply().await;
+    assert_eq!(times(&world, WriteKind::Sync).len(), 2, "the second has ended well");
 }
 
 #[tokio::test]
