@@ -12,8 +12,10 @@ mod schedule;
 mod updates;
 
 pub use event::Event;
+pub use execute::Halt;
 pub(crate) use execute::access;
-pub use execute::{Execution, FRESH_FOR, Halt, Order, Tools, Work};
+pub(crate) use execute::{Execution, FRESH_FOR, Order, Tools, Work};
 pub(crate) use hashes::wanted;
-pub use outcome::{Outcome, Outcomes, SyncOutcome, Tally};
+pub(crate) use outcome::Tally;
+pub use outcome::{Outcome, Outcomes, SyncOutcome};
 pub use schedule::{BATCH, Estimate, GATE, Schedule, schedule};

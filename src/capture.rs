@@ -14,8 +14,9 @@ mod file;
 mod text;
 
 pub(crate) use self::csv::MAX_BYTES as MAX_CSV_BYTES;
-pub use self::csv::{Beside, CsvEntry, CsvIndex, CsvTable, Found, HashCell, ReadRow, SPREADSHEET, beside, csv};
-pub use self::file::{Form, HashFile, file};
+pub(crate) use self::csv::{Beside, CsvEntry, CsvIndex, SPREADSHEET, beside};
+pub use self::csv::{CsvTable, csv};
+pub use self::file::{Form, file};
 pub use self::text::{Encoding, text};
 
 /// Why there is no hash in a capture. Never repeats content.

@@ -34,7 +34,7 @@ pub struct Stopped;
 ///
 /// # Errors
 /// [`Stopped`], as soon as it is asked for.
-pub async fn wait(clock: &dyn Clock, stop: &Stop, until: Timestamp) -> Result<(), Stopped> {
+pub(crate) async fn wait(clock: &dyn Clock, stop: &Stop, until: Timestamp) -> Result<(), Stopped> {
     if stop.is_asked() {
         return Err(Stopped);
     }
@@ -48,7 +48,7 @@ pub async fn wait(clock: &dyn Clock, stop: &Stop, until: Timestamp) -> Result<()
 /// that the service wrote use its own clock, whatever ours says. Learnt from
 /// the `Date` of its answers.
 #[derive(Debug, Default)]
-pub struct ServiceTime(AtomicI64);
+pub(crate) struct ServiceTime(AtomicI64);
 
 /// A `Date` has whole seconds, and an answer is under way for a while: a
 /// difference below this is none.
@@ -56,7 +56,7 @@ const SKEW_MIN_MS: i64 = 2_000;
 
 impl ServiceTime {
     /// Takes over what the service said, at `now` by our own clock.
-    pub fn learn(&self, date: Timestamp, now: Timestamp) {
+    pub(crate) fn learn(&self, date: Timestamp, now: Timestamp) {
         let known = self.0.load(Ordering::Relaxed);
         let said = date.as_millisecond().saturating_sub(now.as_millisecond());
         let skew = if said.abs() < SKEW_MIN_MS { 0 } else { said };
@@ -67,13 +67,13 @@ impl ServiceTime {
 
     /// The service's time at a moment of ours.
     #[must_use]
-    pub fn of(&self, ours: Timestamp) -> Timestamp {
+    pub(crate) fn of(&self, ours: Timestamp) -> Timestamp {
         Self::moved(ours, self.0.load(Ordering::Relaxed))
     }
 
     /// Our time at a moment of the service's.
     #[must_use]
-    pub fn ours(&self, service: Timestamp) -> Timestamp {
+    pub(crate) fn ours(&self, service: Timestamp) -> Timestamp {
         Self::moved(service, self.0.load(Ordering::Relaxed).saturating_neg())
     }
 
@@ -130,7 +130,7 @@ impl Stopper {
 
 /// The clock of this machine.
 #[derive(Debug, Default, Clone, Copy)]
-pub struct Real;
+pub(crate) struct Real;
 
 #[async_trait]
 impl Clock for Real {

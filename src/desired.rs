@@ -13,9 +13,9 @@ mod tenants;
 
 use std::path::Path;
 
-pub use claims::{mixed_hardware, same_hardware};
+pub(crate) use claims::{mixed_hardware, same_hardware};
 pub use conflict::{Conflict, Severity};
-pub use near::near;
+pub(crate) use near::near;
 
 use crate::model::{Claim, Desired, Origin, Tenant};
 use crate::resource::{AutopilotTenantSpec, Kind};

@@ -31,12 +31,15 @@ mod writer;
 
 use jiff::SignedDuration;
 
-pub use endpoints::{Cloud, EndpointError, Endpoints, is_on_loopback};
+pub use endpoints::{Cloud, Endpoints};
+pub(crate) use endpoints::{EndpointError, is_on_loopback};
 pub use error::{ErrorKind, GraphError};
 pub use http::Http;
-pub use login::{Auth, AuthKind, Credential, Declared, Login, LoginError};
+pub use login::{Auth, Credential, Login, LoginError};
+pub(crate) use login::{AuthKind, Declared};
 pub use reader::Graph;
-pub use records::{Fields, ImportRecord, ImportRow, Organization, Write};
+pub(crate) use records::ImportRecord;
+pub use records::{Fields, ImportRow, Write};
 pub use writer::GraphWriter;
 
 /// What a reader needs to be granted.

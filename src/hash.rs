@@ -8,18 +8,21 @@
 
 mod checks;
 mod container;
-pub mod generate;
+pub(crate) mod generate;
 mod identity;
 mod piece;
-pub mod record;
+pub(crate) mod record;
 mod source;
 mod text;
 
-pub use checks::{Finding, Severity, UNUSUAL_LENGTH, checks};
-pub use container::{DecodeError, Decoded, TooLarge};
-pub use identity::{Agreement, Comparison, Fingerprint, IdentityKey, KeyKind, Later, Verdict};
-pub use identity::{agreement, compare, fingerprints, identity_keys, sharing};
-pub use piece::{has_mark, hidden, is_raw_hash, is_surely_piece, pieces, raw_hashes, rest_of, runs};
+pub(crate) use checks::{Finding, UNUSUAL_LENGTH};
+pub use checks::{Severity, checks};
+pub use container::{DecodeError, Decoded};
+pub(crate) use identity::sharing;
+pub(crate) use identity::{Agreement, Comparison, Fingerprint};
+pub use identity::{IdentityKey, KeyKind, Later, Verdict};
+pub use identity::{agreement, compare, fingerprints, identity_keys};
+pub(crate) use piece::{has_mark, hidden, is_raw_hash, is_surely_piece, pieces, raw_hashes, rest_of, runs};
 pub use record::{Record, TextField};
 pub use source::{HashSource, WantedHash};
 pub use text::{Repair, TextError, looks_like_hash};

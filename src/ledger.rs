@@ -8,7 +8,8 @@ mod line;
 mod private;
 
 pub use file::FileJournal;
+pub(crate) use journal::Approval;
 pub use journal::{
-    Approval, Entry, ImportFact, Journal, JournalError, JournalStore, Memory, PendingUpdate, Tail, UpdateEnd, Use,
+    Entry, ImportFact, Journal, JournalError, JournalStore, Memory, PendingUpdate, Tail, UpdateEnd, Use,
 };
 pub(crate) use private::folder_within;

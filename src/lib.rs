@@ -9,8 +9,8 @@
 //! is all of that once, and `fleet` for several tenants; [`render`] and [`cli`]
 //! show it to people. [`sim`] is a tenant to try it on.
 //!
-//! What is public is so for the binary, the tests and the benchmark; there is no
-//! other promise behind it.
+//! Nothing of it is public but [`door`], for the binary, the tests and the
+//! benchmark.
 //!
 //! The modules marked below, and those marked inside of the others, are told the
 //! time and given their randomness, and touch nothing outside but through what
@@ -20,32 +20,33 @@
 #![allow(clippy::disallowed_methods, reason = "allowed by default, denied in the pure modules")]
 
 #[deny(clippy::disallowed_methods)]
-pub mod model;
+mod model;
 #[deny(clippy::disallowed_methods)]
-pub mod hash;
+mod hash;
 #[deny(clippy::disallowed_methods)]
-pub mod resource;
+mod resource;
 #[deny(clippy::disallowed_methods)]
-pub mod capture;
+mod capture;
 #[deny(clippy::disallowed_methods)]
-pub mod desired;
-pub mod manifest;
-pub mod ledger;
+mod desired;
+mod manifest;
+mod ledger;
 #[deny(clippy::disallowed_methods)]
-pub mod plan;
+mod plan;
 #[deny(clippy::disallowed_methods)]
-pub mod apply;
+mod apply;
 #[deny(clippy::disallowed_methods)]
-pub mod status;
+mod status;
 #[deny(clippy::disallowed_methods)]
-pub mod round;
-pub mod transport;
-pub mod clock;
-pub mod graph;
+mod round;
+mod transport;
+mod clock;
+mod graph;
 mod connect;
 #[deny(clippy::disallowed_methods)]
 mod fleet;
-pub mod sim;
+mod sim;
 #[deny(clippy::disallowed_methods)]
-pub mod render;
-pub mod cli;
+mod render;
+mod cli;
+pub mod door;

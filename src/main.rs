@@ -5,14 +5,14 @@
 
 use std::process::ExitCode;
 
-use apgit::cli::Exit;
+use apgit::door::cli::Exit;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(bug));
-    ExitCode::from(apgit::cli::run(std::env::args_os()).code())
+    ExitCode::from(apgit::door::cli::run(std::env::args_os()).code())
 }
 
 /// A broken promise of our own ends the process, whatever thread broke it. The

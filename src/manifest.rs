@@ -42,11 +42,13 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-pub use document::RowPlace;
-pub use hashes::{Hashes, check_hashes, check_key_sources};
-pub use problem::{Excerpt, Place, Problem, Severity, Spot};
-pub use program::end_commands;
-pub use root::leads_astray;
+pub(crate) use document::RowPlace;
+pub(crate) use hashes::check_key_sources;
+pub use hashes::{Hashes, check_hashes};
+pub(crate) use problem::{Excerpt, Place, Spot};
+pub use problem::{Problem, Severity};
+pub(crate) use program::end_commands;
+pub(crate) use root::leads_astray;
 
 use crate::model::{Desired, Origin};
 use crate::resource::AutopilotTenantSpec;
@@ -161,7 +163,7 @@ pub fn load(paths: &[PathBuf]) -> Loaded {
 /// The problems that are shown of several looks at the same files, sorted by
 /// place, then by what is wrong; of the rest of a file, how many there are.
 #[must_use]
-pub fn together(problems: Vec<Problem>) -> Vec<Problem> {
+pub(crate) fn together(problems: Vec<Problem>) -> Vec<Problem> {
     problem::limited(problems)
 }
 

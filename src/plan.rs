@@ -4,8 +4,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use crate::ledger::{ImportFact, PendingUpdate, Tail};
-pub use crate::model::{Action, Effect, Field, FieldChange, ImportState, Register, Update};
+pub use crate::model::Action;
+pub(crate) use crate::model::Register;
 
 use crate::model::{DeviceKey, RegistrationId, Target, Tenant};
 
@@ -15,19 +15,23 @@ mod attempt;
 mod change;
 mod digest;
 mod facts;
-pub mod guard;
+pub(crate) mod guard;
 mod held;
 mod upkeep;
 mod verdict;
 
 pub use action::ActionKind;
-pub use approved::{Approved, Rest, Standing, standing};
+pub(crate) use approved::{Approved, Rest};
+pub use approved::{Standing, standing};
 pub use change::{Change, Note};
-pub use digest::{Digest, ENCODING, fingerprint};
-pub use facts::{Facts, HashFact, ImportError, LISTED_WITHIN, Needs, UPDATED_WITHIN, VISIBLE_WITHIN, import_id};
+pub(crate) use digest::{Digest, ENCODING, fingerprint};
+pub use facts::{Facts, HashFact, Needs, import_id};
+pub(crate) use facts::{ImportError, LISTED_WITHIN, UPDATED_WITHIN, VISIBLE_WITHIN};
 pub use guard::{Approvals, ClearedPlan, LimitReading};
-pub use held::{Awaiting, Held, HeldClass, Reason, Remedy, Unmanaged, Waiting};
-pub use upkeep::{SYNC_GAP_S, SyncReason, Upkeep, has_synced_since, next_sync};
+pub use held::{Awaiting, Held, Reason, Unmanaged, Waiting};
+pub(crate) use held::{HeldClass, Remedy};
+pub(crate) use upkeep::{SYNC_GAP_S, has_synced_since, next_sync};
+pub use upkeep::{SyncReason, Upkeep};
 pub(crate) use verdict::wanted;
 pub use verdict::{needs, plan};
 

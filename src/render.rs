@@ -4,14 +4,15 @@
 //! No terminals and no files here: how wide, how colourful and in which
 //! alphabet is told by a [`Look`].
 
-pub mod diff;
-pub mod document;
-pub mod event;
+pub(crate) mod diff;
+pub(crate) mod document;
+pub(crate) mod event;
 mod format;
-pub mod json;
-pub mod style;
-pub mod text;
+pub(crate) mod json;
+pub(crate) mod style;
+pub(crate) mod text;
 
-pub use document::{Document, FailOn, Place, Places};
+pub(crate) use document::Places;
+pub use document::{Document, FailOn, Place};
 pub use format::Format;
 pub use style::{Detail, Look};

@@ -21,16 +21,16 @@ mod undone;
 
 pub use auth::{Auth, AuthType, Identity, SecretKeyRef, credential_path};
 pub use device::{AdoptionPolicy, AutopilotDevice, AutopilotDeviceSpec, DeletionPolicy, Layer, claim};
-pub use device::{RowOf, check_device, registration_id};
+pub use device::{RowOf, check_device};
 pub use device_set::{AutopilotDeviceSet, AutopilotDeviceSetSpec, SetDefaults, SetDevice, check_defaults, claims};
 pub use device_set::{check_set_device, check_shared_pin};
-pub use hash_ref::{Columns, HardwareHashRef, HashCheck, HashColumn, KeyVaultSecret, is_encrypted, vault_problem};
+pub use hash_ref::{Columns, HardwareHashRef, is_encrypted, vault_problem};
 pub use problem::{FieldPath, FieldProblem, Problems, Segment};
-pub use reference::{FieldHelp, fields, find, page};
+pub use reference::{FieldHelp, find, page};
 pub use schema::{Kind, crds, editor_schema, spec_schema};
-pub use status::{Condition, ConditionStatus, Status};
-pub use tenant::{Approval, LedgerSpec, LimitsSpec, OnVanished, Peer, Policy, ScopeSpec, Sync, TagPolicy};
-pub use tenant::{AutopilotTenant, AutopilotTenantSpec, Cloud, Endpoints, HashStorage, tenant};
+pub use status::Status;
+pub use tenant::{Approval, OnVanished, TagPolicy};
+pub use tenant::{AutopilotTenant, AutopilotTenantSpec, Cloud, HashStorage, tenant};
 pub use undone::{Undone, undone_of_tenant};
 
 use schemars::JsonSchema;
@@ -38,8 +38,6 @@ use serde::{Deserialize, Serialize};
 
 /// The API group of every kind. Never renamed: it stands in people's files.
 pub const GROUP: &str = "apgit.dev";
-/// The one version that is served.
-pub const VERSION: &str = "v1alpha1";
 /// What `apiVersion` says.
 pub const API_VERSION: &str = "apgit.dev/v1alpha1";
 

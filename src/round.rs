@@ -24,7 +24,7 @@ use crate::plan::{Approvals, Approved, ClearedPlan, Plan, Reason, guard, has_syn
 
 use observe::Reading;
 use run::Run;
-pub use sync::{SyncAnswer, ask_for_sync};
+pub(crate) use sync::{SyncAnswer, ask_for_sync};
 
 /// The fixed parts of a run: what is wanted, and the ways to the outside.
 #[derive(Clone, Copy)]

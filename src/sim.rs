@@ -19,13 +19,11 @@ mod stage;
 #[deny(clippy::disallowed_methods)]
 mod state;
 
-pub use door::{CertificateError, Certificates, InProcess, MICROSOFT_HOSTS, Reply, Server, ServerError, Shared, Speed};
-pub use stage::settings;
-pub use stage::{
-    Counters, Delay, ImportRecordView, LogEntry, Mishap, RegistrationView, ScenarioError, Script, ScriptError,
-    Settings, Switch,
-};
-pub use state::{CLIENT_SECRET, Found, Origin, StateError, StateLock, Tenant, Tenants, Write, WriteKind};
+pub use door::{Certificates, InProcess, MICROSOFT_HOSTS, Server, Shared, Speed};
+pub(crate) use stage::settings;
+pub use stage::{LogEntry, Mishap, RegistrationView, ScenarioError, Script, Settings, Switch};
+pub use state::{CLIENT_SECRET, Origin, Tenant, Tenants, Write, WriteKind};
+pub(crate) use state::{StateError, StateLock};
 
 /// Where the virtual time of a new tenant begins unless told otherwise:
 /// 2026-01-05T08:00:00Z, a Monday morning.

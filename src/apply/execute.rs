@@ -20,10 +20,10 @@ use super::schedule::Schedule;
 use super::updates::Updates;
 
 /// What was read longer ago than this is read again before it is written.
-pub const FRESH_FOR: SignedDuration = SignedDuration::from_secs(60);
+pub(crate) const FRESH_FOR: SignedDuration = SignedDuration::from_secs(60);
 
 /// What the loop works with.
-pub struct Tools<'a> {
+pub(crate) struct Tools<'a> {
     /// The only way to write.
     pub writer: &'a GraphWriter,
     /// Our own time.
@@ -57,7 +57,7 @@ impl Tools<'_> {
 
 /// What is to be done, and how fresh the readings are that it rests on.
 #[derive(Clone, Copy)]
-pub struct Order<'a> {
+pub(crate) struct Order<'a> {
     /// What to write.
     pub cleared: &'a ClearedPlan,
     /// In which order.
@@ -96,7 +96,7 @@ pub(crate) fn access(error: &GraphError) -> Option<Halt> {
 /// What the work leaves behind: an outcome per change of its plan, in the plan's
 /// order, and the registrations as last read.
 #[must_use = "an outcome that nobody reads is work lost"]
-pub struct Execution {
+pub(crate) struct Execution {
     /// One per change of the plan, in its order.
     pub outcomes: Vec<Outcome>,
     /// Registrations that were read on the way; `None` is gone.
@@ -111,14 +111,14 @@ pub struct Execution {
 /// [`complete`](Self::complete), then [`end`](Self::end), also where one of
 /// them had to halt.
 #[must_use = "an outcome that nobody reads is work lost"]
-pub struct Work<'a> {
+pub(crate) struct Work<'a> {
     imports: Imports<'a>,
     updates: Updates<'a>,
 }
 
 impl<'a> Work<'a> {
     /// What is to be done; nothing is sent yet.
-    pub fn begin(order: Order<'a>, now: Timestamp) -> Self {
+    pub(crate) fn begin(order: Order<'a>, now: Timestamp) -> Self {
         let changes: &[Change] = &order.cleared.plan().changes;
         let imports = Imports::new(changes, order, now);
         Self { imports, updates: Updates::new(changes, order, now) }
@@ -130,7 +130,7 @@ impl<'a> Work<'a> {
     ///
     /// # Errors
     /// Why nothing more can be done at all.
-    pub async fn import(&mut self, tools: &mut Tools<'_>) -> Result<bool, Halt> {
+    pub(crate) async fn import(&mut self, tools: &mut Tools<'_>) -> Result<bool, Halt> {
         self.work(tools, |work| !work.imports.are_under_way()).await?;
         Ok(self.imports.are_complete())
     }
@@ -139,7 +139,7 @@ impl<'a> Work<'a> {
     ///
     /// # Errors
     /// Why nothing more can be done at all.
-    pub async fn complete(&mut self, tools: &mut Tools<'_>) -> Result<(), Halt> {
+    pub(crate) async fn complete(&mut self, tools: &mut Tools<'_>) -> Result<(), Halt> {
         self.work(tools, |_| false).await
     }
 
@@ -158,7 +158,7 @@ impl<'a> Work<'a> {
     }
 
     /// One outcome per change, always.
-    pub fn end(self, halt: Option<Halt>, tools: &Tools<'_>) -> Execution {
+    pub(crate) fn end(self, halt: Option<Halt>, tools: &Tools<'_>) -> Execution {
         let (reason, message) = match &halt {
             Some(halt @ (Halt::Access(_) | Halt::Journal(_))) => (Reason::ServiceUnavailable, halt.to_string()),
             Some(Halt::Asked) | None => (Reason::Cancelled, String::new()),

@@ -29,7 +29,7 @@ const MAX_CELLS: usize = 1_000;
 const MAX_CAPTURES: usize = 400;
 
 /// Reads the hash of a row once more: its number from 0, and what is known of it.
-pub type ReadRow<'r> = &'r dyn Fn(usize, &CsvEntry) -> Result<HardwareHash, CaptureError>;
+pub(crate) type ReadRow<'r> = &'r dyn Fn(usize, &CsvEntry) -> Result<HardwareHash, CaptureError>;
 
 /// A CSV and its index.
 pub struct CsvTable {
@@ -161,7 +161,7 @@ impl std::fmt::Debug for CsvTable {
 }
 
 /// What a spreadsheet does to the serial numbers of a CSV that it opens and saves.
-pub const SPREADSHEET: &str = "a spreadsheet has changed the serial number, as it does with what looks like a number \
+pub(crate) const SPREADSHEET: &str = "a spreadsheet has changed the serial number, as it does with what looks like a number \
                                or a date";
 
 impl CsvEntry {
@@ -433,7 +433,7 @@ fn rows(text: &str, mut each: impl FnMut(DataRow<'_>) -> Result<(), CaptureError
 
 /// How many rows have something in the columns beside the hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Beside {
+pub(crate) struct Beside {
     /// Rows with a group tag.
     pub group_tags: usize,
     /// Rows with an assigned user.
@@ -444,7 +444,7 @@ pub struct Beside {
 ///
 /// # Errors
 /// When the file cannot be taken apart into rows.
-pub fn beside(bytes: &[u8]) -> Result<Beside, CaptureError> {
+pub(crate) fn beside(bytes: &[u8]) -> Result<Beside, CaptureError> {
     if bytes.len() > MAX_BYTES {
         return Err(CaptureError::TooLarge { bytes: bytes.len(), limit: MAX_BYTES });
     }

@@ -52,7 +52,7 @@ type Owned<'c> = (&'c Tenant, &'c Claim);
 /// Two claims whose hashes, once read, are of one machine. Nothing where
 /// [`assemble`](super::assemble) has told so without reading them.
 #[must_use]
-pub fn same_hardware(pair: [Owned<'_>; 2]) -> Option<Conflict> {
+pub(crate) fn same_hardware(pair: [Owned<'_>; 2]) -> Option<Conflict> {
     (!stands_twice(pair) && !is_one(pair)).then(|| one_machine(pair))
 }
 
@@ -74,7 +74,7 @@ fn is_one([(its, one), (others, other)]: [Owned<'_>; 2]) -> bool {
 
 /// Two claims whose hashes have a part of their machines in common. Likewise.
 #[must_use]
-pub fn mixed_hardware(pair: [Owned<'_>; 2]) -> Option<Conflict> {
+pub(crate) fn mixed_hardware(pair: [Owned<'_>; 2]) -> Option<Conflict> {
     let (serials, origins) = (pair.map(|(_, claim)| claim.serial.clone()), pair.map(|(_, claim)| claim.origin));
     (!stands_twice(pair)).then_some(Conflict::MixedHardware { serials, origins })
 }

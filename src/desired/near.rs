@@ -2,7 +2,7 @@
 
 /// The word that was perhaps meant.
 #[must_use]
-pub fn near<'n>(key: &str, names: &[&'n str]) -> Option<&'n str> {
+pub(crate) fn near<'n>(key: &str, names: &[&'n str]) -> Option<&'n str> {
     // Nobody mistypes a word into a text, and comparing one takes its time.
     if key.len() > 80 {
         return None;

@@ -159,7 +159,7 @@ impl Hosts {
 
 /// True for the address of something on this machine, however it is written.
 #[must_use]
-pub fn is_on_loopback(url: &str) -> bool {
+pub(crate) fn is_on_loopback(url: &str) -> bool {
     Url::parse(url).is_ok_and(|url| is_loopback(&url))
 }
 

@@ -34,7 +34,8 @@ use crate::model::{TenantId, later};
 use crate::transport::SharedTransport;
 
 use adapter::Adapter;
-pub use auth::{Auth, AuthKind, Declared};
+pub use auth::Auth;
+pub(crate) use auth::{AuthKind, Declared};
 
 /// Gives out tokens for Graph, and remembers them as long as they last.
 #[async_trait]

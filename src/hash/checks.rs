@@ -81,7 +81,7 @@ fn serial_and_maker(decoded: &Decoded, found: &mut Vec<Finding>) {
 }
 
 /// The code of a hash that is shorter or longer than those of Windows.
-pub const UNUSUAL_LENGTH: &str = "unusual-length";
+pub(crate) const UNUSUAL_LENGTH: &str = "unusual-length";
 
 fn container(decoded: &Decoded, found: &mut Vec<Finding>) {
     let bytes = decoded.size_bytes();

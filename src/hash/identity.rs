@@ -220,7 +220,7 @@ pub fn agreement<T: PartialEq>(first: &[(KeyKind, T)], second: &[(KeyKind, T)]) 
 /// key, and the later one. Machines are counted in the order in which they
 /// come; a pair stands once for each key that they share.
 #[must_use]
-pub fn sharing<'k, Keys>(machines: impl IntoIterator<Item = Keys>) -> Vec<(usize, usize)>
+pub(crate) fn sharing<'k, Keys>(machines: impl IntoIterator<Item = Keys>) -> Vec<(usize, usize)>
 where
     Keys: IntoIterator<Item = &'k IdentityKey>,
 {

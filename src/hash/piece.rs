@@ -15,7 +15,7 @@ const fn is_base64(byte: u8) -> bool {
 /// between large, small and digit as no word does, those whose letters are mixed
 /// as nobody writes them, and shorter ones that start as a hash does. A digest in
 /// hex and a GUID may be seen.
-pub fn pieces(line: &str) -> impl Iterator<Item = Range<usize>> + '_ {
+pub(crate) fn pieces(line: &str) -> impl Iterator<Item = Range<usize>> + '_ {
     runs(line).filter(|run| {
         let text = &line[run.clone()];
         let is_hex = |text: &str| text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
@@ -88,7 +88,7 @@ fn strange(piece: &str) -> usize {
 }
 
 /// Runs of characters of either alphabet of base64.
-pub fn runs(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
+pub(crate) fn runs(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
     let bytes = text.as_bytes();
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -113,14 +113,14 @@ fn hash_start(run: &str) -> Option<usize> {
 /// of a token. Where [`pieces`] would rather hide too much, this is for texts
 /// that are meant to be seen: names, paths and digests are not among them.
 #[must_use]
-pub fn is_surely_piece(run: &str) -> bool {
+pub(crate) fn is_surely_piece(run: &str) -> bool {
     run.as_bytes().windows(PIECE).any(|window| changes(window) >= CHANGES)
 }
 
 /// What nobody may see of a sentence: the one word that is a hash or a piece of
 /// one, or [`rest_of`] it where there are several.
 #[must_use]
-pub fn hidden(text: &str) -> Option<Range<usize>> {
+pub(crate) fn hidden(text: &str) -> Option<Range<usize>> {
     let found: Vec<_> = raw_hashes(text).into_iter().chain(pieces(text)).collect();
     let is_one = |run: &Range<usize>| found.iter().all(|piece| run.start <= piece.start && piece.end <= run.end);
     let first = found.first()?;
@@ -130,7 +130,7 @@ pub fn hidden(text: &str) -> Option<Range<usize>> {
 
 /// True for a text in which a hash may begin.
 #[must_use]
-pub fn has_mark(text: &str) -> bool {
+pub(crate) fn has_mark(text: &str) -> bool {
     hash_start(text).is_some()
 }
 
@@ -140,7 +140,7 @@ const HASH_MIN: usize = 200;
 
 /// True for the text of a scalar that holds a hash, wrapped or not.
 #[must_use]
-pub fn is_raw_hash(text: &str) -> bool {
+pub(crate) fn is_raw_hash(text: &str) -> bool {
     if looks_like_hash(text) || !raw_hashes(text).is_empty() {
         return true;
     }
@@ -154,7 +154,7 @@ pub fn is_raw_hash(text: &str) -> bool {
 /// Hashes that stand in a text, in one piece or wrapped. In linear time: what
 /// was looked at for one is not looked at for the next.
 #[must_use]
-pub fn raw_hashes(text: &str) -> Vec<Range<usize>> {
+pub(crate) fn raw_hashes(text: &str) -> Vec<Range<usize>> {
     let bytes = text.as_bytes();
     let mut found: Vec<Range<usize>> = Vec::new();
     // Looking for the magic first: it is rare, long runs of letters are not.
@@ -227,7 +227,7 @@ fn wrapped_end(bytes: &[u8], at: usize, run: usize) -> usize {
 /// likely the next one, whatever stands between them. A word that has a secret in
 /// it is all secret.
 #[must_use]
-pub fn rest_of(line: &str, secrets: &[Range<usize>]) -> Option<Range<usize>> {
+pub(crate) fn rest_of(line: &str, secrets: &[Range<usize>]) -> Option<Range<usize>> {
     let first = secrets.iter().map(|secret| secret.start).min()?;
     let ends = |c: char| c.is_whitespace() || "\"'`‘’“”:,;#()[]{}<>".contains(c);
     let start = line[..first].rfind(ends).map_or(0, |at| at + line[at..].chars().next().map_or(0, char::len_utf8));

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 /// The text that Windows writes where SMBIOS has no string.
-pub const NO_SMBIOS_STRING: &str = "SMBIOS_STRING_INDEX_0";
+pub(crate) const NO_SMBIOS_STRING: &str = "SMBIOS_STRING_INDEX_0";
 
 /// One record. `Raw` holds a type and its value as it stood.
 #[derive(Clone, PartialEq, Eq)]

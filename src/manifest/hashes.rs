@@ -420,7 +420,7 @@ enum Unread {
 /// Looks at who would be asked for the keys of encrypted files, without asking:
 /// it is the files that say it, and they are part of what is declared.
 #[must_use]
-pub fn check_key_sources(fleet: &Fleet, hashes: &Hashes) -> Vec<Problem> {
+pub(crate) fn check_key_sources(fleet: &Fleet, hashes: &Hashes) -> Vec<Problem> {
     let mut claims: BTreeMap<&Path, (Vec<Origin>, u64)> = BTreeMap::new();
     for claim in fleet.desired.claims() {
         let (path, limit) = match claim.hash.as_ref().map(|reference| &reference.location) {

@@ -84,7 +84,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Ends every command that is still under way. None begins after it where
 /// somebody has asked to stop.
-pub fn end_commands() {
+pub(crate) fn end_commands() {
     for child in lock(&RUNNING).drain(..) {
         let mut child = lock(&child);
         if matches!(child.try_wait(), Ok(None)) {

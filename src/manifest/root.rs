@@ -70,7 +70,7 @@ impl Astray {
 /// the way to it leads out of the repository that it stands in, or to Git's own
 /// files. A branch may have placed it.
 #[must_use]
-pub fn leads_astray(file: &Path) -> Option<(&'static str, &'static str)> {
+pub(crate) fn leads_astray(file: &Path) -> Option<(&'static str, &'static str)> {
     let astray = match Root::of(file) {
         Ok((real, root)) => root.holds(&real).err(),
         Err(astray) => Some(astray),

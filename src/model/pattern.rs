@@ -15,7 +15,7 @@ const BRACES_MAX: usize = 16;
 ///
 /// # Errors
 /// What it has too much of.
-pub fn check_pattern(text: &str) -> Result<(), String> {
+pub(crate) fn check_pattern(text: &str) -> Result<(), String> {
     if text.len() > BYTES_MAX {
         return Err(format!("it has more than {BYTES_MAX} bytes"));
     }
@@ -29,7 +29,7 @@ pub fn check_pattern(text: &str) -> Result<(), String> {
 ///
 /// # Errors
 /// Why the pattern is none. Nothing of it is repeated.
-pub fn pattern(text: &str) -> Result<Glob, String> {
+pub(crate) fn pattern(text: &str) -> Result<Glob, String> {
     check_pattern(text)?;
     Glob::new(text).map_err(|error| error.kind().to_string())
 }

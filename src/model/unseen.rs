@@ -62,7 +62,7 @@ const COMMANDS: [&str; 2] = ["##vso[", "##["];
 
 /// True if a text begins with what a pipeline takes for a command.
 #[must_use]
-pub fn is_command(text: &str) -> bool {
+pub(crate) fn is_command(text: &str) -> bool {
     let starts = |word: &str| text.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
     COMMANDS.into_iter().any(starts)
 }
@@ -77,7 +77,7 @@ fn workflow_command(text: &str) -> Option<usize> {
 /// A line of a text that was broken into several: what a pipeline would take for a
 /// command where it begins a line may have stood in the middle of one.
 #[must_use]
-pub fn seen_line(line: &str) -> Cow<'_, str> {
+pub(crate) fn seen_line(line: &str) -> Cow<'_, str> {
     match workflow_command(line) {
         None => Cow::Borrowed(line),
         Some(at) => Cow::Owned(format!("{}{}{}", &line[..at], ':'.escape_unicode(), &line[at + 1..])),

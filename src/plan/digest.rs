@@ -14,7 +14,7 @@ use super::guard::Class;
 
 /// The name of this encoding. A new encoding gets a new name; digests of
 /// different encodings never compare equal.
-pub const ENCODING: &str = "apgit/effect/v2";
+pub(crate) const ENCODING: &str = "apgit/effect/v2";
 
 /// SHA-256 over the canonical JSON (RFC 8785) of a plan's target and effects.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +88,7 @@ fn effect(effect: &Effect) -> Value {
 /// A change detector over a registration: its id, the fields that we may
 /// write, and whether it is enrolled. 16 hex digits; not a security boundary.
 #[must_use]
-pub fn fingerprint(device: &Device) -> String {
+pub(crate) fn fingerprint(device: &Device) -> String {
     let fields: BTreeMap<&str, &str> = Field::ALL.iter().map(|f| (f.name(), f.of(device).as_str())).collect();
     let text = json!({"id": device.id.to_string(), "fields": fields, "enrolled": device.is_enrolled()}).to_string();
     format!("sha256:{}", &hex(&sha256(text.as_bytes()))[..16])

@@ -17,14 +17,14 @@ use super::held::Reason;
 
 /// How long after its row was sent a record may be missing in the list of the
 /// records. What is missing for longer was not taken, or somebody removed it.
-pub const LISTED_WITHIN: SignedDuration = SignedDuration::from_mins(1);
+pub(crate) const LISTED_WITHIN: SignedDuration = SignedDuration::from_mins(1);
 
 /// How long a completed import may take to become readable (minutes in the
 /// field, 15 documented for large files).
-pub const VISIBLE_WITHIN: SignedDuration = SignedDuration::from_mins(15);
+pub(crate) const VISIBLE_WITHIN: SignedDuration = SignedDuration::from_mins(15);
 
 /// How long an accepted update may take to become readable by id.
-pub const UPDATED_WITHIN: SignedDuration = SignedDuration::from_mins(10);
+pub(crate) const UPDATED_WITHIN: SignedDuration = SignedDuration::from_mins(10);
 
 /// A refusal by fact (other tenant, bad hash) is looked at again after this.
 pub(super) const REFUSED_FOR: SignedDuration = SignedDuration::from_hours(24);
@@ -118,7 +118,7 @@ pub fn import_id(tenant: TenantId, owner: &str, serial: &SerialNumber, digest: H
 /// Names and numbers of `deviceErrorName` and `deviceErrorCode`, sorted by
 /// what to do about them. Names decide, numbers are the fallback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ImportError {
+pub(crate) enum ImportError {
     /// May pass: storage error (640), object in the way (814).
     Passing,
     /// Already registered in this tenant (806).
@@ -136,7 +136,7 @@ pub enum ImportError {
 impl ImportError {
     /// Why the device is not registered.
     #[must_use]
-    pub fn reason(self) -> Reason {
+    pub(crate) fn reason(self) -> Reason {
         match self {
             Self::Here => Reason::AlreadyRegistered,
             Self::OtherTenant => Reason::AssignedToOtherTenant,
@@ -148,7 +148,7 @@ impl ImportError {
 
     /// Reads both as Microsoft writes them; the name decides first.
     #[must_use]
-    pub fn of(code: i64, name: &str) -> Self {
+    pub(crate) fn of(code: i64, name: &str) -> Self {
         match name {
             "ZtdDeviceAlreadyAssigned" => Self::Here,
             "ZtdDeviceAssignedToOtherTenant" | "ZtdDeviceAssignedToAnotherTenant" => Self::OtherTenant,

@@ -13,7 +13,7 @@ use super::held::{Awaiting, Waiting};
 
 /// Two manual syncs of a tenant are at least this far apart, in seconds
 /// (documented 600; clients in the field wait 610).
-pub const SYNC_GAP_S: i64 = 610;
+pub(crate) const SYNC_GAP_S: i64 = 610;
 
 /// A sync that the tenant began by itself has ended after so many seconds (half
 /// a second to a minute in the field).
@@ -87,7 +87,7 @@ fn owed(facts: &Facts) -> Option<Timestamp> {
 /// True if a sync began at this moment or later, and has ended well: what was
 /// registered by then, it has seen. One that was under way may have missed it.
 #[must_use]
-pub fn has_synced_since(sync: &SyncState, since: Timestamp) -> bool {
+pub(crate) fn has_synced_since(sync: &SyncState, since: Timestamp) -> bool {
     let Some(ended) = sync.last_sync else { return false };
     let before = |span_s| later(ended, -SignedDuration::from_secs(span_s));
     // It may be the one that was asked for, as long as no other could have been
@@ -99,7 +99,7 @@ pub fn has_synced_since(sync: &SyncState, since: Timestamp) -> bool {
 /// The first moment at which the tenant takes a sync, whoever asked last. All
 /// times are the service's.
 #[must_use]
-pub fn next_sync(sync: Option<&SyncState>, now: Timestamp) -> Timestamp {
+pub(crate) fn next_sync(sync: Option<&SyncState>, now: Timestamp) -> Timestamp {
     let last = sync.and_then(|sync| sync.last_sync.max(sync.last_manual_trigger));
     let allowed = last.map(|last| later(last, SignedDuration::from_secs(SYNC_GAP_S)));
     allowed.map_or(now, |allowed| allowed.max(now))

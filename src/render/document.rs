@@ -24,22 +24,26 @@ use serde::Serialize;
 // How formats write what others wrote.
 pub(super) use crate::model::{is_command, is_unseen, seen, seen_line};
 pub(super) use crate::plan::Remedy;
-pub use apply::{ApplyDocument, ApplyView, OutcomeDocument};
+pub(crate) use apply::ApplyDocument;
+pub use apply::ApplyView;
 pub use fail_on::FailOn;
 pub use failure::FailureDocument;
 pub use fleet::FleetDocument;
-pub use hash::{
-    ComparisonDocument, HashDocument, HashReport, HashRow, Identifiers, KeyDocument, SectionDocument, Told, told_once,
-};
-pub use place::{Place, Places};
-pub use plan::{ActionDocument, ChangeDocument, HeldDocument, LimitDocument, Object, PlanDocument, PlanView, Shown};
-pub use problems::{Found, ProblemDocument, ProblemsDocument, SpotDocument, problems};
-pub use severity::Severity;
-pub use status::{StatusDocument, StatusView};
-pub use symbol::Symbol;
+pub(crate) use hash::{ComparisonDocument, HashRow, KeyDocument, SectionDocument, Told, told_once};
+pub use hash::{HashDocument, HashReport, Identifiers};
+pub use place::Place;
+pub(crate) use place::Places;
+pub use plan::PlanView;
+pub(crate) use plan::{ActionDocument, ChangeDocument, HeldDocument, LimitDocument, Object, PlanDocument, Shown};
+pub use problems::problems;
+pub(crate) use problems::{Found, ProblemDocument, ProblemsDocument, SpotDocument};
+pub(crate) use severity::Severity;
+pub(crate) use status::StatusDocument;
+pub use status::StatusView;
+pub(crate) use symbol::Symbol;
 
 /// The version of every document of this crate for tools.
-pub const FORMAT_VERSION: &str = "1.0";
+pub(crate) const FORMAT_VERSION: &str = "1.0";
 
 /// One report, whatever it is about; `kind` tells which.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]

@@ -6,7 +6,7 @@ use super::style::{Look, counted, thousands, time_of_day};
 
 /// One line for a log: what is happening. `None` for what a log does not need.
 #[must_use]
-pub fn line(event: &Event, look: &Look) -> Option<String> {
+pub(crate) fn line(event: &Event, look: &Look) -> Option<String> {
     Some(match event {
         Event::Round { number: 1, changes } => format!("applying {}", counted(*changes, "change", "changes")),
         Event::Round { number, changes } => {

@@ -14,7 +14,7 @@ use super::style::Look;
 /// # Panics
 /// Never: a document is plain data.
 #[must_use]
-pub fn draw(document: &Document, _: &Look) -> String {
+pub(crate) fn draw(document: &Document, _: &Look) -> String {
     let mut text = escaped(&serde_json::to_string_pretty(document).expect("a document of plain data"));
     text.push('\n');
     text

@@ -190,7 +190,7 @@ impl Look {
 /// The lines of sentences, broken between words and never in one: commands and
 /// names are copied from them. No line begins what a pipeline takes for a command.
 #[must_use]
-pub fn broken(text: &str, width: usize) -> Vec<String> {
+pub(crate) fn broken(text: &str, width: usize) -> Vec<String> {
     let options = textwrap::Options::new(width).break_words(false);
     let lines = textwrap::wrap(text, options.word_splitter(textwrap::WordSplitter::NoHyphenation));
     // What the first begins with is for whoever writes it behind something.
@@ -201,25 +201,19 @@ pub fn broken(text: &str, width: usize) -> Vec<String> {
 
 /// How many columns a text takes.
 #[must_use]
-pub fn columns(text: &str) -> usize {
+pub(crate) fn columns(text: &str) -> usize {
     text.width()
-}
-
-/// Fills a text with blanks up to so many columns.
-#[must_use]
-pub fn pad(text: &str, width: usize) -> String {
-    format!("{text}{}", " ".repeat(width.saturating_sub(columns(text))))
 }
 
 /// `1 device`, `2 devices`.
 #[must_use]
-pub fn counted(count: usize, one: &str, many: &str) -> String {
+pub(crate) fn counted(count: usize, one: &str, many: &str) -> String {
     format!("{} {}", thousands(count), if count == 1 { one } else { many })
 }
 
 /// `12345` as `12,345`.
 #[must_use]
-pub fn thousands(number: usize) -> String {
+pub(crate) fn thousands(number: usize) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
@@ -233,19 +227,19 @@ pub fn thousands(number: usize) -> String {
 
 /// `2026-10-04 08:14:07Z`.
 #[must_use]
-pub fn moment(at: jiff::Timestamp) -> String {
+pub(crate) fn moment(at: jiff::Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
 }
 
 /// `08:14:07Z`.
 #[must_use]
-pub fn time_of_day(at: jiff::Timestamp) -> String {
+pub(crate) fn time_of_day(at: jiff::Timestamp) -> String {
     at.strftime("%H:%M:%SZ").to_string()
 }
 
 /// A stretch of time for people: `45 s`, `4 min 9 s`, `2 h 5 min`.
 #[must_use]
-pub fn duration(seconds: u64) -> String {
+pub(crate) fn duration(seconds: u64) -> String {
     match seconds {
         0..60 => format!("{seconds} s"),
         60..3600 if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
@@ -256,7 +250,7 @@ pub fn duration(seconds: u64) -> String {
 
 /// A rough stretch of time: `2–4 min`.
 #[must_use]
-pub fn about(low: u64, high: u64, look: &Look) -> String {
+pub(crate) fn about(low: u64, high: u64, look: &Look) -> String {
     let (unit, size) = match high {
         0..120 => ("s", 1),
         120..7200 => ("min", 60),

@@ -14,7 +14,7 @@ use crate::model::{UserPrincipalName, Want};
 
 /// What happens to the registration when its declaration goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[expect(missing_docs, reason = "a doc here would make `oneOf` of the schema's `enum`")]
+// No docs: they would make `oneOf` of the schema's `enum`.
 pub enum DeletionPolicy {
     Orphan,
     Delete,
@@ -22,7 +22,7 @@ pub enum DeletionPolicy {
 
 /// Whether a registration that is already there may become ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[expect(missing_docs, reason = "a doc here would make `oneOf` of the schema's `enum`")]
+// No docs: they would make `oneOf` of the schema's `enum`.
 pub enum AdoptionPolicy {
     Never,
     IfUnowned,

@@ -15,7 +15,7 @@ const BUSY: SignedDuration = SignedDuration::from_secs(30);
 
 /// How the tenant takes a request to sync.
 #[derive(Debug)]
-pub enum SyncAnswer {
+pub(crate) enum SyncAnswer {
     /// It has begun, at the service's time.
     Started {
         /// When.
@@ -41,7 +41,7 @@ pub enum SyncAnswer {
 /// # Errors
 /// When the journal cannot be written: then nothing was asked for. When
 /// somebody asks to stop: then the tenant may have begun.
-pub async fn ask_for_sync(
+pub(crate) async fn ask_for_sync(
     writer: &GraphWriter,
     clock: &dyn Clock,
     journal: &mut Journal,

@@ -19,10 +19,10 @@ mod standstill;
 mod waiting_room;
 pub(super) mod wire;
 
-pub use answer::Reply;
-pub use certificates::{CertificateError, Certificates, MICROSOFT_HOSTS};
+pub(crate) use answer::Reply;
+pub use certificates::{Certificates, MICROSOFT_HOSTS};
 pub use in_process::InProcess;
-pub use server::{Server, ServerError, Shared};
+pub use server::{Server, Shared};
 pub use waiting_room::Speed;
 
 pub(super) use answer::Answer;

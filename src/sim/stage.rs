@@ -7,14 +7,16 @@ mod counters;
 mod faults;
 mod scenario;
 mod script;
-pub mod settings;
+pub(crate) mod settings;
 mod switches;
 
-pub use counters::{Counters, LogEntry};
+pub(crate) use counters::Counters;
+pub use counters::LogEntry;
 pub use faults::Mishap;
-pub use scenario::{ImportRecordView, RegistrationView, ScenarioError};
-pub use script::{Script, ScriptError};
-pub use settings::{Delay, Settings};
+pub use scenario::{RegistrationView, ScenarioError};
+pub use script::Script;
+pub(crate) use settings::Delay;
+pub use settings::Settings;
 pub use switches::Switch;
 
 pub(super) use control::{ClockQuestion, read_advance};

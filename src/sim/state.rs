@@ -28,12 +28,12 @@ mod tracked;
 mod witness;
 mod writing;
 
-pub use file::{StateError, StateLock};
+pub(crate) use file::{StateError, StateLock};
 pub use login::CLIENT_SECRET;
 pub use registrations::Origin;
 pub use tenant::Tenant;
 pub use tenants::Tenants;
-pub use witness::{Found, Write, WriteKind};
+pub use witness::{Write, WriteKind};
 
 pub(super) use agenda::Event;
 pub(super) use devices::{Key, device_id};

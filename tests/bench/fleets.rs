@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use apgit::hash::generate::{Machine, Vendor};
-use apgit::model::SerialNumber;
+use apgit::door::hash::generate::{Machine, Vendor};
+use apgit::door::model::SerialNumber;
 
 /// How the devices are declared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,8 +5,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use apgit::apply::{BATCH, GATE};
-use apgit::sim::Settings;
+use apgit::door::apply::{BATCH, GATE};
+use apgit::door::sim::Settings;
 
 /// One import goes out per second.
 const POST_EVERY_MS: i64 = 1_000;

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use apgit::graph::{Credential, LoginError};
-use apgit::transport::{Request, Response, Transport, TransportError};
+use apgit::door::graph::{Credential, LoginError};
+use apgit::door::transport::{Request, Response, Transport, TransportError};
 use cpu_time::{ProcessTime, ThreadTime};
 use secrecy::SecretString;
 

@@ -22,13 +22,13 @@ use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::time::Duration;
 
-use apgit::clock::{self, Stop};
-use apgit::graph::{Endpoints, Graph};
-use apgit::ledger::{Journal, Memory};
-use apgit::manifest::{self, Hashes};
-use apgit::model::Target;
-use apgit::plan::Approvals;
-use apgit::round::Round;
+use apgit::door::clock::{self, Stop};
+use apgit::door::graph::{Endpoints, Graph};
+use apgit::door::ledger::{Journal, Memory};
+use apgit::door::manifest::{self, Hashes};
+use apgit::door::model::Target;
+use apgit::door::plan::Approvals;
+use apgit::door::round::Round;
 use cpu_time::ProcessTime;
 
 use listing::{NoLogin, Pages};
@@ -162,7 +162,7 @@ fn plan_unchanged(case: &Case) -> String {
     let manifests = start.elapsed();
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let pages = Arc::new(Pages::new(case.devices));
-    let clock = clock::Virtual::starting_at(apgit::sim::EPOCH);
+    let clock = clock::Virtual::starting_at(apgit::door::sim::EPOCH);
     let endpoints = Endpoints::custom("http://127.0.0.1:9", "http://127.0.0.1:9", &[]).expect("loopback");
     let graph = Graph::new(pages.clone(), Arc::new(clock.clone()), endpoints, Arc::new(NoLogin), 1);
     let hashes = Hashes::new(fleet.root);
@@ -176,7 +176,7 @@ fn plan_unchanged(case: &Case) -> String {
         settle: false,
         stop: &Stop::never(),
     };
-    let journal = runtime.block_on(Journal::open(Box::new(Memory::default()), apgit::sim::EPOCH));
+    let journal = runtime.block_on(Journal::open(Box::new(Memory::default()), apgit::door::sim::EPOCH));
     let mut journal = journal.expect("an empty journal");
     let before = start.elapsed();
     let prepared = runtime.block_on(round.prepare(&mut journal)).expect("a plan");

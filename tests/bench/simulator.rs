@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use apgit::sim::{self, Server, Settings, Speed, Tenant};
+use apgit::door::sim::{self, Server, Settings, Speed, Tenant};
 use cpu_time::ThreadTime;
 use tokio::runtime::{Builder, Handle};
 

@@ -1,8 +1,8 @@
 //! CSV files of collectors.
 
-use apgit::capture::{self, CsvTable};
-use apgit::hash::generate::Machine;
-use apgit::model::HashCheck;
+use apgit::door::capture::{self, CsvTable};
+use apgit::door::hash::generate::Machine;
+use apgit::door::model::HashCheck;
 
 use crate::manifest::Repo;
 use crate::run::Target;

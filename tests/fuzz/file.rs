@@ -1,7 +1,7 @@
 //! Files that hold one hash: OA3.xml, and base64 text.
 
-use apgit::capture;
-use apgit::model::HashCheck;
+use apgit::door::capture;
+use apgit::door::model::HashCheck;
 
 use crate::run::Target;
 use crate::secret::{MACHINES, silent};

@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use apgit::clock::{Clock as _, Virtual};
-use apgit::graph::{Auth, Cloud, Fields, Graph, GraphError, GraphWriter, ImportRow, Login, Write};
-use apgit::model::{HardwareHash, ImportId, ImportRecordId, RegistrationId};
-use apgit::transport::{Request, Response, Transport, TransportError};
+use apgit::door::clock::{Clock as _, Virtual};
+use apgit::door::graph::{Auth, Cloud, Fields, Graph, GraphError, GraphWriter, ImportRow, Login, Write};
+use apgit::door::model::{HardwareHash, ImportId, ImportRecordId, RegistrationId};
+use apgit::door::transport::{Request, Response, Transport, TransportError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
@@ -230,7 +230,7 @@ fn an_operation_ends_with_a_value_or_an_error_whatever_graph_answers() {
         let errors = runtime.block_on(carry_out(operation, &GraphWriter::new(graph)));
         for error in errors {
             // As whoever shows it does.
-            plain(&apgit::model::seen(&error.to_string()));
+            plain(&apgit::door::model::seen(&error.to_string()));
             let all = format!("{error} {error:?}");
             silent(&all);
             assert!(!all.contains(TOKEN) && !all.contains(SECRET), "{all}");

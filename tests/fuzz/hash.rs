@@ -1,12 +1,12 @@
 //! Hardware hashes, as bytes and as text. An edit breaks the checksum, so each
 //! input is tried as it is and with a length and a checksum that fit.
 
-use apgit::hash::generate::{Generation, Machine, Vendor};
-use apgit::hash::record::Text;
-use apgit::hash::{Decoded, Record, TextField, checks, compare, fingerprints, identity_keys, looks_like_hash};
-use apgit::model::HardwareHash;
-use apgit::render::document::{Document, HashDocument, HashReport, Identifiers};
-use apgit::render::{Look, text};
+use apgit::door::hash::generate::{Generation, Machine, Vendor};
+use apgit::door::hash::record::Text;
+use apgit::door::hash::{Decoded, Record, TextField, checks, compare, fingerprints, identity_keys, looks_like_hash};
+use apgit::door::model::HardwareHash;
+use apgit::door::render::document::{Document, HashDocument, HashReport, Identifiers};
+use apgit::door::render::{Look, text};
 
 use crate::run::Target;
 use crate::secret::{plain, silent};

@@ -1,7 +1,7 @@
 //! The journal: a file on a disk that may have been cut, edited or damaged.
 
-use apgit::ledger::{Entry, FileJournal, Journal, JournalError, JournalStore, Memory, UpdateEnd};
-use apgit::model::{
+use apgit::door::ledger::{Entry, FileJournal, Journal, JournalError, JournalStore, Memory, UpdateEnd};
+use apgit::door::model::{
     Action, DeviceKey, Effect, Field, FieldChange, HashDigest, ImportId, ImportRecordId, Register, RegistrationId,
     SerialNumber, later,
 };
@@ -29,7 +29,7 @@ fn entries(number: u128) -> Vec<Entry> {
     let fields = vec![FieldChange { field: Field::GroupTag, before: "A".into(), after: "Z\u{fc}rich".into() }];
     let digest = format!("sha256:{number:064}");
     vec![
-        Entry::Approved { digest: digest.clone(), effects: 1, target: apgit::model::Target::Simulated },
+        Entry::Approved { digest: digest.clone(), effects: 1, target: apgit::door::model::Target::Simulated },
         Entry::Effect { effect: Box::new(Effect { device: device.clone(), action: Action::Register(register) }) },
         Entry::Resumed { digest: digest.clone() },
         Entry::ImportIntent { import_id, device, hash: HashDigest([1; 32]), attempt: 1, tail: values, carried: vec![] },

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use apgit::manifest::{Hashes, Problem, as_kubectl_sends, check_hashes, load};
-use apgit::render::document::problems;
-use apgit::render::{Look, text};
+use apgit::door::manifest::{Hashes, Problem, as_kubectl_sends, check_hashes, load};
+use apgit::door::render::document::problems;
+use apgit::door::render::{Look, text};
 use tempfile::TempDir;
 
 use crate::run::Target;

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-use apgit::hash::generate::{Machine, Vendor};
-use apgit::model::SerialNumber;
+use apgit::door::hash::generate::{Machine, Vendor};
+use apgit::door::model::SerialNumber;
 
 /// Shorter pieces say nothing of a machine.
 const WINDOW: usize = 32;
@@ -69,7 +69,7 @@ fn changes(piece: &[u8]) -> usize {
 /// Nothing that nobody sees is in one line for people.
 #[track_caller]
 pub fn plain(shown: &str) {
-    if let Some(odd) = shown.chars().find(|c| apgit::model::is_unseen(*c)) {
+    if let Some(odd) = shown.chars().find(|c| apgit::door::model::is_unseen(*c)) {
         panic!("U+{:04X} is in {shown:?}", u32::from(odd));
     }
 }

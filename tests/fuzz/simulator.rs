@@ -1,8 +1,8 @@
 //! Requests to the simulated tenant.
 
-use apgit::clock::Virtual;
-use apgit::sim::{self, InProcess, Settings, Tenant};
-use apgit::transport::{Request, Transport as _, TransportError};
+use apgit::door::clock::Virtual;
+use apgit::door::sim::{self, InProcess, Settings, Tenant};
+use apgit::door::transport::{Request, Transport as _, TransportError};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
@@ -178,7 +178,7 @@ async fn log_in(sim: &InProcess) -> Option<String> {
 
 /// An answer is a success, or says in JSON what is wrong. `faults` are what a
 /// request before has asked for, and `$select` is one that the service has.
-fn judge(request: &Request, answer: &Result<apgit::transport::Response, TransportError>, faults: bool) {
+fn judge(request: &Request, answer: &Result<apgit::door::transport::Response, TransportError>, faults: bool) {
     let what = || format!("{} {}", request.method(), request.uri());
     let answer = match answer {
         Ok(answer) => answer,

@@ -1,10 +1,10 @@
 //! What collectors write: encodings, single files, the dialects of CSV, and
 //! what is checked before a hash is sent.
 
-use apgit::capture::{self, CaptureError, CsvTable, Encoding, Form};
-use apgit::hash::generate::{Machine, Vendor};
-use apgit::hash::{Repair, TextError};
-use apgit::model::{HardwareHash, HashCheck, HashDigest, HashError, SerialNumber};
+use apgit::door::capture::{self, CaptureError, CsvTable, Encoding, Form};
+use apgit::door::hash::generate::{Machine, Vendor};
+use apgit::door::hash::{Repair, TextError};
+use apgit::door::model::{HardwareHash, HashCheck, HashDigest, HashError, SerialNumber};
 use proptest::prelude::*;
 
 fn machine(seed: u64) -> Machine {

@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-use apgit::desired::{Conflict, DeviceObject, Home, Severity, TenantObject, TenantRef, assemble};
-use apgit::model::{Origin, SerialNumber};
-use apgit::resource::{self, AutopilotDeviceSpec, AutopilotTenantSpec, Kind};
+use apgit::door::desired::{Conflict, DeviceObject, Home, Severity, TenantObject, TenantRef, assemble};
+use apgit::door::model::{Origin, SerialNumber};
+use apgit::door::resource::{self, AutopilotDeviceSpec, AutopilotTenantSpec, Kind};
 use serde_json::{Value, json};
 
 /// Objects of a cluster; the mark of an object is its number.

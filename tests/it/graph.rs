@@ -6,8 +6,8 @@ mod login;
 mod simulated;
 mod support;
 
-use apgit::graph::{ErrorKind, Fields, ImportRow, Write};
-use apgit::model::{Coverage, EnrollmentState, HardwareHash, ImportState, SerialNumber};
+use apgit::door::graph::{ErrorKind, Fields, ImportRow, Write};
+use apgit::door::model::{Coverage, EnrollmentState, HardwareHash, ImportState, SerialNumber};
 use serde_json::json;
 use support::{
     GRAPH, answering, batch, body, fixture, graph, graph_and_login, id, lost, ok, page, registration, seconds, start,
@@ -86,7 +86,7 @@ async fn a_page_that_fails_for_a_moment_is_asked_for_again() {
         let observed = graph.list_devices().await.unwrap_or_else(|error| panic!("{failure:?}: {error}"));
         assert_eq!(observed.devices().len(), 5);
         assert_eq!(graph.calls(), 4);
-        assert!(apgit::clock::Clock::now(&clock) > start() + seconds(2), "{failure:?}: it waits in between");
+        assert!(apgit::door::clock::Clock::now(&clock) > start() + seconds(2), "{failure:?}: it waits in between");
     }
 }
 
@@ -103,7 +103,7 @@ async fn a_listing_cut_short_is_no_listing() {
         let (graph, _, clock) = answering(vec![ok(&page(0..3, Some(&link(1)))), failure]);
         let error = graph.list_devices().await.unwrap_err();
         assert_eq!(error.kind, kind);
-        assert!(apgit::clock::Clock::now(&clock) <= start() + seconds(610), "{kind:?}: patience has an end");
+        assert!(apgit::door::clock::Clock::now(&clock) <= start() + seconds(610), "{kind:?}: patience has an end");
     }
 }
 
@@ -453,7 +453,7 @@ async fn a_write_that_keeps_failing_ends_with_its_own_error() {
     let (graph, _, clock) = graph(|request| batch(request, |_| json!({"status": 412})));
     let outcomes = graph.write(&writes(), None).await;
     assert!(outcomes.iter().all(|outcome| outcome.as_ref().is_err_and(|e| e.kind == ErrorKind::PreconditionFailed)));
-    assert!(apgit::clock::Clock::now(&clock) <= start() + seconds(610));
+    assert!(apgit::door::clock::Clock::now(&clock) <= start() + seconds(610));
 }
 
 #[tokio::test]
@@ -468,7 +468,7 @@ async fn when_the_service_is_gone_the_rest_is_not_even_tried() {
 
 #[tokio::test]
 async fn without_a_network_the_answer_comes_soon() {
-    let unreachable = || apgit::transport::TransportError::Connect {
+    let unreachable = || apgit::door::transport::TransportError::Connect {
         host: "graph.microsoft.com".to_owned(),
         reason: "name not found".to_owned(),
     };
@@ -480,7 +480,7 @@ async fn without_a_network_the_answer_comes_soon() {
             error.message, "cannot connect to `graph.microsoft.com`: name not found",
             "it says what cannot be reached"
         );
-        assert!(apgit::clock::Clock::now(&clock) < start() + seconds(15));
+        assert!(apgit::door::clock::Clock::now(&clock) < start() + seconds(15));
     }
 }
 

@@ -3,13 +3,13 @@
 
 mod files;
 
-use apgit::hash::generate::{Generation, Machine, Vendor};
-use apgit::hash::record::{Adapter, Build, Capture, Enclosure, Memory, OfflineId, Processor, Text, TextField};
-use apgit::hash::{
+use apgit::door::hash::generate::{Generation, Machine, Vendor};
+use apgit::door::hash::record::{Adapter, Build, Capture, Enclosure, Memory, OfflineId, Processor, Text, TextField};
+use apgit::door::hash::{
     DecodeError, Decoded, KeyKind, Later, Record, Repair, Severity, TextError, Verdict, checks, compare, identity_keys,
     looks_like_hash,
 };
-use apgit::model::{HardwareHash, SerialNumber};
+use apgit::door::model::{HardwareHash, SerialNumber};
 use jiff::Timestamp;
 use proptest::prelude::*;
 
@@ -510,7 +510,7 @@ fn devices_without_a_strong_key_in_common_are_undecided() {
 #[test]
 fn a_placeholder_identifies_nothing() {
     let kinds = |machine: &Machine| {
-        identity_keys(&machine.capture()).iter().map(apgit::hash::IdentityKey::kind).collect::<Vec<_>>()
+        identity_keys(&machine.capture()).iter().map(apgit::door::hash::IdentityKey::kind).collect::<Vec<_>>()
     };
     let machine = Machine::new(Vendor::Dell, 4);
     assert_eq!(kinds(&machine), [KeyKind::Ek, KeyKind::Uuid, KeyKind::Smbios, KeyKind::Pkid]);
@@ -522,7 +522,7 @@ fn a_placeholder_identifies_nothing() {
 
 #[test]
 fn fingerprints_agree_as_the_keys_do_and_only_under_one_secret() {
-    use apgit::hash::{agreement, fingerprints};
+    use apgit::door::hash::{agreement, fingerprints};
     let machine = Machine::new(Vendor::Hp, 9);
     let (first, second) = (machine.capture(), machine.swap_board().capture());
     let by_print = agreement(&fingerprints(&first, b"one"), &fingerprints(&second, b"one"));

@@ -2,8 +2,8 @@
 
 use std::io::Write as _;
 
-use apgit::ledger::{Entry, FileJournal, Journal, JournalError, JournalStore as _, UpdateEnd, Use};
-use apgit::model::{
+use apgit::door::ledger::{Entry, FileJournal, Journal, JournalError, JournalStore as _, UpdateEnd, Use};
+use apgit::door::model::{
     Action, DeviceKey, Effect, Field, FieldChange, HashDigest, ImportId, ImportRecordId, ImportState, Register,
     RegistrationId, SerialNumber, Update,
 };
@@ -259,7 +259,7 @@ fn effect() -> Effect {
 
 fn approved(digest: &str) -> Vec<Entry> {
     vec![
-        Entry::Approved { digest: digest.to_owned(), effects: 1, target: apgit::model::Target::default() },
+        Entry::Approved { digest: digest.to_owned(), effects: 1, target: apgit::door::model::Target::default() },
         Entry::Effect { effect: Box::new(effect()) },
     ]
 }
@@ -360,7 +360,11 @@ async fn what_one_approval_did_is_no_use_of_another() {
             .record(
                 NOW,
                 vec![
-                    Entry::Approved { digest: digest.to_owned(), effects: 1, target: apgit::model::Target::default() },
+                    Entry::Approved {
+                        digest: digest.to_owned(),
+                        effects: 1,
+                        target: apgit::door::model::Target::default(),
+                    },
                     Entry::Effect { effect },
                 ],
             )
@@ -393,8 +397,11 @@ async fn an_approval_that_was_cut_short_is_none() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = open(folder.path(), NOW).await;
     let effect = || Entry::Effect { effect: Box::new(effect()) };
-    let whole =
-        |effects| Entry::Approved { digest: format!("of {effects}"), effects, target: apgit::model::Target::default() };
+    let whole = |effects| Entry::Approved {
+        digest: format!("of {effects}"),
+        effects,
+        target: apgit::door::model::Target::default(),
+    };
     journal.record(NOW, vec![whole(2), effect()]).await.unwrap();
     journal.record(NOW, vec![whole(1), effect()]).await.unwrap();
     assert!(journal.approval("of 2").is_none() && journal.approval("of 1").is_some());

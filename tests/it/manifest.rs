@@ -9,12 +9,12 @@ mod vanish;
 
 use std::fmt::Write as _;
 
-use apgit::hash::generate::{Machine, Vendor};
-use apgit::manifest::{self, Hashes, Loaded, Severity, check_hashes, load};
-use apgit::model::{HashError, HashLocation, SerialNumber, Want};
-use apgit::render::document::problems;
-use apgit::render::{Look, text};
-use apgit::resource::{self, AutopilotDeviceSetSpec, AutopilotDeviceSpec, AutopilotTenantSpec, Kind};
+use apgit::door::hash::generate::{Machine, Vendor};
+use apgit::door::manifest::{self, Hashes, Loaded, Severity, check_hashes, load};
+use apgit::door::model::{HashError, HashLocation, SerialNumber, Want};
+use apgit::door::render::document::problems;
+use apgit::door::render::{Look, text};
+use apgit::door::resource::{self, AutopilotDeviceSetSpec, AutopilotDeviceSpec, AutopilotTenantSpec, Kind};
 use serde::Deserialize;
 use serde_json::Value;
 

@@ -4,13 +4,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use apgit::ledger::{ImportFact, PendingUpdate, Tail};
-use apgit::model::{
+use apgit::door::ledger::{ImportFact, PendingUpdate, Tail};
+use apgit::door::model::{
     AdoptionPolicy, Claim, Coverage, Desired, Device, DeviceKey, DisplayName, EnrollmentState, Field, FieldChange,
     Greeting, GroupTag, HashCheck, HashDigest, HashLocation, HashRef, ImportState, Observed, Policy, RegistrationId,
     Scope, SerialNumber, Target, Tenant, TenantId, UserPrincipalName, Want,
 };
-use apgit::plan::{self, Action, Approvals, Facts, HashFact, Note, Plan, Waiting, guard, import_id};
+use apgit::door::plan::{self, Action, Approvals, Facts, HashFact, Note, Plan, Waiting, guard, import_id};
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
@@ -275,7 +275,7 @@ fn a_tag_outside_the_scope_keeps_nobody_waiting_for_a_vendor() {
 
 #[test]
 fn the_example_takes_on_the_device_that_its_vendor_registered() {
-    let mut loaded = apgit::manifest::load(&["examples/contoso".into()]);
+    let mut loaded = apgit::door::manifest::load(&["examples/contoso".into()]);
     let desired = loaded.fleets.remove(0).desired;
     let facts = facts(desired.claims());
     let observed = Observed::new(Coverage::All, vec![device("TEST-BGO-003 1")], NOW);
@@ -318,8 +318,8 @@ fn users_outside_the_tenant_are_held_and_unverified_ones_are_noted() {
 
 #[test]
 fn two_claims_of_one_machine_are_both_held() {
-    let generated = apgit::hash::generate::Machine::new(apgit::hash::generate::Vendor::ALL[0], 1);
-    let keys = apgit::hash::identity_keys(&generated.capture());
+    let generated = apgit::door::hash::generate::Machine::new(apgit::door::hash::generate::Vendor::ALL[0], 1);
+    let keys = apgit::door::hash::identity_keys(&generated.capture());
     let mut case = case("A1\nA2\nA3", "");
     for serial in ["A1", "A2"] {
         let fact = HashFact::Read { digest: digest(serial), hardware: keys.clone() };
@@ -376,7 +376,7 @@ fn a_refused_import_is_tried_again_where_somebody_asks_for_it() {
     {
         let mut refused = case("A1\nA2", "").import("A1", 1, MINUTE, error(code, name));
         refused = refused.import("A2", 1, MINUTE, error(code, name));
-        refused.facts.retry.insert(apgit::model::SerialKey::of("a1"));
+        refused.facts.retry.insert(apgit::door::model::SerialKey::of("a1"));
         let plan = read_aloud(&refused.plan());
         assert_eq!(plan[0], "+ A1 attempt 2", "{name}");
         assert!(plan[1].starts_with("x A2 "), "{name}: {plan:?}");
@@ -620,7 +620,7 @@ fn the_tenants_own_writes_are_part_of_the_plan() {
     {
         let mut forbidden = case("A1 vendor\nA2\nA3", "A2 2");
         forbidden.facts.unsynced = Some(NOW);
-        forbidden.facts.ended_records = vec![apgit::model::ImportRecordId(Uuid::from_u128(1))];
+        forbidden.facts.ended_records = vec![apgit::door::model::ImportRecordId(Uuid::from_u128(1))];
         forbid(&mut forbidden);
         assert!(!forbidden.plan().writes());
     }
@@ -632,7 +632,7 @@ fn a_sync_that_came_after_the_imports_is_not_owed() {
     case.facts.unsynced = Some(NOW - SignedDuration::from_mins(5));
     let synced = |minutes| {
         let last_sync = Some(NOW - SignedDuration::from_mins(minutes));
-        Some(apgit::model::SyncState { last_sync, last_manual_trigger: None, running: false, failed: false })
+        Some(apgit::door::model::SyncState { last_sync, last_manual_trigger: None, running: false, failed: false })
     };
     case.facts.sync = synced(6);
     assert!(case.plan().upkeep.sync.is_some());
@@ -648,7 +648,7 @@ fn a_sync_that_began_before_the_imports_were_complete_is_owed() {
     let mut is_owed = |trigger: Option<i64>, end: i64| {
         let (last_sync, last_manual_trigger) = (Some(ago(end)), trigger.map(ago));
         case.facts.sync =
-            Some(apgit::model::SyncState { last_sync, last_manual_trigger, running: false, failed: false });
+            Some(apgit::door::model::SyncState { last_sync, last_manual_trigger, running: false, failed: false });
         case.plan().upkeep.sync.is_some()
     };
     assert!(is_owed(Some(310), 290), "it was under way");
@@ -707,7 +707,7 @@ fn what_the_list_shows_is_read_singly_before_it_is_believed() {
 
 #[test]
 fn the_user_travels_alone_and_takes_the_greeting_along() {
-    use apgit::model::{Request, Update};
+    use apgit::door::model::{Request, Update};
     let (tag, user, greeting) = (Field::GroupTag, Field::UserPrincipalName, Field::AddressableUserName);
     let update = |changes: &[(Field, &str)]| {
         let before = Device { user: "tom@contoso.com".into(), ..support::device("A1", 1) };

@@ -2,9 +2,9 @@
 //! test shows one rule of the service; the client here is a few lines of HTTP
 //! on purpose, so that no mistake of our Graph client can hide one.
 
-use apgit::clock::{Clock as _, Virtual};
-use apgit::sim::{self, InProcess, Settings, Switch, Tenant};
-use apgit::transport::{Response, Transport as _, TransportError};
+use apgit::door::clock::{Clock as _, Virtual};
+use apgit::door::sim::{self, InProcess, Settings, Switch, Tenant};
+use apgit::door::transport::{Response, Transport as _, TransportError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;

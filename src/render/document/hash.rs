@@ -276,7 +276,7 @@ impl RepairDocument {
 /// A finding or a repair with all its lines. A fleet bought together has the
 /// same findings in every row, so each is told once.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told<'h> {
+pub(crate) struct Told<'h> {
     /// How bad it is.
     pub severity: Severity,
     /// A stable short name.
@@ -289,7 +289,7 @@ pub struct Told<'h> {
 
 /// What was found in some hashes, errors first.
 #[must_use]
-pub fn told_once(hashes: &[HashRow]) -> Vec<Told<'_>> {
+pub(crate) fn told_once(hashes: &[HashRow]) -> Vec<Told<'_>> {
     let mut lines = BTreeMap::<(Severity, &'static str, &str), Vec<u64>>::new();
     for hash in hashes {
         let findings = hash.findings.iter().map(|of| (of.severity, of.code, of.message.as_str()));

@@ -64,7 +64,7 @@ pub(super) fn named(file: &Arc<str>) -> Arc<str> {
 }
 
 /// Turns a claim's mark into its place.
-pub type Places<'a> = &'a dyn Fn(Origin) -> Place;
+pub(crate) type Places<'a> = &'a dyn Fn(Origin) -> Place;
 
 /// A row about one declared device.
 pub(super) trait Row {

@@ -372,6 +372,7 @@ pub struct ChangeDocument {
     /// What shall be there.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
+    #[expect(clippy::option_option, reason = "absent and `null` differ in the document")]
     pub after: Option<Option<CompactString>>,
     /// The digest of the hash, which is shown nowhere.
     #[serde(skip_serializing_if = "Option::is_none")]

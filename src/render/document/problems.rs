@@ -108,7 +108,7 @@ pub struct ExcerptDocument {
 
 /// How many problems there are, and in how many files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Found {
+pub(crate) struct Found {
     /// Problems that stop a plan.
     pub errors: usize,
     /// Problems that stop nothing.
@@ -120,7 +120,7 @@ pub struct Found {
 impl Found {
     /// Counts them.
     #[must_use]
-    pub fn among(problems: &[ProblemDocument]) -> Self {
+    pub(crate) fn among(problems: &[ProblemDocument]) -> Self {
         let of = |severity| problems.iter().filter(move |problem| problem.severity == severity);
         let [errors, warnings] =
             [Severity::Error, Severity::Warning].map(|severity| of(severity).map(|problem| problem.count).sum());

@@ -52,7 +52,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Says why the tenant cannot be served.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
 pub enum ServerError {
     #[error("`{0}` is not a loopback address; the simulated tenant is for this machine only, take `127.0.0.1:8800`")]
     NotLoopback(SocketAddr),

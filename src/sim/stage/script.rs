@@ -33,7 +33,6 @@ enum At {
 
 /// Says why a script cannot be played.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
 pub enum ScriptError {
     #[error("the script is not a YAML list: {0}")]
     NotAList(String),

@@ -17,7 +17,6 @@ const CHANGES_MIN: u64 = 64 * 1024;
 
 /// Says why a saved tenant cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
 pub enum StateError {
     #[error("cannot read the simulated tenant in `{path}`: {reason}")]
     Read { path: String, reason: std::io::Error },

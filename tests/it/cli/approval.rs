@@ -111,7 +111,7 @@ fn the_same_command_after_a_stop_goes_on_with_what_is_left() {
     folder.lead_to(&served.url);
     let command = |words: &str| {
         let mut command = desk.command(&format!("{words} {}", folder.path().display()));
-        command.env("AZURE_CLIENT_SECRET", apgit::sim::CLIENT_SECRET);
+        command.env("AZURE_CLIENT_SECRET", apgit::door::sim::CLIENT_SECRET);
         command
     };
     let plan = ran(&mut command("plan --json")).json();
@@ -141,7 +141,7 @@ fn a_simulated_tenants_digest_approves_no_other() {
     let simulated = digest_of(&desk, &format!("{} --simulate", folder.path().display()));
     folder.lead_to(&served.url);
     let mut apply = desk.command(&format!("apply {} --approve-digest {simulated}", folder.path().display()));
-    let apply = ran(apply.env("AZURE_CLIENT_SECRET", apgit::sim::CLIENT_SECRET));
+    let apply = ran(apply.env("AZURE_CLIENT_SECRET", apgit::door::sim::CLIENT_SECRET));
     assert_eq!(apply.code, 6, "{}", apply.err);
 }
 
@@ -290,7 +290,7 @@ fn a_request_to_stop_is_heard_while_the_first_connection_hangs() {
     let folder = contoso();
     folder.lead_to(&url);
     let mut command = desk.command(&format!("plan {}", folder.path().display()));
-    command.env("AZURE_CLIENT_SECRET", apgit::sim::CLIENT_SECRET).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.env("AZURE_CLIENT_SECRET", apgit::door::sim::CLIENT_SECRET).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the binary runs");
     let (connection, _) = deaf.accept().expect("it connects");
     let asked = std::time::Instant::now();

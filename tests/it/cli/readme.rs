@@ -1,7 +1,7 @@
 //! README.md shows real output: what stands in it is run here and compared.
 //! `SNAPSHOTS=overwrite` writes what came out into it.
 
-use apgit::cli::Exit;
+use apgit::door::cli::Exit;
 
 use crate::support::{Desk, root};
 

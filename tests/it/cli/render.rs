@@ -3,11 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-use apgit::apply::{Outcome, Outcomes, SyncOutcome};
-use apgit::model::{Desired, RegistrationId};
-use apgit::plan::{ActionKind, Plan, Reason, Upkeep};
-use apgit::render::document::{ApplyView, FailureDocument, FleetDocument, PlanView, StatusView};
-use apgit::render::{self, Detail, Document, FailOn, Format, Look};
+use apgit::door::apply::{Outcome, Outcomes, SyncOutcome};
+use apgit::door::model::{Desired, RegistrationId};
+use apgit::door::plan::{ActionKind, Plan, Reason, Upkeep};
+use apgit::door::render::document::{ApplyView, FailureDocument, FleetDocument, PlanView, StatusView};
+use apgit::door::render::{self, Detail, Document, FailOn, Format, Look};
 use serde_json::Value;
 use snapbox::file;
 use uuid::Uuid;
@@ -25,7 +25,7 @@ fn check(actual: String, expected: snapbox::Data) {
 
 fn of_plan(plan: Plan) -> Document {
     let cleared = sample::cleared(plan);
-    let schedule = apgit::apply::schedule(&cleared, None, sample::at("2026-10-04T08:14:09Z"));
+    let schedule = apgit::door::apply::schedule(&cleared, None, sample::at("2026-10-04T08:14:09Z"));
     Document::Plan(Box::new(sample::view(&cleared, &schedule).document()))
 }
 
@@ -172,7 +172,7 @@ fn of_status() -> Document {
     let serials = ["5CG4251XYZ", "8JH2K03", "9TRS0H3", "4CE0460D0G", "7VENDOR1", "8WAIT22", "0FINE77"];
     let lines = [14, 88, 52, 60, 200, 201, 300];
     let claims = serials.iter().zip(lines).map(|(serial, line)| sample::claim(serial, line)).collect();
-    let fleet = apgit::status::fold(&Desired::new(plan.tenant.clone(), claims), &plan);
+    let fleet = apgit::door::status::fold(&Desired::new(plan.tenant.clone(), claims), &plan);
     let view = StatusView { tenant: &plan.tenant, fleet: &fleet, undeclared: &[], places: &sample::place };
     Document::Status(view.document())
 }

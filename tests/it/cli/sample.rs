@@ -4,12 +4,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use apgit::apply::{Estimate, Schedule};
-use apgit::model::*;
-use apgit::plan::guard::Class;
-use apgit::plan::*;
-use apgit::render::Place;
-use apgit::render::document::PlanView;
+use apgit::door::apply::{Estimate, Schedule};
+use apgit::door::model::*;
+use apgit::door::plan::guard::Class;
+use apgit::door::plan::*;
+use apgit::door::render::Place;
+use apgit::door::render::document::PlanView;
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -182,7 +182,7 @@ pub fn cleared(plan: Plan) -> ClearedPlan {
 }
 
 pub fn schedule(plan: &ClearedPlan) -> Schedule {
-    let schedule = apgit::apply::schedule(plan, None, at("2026-10-04T08:14:09Z"));
+    let schedule = apgit::door::apply::schedule(plan, None, at("2026-10-04T08:14:09Z"));
     assert_ne!(schedule.estimate, Estimate::default(), "a sample that costs nothing shows nothing");
     schedule
 }

@@ -95,7 +95,7 @@ impl Transcript<'_> {
     fn run(&mut self, words: &str, code: i32) -> Ran {
         let mut command: Command = self.desk.command(words);
         command.current_dir(self.folder.path()).env("COLUMNS", "80");
-        let ran = ran(command.env("AZURE_CLIENT_SECRET", apgit::sim::CLIENT_SECRET));
+        let ran = ran(command.env("AZURE_CLIENT_SECRET", apgit::door::sim::CLIENT_SECRET));
         assert_eq!(ran.code, code, "{words}\n{}{}", ran.out, ran.err);
         let _ = write!(self.text, "$ apgit {words}\n{}{}", ran.out, ran.err);
         let _ = writeln!(self.text, "[exit {code}]\n");

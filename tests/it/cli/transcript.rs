@@ -313,7 +313,7 @@ fn the_log_tells_of_requests_and_never_of_hashes_or_tokens() {
     let hash = std::fs::read_to_string(root().join(CONTOSO).join("hashes/TEST-BGO-001.txt")).expect("a hash");
     let windows: Vec<&str> = (0..hash.trim().len() - 24).map(|at| &hash[at..at + 24]).collect();
     assert!(!windows.iter().any(|window| apply.err.contains(window) || apply.out.contains(window)));
-    assert!(!apply.err.contains(apgit::sim::CLIENT_SECRET) && !apply.err.contains("Bearer"));
+    assert!(!apply.err.contains(apgit::door::sim::CLIENT_SECRET) && !apply.err.contains("Bearer"));
 }
 
 /// The example, pointed at this tenant.
@@ -329,7 +329,7 @@ fn a_simulated_tenant_behind_http_lends_its_clock() {
     let served = desk.simulate("--profile calm --speed instant");
     let folder = contoso_at(&served);
     let mut apply = desk.command(&format!("apply {} --auto-approve --json", folder.path().display()));
-    let apply = ran(apply.env("AZURE_CLIENT_SECRET", apgit::sim::CLIENT_SECRET));
+    let apply = ran(apply.env("AZURE_CLIENT_SECRET", apgit::door::sim::CLIENT_SECRET));
     assert_eq!(apply.code, 0, "{}", apply.err);
     let report = apply.json();
     assert_eq!((&report["summary"]["done"], &report["sync"]["result"]), (&9.into(), &"done".into()));
@@ -352,11 +352,11 @@ fn behind_a_proxy_the_road_leads_to_microsofts_own_addresses() {
     std::fs::remove_file(folder.at("devices/oslo/kiosks.yaml")).expect("the copy's");
     let run = |words: &str, authority: &Path| {
         let mut command = desk.command(&format!("{words} {}", folder.path().display()));
-        command.env("AZURE_CLIENT_SECRET", apgit::sim::CLIENT_SECRET);
+        command.env("AZURE_CLIENT_SECRET", apgit::door::sim::CLIENT_SECRET);
         ran(command.env("HTTPS_PROXY", &served.url).env("SSL_CERT_FILE", authority))
     };
     let stranger = desk.state.at("nobody.pem");
-    let other = apgit::sim::Certificates::generate().expect("another authority");
+    let other = apgit::door::sim::Certificates::generate().expect("another authority");
     std::fs::write(&stranger, other.authority_pem()).expect("a file");
     let distrusted = run("plan", &stranger);
     assert_eq!(distrusted.code, 1, "{}", distrusted.err);
@@ -377,7 +377,7 @@ fn a_stopped_apply_says_so_and_goes_on_next_time() {
     let folder = contoso_at(&served);
     let words = format!("apply {} --auto-approve", folder.path().display());
     let mut command = desk.command(&words);
-    command.env("AZURE_CLIENT_SECRET", apgit::sim::CLIENT_SECRET).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.env("AZURE_CLIENT_SECRET", apgit::door::sim::CLIENT_SECRET).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the binary runs");
     let mut said = BufReader::new(child.stderr.take().expect("its stderr")).lines();
     assert!(said.any(|line| line.is_ok_and(|line| line.contains("imports sent"))), "it never sent anything");
@@ -393,7 +393,7 @@ fn a_stopped_apply_says_so_and_goes_on_next_time() {
     let served = desk.simulate(&format!("--profile calm --speed instant --state {}", state.display()));
     folder.edit("tenant.yaml", &url, &served.url);
     let mut command = desk.command(&format!("{words} --json"));
-    let again = ran(command.env("AZURE_CLIENT_SECRET", apgit::sim::CLIENT_SECRET));
+    let again = ran(command.env("AZURE_CLIENT_SECRET", apgit::door::sim::CLIENT_SECRET));
     assert_eq!((again.code, &again.json()["summary"]["done"]), (0, &9.into()), "{}", again.err);
     assert!(again.err.contains("an import of this device is under way"), "{}", again.err);
 }

@@ -1,7 +1,7 @@
 //! The real transport against sockets on loopback. Nothing leaves the machine.
 
-use apgit::graph::Http;
-use apgit::transport::{Request, Transport, TransportError};
+use apgit::door::graph::Http;
+use apgit::door::transport::{Request, Transport, TransportError};
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;

@@ -4,9 +4,9 @@ use std::ffi::OsStr;
 use std::process::{ExitStatus, Output};
 use std::sync::Arc;
 
-use apgit::clock::{Clock, Virtual};
-use apgit::graph::{Auth, Cloud, Credential, Endpoints, ErrorKind, Graph, Login, LoginError};
-use apgit::transport::{Request, TransportError};
+use apgit::door::clock::{Clock, Virtual};
+use apgit::door::graph::{Auth, Cloud, Credential, Endpoints, ErrorKind, Graph, Login, LoginError};
+use apgit::door::transport::{Request, TransportError};
 use async_trait::async_trait;
 use azure_identity::Executor;
 use base64::Engine as _;

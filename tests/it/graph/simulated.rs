@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use apgit::clock::{Clock, Virtual};
-use apgit::graph::{Auth, Endpoints, ErrorKind, Fields, Graph, GraphError, GraphWriter, ImportRow, Login, Write};
-use apgit::model::{HardwareHash, ImportId, ImportState, RegistrationId, SerialNumber};
-use apgit::sim::{self, InProcess, Settings, Switch, Tenant};
+use apgit::door::clock::{Clock, Virtual};
+use apgit::door::graph::{Auth, Endpoints, ErrorKind, Fields, Graph, GraphError, GraphWriter, ImportRow, Login, Write};
+use apgit::door::model::{HardwareHash, ImportId, ImportState, RegistrationId, SerialNumber};
+use apgit::door::sim::{self, InProcess, Settings, Switch, Tenant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 

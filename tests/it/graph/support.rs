@@ -3,10 +3,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use apgit::clock::{Clock, Virtual};
-use apgit::graph::{Auth, Cloud, Graph, GraphWriter, Login};
-use apgit::model::{RegistrationId, TenantId};
-use apgit::transport::{Request, Response, Transport, TransportError};
+use apgit::door::clock::{Clock, Virtual};
+use apgit::door::graph::{Auth, Cloud, Graph, GraphWriter, Login};
+use apgit::door::model::{RegistrationId, TenantId};
+use apgit::door::transport::{Request, Response, Transport, TransportError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};

@@ -1,7 +1,7 @@
 //! `apgit hash` over files that are no plain hash: encrypted, of another kind, or
 //! damaged by a spreadsheet. What it says, `validate` says too.
 
-use apgit::hash::generate::{Machine, Vendor};
+use apgit::door::hash::generate::{Machine, Vendor};
 
 use super::{Files, command};
 #[cfg(unix)]
@@ -133,7 +133,7 @@ fn a_serial_that_a_spreadsheet_made_a_number_of_is_named_by_hash_and_validate() 
         assert!(err.contains("warning[spreadsheet]") && err.contains(message), "{serial}: {err}");
     }
     // The zeros before a number go first; and without a serial inside, the row is not found.
-    let zeros = machine().with_serial(apgit::model::SerialNumber::parse("0012345").unwrap());
+    let zeros = machine().with_serial(apgit::door::model::SerialNumber::parse("0012345").unwrap());
     let folder = Folder::new();
     folder.write("a.csv", format!("Device Serial Number,Hardware Hash\n12345,{}\n", zeros.hash().to_base64()));
     let (_, out, _) = command(&[folder.at("a.csv").to_str().unwrap()]);

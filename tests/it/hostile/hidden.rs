@@ -34,7 +34,7 @@ fn assert_says_no_more_than_it_shows(text: &str) {
         let start = line.trim_start();
         assert!(!start.starts_with("::") || start.starts_with(":::"), "a command of a workflow: {line:?}");
         assert!(!line.contains("##vso[") && !line.contains("##["), "a command of a pipeline: {line:?}");
-        let unseen = line.chars().find(|c| *c != '\t' && apgit::model::is_unseen(*c));
+        let unseen = line.chars().find(|c| *c != '\t' && apgit::door::model::is_unseen(*c));
         assert_eq!(unseen, None, "in {line:?}");
     }
 }
@@ -85,7 +85,7 @@ fn a_value_of_the_tenant_is_shown_with_what_nobody_sees_in_it() {
             &folder,
             &format!("plan . --allow-endpoint 127.0.0.1 --approve-updates 4 --approve-adopts 4 {more}"),
         );
-        Bounds::default().hold(command.env("AZURE_CLIENT_SECRET", apgit::sim::CLIENT_SECRET))
+        Bounds::default().hold(command.env("AZURE_CLIENT_SECRET", apgit::door::sim::CLIENT_SECRET))
     };
     let text = plan("");
     assert_eq!(text.code, 0, "{}", text.err);

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use apgit::model::Want;
+use apgit::door::model::Want;
 
 use super::{Repo, TENANT, codes, found, told, validated};
 use crate::support::{Desk, machine, ran};

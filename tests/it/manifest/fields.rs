@@ -1,8 +1,8 @@
 //! The rule of a field stands once: whatever text it holds, the schema and the
 //! checks of its kind give one verdict.
 
-use apgit::model::is_unseen;
-use apgit::resource::{self, AutopilotDeviceSpec, AutopilotTenantSpec, Kind};
+use apgit::door::model::is_unseen;
+use apgit::door::resource::{self, AutopilotDeviceSpec, AutopilotTenantSpec, Kind};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::{Value, json};

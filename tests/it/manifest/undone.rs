@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use apgit::resource::{Kind, spec_schema};
+use apgit::door::resource::{Kind, spec_schema};
 use serde_json::Value;
 
 use super::{Repo, TENANT, codes, told, validated};

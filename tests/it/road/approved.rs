@@ -12,11 +12,11 @@ mod meddling;
 
 use std::sync::Arc;
 
-use apgit::clock::Stop;
-use apgit::model::{Policy, Scope};
-use apgit::plan::{Approvals, Plan, SyncReason, Upkeep, Waiting};
-use apgit::round::{Consent, Prepared};
-use apgit::sim::{Settings, Switch};
+use apgit::door::clock::Stop;
+use apgit::door::model::{Policy, Scope};
+use apgit::door::plan::{Approvals, Plan, SyncReason, Upkeep, Waiting};
+use apgit::door::round::{Consent, Prepared};
+use apgit::door::sim::{Settings, Switch};
 use fastrand::Rng;
 use jiff::SignedDuration;
 

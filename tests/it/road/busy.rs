@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use apgit::apply::{Event, Outcome, SyncOutcome};
-use apgit::clock::{Remote, SharedClock};
-use apgit::graph::Http;
-use apgit::round::Report;
-use apgit::sim::{LogEntry, Settings, Switch};
+use apgit::door::apply::{Event, Outcome, SyncOutcome};
+use apgit::door::clock::{Remote, SharedClock};
+use apgit::door::graph::Http;
+use apgit::door::round::Report;
+use apgit::door::sim::{LogEntry, Settings, Switch};
 
 use super::world::{Declared, Repository, Served, World, assert_nothing_twice, graph};
 

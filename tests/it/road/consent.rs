@@ -3,11 +3,11 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use apgit::model::{AdoptionPolicy, Desired, Policy, Scope};
-use apgit::plan::{self, Approvals, Standing, SyncReason};
-use apgit::round::{Consent, Prepared};
-use apgit::sim::{self, Settings};
-use apgit::transport::Request;
+use apgit::door::model::{AdoptionPolicy, Desired, Policy, Scope};
+use apgit::door::plan::{self, Approvals, Standing, SyncReason};
+use apgit::door::round::{Consent, Prepared};
+use apgit::door::sim::{self, Settings};
+use apgit::door::transport::Request;
 use jiff::SignedDuration;
 use uuid::Uuid;
 
@@ -217,7 +217,7 @@ async fn a_list_that_calls_computers_new_does_not_get_them_past_the_guard() {
 }
 
 /// A list that has not heard of any enrolment.
-fn as_if_new(mut list: apgit::transport::Response) -> apgit::transport::Response {
+fn as_if_new(mut list: apgit::door::transport::Response) -> apgit::door::transport::Response {
     let mut body: serde_json::Value = serde_json::from_slice(list.body()).unwrap();
     for device in body["value"].as_array_mut().unwrap() {
         device["enrollmentState"] = "notContacted".into();
@@ -292,9 +292,9 @@ async fn a_gate_that_another_machine_has_sent_is_a_gate_all_the_same() {
     assert_eq!(report.outcomes.tally().done, 530, "{:?}", report.outcomes.tally());
     let (posts, first, second) = scene.sim.with(|tenant| {
         let at = |kind| tenant.witnessed().filter(move |write| write.kind == kind).map(|write| write.at);
-        let mut posted: Vec<_> = at(apgit::sim::WriteKind::Import).collect();
+        let mut posted: Vec<_> = at(apgit::door::sim::WriteKind::Import).collect();
         posted.dedup();
-        let mut registered: Vec<_> = at(apgit::sim::WriteKind::Register).collect();
+        let mut registered: Vec<_> = at(apgit::door::sim::WriteKind::Register).collect();
         registered.sort();
         (tenant.counters().import_posts, registered[24], posted[1])
     });
@@ -304,7 +304,7 @@ async fn a_gate_that_another_machine_has_sent_is_a_gate_all_the_same() {
 
 #[tokio::test]
 async fn what_died_in_the_middle_is_done_once_under_its_approval() {
-    use apgit::model::Action;
+    use apgit::door::model::Action;
     let scene = Scene::new(Settings::calm(), 1, (1..=2).map(|n| claim(n, &["displayName=OSL-1"])).collect());
     let digest = scene.prepare().await.cleared.plan().digest().sha256;
     scene.dies_before(|request| is_of(request, "updateDeviceProperties")).await;
@@ -313,7 +313,11 @@ async fn what_died_in_the_middle_is_done_once_under_its_approval() {
     assert_eq!(approval.effects.len(), 2);
     for effect in &approval.effects {
         assert!(matches!(effect.action, Action::Register(_)));
-        assert_eq!(approval.used(effect), apgit::ledger::Use::Done, "its import is complete, though its name is owed");
+        assert_eq!(
+            approval.used(effect),
+            apgit::door::ledger::Use::Done,
+            "its import is complete, though its name is owed"
+        );
     }
     assert_eq!(client.journal.spent(&digest), None);
 }

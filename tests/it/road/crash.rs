@@ -6,9 +6,9 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::{Arc, Mutex};
 
-use apgit::ledger::{JournalError, JournalStore};
-use apgit::sim::Settings;
-use apgit::transport::{Request, Response, SharedTransport, Transport, TransportError};
+use apgit::door::ledger::{JournalError, JournalStore};
+use apgit::door::sim::Settings;
+use apgit::door::transport::{Request, Response, SharedTransport, Transport, TransportError};
 use futures::FutureExt as _;
 
 use super::world::{Declared, Ways, World, read_aloud};

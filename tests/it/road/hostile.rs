@@ -1,8 +1,8 @@
 //! Every fault alone and all together: whatever the service does, each change
 //! has one outcome, the run ends, and a later run settles the rest.
 
-use apgit::model::SerialNumber;
-use apgit::sim::{Settings, Switch};
+use apgit::door::model::SerialNumber;
+use apgit::door::sim::{Settings, Switch};
 use jiff::SignedDuration;
 
 use super::world::{Declared, World, read_aloud};

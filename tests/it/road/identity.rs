@@ -1,7 +1,7 @@
 //! Which registration a claim means, and that no other is written.
 
-use apgit::plan::Approvals;
-use apgit::sim::{Settings, Switch};
+use apgit::door::plan::Approvals;
+use apgit::door::sim::{Settings, Switch};
 
 use super::scene::{ANNA, Scene, claim, outcomes, serial};
 use crate::support;
@@ -37,7 +37,7 @@ async fn of_two_claims_of_one_serial_each_fails_for_itself() {
     let mut client = scene.client().await;
     let prepared = client.prepare().await.unwrap();
     scene.sim.with(|tenant| tenant.set_tag_as_portal(ids[0], "HAND").unwrap());
-    let report = client.carry_out(prepared, apgit::round::Consent::Seen).await;
+    let report = client.carry_out(prepared, apgit::door::round::Consent::Seen).await;
     let mut ends = outcomes(&report);
     ends.sort();
     assert_eq!(ends, ["TEST-000001 done", "TEST-000001 not attempted ChangedMeanwhile"]);

@@ -8,7 +8,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use apgit::sim::Settings;
+use apgit::door::sim::Settings;
 
 use super::world::{Declared, Repository, Served, assert_nothing_twice};
 

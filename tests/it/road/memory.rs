@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use apgit::apply::{Halt, SyncOutcome};
-use apgit::clock::Stop;
-use apgit::model::{Policy, SerialKey};
-use apgit::plan::SyncReason;
-use apgit::round::Consent;
-use apgit::sim::{Mishap, Settings};
-use apgit::transport::{Request, Response};
+use apgit::door::apply::{Halt, SyncOutcome};
+use apgit::door::clock::Stop;
+use apgit::door::model::{Policy, SerialKey};
+use apgit::door::plan::SyncReason;
+use apgit::door::round::Consent;
+use apgit::door::sim::{Mishap, Settings};
+use apgit::door::transport::{Request, Response};
 use jiff::SignedDuration;
 
 use super::scene::{Between, Deed, Scene, claim, hash, is_of, outcomes, serial};

@@ -5,19 +5,19 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use apgit::apply::Outcome;
-use apgit::clock::{self, Clock, SharedClock, Stop};
-use apgit::graph::{Graph, GraphWriter};
-use apgit::hash::{HashSource, WantedHash};
-use apgit::ledger::{Journal, JournalError, JournalStore};
-use apgit::model::{
+use apgit::door::apply::Outcome;
+use apgit::door::clock::{self, Clock, SharedClock, Stop};
+use apgit::door::graph::{Graph, GraphWriter};
+use apgit::door::hash::{HashSource, WantedHash};
+use apgit::door::ledger::{Journal, JournalError, JournalStore};
+use apgit::door::model::{
     Claim, Desired, DisplayName, Greeting, GroupTag, HardwareHash, HashCheck, HashError, HashLocation, HashRef, Target,
     Tenant, UserPrincipalName, Want,
 };
-use apgit::plan::Approvals;
-use apgit::round::{Consent, Prepared, Report, Round, RoundError};
-use apgit::sim::{self, InProcess, Settings, Write, WriteKind};
-use apgit::transport::{Request, Response, SharedTransport, Transport, TransportError};
+use apgit::door::plan::Approvals;
+use apgit::door::round::{Consent, Prepared, Report, Round, RoundError};
+use apgit::door::sim::{self, InProcess, Settings, Write, WriteKind};
+use apgit::door::transport::{Request, Response, SharedTransport, Transport, TransportError};
 use async_trait::async_trait;
 use jiff::SignedDuration;
 use tokio::sync::Notify;

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use apgit::apply::Halt;
-use apgit::clock::{self, Clock, Stop, Stopper};
-use apgit::round::{Consent, RoundError};
-use apgit::sim::{self, Settings};
-use apgit::transport::{Request, Response, Transport, TransportError};
+use apgit::door::apply::Halt;
+use apgit::door::clock::{self, Clock, Stop, Stopper};
+use apgit::door::round::{Consent, RoundError};
+use apgit::door::sim::{self, Settings};
+use apgit::door::transport::{Request, Response, Transport, TransportError};
 use async_trait::async_trait;
 use jiff::Timestamp;
 

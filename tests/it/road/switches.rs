@@ -5,11 +5,11 @@
 
 use std::sync::Arc;
 
-use apgit::clock::{self, Remote, SharedClock};
-use apgit::graph::{Graph, Http};
-use apgit::round::{Report, RoundError};
-use apgit::sim::{self, Certificates, InProcess, Settings, Switch, Tenant};
-use apgit::transport::{Request, Response, SharedTransport, Transport, TransportError};
+use apgit::door::clock::{self, Remote, SharedClock};
+use apgit::door::graph::{Graph, Http};
+use apgit::door::round::{Report, RoundError};
+use apgit::door::sim::{self, Certificates, InProcess, Settings, Switch, Tenant};
+use apgit::door::transport::{Request, Response, SharedTransport, Transport, TransportError};
 use jiff::SignedDuration;
 
 use super::world::{Declared, Repository, Served, assert_nothing_twice, graph};

@@ -4,11 +4,11 @@
 
 use std::sync::{Arc, Mutex};
 
-use apgit::apply::{Event, Outcome, SyncOutcome};
-use apgit::clock::Clock as _;
-use apgit::plan::SyncReason;
-use apgit::sim::settings::Delay;
-use apgit::sim::{Settings, WriteKind};
+use apgit::door::apply::{Event, Outcome, SyncOutcome};
+use apgit::door::clock::Clock as _;
+use apgit::door::plan::SyncReason;
+use apgit::door::sim::settings::Delay;
+use apgit::door::sim::{Settings, WriteKind};
 use jiff::{SignedDuration, Timestamp};
 
 use super::world::{Declared, World};
@@ -133,7 +133,7 @@ async fn a_tenant_that_takes_no_sync_yet_is_asked_again_at_the_end() {
     assert!(report.outcomes.of.iter().all(|(_, outcome)| matches!(outcome, Outcome::Done { .. })));
     let syncs = times(&world, WriteKind::Sync);
     assert_eq!(syncs.len(), by_hand.len() + 1, "{syncs:?}");
-    let apart = syncs[syncs.len() - 1].duration_since(apgit::sim::EPOCH);
+    let apart = syncs[syncs.len() - 1].duration_since(apgit::door::sim::EPOCH);
     assert!(apart >= SignedDuration::from_mins(10), "{apart}");
 }
 
@@ -146,6 +146,6 @@ async fn a_sync_that_was_under_way_before_the_imports_were_complete_is_none_for_
     let report = world.apply().await;
     assert!(report.outcomes.of.iter().all(|(_, outcome)| matches!(outcome, Outcome::Done { .. })));
     let registered = times(&world, WriteKind::Register).into_iter().max().expect("devices were registered");
-    assert!(seconds(apgit::sim::EPOCH, registered) < 50, "they came while it ran");
+    assert!(seconds(apgit::door::sim::EPOCH, registered) < 50, "they came while it ran");
     assert_eq!(times(&world, WriteKind::Sync).len(), 2);
 }

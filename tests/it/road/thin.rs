@@ -1,7 +1,7 @@
 //! One road, whole and short: declared, registered, and nothing left to do.
 
-use apgit::apply::{Outcome, SyncOutcome};
-use apgit::sim::Settings;
+use apgit::door::apply::{Outcome, SyncOutcome};
+use apgit::door::sim::Settings;
 
 use super::world::{Declared, World, read_aloud};
 

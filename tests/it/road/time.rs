@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use apgit::clock::{self, Clock, Stop};
-use apgit::graph::ErrorKind;
-use apgit::round::{Consent, RoundError};
-use apgit::sim::{self, Settings};
-use apgit::transport::{Request, Response};
+use apgit::door::clock::{self, Clock, Stop};
+use apgit::door::graph::ErrorKind;
+use apgit::door::round::{Consent, RoundError};
+use apgit::door::sim::{self, Settings};
+use apgit::door::transport::{Request, Response};
 use async_trait::async_trait;
 use http::header::RETRY_AFTER;
 use jiff::{SignedDuration, Timestamp};

@@ -3,11 +3,11 @@
 
 use std::sync::{Arc, Mutex};
 
-use apgit::clock::Stop;
-use apgit::model::Claim;
-use apgit::round::{Consent, Report};
-use apgit::sim::{InProcess, Settings, WriteKind};
-use apgit::transport::{Request, Response, Transport, TransportError};
+use apgit::door::clock::Stop;
+use apgit::door::model::Claim;
+use apgit::door::round::{Consent, Report};
+use apgit::door::sim::{InProcess, Settings, WriteKind};
+use apgit::door::transport::{Request, Response, Transport, TransportError};
 use async_trait::async_trait;
 use fastrand::Rng;
 use jiff::{SignedDuration, Timestamp};

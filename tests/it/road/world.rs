@@ -7,17 +7,17 @@ use std::process::Command;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use apgit::apply::Event;
-use apgit::clock::{self, SharedClock, Stop};
-use apgit::graph::{Auth, Endpoints, Graph, GraphWriter, Login};
-use apgit::hash::generate::Machine;
-use apgit::ledger::{FileJournal, Journal, JournalError, JournalStore};
-use apgit::manifest::{self, Hashes};
-use apgit::model::{Desired, Target};
-use apgit::plan::{Action, Approvals, Plan, Waiting};
-use apgit::round::{Consent, Prepared, Report, Round, RoundError};
-use apgit::sim::{self, InProcess, Server, Settings, Shared, Speed, Tenant};
-use apgit::transport::SharedTransport;
+use apgit::door::apply::Event;
+use apgit::door::clock::{self, SharedClock, Stop};
+use apgit::door::graph::{Auth, Endpoints, Graph, GraphWriter, Login};
+use apgit::door::hash::generate::Machine;
+use apgit::door::ledger::{FileJournal, Journal, JournalError, JournalStore};
+use apgit::door::manifest::{self, Hashes};
+use apgit::door::model::{Desired, Target};
+use apgit::door::plan::{Action, Approvals, Plan, Waiting};
+use apgit::door::round::{Consent, Prepared, Report, Round, RoundError};
+use apgit::door::sim::{self, InProcess, Server, Settings, Shared, Speed, Tenant};
+use apgit::door::transport::SharedTransport;
 use secrecy::SecretString;
 use tokio::sync::oneshot;
 

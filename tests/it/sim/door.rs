@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use apgit::clock::Remote;
-use apgit::sim::{Server, Speed};
+use apgit::door::clock::Remote;
+use apgit::door::sim::{Server, Speed};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 

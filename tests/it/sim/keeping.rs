@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use apgit::sim::{Script, Tenants};
+use apgit::door::sim::{Script, Tenants};
 
 use super::soak::wander;
 use super::*;

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use apgit::clock::{Clock as _, Remote};
-use apgit::sim::{Server, Shared, Speed};
-use apgit::transport::{Request, Transport};
+use apgit::door::clock::{Clock as _, Remote};
+use apgit::door::sim::{Server, Shared, Speed};
+use apgit::door::transport::{Request, Transport};
 use tokio::sync::oneshot;
 
 use super::*;

@@ -1,7 +1,7 @@
 //! TLS, the proxy and compression: what a client sees that knows nothing of
 //! the simulator but an authority and, perhaps, a proxy.
 
-use apgit::sim::{Certificates, MICROSOFT_HOSTS, Server, Shared, Speed};
+use apgit::door::sim::{Certificates, MICROSOFT_HOSTS, Server, Shared, Speed};
 use tokio::sync::oneshot;
 
 use super::*;

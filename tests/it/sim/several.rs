@@ -1,7 +1,7 @@
 //! Several tenants that know each other's hardware, and what others do to a
 //! tenant by request and by script.
 
-use apgit::sim::{Script, Speed, Tenants};
+use apgit::door::sim::{Script, Speed, Tenants};
 
 use super::over_http::{Http, Running, request};
 use super::*;

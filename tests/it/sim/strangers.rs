@@ -3,8 +3,8 @@
 
 use std::io::Write as _;
 
-use apgit::sim::Speed;
-use apgit::transport::Request;
+use apgit::door::sim::Speed;
+use apgit::door::transport::Request;
 
 use super::over_http::{Http, Running, request};
 use super::*;

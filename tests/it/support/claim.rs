@@ -1,7 +1,7 @@
 //! A tenant, a claim and a device that say nothing special: tests name what
 //! they are about, `Claim { origin: Origin(7), ..claim("TEST-1") }`.
 
-use apgit::model::{
+use apgit::door::model::{
     AdoptionPolicy, Claim, DeletionPolicy, Device, EnrollmentState, Limits, Origin, Policy, RegistrationId, Scope,
     SerialNumber, Tenant, Want,
 };

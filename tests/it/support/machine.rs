@@ -1,7 +1,7 @@
 //! Machines that do not exist.
 
-use apgit::hash::generate::{Machine, Vendor};
-use apgit::model::SerialNumber;
+use apgit::door::hash::generate::{Machine, Vendor};
+use apgit::door::model::SerialNumber;
 
 /// The `number`th machine of a fleet: each with a serial of its own, the makers
 /// in turn.

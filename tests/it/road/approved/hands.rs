@@ -1,7 +1,7 @@
 //! The portal before anybody applies, and what others do in it.
 
-use apgit::model::Claim;
-use apgit::sim::{Mishap, Tenant};
+use apgit::door::model::Claim;
+use apgit::door::sim::{Mishap, Tenant};
 use fastrand::Rng;
 use uuid::Uuid;
 

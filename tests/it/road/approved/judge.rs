@@ -2,11 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use apgit::apply::Outcome;
-use apgit::model::{Action, Effect, Field, Register, Update};
-use apgit::plan::{Plan, Reason, import_id};
-use apgit::round::{Prepared, Report};
-use apgit::sim::{Write, WriteKind};
+use apgit::door::apply::Outcome;
+use apgit::door::model::{Action, Effect, Field, Register, Update};
+use apgit::door::plan::{Plan, Reason, import_id};
+use apgit::door::round::{Prepared, Report};
+use apgit::door::sim::{Write, WriteKind};
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 

@@ -4,11 +4,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use apgit::clock::Clock as _;
-use apgit::ledger::{JournalError, JournalStore};
-use apgit::model::{HardwareHash, HashDigest};
-use apgit::sim::InProcess;
-use apgit::transport::{Request, Response, Transport, TransportError};
+use apgit::door::clock::Clock as _;
+use apgit::door::ledger::{JournalError, JournalStore};
+use apgit::door::model::{HardwareHash, HashDigest};
+use apgit::door::sim::InProcess;
+use apgit::door::transport::{Request, Response, Transport, TransportError};
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
