@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::answer::{Answer, Reply};
 use super::body::unpacked;
 use super::call::Call;
+use super::clock::ClockRoute;
 use super::errors::{Problem, http_date};
 use crate::clock::{self, Clock as _};
 use crate::sim::stage::{ClockQuestion, read_advance};
@@ -71,12 +72,15 @@ impl InProcess {
 
     /// `POST /_sim/clock`, where time is wherever it is awaited, and
     /// `POST /_sim/advance`.
-    fn serve_clock(&self, request: &Request) -> Response {
+    fn serve_clock(&self, request: &Request, route: ClockRoute) -> Response {
+        if let Some(refusal) = self.tenants.lock().expect("no holder of this lock panics").refuses(request) {
+            return refusal;
+        }
         let now = self.clock.now();
         let until = unpacked(request.headers(), request.body()).and_then(|body| {
-            let until = match request.uri().path() {
-                "/_sim/clock" => ClockQuestion::read(&body).map(|question| question.until),
-                _ => read_advance(&body, now).map(Some),
+            let until = match route {
+                ClockRoute::Clock => ClockQuestion::read(&body).map(|question| question.until),
+                ClockRoute::Advance => read_advance(&body, now).map(Some),
             };
             until.map_err(|reason| Problem::plain(400, "BadRequest", reason))
         });
@@ -97,8 +101,8 @@ impl InProcess {
 #[async_trait]
 impl Transport for InProcess {
     async fn send(&self, request: Request) -> Result<Response, TransportError> {
-        if ["/_sim/clock", "/_sim/advance"].contains(&request.uri().path()) {
-            let mut response = self.serve_clock(&request);
+        if let Some(question) = ClockRoute::of(&request) {
+            let mut response = self.serve_clock(&request, question);
             response.headers_mut().insert(DATE, http_date(self.clock.now()));
             return Ok(response);
         }

@@ -31,7 +31,7 @@ use super::answer::{Answer, Reply};
 use super::body::{BODY_MAX, too_large, unpacked};
 use super::call::Call;
 use super::certificates::{Certificates, is_served};
-use super::clock::{serve_advance, serve_clock};
+use super::clock::{ClockRoute, serve_advance, serve_clock};
 use super::errors::{Problem, http_date};
 use super::standstill::{Asked, Standstill};
 use super::waiting_room::{Speed, WaitingRoom};
@@ -455,10 +455,14 @@ impl Door {
         if is_too_large {
             return Ok(stream(refused(&request, shared.now(), &too_large())));
         }
-        match request.uri().path() {
-            "/_sim/clock" => return Ok(self.serve_clock(&request).await),
-            "/_sim/advance" => return Ok(self.serve_advance(&request)),
-            _ => {}
+        if let Some(route) = ClockRoute::of(&request) {
+            if let Some(refusal) = shared.with_all(|tenants| tenants.refuses(&request)) {
+                return Ok(stream(refusal));
+            }
+            return Ok(match route {
+                ClockRoute::Clock => self.serve_clock(&request).await,
+                ClockRoute::Advance => self.serve_advance(&request),
+            });
         }
         let (reply, latency, gzip) = self.handle(&request);
         shared.note_change();
@@ -591,7 +595,7 @@ fn stranger(headers: &HeaderMap, path: &str) -> Option<http::Response<Body>> {
     }
     let origin = text(ORIGIN)?;
     let is_own = origin.split_once("://").is_some_and(|(_, name)| name.eq_ignore_ascii_case(host));
-    if is_own || !path.starts_with("/_sim/") {
+    if is_own || control_route(path).is_none() {
         return None;
     }
     tracing::warn!(origin, "refused a page of somebody's");

@@ -17,7 +17,7 @@ use super::change::Change;
 use super::file::{self, StateError};
 use super::hash::Hardware;
 use super::tenant::Tenant;
-use crate::sim::door::{Answer, Call, Problem, Reply};
+use crate::sim::door::{Answer, Call, Problem, Reply, control_route};
 use crate::sim::stage::Settings;
 use crate::transport::{Request, Response};
 
@@ -110,18 +110,23 @@ impl Tenants {
     /// Answers one request at virtual time `now`, by the tenant it is for.
     pub fn handle(&mut self, request: &Request, now: Timestamp) -> Reply {
         self.advance(now);
-        let path = request.uri().path().to_owned();
-        let Some(rest) = path.strip_prefix("/_sim/") else {
+        let Some(route) = control_route(request.uri().path()) else {
             let number = self.number_for(request);
             return self.all[number].handle(request, now);
         };
-        if let Some(response) = self.control(request, rest) {
-            return Reply::Response(response);
-        }
         match self.meant(request) {
-            Ok(number) => self.all[number].handle(request, now),
+            Ok(number) => match self.control(request, &route) {
+                Some(response) => Reply::Response(response),
+                None => self.all[number].handle(request, now),
+            },
             Err(refusal) => Reply::Response(*refusal),
         }
+    }
+
+    /// What a control request hears that names a tenant which is not there,
+    /// also where it is about all of them or about the clock.
+    pub(in crate::sim) fn refuses(&self, request: &Request) -> Option<Response> {
+        self.meant(request).err().map(|refusal| *refusal)
     }
 
     /// The tenant that a control request names, or the first.
@@ -148,14 +153,15 @@ impl Tenants {
     }
 
     /// What is about all tenants: their names, and the state of all of them.
-    fn control(&mut self, request: &Request, rest: &str) -> Option<Response> {
+    fn control(&mut self, request: &Request, route: &[String]) -> Option<Response> {
+        let [route] = route else { return None };
         let mut call = Call::read(request, Uuid::nil(), self.now());
-        if let ("POST", "state") = (request.method().as_str(), rest)
+        if let ("POST", "state") = (request.method().as_str(), route.as_str())
             && let Err(problem) = call.unpack()
         {
             return Some(Answer::refused(&call, &problem).into_response(&call));
         }
-        let answer = match (request.method().as_str(), rest) {
+        let answer = match (request.method().as_str(), route.as_str()) {
             ("GET", "tenants") => {
                 let tenant = |tenant: &Tenant| json!({"id": tenant.id(), "names": tenant.names(), "now": tenant.now()});
                 Answer::json(200, &self.all.iter().map(tenant).collect::<Vec<_>>())

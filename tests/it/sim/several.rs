@@ -1,7 +1,7 @@
 //! Several tenants that know each other's hardware, and what others do to a
 //! tenant by request and by script.
 
-use apgit::sim::{Script, Speed, Tenants};
+use apgit::sim::{Script, Server, Speed, Tenants};
 
 use super::over_http::{Http, Running, request};
 use super::*;
@@ -225,6 +225,41 @@ async fn a_control_request_for_a_tenant_that_is_not_there_does_nothing() {
     assert_eq!(taken.status, 200);
     let counts = contoso.sim.with_all(|all| all.each().map(|one| one.registrations().len()).collect::<Vec<_>>());
     assert_eq!(counts, [0, 2]);
+}
+
+#[tokio::test]
+async fn every_control_route_refuses_a_tenant_that_is_not_there() {
+    let [contoso, _] = neighbours().await;
+    let tenants = Tenants::from(named("contoso.com", 1));
+    let server = Server::bind("127.0.0.1:0".parse().unwrap(), tenants, Speed::Instant).await.unwrap();
+    let running = Running::serve(server);
+    let http = Http::new();
+    let before = contoso.clock.now();
+    let state = contoso.get(&format!("{CONTROL}/state")).await.json;
+    for (method, route, body) in [
+        (Method::POST, "clock", json!({"client": "me", "until": before + seconds(60)})),
+        (Method::POST, "advance", json!({"by": "1m"})),
+        (Method::GET, "tenants", Value::Null),
+        (Method::GET, "state", Value::Null),
+        (Method::POST, "state", state),
+        (Method::GET, "log", Value::Null),
+        (Method::POST, "reset", json!({})),
+    ] {
+        let there = contoso.send(method.clone(), &format!("{CONTROL}/{route}?tenant=none"), &body.to_string()).await;
+        let url = format!("{}/_sim/{route}?tenant=none", running.url);
+        let on_a_port = Got::of(http.send(request(method, &url, "", &body)).await.unwrap());
+        for got in [there, on_a_port] {
+            let message = got.json["error"]["message"].as_str().unwrap_or_default();
+            assert!(
+                got.status == 400 && message.starts_with("there is no tenant `none`; take one of `"),
+                "{route}: {got:?}"
+            );
+        }
+    }
+    assert_eq!((contoso.clock.now(), running.tenant.now()), (before, sim::EPOCH));
+    let clock = format!("{CONTROL}/clock?tenant=Fabrikam.com");
+    assert_eq!(contoso.post(&clock, json!({"client": "me"})).await.status, 200);
+    running.stop().await;
 }
 
 #[tokio::test]
