@@ -110,7 +110,7 @@ impl Transport for InProcess {
         let lost = |reason: String| TransportError::Lost { host, reason };
         let mut tenants = self.tenants.lock().expect("no holder of this lock panics");
         let reply = tenants.handle(&request, self.clock.now());
-        let latency = tenants.latency();
+        let latency = tenants.latency_of(&request);
         // A state that was loaded brings its own time.
         self.clock.turn_to(tenants.now() + latency);
         if let Some(file) = &self.file

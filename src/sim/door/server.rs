@@ -484,7 +484,7 @@ impl Door {
         let now = shared.now();
         tenants.tell_time_of_clients(Timestamp::now());
         let reply = tenants.handle(request, now);
-        let (after, latency) = (tenants.now(), tenants.latency());
+        let (after, latency) = (tenants.now(), tenants.latency_of(request));
         if after != now {
             // A state was loaded, and its time with it.
             shared.turn_to(after);

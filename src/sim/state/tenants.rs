@@ -182,9 +182,13 @@ impl Tenants {
         Some(answer.into_response(&call))
     }
 
-    /// How far the request just handled moves a clock that stands still.
-    pub(in crate::sim) fn latency(&mut self) -> jiff::SignedDuration {
-        self.first().latency()
+    /// How long the request just handled takes, in virtual time. Control
+    /// requests are none of the service's, and take none.
+    pub(in crate::sim) fn latency_of(&mut self, request: &Request) -> jiff::SignedDuration {
+        match control_route(request.uri().path()) {
+            Some(_) => jiff::SignedDuration::ZERO,
+            None => self.first().latency(),
+        }
     }
 
     /// Whether anything worth saving happened since this was last asked.

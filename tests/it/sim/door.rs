@@ -106,10 +106,11 @@ async fn a_client_that_closes_its_half_gets_its_answer() {
     settings.set("wire.latency=300ms").unwrap();
     let running = Running::start(settings, Speed::Realtime, None).await;
     let mut stream = connected(&running).await;
-    stream.write_all(b"GET /_sim/tenants HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n").await.unwrap();
+    let document = "/contoso.com/v2.0/.well-known/openid-configuration";
+    stream.write_all(format!("GET {document} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n").as_bytes()).await.unwrap();
     stream.shutdown().await.unwrap();
     let answer = heard(stream).await;
-    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("contoso.com"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("token_endpoint"), "{answer}");
     running.stop().await;
 }
 
@@ -147,6 +148,34 @@ async fn a_request_takes_its_time_where_time_runs() {
     let (http, before) = (Http::new(), running.tenant.now());
     running.token(&http).await;
     assert_eq!(running.tenant.now(), before + SignedDuration::from_millis(600));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_control_request_takes_no_time() {
+    let mut settings = Settings::calm();
+    settings.set("wire.latency=600s").unwrap();
+    let controls = [("GET", "tenants"), ("GET", "log"), ("POST", "devices"), ("POST", "expire"), ("GET", "nonsense")];
+    let running = Running::start(settings.clone(), Speed::Instant, None).await;
+    let (http, before) = (Http::new(), running.tenant.now());
+    let client = Client::of(settings.clone()).await;
+    let logged_in = client.clock.now();
+    for (method, route) in controls {
+        let method: Method = method.parse().unwrap();
+        let body = if method == Method::POST { json!({}) } else { Value::Null };
+        let url = format!("{}/_sim/{route}", running.url);
+        http.send(request(method.clone(), &url, "", &body)).await.unwrap();
+        client.send(method, &format!("http://127.0.0.1:8800/_sim/{route}"), &body.to_string()).await;
+    }
+    assert_eq!(running.tenant.now(), before);
+    assert_eq!(client.clock.now(), logged_in, "in process it is the same");
+    running.stop().await;
+
+    let running = Running::start(settings, Speed::Realtime, None).await;
+    let url = format!("{}/_sim/tenants", running.url);
+    let asked = http.send(request(Method::GET, &url, "", &Value::Null));
+    let got = tokio::time::timeout(Duration::from_secs(10), asked).await.expect("nobody waits for it").unwrap();
+    assert_eq!(got.status(), 200);
     running.stop().await;
 }
 
