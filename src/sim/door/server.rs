@@ -33,7 +33,7 @@ use super::call::Call;
 use super::certificates::{Certificates, is_served};
 use super::clock::{ClockRoute, serve_advance, serve_clock};
 use super::errors::{Problem, http_date};
-use super::standstill::{Asked, Standstill};
+use super::standstill::{Standstill, asked_by};
 use super::waiting_room::{Speed, WaitingRoom};
 use crate::sim::stage::{ClockQuestion, read_advance};
 use crate::sim::state::{StateError, StateFile, StateLock, Tenant, Tenants};
@@ -508,25 +508,15 @@ impl Door {
     /// A client that polls while time stands still polls for ever.
     fn explain_standstill(&self, request: &Request, reply: &Reply, is_awaited: bool, now: Timestamp) {
         let is_alone = self.shared.room(|room| room.speed() == Speed::Instant && room.is_empty());
-        let address = request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-        if !is_alone || address.starts_with("/_sim/") {
+        if !is_alone || control_route(request.uri().path()).is_some() {
             return;
         }
-        let status = match reply {
-            Reply::Response(response) => response.status(),
-            Reply::Lost => StatusCode::OK,
-        };
-        let refused = status == StatusCode::TOO_MANY_REQUESTS;
-        let asked = match *request.method() {
-            Method::GET if is_awaited || refused => Asked::Waits,
-            Method::GET => Asked::Looks,
-            _ if refused => Asked::Waits,
-            _ => Asked::Acts,
-        };
         let mut standstill = self.shared.0.standstill.lock().expect("no holder of this lock panics");
-        if standstill.note(now, asked, &format!("{} {address}", request.method())) {
+        for (address, asked) in asked_by(request, reply, is_awaited) {
+            if !standstill.note(now, asked, &address) {
+                continue;
+            }
             tracing::warn!(
-                method = %request.method(),
                 address,
                 %now,
                 "asked again and again while time stands still, as `--speed instant` has it: move it by \

@@ -42,11 +42,30 @@ impl Started {
 
     /// A request of one connection; the status and the body.
     fn ask(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        self.ask_as("", method, path, body)
+    }
+
+    /// The same with a token.
+    fn ask_as(&self, token: &str, method: &str, path: &str, body: &Value) -> (u16, Value) {
         let body = if body.is_null() { String::new() } else { body.to_string() };
+        let kind = if token.is_empty() { "" } else { "content-type: application/json\r\n" };
+        self.exchange(&format!("{method} {path}"), &format!("authorization: Bearer {token}\r\n{kind}"), &body)
+    }
+
+    fn token(&self) -> String {
+        let scope = "https%3A%2F%2Fgraph.microsoft.com%2F.default";
+        let form = format!(
+            "grant_type=client_credentials&client_id=me&client_secret={}&scope={scope}",
+            apgit::sim::CLIENT_SECRET
+        );
+        let (_, answer) = self.exchange("POST /contoso.com/oauth2/v2.0/token", "", &form);
+        answer["access_token"].as_str().expect("a token").to_owned()
+    }
+
+    fn exchange(&self, ask: &str, headers: &str, body: &str) -> (u16, Value) {
         let mut stream = TcpStream::connect(self.url.trim_start_matches("http://")).expect("it listens");
         let length = body.len();
-        write!(stream, "{method} {path} HTTP/1.0\r\nhost: 127.0.0.1\r\ncontent-length: {length}\r\n\r\n{body}")
-            .unwrap();
+        write!(stream, "{ask} HTTP/1.0\r\nhost: 127.0.0.1\r\n{headers}content-length: {length}\r\n\r\n{body}").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("an answer");
         let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
@@ -276,6 +295,36 @@ fn time_that_stands_still_explains_itself_to_whoever_polls() {
     let desk = Desk::new();
     let greeting = desk.simulate("--speed instant").greeting.clone();
     assert!(greeting.contains("\n  time     stands still until it is moved: curl "), "{greeting}");
+}
+
+#[test]
+fn time_that_stands_still_explains_itself_to_whoever_polls_in_batches() {
+    let folder = tempfile::tempdir().unwrap();
+    let started = Started::new(folder.path(), "--profile calm --speed instant");
+    let vendor = json!({"serial": "V-1", "manufacturer": "Contoso", "model": "Tower 5"});
+    assert_eq!(started.ask("POST", "/_sim/vendor", &vendor).0, 200);
+    let token = started.token();
+    let log = || std::fs::read_to_string(folder.path().join("log.txt")).unwrap();
+    let devices = "/deviceManagement/windowsAutopilotDeviceIdentities";
+    let batch = |parts: &[(&str, &str)]| {
+        let part = |(id, (method, url)): (usize, &(&str, &str))| json!({"id": id, "method": method, "url": url});
+        let body = json!({"requests": parts.iter().enumerate().map(part).collect::<Vec<_>>()});
+        assert_eq!(started.ask_as(&token, "POST", "/v1.0/$batch", &body).0, 200);
+    };
+    // Whoever acts does not wait, whatever else is asked on the way.
+    for _ in 0..12 {
+        batch(&[("GET", devices), ("DELETE", &format!("{devices}/0c9be9b6-1b2f-4c0f-9d4a-000000000001"))]);
+    }
+    // One address many times in one batch is asked once.
+    batch(&[("GET", devices); 12]);
+    assert!(!log().contains("time stands still"), "{}", log());
+    for _ in 0..9 {
+        batch(&[("GET", devices), ("GET", "/organization")]);
+    }
+    let said = wait_for("it explains itself", || Some(log()).filter(|log| log.contains("time stands still")));
+    assert_eq!(said.matches("time stands still").count(), 1, "{said}");
+    assert!(said.contains(&format!("/v1.0{devices}")), "{said}");
+    assert_eq!(started.stop(), Some(0));
 }
 
 /// CPU time that a process has used, in hundredths of a second.
