@@ -12,10 +12,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use bytes::Bytes;
 use futures::StreamExt as _;
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, DATE, EXPECT, HOST, ORIGIN};
+use http::header::{ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, DATE, EXPECT, HOST, ORIGIN};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use hyper::body::{Body as _, Incoming};
@@ -29,7 +29,7 @@ use tokio::task::JoinSet;
 
 use super::answer::{Answer, Reply};
 use super::body::{BODY_MAX, too_large, unpacked};
-use super::call::Call;
+use super::call::{Call, control_route};
 use super::certificates::{Certificates, is_served};
 use super::clock::{ClockRoute, serve_advance, serve_clock};
 use super::errors::{Problem, http_date};
@@ -49,6 +49,9 @@ const ACCEPTS_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// A body, or the handshake before it, that takes longer never ends. The
 /// largest passes loopback in a second.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Whoever was refused and sends nothing for this long has heard it.
+const SILENCE_MAX: Duration = Duration::from_secs(1);
 
 /// Says why the tenant cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -448,12 +451,14 @@ impl Door {
             Ok(uri) => parts.uri = uri,
             Err(_) => return Ok(plain(StatusCode::BAD_REQUEST, Body::from("Bad Request - Invalid Hostname"))),
         }
-        let received = tokio::time::timeout(self.patience, receive(&parts.headers, body)).await;
+        let received = tokio::time::timeout(self.patience, receive(&parts.headers, body, self.patience)).await;
         let body = received.map_err(|_| Dropped)??;
         let is_too_large = body.is_none();
         let request = http::Request::from_parts(parts, body.unwrap_or_default());
         if is_too_large {
-            return Ok(stream(refused(&request, shared.now(), &too_large())));
+            let mut refusal = refused(&request, shared.now(), &too_large());
+            refusal.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            return Ok(stream(refusal));
         }
         if let Some(route) = ClockRoute::of(&request) {
             if let Some(refusal) = shared.with_all(|tenants| tenants.refuses(&request)) {
@@ -545,25 +550,33 @@ impl Door {
     }
 }
 
-/// The whole body; none where it is too large.
-async fn receive(headers: &HeaderMap, body: Incoming) -> Result<Option<Bytes>, Dropped> {
+/// The whole body; none as soon as it is known to be too large.
+async fn receive(headers: &HeaderMap, body: Incoming, patience: Duration) -> Result<Option<Bytes>, Dropped> {
     let asks_first = headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-    if body.size_hint().lower() > BODY_MAX as u64 && asks_first {
+    let is_too_large = body.size_hint().lower() > BODY_MAX as u64;
+    if is_too_large && asks_first {
         // Whoever reads from a body asks its client to go on.
         return Ok(None);
     }
     let mut chunks = Body::new(body).into_data_stream();
     let mut whole = Vec::new();
-    let mut length = 0;
-    while let Some(chunk) = chunks.next().await {
+    while !is_too_large {
+        let Some(chunk) = chunks.next().await else { return Ok(Some(Bytes::from(whole))) };
         let chunk = chunk.map_err(|_| Dropped)?;
-        length += chunk.len();
-        // Read to its end even then: a client that still sends hears nothing.
-        if length <= BODY_MAX {
-            whole.extend_from_slice(&chunk);
+        if whole.len() + chunk.len() > BODY_MAX {
+            break;
         }
+        whole.extend_from_slice(&chunk);
     }
-    Ok((length <= BODY_MAX).then(|| Bytes::from(whole)))
+    tokio::spawn(tokio::time::timeout(patience, read_away(chunks)));
+    Ok(None)
+}
+
+/// Many clients hear nothing before they have sent everything, and a
+/// connection that closes on what was sent loses its answer: so the rest is
+/// read beside the answer, until the client is silent.
+async fn read_away(mut rest: BodyDataStream) {
+    while let Ok(Some(Ok(_))) = tokio::time::timeout(SILENCE_MAX, rest.next()).await {}
 }
 
 /// A refusal of what the tenants never see.

@@ -79,6 +79,44 @@ async fn whoever_sends_too_much_hears_that_it_is_too_much() {
 }
 
 #[tokio::test]
+async fn too_much_is_refused_as_soon_as_it_is_known_and_the_connection_closes() {
+    let running = Running::start(Settings::calm(), Speed::Instant, None).await;
+    let refused = async |stream: &mut TcpStream, when: &str| {
+        let mut answer = [0; 512];
+        let heard = tokio::time::timeout(Duration::from_secs(5), stream.read(&mut answer)).await;
+        let length = heard.unwrap_or_else(|_| panic!("an answer {when}")).unwrap();
+        let answer = String::from_utf8_lossy(&answer[..length]).into_owned();
+        assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("connection: close\r\n"), "{when}: {answer}");
+    };
+    for length in ["67108865", "99999999999999"] {
+        let mut stream = connected(&running).await;
+        stream.write_all(head(IMPORT, &format!("content-length: {length}\r\n")).as_bytes()).await.unwrap();
+        refused(&mut stream, "before the first byte of the body").await;
+        assert!(!heard(stream).await.contains("HTTP/1.1"), "and no other answer");
+    }
+    // Where nothing says how much there will be, it is counted.
+    let mut stream = connected(&running).await;
+    stream.write_all(head(IMPORT, "transfer-encoding: chunked\r\n").as_bytes()).await.unwrap();
+    let chunk = vec![b' '; 1024 * 1024];
+    for _ in 0..65 {
+        stream.write_all(format!("{:x}\r\n", chunk.len()).as_bytes()).await.unwrap();
+        stream.write_all(&chunk).await.unwrap();
+        stream.write_all(b"\r\n").await.unwrap();
+    }
+    refused(&mut stream, "while the body goes on").await;
+    heard(stream).await;
+    // The largest body that is not too large is read.
+    let mut stream = connected(&running).await;
+    let ask = head("/_sim/devices", "content-length: 67108864\r\nconnection: close\r\n");
+    stream.write_all(ask.as_bytes()).await.unwrap();
+    for _ in 0..64 {
+        stream.write_all(&chunk).await.unwrap();
+    }
+    assert!(heard(stream).await.starts_with("HTTP/1.1 200 "));
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_body_that_never_ends_is_dropped() {
     let tenant = Tenant::new(Settings::calm(), 1, sim::EPOCH);
     let server = Server::bind("127.0.0.1:0".parse().unwrap(), tenant, Speed::Instant).await.unwrap();
