@@ -252,7 +252,12 @@ async fn what_is_not_known_is_refused_by_its_name_and_in_json() {
             "`inject` has no `time`; it takes `mishap`, `method`, `route`",
         ),
         ("inject", json!({"times": 3}), "`inject` needs `mishap`"),
-        ("inject", json!({"mishap": "throtled"}), "`mishap` of `inject` is none that there is"),
+        (
+            "inject",
+            json!({"mishap": "throtled"}),
+            "`mishap` of `inject` is none that there is; take one of `serverError`",
+        ),
+        ("inject", json!({"mishap": {"html": "x"}}), "`mishap` of `inject` is none that there is; take one of"),
         ("inject", json!({"mishap": "throttled", "method": "GTE"}), "`method` of `inject` is one of `GET`"),
         (
             "inject",
@@ -261,6 +266,12 @@ async fn what_is_not_known_is_refused_by_its_name_and_in_json() {
         ),
         ("inject", json!({"mishap": "throttled", "retryAfter": "7"}), "`retryAfter` of `inject` is not a number"),
         ("inject", json!({"mishap": "throttled", "retryAfter": -7}), "`retryAfter` of `inject` is not a number"),
+        ("inject", json!({"mishap": "throttled", "times": 0}), "`times` of `inject` is from 1 to 10000, not 0"),
+        (
+            "inject",
+            json!({"mishap": "throttled", "times": 10_001}),
+            "`times` of `inject` is from 1 to 10000, not 10001",
+        ),
         ("inject", json!({"mishap": {"html": 200}}), "`html` of `mishap` is a status from 400 to 599, not 200"),
     ] {
         let said = refuse(route, body.clone()).await;
@@ -288,7 +299,7 @@ async fn a_mishap_is_for_a_route_however_it_is_written() {
     let counted = client.sim.with(|tenant| tenant.counters().calls.keys().cloned().collect::<Vec<_>>());
     for call in counted {
         let route = call.split(' ').nth(1).unwrap();
-        let inject = json!({"mishap": "unavailable", "route": route, "times": 0});
+        let inject = json!({"mishap": "unavailable", "route": route});
         let got = client.post("http://127.0.0.1:8800/_sim/inject", inject).await;
         assert_eq!(got.status, 200, "what the counters show can be written: {route}");
     }
