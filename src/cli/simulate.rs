@@ -159,7 +159,7 @@ fn failed(error: impl std::fmt::Display) -> CliError {
 async fn bind(args: &SimulateArgs) -> Result<Server, CliError> {
     check_domains(&args.domain)?;
     let settings = settings(args)?;
-    let script = args.script.as_deref().map(|path| Script::read(&read(path)?).map_err(failed)).transpose()?;
+    let script = args.script.as_deref().map(script).transpose()?;
     let new = || {
         let mut tenants = new_tenants(&settings, args);
         // A tenant that goes on has its script in its state.
@@ -238,6 +238,10 @@ fn settings(args: &SimulateArgs) -> Result<sim::Settings, CliError> {
         settings.set(assignment).map_err(failed)?;
     }
     Ok(settings)
+}
+
+fn script(path: &Path) -> Result<Script, CliError> {
+    Script::read(&read(path)?).map_err(|error| failed(format!("in `{}`: {error}", path.display())))
 }
 
 fn new_tenants(settings: &sim::Settings, args: &SimulateArgs) -> Tenants {

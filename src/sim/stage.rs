@@ -9,6 +9,7 @@ mod scenario;
 mod script;
 pub mod settings;
 mod switches;
+mod words;
 
 pub use counters::{Counters, LogEntry};
 pub use faults::Mishap;
@@ -21,3 +22,4 @@ pub(super) use control::{ClockQuestion, read_advance};
 pub(super) use counters::Counting;
 pub(super) use faults::Injection;
 pub(super) use settings::{List, ProfileSetting};
+pub(super) use words::json_fault;

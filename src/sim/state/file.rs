@@ -235,7 +235,10 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, StateError> {
     if let Some(end) = bytes.iter().rposition(|byte| *byte == b'\n') {
         bytes.truncate(end + 1);
     }
-    String::from_utf8(bytes).map(Some).map_err(|error| form(path, error.to_string()))
+    String::from_utf8(bytes).map(Some).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        form(path, format!("it is not text from byte {} on", valid + 1))
+    })
 }
 
 /// The error of a file that holds something else.

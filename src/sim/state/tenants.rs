@@ -18,7 +18,7 @@ use super::file::{self, StateError};
 use super::hash::Hardware;
 use super::tenant::Tenant;
 use crate::sim::door::{Answer, Call, Problem, Reply, control_route};
-use crate::sim::stage::Settings;
+use crate::sim::stage::{Settings, json_fault};
 use crate::transport::{Request, Response};
 
 /// One tenant or more on one clock.
@@ -175,7 +175,12 @@ impl Tenants {
                     *self = loaded;
                     Answer::json(200, &json!({"now": self.now()}))
                 }
-                Err(reason) => Answer::refused(&call, &Problem::plain(400, "BadRequest", reason)),
+                Err(reason) => {
+                    let message = format!(
+                        "the body is not the state of a simulated tenant: {reason}; send what `GET /_sim/state` answers"
+                    );
+                    Answer::refused(&call, &Problem::plain(400, "BadRequest", message))
+                }
             },
             _ => return None,
         };
@@ -241,7 +246,7 @@ impl Tenants {
         if !inside.starts_with("\"tenants\"") {
             return Ok(Self::from(Tenant::load(text)?));
         }
-        let wrong = |error: serde_json::Error| error.to_string();
+        let wrong = |error: serde_json::Error| json_fault("it", &error);
         let mut text = serde_json::Deserializer::from_str(text);
         let Several { tenants: mut all } = Several::deserialize(&mut text).map_err(wrong)?;
         all.iter().try_for_each(Tenant::check_format)?;

@@ -238,7 +238,14 @@ fn a_wrong_line_of_a_script_stops_the_start() {
     std::fs::write(&script, "- {at: 1m, devices: {count: 1}}\n- {at: 2m, tag: {serial: SIM0000000, grouptag: X}}\n")
         .unwrap();
     let started = refused(folder.path(), "--script script.yaml --state tenant.json");
-    assert!(started.err.contains("entry 2 of the script: `tag` has no `grouptag`"), "{}", started.err);
+    assert!(
+        started.err.contains("in `script.yaml`: line 2: `tag` has no `grouptag`; it takes `id`"),
+        "{}",
+        started.err
+    );
+    std::fs::write(&script, "- {at: 1m, devices: {count: 1}}\n\n- devices: {count: 1}\n").unwrap();
+    let started = refused(folder.path(), "--script script.yaml --state tenant.json");
+    assert!(started.err.contains("in `script.yaml`: line 3: it needs `at`, "), "{}", started.err);
     assert!(!folder.path().join("tenant.json").exists());
 }
 

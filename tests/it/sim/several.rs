@@ -263,6 +263,28 @@ async fn every_control_route_refuses_a_tenant_that_is_not_there() {
 }
 
 #[tokio::test]
+async fn what_is_no_state_is_refused_with_what_to_do() {
+    let client = Client::calm().await;
+    for (body, reason) in [
+        ("{}", "the body is not the state of a simulated tenant: line 1, column 2"),
+        ("", "the body is not the state of a simulated tenant: it ends before it is complete"),
+        ("{\"format\": 1,", "the body is not the state of a simulated tenant: it ends before it is complete"),
+        ("<html>", "the body is not the state of a simulated tenant: it is not JSON from line 1, column 1 on"),
+        ("{\"tenants\": []}", "the body is not the state of a simulated tenant: it holds no tenant"),
+        ("{\"tenants\": [7]}", "the body is not the state of a simulated tenant: line 1, column 14"),
+    ] {
+        let got = client.send(Method::POST, &format!("{CONTROL}/state"), body).await;
+        let message = got.json["error"]["message"].as_str().unwrap_or_default();
+        assert!(got.status == 400 && message.starts_with(reason), "{body}: {message}");
+        assert!(message.ends_with("; send what `GET /_sim/state` answers"), "{body}: {message}");
+        assert!(!message.contains("expected") && !message.contains("missing field"), "{message}");
+    }
+    let got = client.send(Method::POST, &format!("{CONTROL}/clock"), "client: me").await;
+    let message = got.json["error"]["message"].as_str().unwrap_or_default();
+    assert!(message.starts_with("the body is not JSON from line 1, column 1 on; "), "{message}");
+}
+
+#[tokio::test]
 async fn a_deed_that_is_not_understood_is_refused_and_not_half_done() {
     let client = Client::calm().await;
     client.sim.with(|tenant| tenant.add_device("TEST-1", "Contoso", "Model 1", "OSL"));
