@@ -2,9 +2,10 @@
 //! stops it.
 
 use std::io::Write as _;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -110,47 +111,75 @@ const ALIASES: [&str; 3] = ["common", "organizations", "consumers"];
 /// # Errors
 /// When a setting, the address or the state file cannot be used.
 pub(super) async fn run(args: &SimulateArgs, _: &Settings, stop: &Stop) -> Result<Exit, CliError> {
-    // A file of an earlier run would lead its reader to a port that is shut.
     let ready = args.ready_file.as_deref().map(ReadyFile::prepare).transpose()?;
     let server = bind(args).await?;
     // Whoever starts us waits for the first line, and having read it they may
     // hang up.
     let greeting = if args.json { document(&server, args).to_string() } else { greeting(&server, args) };
     print(&format!("{greeting}\n"))?;
-    if let Some(ready) = &ready {
-        ready.write(&server)?;
-    }
+    let _told = ready.map(|ready| ready.write(&server)).transpose()?;
     server.run(stop.asked()).await.map_err(failed)?;
     Ok(Exit::Done)
 }
 
 /// The file that tells a script where the tenant is; gone when that is.
-struct ReadyFile<'a>(&'a Path);
+struct ReadyFile<'a> {
+    path: &'a Path,
+    /// Empty until it is written.
+    says: String,
+}
 
 impl<'a> ReadyFile<'a> {
+    /// Removes what an earlier run left: it would lead its reader to a port
+    /// that is shut.
     fn prepare(path: &'a Path) -> Result<Self, CliError> {
+        Self::expect_nobody(path)?;
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(CliError::file("remove", path, &error)),
-            _ => Ok(Self(path)),
+            _ => Ok(Self { path, says: String::new() }),
+        }
+    }
+
+    /// A file that leads to somebody who listens is not ours to take: whoever
+    /// waits for the other would find us.
+    fn expect_nobody(path: &Path) -> Result<(), CliError> {
+        let says = std::fs::read_to_string(path).unwrap_or_default();
+        let address = says.trim().split_once("://").and_then(|(_, address)| address.parse::<SocketAddr>().ok());
+        match address.filter(|address| address.ip().is_loopback()) {
+            Some(address) if TcpStream::connect_timeout(&address, LISTENS_WITHIN).is_ok() => {
+                let message = format!("`{}` leads to `{}`, where somebody listens", path.display(), says.trim());
+                let hint = "end that simulator, or take another file; if it is none, delete the file";
+                Err(CliError::new(Exit::Later, message).hint(hint))
+            }
+            _ => Ok(()),
         }
     }
 
     /// Whoever finds it finds a whole line in it.
-    fn write(&self, server: &Server) -> Result<(), CliError> {
-        let folder = self.0.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fn write(mut self, server: &Server) -> Result<Self, CliError> {
+        Self::expect_nobody(self.path)?;
+        self.says = format!("{}\n", address(server));
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let written = tempfile::NamedTempFile::new_in(folder).and_then(|mut file| {
-            writeln!(file, "{}", address(server))?;
-            file.persist(self.0).map_err(|error| error.error)
+            file.write_all(self.says.as_bytes())?;
+            file.persist(self.path).map_err(|error| error.error)
         });
-        written.map(|_| ()).map_err(|error| CliError::file("write", self.0, &error))
+        written.map_err(|error| CliError::file("write", self.path, &error))?;
+        Ok(self)
     }
 }
 
 impl Drop for ReadyFile<'_> {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(self.0);
+        // Somebody else may have taken it meanwhile.
+        if !self.says.is_empty() && std::fs::read_to_string(self.path).is_ok_and(|says| says == self.says) {
+            let _ = std::fs::remove_file(self.path);
+        }
     }
 }
+
+/// Loopback answers at once, if there is anybody.
+const LISTENS_WITHIN: Duration = Duration::from_secs(1);
 
 fn failed(error: impl std::fmt::Display) -> CliError {
     CliError::new(Exit::Failed, error.to_string())

@@ -250,6 +250,21 @@ fn a_wrong_line_of_a_script_stops_the_start() {
 }
 
 #[test]
+fn two_simulators_do_not_tell_their_addresses_in_one_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let started = Started::new(folder.path(), "--profile calm");
+    let ready = folder.path().join("ready.txt");
+    let other = refused(folder.path(), "--ready-file ready.txt");
+    assert!(other.err.contains("`ready.txt` leads to ") && other.err.contains(&started.url), "{}", other.err);
+    assert_eq!(other.code, 9, "later it is free");
+    assert_eq!(std::fs::read_to_string(&ready).unwrap().trim_end(), started.url, "it leads to the first still");
+    // A file that another has taken meanwhile is not removed at the end.
+    std::fs::write(&ready, "http://127.0.0.1:1\n").unwrap();
+    assert_eq!(started.stop(), Some(0));
+    assert_eq!(std::fs::read_to_string(&ready).unwrap(), "http://127.0.0.1:1\n");
+}
+
+#[test]
 fn domains_and_numbers_that_cannot_be_stop_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let id = "0c9be9b6-1b2f-4c0f-9d4a-000000000001";
