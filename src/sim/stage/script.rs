@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_script_that_cannot_be_played_names_its_entry() {
+    fn a_script_that_cannot_be_played_names_its_line() {
         let refuse = |text: &str| Script::read(text).unwrap_err().to_string();
         let list = "it is not a list; write lines such as `- {at: 10m, enrol: {serial: TEST-1}}`";
         for text in ["a: b", "", "# nothing yet\n", "text"] {
@@ -149,7 +149,7 @@ mod tests {
         let look =
             "; look for its indentation, for a bracket or a quote that is open, and for a name that is there twice";
         assert_eq!(refuse("- {at: 1m, sync: {}}\n- {at: 2m, at: 3m}"), format!("line 2 is not YAML{look}"));
-        for text in ["- {at: 1m,\n", "- 'at\n", "- at: 1m\n sync: {}\n", "\t- at"] {
+        for text in ["- {at: 1m,\n", "- 'at\n", "- at: 1m\n sync: {}\n"] {
             let refused = refuse(text);
             assert!(refused.starts_with("line ") && refused.ends_with(look), "{text}: {refused}");
         }
