@@ -25,7 +25,7 @@ pub use stage::{
     Counters, Delay, ImportRecordView, LogEntry, Mishap, RegistrationView, ScenarioError, Script, ScriptError,
     Settings, Switch,
 };
-pub use state::{CLIENT_SECRET, Found, Origin, StateError, StateLock, Tenant, Tenants, Write, WriteKind};
+pub use state::{CLIENT_SECRET, Found, Origin, StateError, StateFile, Tenant, Tenants, Write, WriteKind};
 
 /// Where the virtual time of a new tenant begins unless told otherwise:
 /// 2026-01-05T08:00:00Z, a Monday morning.

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::clock::Stop;
-use crate::sim::{self, Certificates, Script, Server, Speed, StateError, StateLock, Switch, Tenant, Tenants};
+use crate::sim::{self, Certificates, Script, Server, Speed, StateError, StateFile, Switch, Tenant, Tenants};
 
 use super::error::CliError;
 use super::exit::Exit;
@@ -197,21 +197,20 @@ async fn bind(args: &SimulateArgs) -> Result<Server, CliError> {
         }
         tenants
     };
-    let tenants = match &args.state {
+    let (tenants, file) = match &args.state {
         Some(path) => {
-            let lock = StateLock::take(path).map_err(unavailable)?;
+            let mut file = StateFile::lock(path).map_err(unavailable)?;
             let mut tenants = Tenants::open(path, &settings, new).map_err(failed)?;
             only_those_that_are_there(&mut tenants, args, path)?;
             // Better to fail here than after the first change.
-            tenants.save_to(path).map_err(failed)?;
-            (tenants, Some(lock))
+            file.keep_whole(&mut tenants).map_err(failed)?;
+            (tenants, Some(file))
         }
         None => (new(), None),
     };
-    let (tenants, lock) = tenants;
     let mut server = Server::bind(args.listen, tenants, args.speed).await.map_err(failed)?;
-    if let Some(lock) = lock {
-        server = server.saving_to(lock.path()).holding(lock);
+    if let Some(file) = file {
+        server = server.keeping(file);
     }
     if let Some(path) = authority_file(args) {
         let certificates = Certificates::generate().map_err(failed)?;

@@ -41,8 +41,14 @@ impl InProcess {
     /// the tenant as it left it. What is written is in proportion to what
     /// happened, however large the tenant is.
     #[must_use]
-    pub fn saving_to(mut self, path: impl Into<PathBuf>) -> Self {
-        self.file = Some(Arc::new(Mutex::new(StateFile::new(path))));
+    pub fn saving_to(self, path: impl Into<PathBuf>) -> Self {
+        self.keeping(StateFile::new(path))
+    }
+
+    /// The same, in a file that may be locked.
+    #[must_use]
+    pub fn keeping(mut self, file: StateFile) -> Self {
+        self.file = Some(Arc::new(Mutex::new(file)));
         self
     }
 

@@ -36,7 +36,7 @@ use super::errors::{Problem, http_date};
 use super::standstill::{Standstill, asked_by};
 use super::waiting_room::{Speed, WaitingRoom};
 use crate::sim::stage::{ClockQuestion, read_advance};
-use crate::sim::state::{StateError, StateFile, StateLock, Tenant, Tenants};
+use crate::sim::state::{StateError, StateFile, Tenant, Tenants};
 use crate::transport::{Request, Response};
 
 /// Changes within this long are saved together.
@@ -73,8 +73,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     shared: Shared,
-    file: Option<PathBuf>,
-    lock: Option<StateLock>,
+    file: Option<StateFile>,
     certificates: Option<Certificates>,
     is_proxy: bool,
     patience: Duration,
@@ -166,16 +165,7 @@ impl Server {
             changed: Notify::new(),
         };
         let shared = Shared(Arc::new(inner));
-        Ok(Self {
-            listener,
-            address,
-            shared,
-            file: None,
-            lock: None,
-            certificates: None,
-            is_proxy: false,
-            patience: PATIENCE,
-        })
+        Ok(Self { listener, address, shared, file: None, certificates: None, is_proxy: false, patience: PATIENCE })
     }
 
     /// Speaks TLS as well: the first byte of a connection tells which.
@@ -197,15 +187,14 @@ impl Server {
     /// Saves the tenant to `path` soon after every change and at the end. Where
     /// that fails meanwhile, it says so, serves on and tries again.
     #[must_use]
-    pub fn saving_to(mut self, path: impl Into<PathBuf>) -> Self {
-        self.file = Some(path.into());
-        self
+    pub fn saving_to(self, path: impl Into<PathBuf>) -> Self {
+        self.keeping(StateFile::new(path))
     }
 
-    /// Keeps others from the file as long as it serves.
+    /// The same, in a file that may be locked, for as long as it serves.
     #[must_use]
-    pub fn holding(mut self, lock: StateLock) -> Self {
-        self.lock = Some(lock);
+    pub fn keeping(mut self, file: StateFile) -> Self {
+        self.file = Some(file.synced());
         self
     }
 
@@ -247,29 +236,30 @@ impl Server {
     /// # Errors
     /// When the state cannot be saved.
     pub async fn run(self, end: impl Future<Output = ()>) -> Result<(), ServerError> {
-        let Self { listener, shared, file, lock, certificates, is_proxy, patience, .. } = self;
+        let Self { listener, shared, mut file, certificates, is_proxy, patience, .. } = self;
         let door = Door { shared: shared.clone(), certificates, is_proxy, patience, connection: 0 };
         let mut connections = JoinSet::new();
         let mut opened = 0;
         let mut end = std::pin::pin!(end);
-        let mut saving = std::pin::pin!(save_after_changes(shared.clone(), file.clone()));
-        loop {
-            tokio::select! {
-                () = &mut end => break,
-                never = &mut saving => match never {},
-                stream = accept(&listener) => {
-                    opened += 1;
-                    connections.spawn(Door { connection: opened, ..door.clone() }.open(stream));
+        {
+            let mut saving = std::pin::pin!(save_after_changes(&shared, file.as_mut()));
+            loop {
+                tokio::select! {
+                    () = &mut end => break,
+                    never = &mut saving => match never {},
+                    stream = accept(&listener) => {
+                        opened += 1;
+                        connections.spawn(Door { connection: opened, ..door.clone() }.open(stream));
+                    }
+                    Some(_) = connections.join_next() => {}
                 }
-                Some(_) = connections.join_next() => {}
             }
         }
         connections.shutdown().await;
-        if let Some(path) = file {
-            shared.with_all(|tenants| tenants.save_to(&path))?;
+        match &mut file {
+            Some(file) => Ok(shared.with_all(|tenants| file.keep_whole(tenants))?),
+            None => Ok(()),
         }
-        drop(lock);
-        Ok(())
     }
 }
 
@@ -295,8 +285,8 @@ async fn accept(listener: &TcpListener) -> TcpStream {
 }
 
 /// Saves as long as the server runs.
-async fn save_after_changes(shared: Shared, file: Option<PathBuf>) -> Infallible {
-    let Some(mut file) = file.map(|path| StateFile::new(path).synced()) else { return std::future::pending().await };
+async fn save_after_changes(shared: &Shared, file: Option<&mut StateFile>) -> Infallible {
+    let Some(file) = file else { return std::future::pending().await };
     let mut failed: Option<String> = None;
     let mut again_after = SAVES_AGAIN_AFTER;
     loop {

@@ -169,6 +169,62 @@ fn one_process_keeps_a_state_file_whatever_it_is_called() {
 
 #[cfg(unix)]
 #[test]
+fn a_state_file_is_kept_by_one_process_also_where_its_lock_file_is_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (kept, lock) = (folder.path().join("tenant.json"), folder.path().join("tenant.json.lock"));
+    std::os::unix::fs::symlink("tenant.json", folder.path().join("link.json")).unwrap();
+    let started = Started::new(folder.path(), "--state tenant.json --profile calm");
+    for spelling in ["tenant.json", "./tenant.json", "link.json"] {
+        std::fs::remove_file(&lock).unwrap();
+        let other = refused(folder.path(), &format!("--state {spelling}"));
+        assert!(other.err.contains(&format!("`{spelling}` is kept by another apgit")), "{}", other.err);
+        assert_eq!(other.code, 9);
+    }
+    // After a whole state has taken the place of the one before as well.
+    std::fs::remove_file(&lock).unwrap();
+    std::fs::remove_file(&kept).unwrap();
+    assert_eq!(started.ask("POST", "/_sim/devices", &json!({"count": 2})).0, 200);
+    wait_for("it saves", || std::fs::read_to_string(&kept).ok().filter(|text| text.contains("SIM0000001")));
+    std::fs::remove_file(&lock).expect("it is there again");
+    assert_eq!(refused(folder.path(), "--state tenant.json").code, 9);
+    assert_eq!(started.stop(), Some(0));
+    let next = Started::new(folder.path(), "--state tenant.json --profile calm");
+    assert_eq!(next.ask("GET", "/_sim/registrations", &Value::Null).1.as_array().unwrap().len(), 2);
+    assert_eq!(next.stop(), Some(0));
+}
+
+#[cfg(unix)]
+#[test]
+fn what_another_process_has_saved_is_not_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let (kept, lock) = (folder.path().join("tenant.json"), folder.path().join("tenant.json.lock"));
+    let first = Started::new(folder.path(), "--state tenant.json --profile calm --devices 1");
+    // Somebody begins anew while the first still runs.
+    std::fs::remove_file(&lock).unwrap();
+    std::fs::remove_file(&kept).unwrap();
+    let log = folder.path().join("log.txt");
+    std::fs::rename(&log, folder.path().join("first.txt")).unwrap();
+    let said = || std::fs::read_to_string(folder.path().join("first.txt")).unwrap();
+    let ready = folder.path().join("ready.txt");
+    std::fs::remove_file(&ready).unwrap();
+    let second = Started::new(folder.path(), "--state tenant.json --profile calm --devices 2");
+    assert_eq!(first.ask("POST", "/_sim/devices", &json!({"count": 5})).0, 200);
+    wait_for("it refuses to save", || said().contains("is kept by another apgit").then_some(()));
+    assert_eq!(first.ask("GET", "/_sim/registrations", &Value::Null).1.as_array().unwrap().len(), 6, "it serves");
+    assert_eq!(second.ask("POST", "/_sim/devices", &json!({"count": 1})).0, 200);
+    assert_eq!(second.stop(), Some(0));
+    let text = std::fs::read_to_string(&kept).unwrap();
+    // Free again, it holds what the second has saved.
+    assert_eq!(first.stop(), Some(1), "{}", said());
+    assert!(said().contains("another file has taken the place of `"), "{}", said());
+    assert_eq!(std::fs::read_to_string(&kept).unwrap(), text);
+    let next = Started::new(folder.path(), "--state tenant.json --profile calm");
+    assert_eq!(next.ask("GET", "/_sim/registrations", &Value::Null).1.as_array().unwrap().len(), 3);
+    assert_eq!(next.stop(), Some(0));
+}
+
+#[cfg(unix)]
+#[test]
 fn a_state_through_a_link_stays_a_link() {
     let folder = tempfile::tempdir().unwrap();
     for target in ["elsewhere/tenant.json", "chain.json"] {
