@@ -543,7 +543,7 @@ impl Door {
 /// The whole body; none as soon as it is known to be too large.
 async fn receive(headers: &HeaderMap, body: Incoming, patience: Duration) -> Result<Option<Bytes>, Dropped> {
     let asks_first = headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-    let is_too_large = body.size_hint().lower() > BODY_MAX as u64;
+    let mut is_too_large = body.size_hint().lower() > BODY_MAX as u64;
     if is_too_large && asks_first {
         // Whoever reads from a body asks its client to go on.
         return Ok(None);
@@ -553,10 +553,10 @@ async fn receive(headers: &HeaderMap, body: Incoming, patience: Duration) -> Res
     while !is_too_large {
         let Some(chunk) = chunks.next().await else { return Ok(Some(Bytes::from(whole))) };
         let chunk = chunk.map_err(|_| Dropped)?;
-        if whole.len() + chunk.len() > BODY_MAX {
-            break;
+        is_too_large = whole.len() + chunk.len() > BODY_MAX;
+        if !is_too_large {
+            whole.extend_from_slice(&chunk);
         }
-        whole.extend_from_slice(&chunk);
     }
     tokio::spawn(tokio::time::timeout(patience, read_away(chunks)));
     Ok(None)
