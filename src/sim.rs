@@ -23,7 +23,7 @@ pub use door::{Certificates, InProcess, MICROSOFT_HOSTS, Server, Shared, Speed};
 pub(crate) use stage::settings;
 pub use stage::{LogEntry, Mishap, RegistrationView, ScenarioError, Script, Settings, Switch};
 pub use state::{CLIENT_SECRET, Origin, Tenant, Tenants, Write, WriteKind};
-pub(crate) use state::{StateError, StateLock};
+pub(crate) use state::{StateError, StateFile};
 
 /// Where the virtual time of a new tenant begins unless told otherwise:
 /// 2026-01-05T08:00:00Z, a Monday morning.

@@ -2,15 +2,16 @@
 //! stops it.
 
 use std::io::Write as _;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::clock::Stop;
-use crate::sim::{self, Certificates, Script, Server, Speed, StateError, StateLock, Switch, Tenant, Tenants};
+use crate::sim::{self, Certificates, Script, Server, Speed, StateError, StateFile, Switch, Tenant, Tenants};
 
 use super::error::CliError;
 use super::exit::Exit;
@@ -110,47 +111,75 @@ const ALIASES: [&str; 3] = ["common", "organizations", "consumers"];
 /// # Errors
 /// When a setting, the address or the state file cannot be used.
 pub(super) async fn run(args: &SimulateArgs, _: &Settings, stop: &Stop) -> Result<Exit, CliError> {
-    // A file of an earlier run would lead its reader to a port that is shut.
     let ready = args.ready_file.as_deref().map(ReadyFile::prepare).transpose()?;
     let server = bind(args).await?;
     // Whoever starts us waits for the first line, and having read it they may
     // hang up.
     let greeting = if args.json { document(&server, args).to_string() } else { greeting(&server, args) };
     print(&format!("{greeting}\n"))?;
-    if let Some(ready) = &ready {
-        ready.write(&server)?;
-    }
+    let _told = ready.map(|ready| ready.write(&server)).transpose()?;
     server.run(stop.asked()).await.map_err(failed)?;
     Ok(Exit::Done)
 }
 
 /// The file that tells a script where the tenant is; gone when that is.
-struct ReadyFile<'a>(&'a Path);
+struct ReadyFile<'a> {
+    path: &'a Path,
+    /// Empty until it is written.
+    says: String,
+}
 
 impl<'a> ReadyFile<'a> {
+    /// Removes what an earlier run left: it would lead its reader to a port
+    /// that is shut.
     fn prepare(path: &'a Path) -> Result<Self, CliError> {
+        Self::expect_nobody(path)?;
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(CliError::file("remove", path, &error)),
-            _ => Ok(Self(path)),
+            _ => Ok(Self { path, says: String::new() }),
+        }
+    }
+
+    /// A file that leads to somebody who listens is not ours to take: whoever
+    /// waits for the other would find us.
+    fn expect_nobody(path: &Path) -> Result<(), CliError> {
+        let says = std::fs::read_to_string(path).unwrap_or_default();
+        let address = says.trim().split_once("://").and_then(|(_, address)| address.parse::<SocketAddr>().ok());
+        match address.filter(|address| address.ip().is_loopback()) {
+            Some(address) if TcpStream::connect_timeout(&address, LISTENS_WITHIN).is_ok() => {
+                let message = format!("`{}` leads to `{}`, where somebody listens", path.display(), says.trim());
+                let hint = "end that simulator, or take another file; if it is none, delete the file";
+                Err(CliError::new(Exit::Later, message).hint(hint))
+            }
+            _ => Ok(()),
         }
     }
 
     /// Whoever finds it finds a whole line in it.
-    fn write(&self, server: &Server) -> Result<(), CliError> {
-        let folder = self.0.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fn write(mut self, server: &Server) -> Result<Self, CliError> {
+        Self::expect_nobody(self.path)?;
+        self.says = format!("{}\n", address(server));
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let written = tempfile::NamedTempFile::new_in(folder).and_then(|mut file| {
-            writeln!(file, "{}", address(server))?;
-            file.persist(self.0).map_err(|error| error.error)
+            file.write_all(self.says.as_bytes())?;
+            file.persist(self.path).map_err(|error| error.error)
         });
-        written.map(|_| ()).map_err(|error| CliError::file("write", self.0, &error))
+        written.map_err(|error| CliError::file("write", self.path, &error))?;
+        Ok(self)
     }
 }
 
 impl Drop for ReadyFile<'_> {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(self.0);
+        // Somebody else may have taken it meanwhile.
+        if !self.says.is_empty() && std::fs::read_to_string(self.path).is_ok_and(|says| says == self.says) {
+            let _ = std::fs::remove_file(self.path);
+        }
     }
 }
+
+/// Loopback answers at once, if there is anybody.
+const LISTENS_WITHIN: Duration = Duration::from_secs(1);
 
 fn failed(error: impl std::fmt::Display) -> CliError {
     CliError::new(Exit::Failed, error.to_string())
@@ -159,7 +188,7 @@ fn failed(error: impl std::fmt::Display) -> CliError {
 async fn bind(args: &SimulateArgs) -> Result<Server, CliError> {
     check_domains(&args.domain)?;
     let settings = settings(args)?;
-    let script = args.script.as_deref().map(|path| Script::read(&read(path)?).map_err(failed)).transpose()?;
+    let script = args.script.as_deref().map(script).transpose()?;
     let new = || {
         let mut tenants = new_tenants(&settings, args);
         // A tenant that goes on has its script in its state.
@@ -168,21 +197,20 @@ async fn bind(args: &SimulateArgs) -> Result<Server, CliError> {
         }
         tenants
     };
-    let tenants = match &args.state {
+    let (tenants, file) = match &args.state {
         Some(path) => {
-            let lock = StateLock::take(path).map_err(unavailable)?;
+            let mut file = StateFile::lock(path).map_err(unavailable)?;
             let mut tenants = Tenants::open(path, &settings, new).map_err(failed)?;
             only_those_that_are_there(&mut tenants, args, path)?;
             // Better to fail here than after the first change.
-            tenants.save_to(path).map_err(failed)?;
-            (tenants, Some(lock))
+            file.keep_whole(&mut tenants).map_err(failed)?;
+            (tenants, Some(file))
         }
         None => (new(), None),
     };
-    let (tenants, lock) = tenants;
     let mut server = Server::bind(args.listen, tenants, args.speed).await.map_err(failed)?;
-    if let Some(lock) = lock {
-        server = server.saving_to(lock.path()).holding(lock);
+    if let Some(file) = file {
+        server = server.keeping(file);
     }
     if let Some(path) = authority_file(args) {
         let certificates = Certificates::generate().map_err(failed)?;
@@ -238,6 +266,10 @@ fn settings(args: &SimulateArgs) -> Result<sim::Settings, CliError> {
         settings.set(assignment).map_err(failed)?;
     }
     Ok(settings)
+}
+
+fn script(path: &Path) -> Result<Script, CliError> {
+    Script::read(&read(path)?).map_err(|error| failed(format!("in `{}`: {error}", path.display())))
 }
 
 fn new_tenants(settings: &sim::Settings, args: &SimulateArgs) -> Tenants {

@@ -11,7 +11,7 @@ use crate::connect::{Connection, Purpose, Way};
 use crate::graph::{Auth, Cloud};
 use crate::ledger::folder_within;
 use crate::model::{Target, TenantId};
-use crate::sim::{self, CLIENT_SECRET, EPOCH, InProcess, StateError, StateLock, Tenant};
+use crate::sim::{self, CLIENT_SECRET, EPOCH, InProcess, StateError, StateFile, Tenant};
 
 use super::args::Simulated;
 use super::error::CliError;
@@ -28,13 +28,11 @@ pub(super) struct Tenants<'s> {
     pub args: &'s Simulated,
     purpose: Purpose,
     opened: HashMap<TenantId, InProcess>,
-    /// Held while states are kept.
-    locks: Vec<StateLock>,
 }
 
 impl<'s> Tenants<'s> {
     pub(super) fn new(settings: &'s Settings, args: &'s Simulated, purpose: Purpose) -> Self {
-        Self { settings, args, purpose, opened: HashMap::new(), locks: Vec::new() }
+        Self { settings, args, purpose, opened: HashMap::new() }
     }
 
     /// Leads to the simulated tenant as the last run left it. Its state is saved
@@ -59,11 +57,11 @@ impl<'s> Tenants<'s> {
             .map_err(|error| CliError::new(Exit::Bug, format!("a profile of the simulator is unknown: {error}")))?;
         let folder = self.settings.state_of(&Target::Simulated, tenant);
         let file = folder.join("tenant.json");
-        let keep = self.purpose == Purpose::Write;
-        if keep {
+        let mut kept = None;
+        if self.purpose == Purpose::Write {
             folder_within(&self.settings.state_dir, &folder)
                 .map_err(|error| CliError::file("create", &folder, &error))?;
-            self.locks.push(StateLock::take(&file).map_err(|error| match error {
+            kept = Some(StateFile::lock(&file).map_err(|error| match error {
                 StateError::InUse { .. } => {
                     let message = format!("another apgit is using the simulated tenant `{}`", file.display());
                     CliError::new(Exit::Later, message).hint("wait until it ends, or stop it with Ctrl-C")
@@ -76,7 +74,10 @@ impl<'s> Tenants<'s> {
                 .hint(format!("delete `{}` to begin with an empty tenant", file.display()))
         })?;
         let transport = InProcess::new(tenant_now, clock::Virtual::starting_at(EPOCH));
-        let transport = if keep { transport.saving_to(file) } else { transport };
+        let transport = match kept {
+            Some(kept) => transport.keeping(kept),
+            None => transport,
+        };
         self.opened.insert(tenant, transport.clone());
         Ok(transport)
     }

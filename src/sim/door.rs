@@ -26,6 +26,6 @@ pub use server::{Server, Shared};
 pub use waiting_room::Speed;
 
 pub(super) use answer::Answer;
-pub(super) use call::Call;
+pub(super) use call::{Call, control_route};
 pub(super) use errors::Problem;
 pub(super) use routes::{Action, Area, Target};

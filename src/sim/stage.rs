@@ -9,6 +9,7 @@ mod scenario;
 mod script;
 pub(crate) mod settings;
 mod switches;
+mod words;
 
 pub(crate) use counters::Counters;
 pub use counters::LogEntry;
@@ -23,3 +24,4 @@ pub(super) use control::{ClockQuestion, read_advance};
 pub(super) use counters::Counting;
 pub(super) use faults::Injection;
 pub(super) use settings::{List, ProfileSetting};
+pub(super) use words::json_fault;

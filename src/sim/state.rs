@@ -28,7 +28,7 @@ mod tracked;
 mod witness;
 mod writing;
 
-pub(crate) use file::{StateError, StateLock};
+pub(crate) use file::{StateError, StateFile};
 pub use login::CLIENT_SECRET;
 pub use registrations::Origin;
 pub use tenant::Tenant;
@@ -37,7 +37,6 @@ pub use witness::{Write, WriteKind};
 
 pub(super) use agenda::Event;
 pub(super) use devices::{Key, device_id};
-pub(super) use file::StateFile;
 pub(super) use imports::{Record, Refusal, Status};
 pub(super) use random::Random;
 pub(super) use registrations::{Enrolment, Object, ProfileState, Registration, Userless, Values};

@@ -168,6 +168,14 @@ impl<'a> Call<'a> {
     }
 }
 
+/// What stands behind `/_sim/` in the path of a control request, however it is
+/// written; everybody who treats these differently asks here.
+pub(in crate::sim) fn control_route(path: &str) -> Option<Vec<String>> {
+    let mut segments = segments(path);
+    let is_control = segments.first().is_some_and(|first| first.eq_ignore_ascii_case("_sim"));
+    is_control.then(|| segments.split_off(1))
+}
+
 fn segments(path: &str) -> Vec<String> {
     let mut segments = Vec::new();
     for part in path.split('/').filter(|part| !part.is_empty()) {

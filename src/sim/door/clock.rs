@@ -9,9 +9,10 @@ use http::header::CONTENT_TYPE;
 use jiff::Timestamp;
 use serde_json::json;
 
+use super::call::control_route;
 use super::server::Shared;
 use crate::sim::stage::ClockQuestion;
-use crate::transport::Response;
+use crate::transport::{Request, Response};
 
 /// The clock answers after this long even if the time has not come, so that
 /// no client's socket times out; the client sees that and asks again.
@@ -19,6 +20,24 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(20);
 /// While time stands still, somebody looks this often for clients that went
 /// away without a word.
 const LOOKS_EVERY: Duration = Duration::from_millis(500);
+
+/// The control routes that the doors serve themselves: their tenants have no
+/// clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ClockRoute {
+    Clock,
+    Advance,
+}
+
+impl ClockRoute {
+    pub(super) fn of(request: &Request) -> Option<Self> {
+        match control_route(request.uri().path())?.as_slice() {
+            [route] if route == "clock" => Some(Self::Clock),
+            [route] if route == "advance" => Some(Self::Advance),
+            _ => None,
+        }
+    }
+}
 
 /// `POST /_sim/clock {client, until}`: answers `{now, speed}` once `now` has
 /// reached `until`; without `until`, at once.

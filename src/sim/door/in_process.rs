@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::answer::{Answer, Reply};
 use super::body::unpacked;
 use super::call::Call;
+use super::clock::ClockRoute;
 use super::errors::{Problem, http_date};
 use crate::clock::{self, Clock as _};
 use crate::sim::stage::{ClockQuestion, read_advance};
@@ -40,8 +41,14 @@ impl InProcess {
     /// the tenant as it left it. What is written is in proportion to what
     /// happened, however large the tenant is.
     #[must_use]
-    pub fn saving_to(mut self, path: impl Into<PathBuf>) -> Self {
-        self.file = Some(Arc::new(Mutex::new(StateFile::new(path))));
+    pub fn saving_to(self, path: impl Into<PathBuf>) -> Self {
+        self.keeping(StateFile::new(path))
+    }
+
+    /// The same, in a file that may be locked.
+    #[must_use]
+    pub fn keeping(mut self, file: StateFile) -> Self {
+        self.file = Some(Arc::new(Mutex::new(file)));
         self
     }
 
@@ -71,12 +78,15 @@ impl InProcess {
 
     /// `POST /_sim/clock`, where time is wherever it is awaited, and
     /// `POST /_sim/advance`.
-    fn serve_clock(&self, request: &Request) -> Response {
+    fn serve_clock(&self, request: &Request, route: ClockRoute) -> Response {
+        if let Some(refusal) = self.tenants.lock().expect("no holder of this lock panics").refuses(request) {
+            return refusal;
+        }
         let now = self.clock.now();
         let until = unpacked(request.headers(), request.body()).and_then(|body| {
-            let until = match request.uri().path() {
-                "/_sim/clock" => ClockQuestion::read(&body).map(|question| question.until),
-                _ => read_advance(&body, now).map(Some),
+            let until = match route {
+                ClockRoute::Clock => ClockQuestion::read(&body).map(|question| question.until),
+                ClockRoute::Advance => read_advance(&body, now).map(Some),
             };
             until.map_err(|reason| Problem::plain(400, "BadRequest", reason))
         });
@@ -97,8 +107,8 @@ impl InProcess {
 #[async_trait]
 impl Transport for InProcess {
     async fn send(&self, request: Request) -> Result<Response, TransportError> {
-        if ["/_sim/clock", "/_sim/advance"].contains(&request.uri().path()) {
-            let mut response = self.serve_clock(&request);
+        if let Some(question) = ClockRoute::of(&request) {
+            let mut response = self.serve_clock(&request, question);
             response.headers_mut().insert(DATE, http_date(self.clock.now()));
             return Ok(response);
         }
@@ -106,7 +116,7 @@ impl Transport for InProcess {
         let lost = |reason: String| TransportError::Lost { host, reason };
         let mut tenants = self.tenants.lock().expect("no holder of this lock panics");
         let reply = tenants.handle(&request, self.clock.now());
-        let latency = tenants.latency();
+        let latency = tenants.latency_of(&request);
         // A state that was loaded brings its own time.
         self.clock.turn_to(tenants.now() + latency);
         if let Some(file) = &self.file

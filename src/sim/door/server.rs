@@ -12,10 +12,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use bytes::Bytes;
 use futures::StreamExt as _;
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, DATE, EXPECT, HOST, ORIGIN};
+use http::header::{ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, DATE, EXPECT, HOST, ORIGIN};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use hyper::body::{Body as _, Incoming};
@@ -29,14 +29,14 @@ use tokio::task::JoinSet;
 
 use super::answer::{Answer, Reply};
 use super::body::{BODY_MAX, too_large, unpacked};
-use super::call::Call;
+use super::call::{Call, control_route};
 use super::certificates::{Certificates, is_served};
-use super::clock::{serve_advance, serve_clock};
+use super::clock::{ClockRoute, serve_advance, serve_clock};
 use super::errors::{Problem, http_date};
-use super::standstill::{Asked, Standstill};
+use super::standstill::{Standstill, asked_by};
 use super::waiting_room::{Speed, WaitingRoom};
 use crate::sim::stage::{ClockQuestion, read_advance};
-use crate::sim::state::{StateError, StateFile, StateLock, Tenant, Tenants};
+use crate::sim::state::{StateError, StateFile, Tenant, Tenants};
 use crate::transport::{Request, Response};
 
 /// Changes within this long are saved together.
@@ -49,6 +49,9 @@ const ACCEPTS_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// A body, or the handshake before it, that takes longer never ends. The
 /// largest passes loopback in a second.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Whoever was refused and sends nothing for this long has heard it.
+const SILENCE_MAX: Duration = Duration::from_secs(1);
 
 /// Says why the tenant cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -69,8 +72,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     shared: Shared,
-    file: Option<PathBuf>,
-    lock: Option<StateLock>,
+    file: Option<StateFile>,
     certificates: Option<Certificates>,
     is_proxy: bool,
     patience: Duration,
@@ -162,16 +164,7 @@ impl Server {
             changed: Notify::new(),
         };
         let shared = Shared(Arc::new(inner));
-        Ok(Self {
-            listener,
-            address,
-            shared,
-            file: None,
-            lock: None,
-            certificates: None,
-            is_proxy: false,
-            patience: PATIENCE,
-        })
+        Ok(Self { listener, address, shared, file: None, certificates: None, is_proxy: false, patience: PATIENCE })
     }
 
     /// Speaks TLS as well: the first byte of a connection tells which.
@@ -193,15 +186,14 @@ impl Server {
     /// Saves the tenant to `path` soon after every change and at the end. Where
     /// that fails meanwhile, it says so, serves on and tries again.
     #[must_use]
-    pub fn saving_to(mut self, path: impl Into<PathBuf>) -> Self {
-        self.file = Some(path.into());
-        self
+    pub fn saving_to(self, path: impl Into<PathBuf>) -> Self {
+        self.keeping(StateFile::new(path))
     }
 
-    /// Keeps others from the file as long as it serves.
+    /// The same, in a file that may be locked, for as long as it serves.
     #[must_use]
-    pub fn holding(mut self, lock: StateLock) -> Self {
-        self.lock = Some(lock);
+    pub fn keeping(mut self, file: StateFile) -> Self {
+        self.file = Some(file.synced());
         self
     }
 
@@ -243,29 +235,30 @@ impl Server {
     /// # Errors
     /// When the state cannot be saved.
     pub async fn run(self, end: impl Future<Output = ()>) -> Result<(), ServerError> {
-        let Self { listener, shared, file, lock, certificates, is_proxy, patience, .. } = self;
+        let Self { listener, shared, mut file, certificates, is_proxy, patience, .. } = self;
         let door = Door { shared: shared.clone(), certificates, is_proxy, patience, connection: 0 };
         let mut connections = JoinSet::new();
         let mut opened = 0;
         let mut end = std::pin::pin!(end);
-        let mut saving = std::pin::pin!(save_after_changes(shared.clone(), file.clone()));
-        loop {
-            tokio::select! {
-                () = &mut end => break,
-                never = &mut saving => match never {},
-                stream = accept(&listener) => {
-                    opened += 1;
-                    connections.spawn(Door { connection: opened, ..door.clone() }.open(stream));
+        {
+            let mut saving = std::pin::pin!(save_after_changes(&shared, file.as_mut()));
+            loop {
+                tokio::select! {
+                    () = &mut end => break,
+                    never = &mut saving => match never {},
+                    stream = accept(&listener) => {
+                        opened += 1;
+                        connections.spawn(Door { connection: opened, ..door.clone() }.open(stream));
+                    }
+                    Some(_) = connections.join_next() => {}
                 }
-                Some(_) = connections.join_next() => {}
             }
         }
         connections.shutdown().await;
-        if let Some(path) = file {
-            shared.with_all(|tenants| tenants.save_to(&path))?;
+        match &mut file {
+            Some(file) => Ok(shared.with_all(|tenants| file.keep_whole(tenants))?),
+            None => Ok(()),
         }
-        drop(lock);
-        Ok(())
     }
 }
 
@@ -291,8 +284,8 @@ async fn accept(listener: &TcpListener) -> TcpStream {
 }
 
 /// Saves as long as the server runs.
-async fn save_after_changes(shared: Shared, file: Option<PathBuf>) -> Infallible {
-    let Some(mut file) = file.map(|path| StateFile::new(path).synced()) else { return std::future::pending().await };
+async fn save_after_changes(shared: &Shared, file: Option<&mut StateFile>) -> Infallible {
+    let Some(file) = file else { return std::future::pending().await };
     let mut failed: Option<String> = None;
     let mut again_after = SAVES_AGAIN_AFTER;
     loop {
@@ -447,17 +440,23 @@ impl Door {
             Ok(uri) => parts.uri = uri,
             Err(_) => return Ok(plain(StatusCode::BAD_REQUEST, Body::from("Bad Request - Invalid Hostname"))),
         }
-        let received = tokio::time::timeout(self.patience, receive(&parts.headers, body)).await;
+        let received = tokio::time::timeout(self.patience, receive(&parts.headers, body, self.patience)).await;
         let body = received.map_err(|_| Dropped)??;
         let is_too_large = body.is_none();
         let request = http::Request::from_parts(parts, body.unwrap_or_default());
         if is_too_large {
-            return Ok(stream(refused(&request, shared.now(), &too_large())));
+            let mut refusal = refused(&request, shared.now(), &too_large());
+            refusal.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            return Ok(stream(refusal));
         }
-        match request.uri().path() {
-            "/_sim/clock" => return Ok(self.serve_clock(&request).await),
-            "/_sim/advance" => return Ok(self.serve_advance(&request)),
-            _ => {}
+        if let Some(route) = ClockRoute::of(&request) {
+            if let Some(refusal) = shared.with_all(|tenants| tenants.refuses(&request)) {
+                return Ok(stream(refusal));
+            }
+            return Ok(match route {
+                ClockRoute::Clock => self.serve_clock(&request).await,
+                ClockRoute::Advance => self.serve_advance(&request),
+            });
         }
         let (reply, latency, gzip) = self.handle(&request);
         shared.note_change();
@@ -479,7 +478,7 @@ impl Door {
         let now = shared.now();
         tenants.tell_time_of_clients(Timestamp::now());
         let reply = tenants.handle(request, now);
-        let (after, latency) = (tenants.now(), tenants.latency());
+        let (after, latency) = (tenants.now(), tenants.latency_of(request));
         if after != now {
             // A state was loaded, and its time with it.
             shared.turn_to(after);
@@ -503,25 +502,15 @@ impl Door {
     /// A client that polls while time stands still polls for ever.
     fn explain_standstill(&self, request: &Request, reply: &Reply, is_awaited: bool, now: Timestamp) {
         let is_alone = self.shared.room(|room| room.speed() == Speed::Instant && room.is_empty());
-        let address = request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-        if !is_alone || address.starts_with("/_sim/") {
+        if !is_alone || control_route(request.uri().path()).is_some() {
             return;
         }
-        let status = match reply {
-            Reply::Response(response) => response.status(),
-            Reply::Lost => StatusCode::OK,
-        };
-        let refused = status == StatusCode::TOO_MANY_REQUESTS;
-        let asked = match *request.method() {
-            Method::GET if is_awaited || refused => Asked::Waits,
-            Method::GET => Asked::Looks,
-            _ if refused => Asked::Waits,
-            _ => Asked::Acts,
-        };
         let mut standstill = self.shared.0.standstill.lock().expect("no holder of this lock panics");
-        if standstill.note(now, asked, &format!("{} {address}", request.method())) {
+        for (address, asked) in asked_by(request, reply, is_awaited) {
+            if !standstill.note(now, asked, &address) {
+                continue;
+            }
             tracing::warn!(
-                method = %request.method(),
                 address,
                 %now,
                 "asked again and again while time stands still, as `--speed instant` has it: move it by \
@@ -550,25 +539,33 @@ impl Door {
     }
 }
 
-/// The whole body; none where it is too large.
-async fn receive(headers: &HeaderMap, body: Incoming) -> Result<Option<Bytes>, Dropped> {
+/// The whole body; none as soon as it is known to be too large.
+async fn receive(headers: &HeaderMap, body: Incoming, patience: Duration) -> Result<Option<Bytes>, Dropped> {
     let asks_first = headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-    if body.size_hint().lower() > BODY_MAX as u64 && asks_first {
+    let mut is_too_large = body.size_hint().lower() > BODY_MAX as u64;
+    if is_too_large && asks_first {
         // Whoever reads from a body asks its client to go on.
         return Ok(None);
     }
     let mut chunks = Body::new(body).into_data_stream();
     let mut whole = Vec::new();
-    let mut length = 0;
-    while let Some(chunk) = chunks.next().await {
+    while !is_too_large {
+        let Some(chunk) = chunks.next().await else { return Ok(Some(Bytes::from(whole))) };
         let chunk = chunk.map_err(|_| Dropped)?;
-        length += chunk.len();
-        // Read to its end even then: a client that still sends hears nothing.
-        if length <= BODY_MAX {
+        is_too_large = whole.len() + chunk.len() > BODY_MAX;
+        if !is_too_large {
             whole.extend_from_slice(&chunk);
         }
     }
-    Ok((length <= BODY_MAX).then(|| Bytes::from(whole)))
+    tokio::spawn(tokio::time::timeout(patience, read_away(chunks)));
+    Ok(None)
+}
+
+/// Many clients hear nothing before they have sent everything, and a
+/// connection that closes on what was sent loses its answer: so the rest is
+/// read beside the answer, until the client is silent.
+async fn read_away(mut rest: BodyDataStream) {
+    while let Ok(Some(Ok(_))) = tokio::time::timeout(SILENCE_MAX, rest.next()).await {}
 }
 
 /// A refusal of what the tenants never see.
@@ -590,7 +587,7 @@ fn stranger(headers: &HeaderMap, path: &str) -> Option<http::Response<Body>> {
     }
     let origin = text(ORIGIN)?;
     let is_own = origin.split_once("://").is_some_and(|(_, name)| name.eq_ignore_ascii_case(host));
-    if is_own || !path.starts_with("/_sim/") {
+    if is_own || control_route(path).is_none() {
         return None;
     }
     tracing::warn!(origin, "refused a page of somebody's");

@@ -1,9 +1,18 @@
 //! Whether a client asks the same again and again while time stands still: it
 //! waits for something that cannot come, and ought to be told.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
+use http::StatusCode;
+use http::uri::PathAndQuery;
 use jiff::Timestamp;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::answer::Reply;
+use super::call::{Call, Version};
+use super::routes::Target;
+use crate::transport::Request;
 
 /// A client may ask this often before it is told: some ask twice or thrice
 /// for reasons of their own.
@@ -20,6 +29,57 @@ pub(super) enum Asked {
     Looks,
     /// And something came of it: whoever acts does not wait.
     Acts,
+}
+
+/// What a request asks for, and how; a batch for as much as its parts do. Of
+/// whoever acts, that alone counts.
+pub(super) fn asked_by(request: &Request, reply: &Reply, is_awaited: bool) -> BTreeMap<String, Asked> {
+    let (status, body) = match reply {
+        Reply::Response(response) => (response.status().as_u16(), response.body().as_ref()),
+        Reply::Lost => (200, &[][..]),
+    };
+    let mut call = Call::read(request, Uuid::nil(), Timestamp::default());
+    if let Target::Batch = Target::of(&call)
+        && status == 200
+        && let Ok(envelope) = call.unpack().and_then(|()| call.json())
+    {
+        return parts_asked(&call, &envelope, body, is_awaited);
+    }
+    let address = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
+    let method = request.method();
+    [(format!("{method} {address}"), Asked::of(method.as_str(), status, is_awaited))].into()
+}
+
+fn parts_asked(call: &Call<'_>, envelope: &Value, answer: &[u8], is_awaited: bool) -> BTreeMap<String, Asked> {
+    let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
+    let id_of = |part: &Value| part["id"].as_str().map_or_else(|| part["id"].to_string(), str::to_owned);
+    let answers = answer["responses"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let statuses: BTreeMap<String, u64> =
+        answers.iter().map(|one| (id_of(one), one["status"].as_u64().unwrap_or_default())).collect();
+    let version = call.version.unwrap_or(Version::V1).as_str();
+    let asked = |part: &Value| {
+        let method = part["method"].as_str().unwrap_or_default().to_uppercase();
+        let url = part["url"].as_str().unwrap_or_default().trim_start_matches('/');
+        let status = statuses.get(&id_of(part)).and_then(|status| u16::try_from(*status).ok()).unwrap_or_default();
+        (format!("{method} /{version}/{url}"), Asked::of(&method, status, is_awaited))
+    };
+    let parts: BTreeMap<String, Asked> = envelope["requests"].as_array().into_iter().flatten().map(asked).collect();
+    match parts.iter().find(|(_, asked)| **asked == Asked::Acts) {
+        Some((address, acts)) => [(address.clone(), *acts)].into(),
+        None => parts,
+    }
+}
+
+impl Asked {
+    fn of(method: &str, status: u16, is_awaited: bool) -> Self {
+        let is_refused = status == StatusCode::TOO_MANY_REQUESTS.as_u16();
+        match method {
+            "GET" if is_awaited || is_refused => Self::Waits,
+            "GET" => Self::Looks,
+            _ if is_refused => Self::Waits,
+            _ => Self::Acts,
+        }
+    }
 }
 
 /// What was asked since time last moved.

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::faults::Inject;
 use super::scenario::ScenarioError;
 use super::settings::Settings;
+use super::words::json_fault;
 use crate::sim::door::{Answer, Call, Problem};
 use crate::sim::state::{Tenant, hash::Hardware};
 
@@ -97,7 +98,7 @@ pub(in crate::sim) struct ClockQuestion {
 
 impl ClockQuestion {
     pub(in crate::sim) fn read(body: &[u8]) -> Result<Self, String> {
-        let mut body = read_json(body)?;
+        let mut body = read_json(body, r#"{"client": "me", "until": "2026-01-05T09:00:00Z"}"#)?;
         if let Some(fields) = body.as_object_mut() {
             fields.retain(|name, value| name != "until" || !value.is_null());
         }
@@ -109,7 +110,7 @@ impl ClockQuestion {
 
 /// The body of `POST /_sim/advance`: where the clock is to go.
 pub(in crate::sim) fn read_advance(body: &[u8], now: Timestamp) -> Result<Timestamp, String> {
-    let body = read_json(body)?;
+    let body = read_json(body, r#"{"by": "10m"}"#)?;
     check_fields("advance", &body)?;
     match (body["by"].as_str(), body["to"].as_str()) {
         (Some(_), Some(_)) => Err("`advance` takes `by` or `to`, not both".to_owned()),
@@ -123,8 +124,8 @@ pub(in crate::sim) fn read_advance(body: &[u8], now: Timestamp) -> Result<Timest
     }
 }
 
-fn read_json(body: &[u8]) -> Result<Value, String> {
-    serde_json::from_slice(body).map_err(|error| format!("the body is not JSON: {error}"))
+fn read_json(body: &[u8], example: &str) -> Result<Value, String> {
+    serde_json::from_slice(body).map_err(|error| format!("{}; write `{example}`", json_fault("the body", &error)))
 }
 
 fn read_time(name: &str, deed: &str, text: &str) -> Result<Timestamp, String> {

@@ -70,8 +70,9 @@ const METHODS: [&str; 5] = ["GET", "POST", "PATCH", "PUT", "DELETE"];
 
 impl Inject {
     pub(super) fn read(body: &Value) -> Result<Self, String> {
-        let mishap = serde_json::from_value(body["mishap"].clone()).map_err(|error| {
-            format!("`mishap` of `inject` is none that there is, such as `lostAnswer` or `{{\"html\": 502}}`: {error}")
+        let mishap = serde_json::from_value(body["mishap"].clone()).map_err(|_| {
+            let names = MISHAPS.join("`, `");
+            format!("`mishap` of `inject` is none that there is; take one of `{names}`, `{{\"html\": 502}}`")
         })?;
         if let Mishap::Html(status) = mishap
             && !(400..600).contains(&status)
@@ -89,21 +90,29 @@ impl Inject {
                 format!("`route` of `inject` is none that there is: `{route}`; write it as in `GET /_sim/counters`")
             })?),
         };
-        Ok(Self {
-            mishap,
-            method,
-            route: route.map(str::to_owned),
-            retry_after_s: body["retryAfter"].as_i64(),
-            times: body["times"]
-                .as_u64()
-                .map_or(1, |times| usize::try_from(times).unwrap_or(usize::MAX))
-                .min(TIMES_MAX),
-        })
+        let times = body["times"].as_u64().unwrap_or(1);
+        if !(1..=TIMES_MAX).contains(&times) {
+            return Err(format!("`times` of `inject` is from 1 to {TIMES_MAX}, not {times}"));
+        }
+        let times = usize::try_from(times).unwrap_or(usize::MAX);
+        Ok(Self { mishap, method, route: route.map(str::to_owned), retry_after_s: body["retryAfter"].as_i64(), times })
     }
 }
 
 /// More requests than any test makes.
-const TIMES_MAX: usize = 10_000;
+const TIMES_MAX: u64 = 10_000;
+
+/// The names of those that are no more than a name.
+const MISHAPS: [&str; 8] = [
+    "serverError",
+    "queryBroker",
+    "unavailable",
+    "gatewayTimeout",
+    "throttled",
+    "conflict",
+    "lostAnswer",
+    "lostRequest",
+];
 
 impl Mishap {
     pub(in crate::sim) fn is_after_effect(self) -> bool {
@@ -143,9 +152,7 @@ impl Tenant {
 
     pub(super) fn inject_many(&mut self, inject: Inject) {
         let Inject { mishap, method, route, retry_after_s, times } = inject;
-        if times > 0 {
-            self.injections.push_back(Injection { mishap, method, route, retry_after_s, times });
-        }
+        self.injections.push_back(Injection { mishap, method, route, retry_after_s, times });
     }
 
     /// What was injected for this very route, where no other mishap comes.

@@ -6,9 +6,11 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
+use serde_yaml::Spanned;
 
 use super::control::{check_deed, latest};
 use super::settings::SPAN_MAX;
+use super::words::yaml_fault;
 use crate::sim::state::{Event, Tenant};
 
 /// Deeds and their times.
@@ -31,14 +33,20 @@ enum At {
     Time(Timestamp),
 }
 
+const AT: &str = "a span such as `10m` or a time such as `2026-01-05T09:00:00Z`";
+
 /// Says why a script cannot be played.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ScriptError {
-    #[error("the script is not a YAML list: {0}")]
-    NotAList(String),
-    #[error("entry {entry} of the script: {reason}")]
-    Entry { entry: usize, reason: String },
+    #[error("{0}")]
+    NotYaml(String),
+    #[error("it is not a list; write lines such as `- {EXAMPLE}`")]
+    NotAList,
+    #[error("line {line}: {reason}")]
+    Line { line: u64, reason: String },
 }
+
+const EXAMPLE: &str = "{at: 10m, enrol: {serial: TEST-1}}";
 
 impl Script {
     /// Reads a YAML list such as `- {at: 10m, enrol: {serial: TEST-1}}`. `at`
@@ -49,19 +57,24 @@ impl Script {
     /// When the text is no such list, or a deed of it could never be done.
     /// Whether a device exists shows only when its time has come.
     pub fn read(text: &str) -> Result<Self, ScriptError> {
-        let lines: Vec<Value> = serde_yaml::from_str(text).map_err(|error| ScriptError::NotAList(error.to_string()))?;
-        let read = |(number, value): (usize, &Value)| {
-            read_line(value).map_err(|reason| ScriptError::Entry { entry: number + 1, reason })
+        let wrong = |error| ScriptError::NotYaml(yaml_fault(&error));
+        if !serde_yaml::from_str::<Value>(text).map_err(wrong)?.is_array() {
+            return Err(ScriptError::NotAList);
+        }
+        let lines: Vec<Spanned<Value>> = serde_yaml::from_str(text).map_err(wrong)?;
+        let read = |entry: &Spanned<Value>| {
+            read_line(&entry.value).map_err(|reason| ScriptError::Line { line: entry.referenced.line(), reason })
         };
-        Ok(Self { lines: lines.iter().enumerate().map(read).collect::<Result<_, _>>()? })
+        Ok(Self { lines: lines.iter().map(read).collect::<Result<_, _>>()? })
     }
 }
 
 fn read_line(value: &Value) -> Result<Line, String> {
-    let fields = value.as_object().ok_or("it is not of the form `{at: 10m, enrol: {serial: TEST-1}}`")?;
+    let fields = value.as_object().ok_or_else(|| format!("it is not of the form `{EXAMPLE}`"))?;
     let at = match fields.get("at") {
-        None | Some(Value::Null) => At::After(SignedDuration::ZERO),
-        Some(at) => read_at(at.as_str().ok_or("`at` is not a span or a time")?)?,
+        None | Some(Value::Null) => return Err(format!("it needs `at`, {AT}")),
+        Some(Value::String(at)) => read_at(at)?,
+        Some(other) => return Err(not_at(&other.to_string())),
     };
     let mut deeds = fields.iter().filter(|(name, _)| *name != "at");
     let (Some((deed, body)), None) = (deeds.next(), deeds.next()) else {
@@ -74,8 +87,11 @@ fn read_line(value: &Value) -> Result<Line, String> {
 fn read_at(text: &str) -> Result<At, String> {
     let in_reach = |span: &SignedDuration| !span.is_negative() && *span <= SPAN_MAX;
     let span = text.parse().ok().filter(in_reach).map(At::After);
-    span.or_else(|| text.parse().ok().filter(|at| *at <= latest()).map(At::Time))
-        .ok_or_else(|| format!("`{text}` is neither a span such as `10m` nor a time such as `2026-01-05T09:00:00Z`"))
+    span.or_else(|| text.parse().ok().filter(|at| *at <= latest()).map(At::Time)).ok_or_else(|| not_at(text))
+}
+
+fn not_at(text: &str) -> String {
+    format!("`at` is {AT}, not `{text}`")
 }
 
 impl Tenant {
@@ -108,15 +124,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_script_that_cannot_be_played_names_its_entry() {
+    fn a_script_that_cannot_be_played_names_its_line() {
         let refuse = |text: &str| Script::read(text).unwrap_err().to_string();
-        assert!(refuse("a: b").starts_with("the script is not a YAML list"));
+        let list = "it is not a list; write lines such as `- {at: 10m, enrol: {serial: TEST-1}}`";
+        for text in ["a: b", "", "# nothing yet\n", "text"] {
+            assert_eq!(refuse(text), list);
+        }
         assert_eq!(
-            refuse("- {at: 1m, enrol: {serial: TEST-1}}\n- {at: 2m}"),
-            "entry 2 of the script: it needs exactly one deed beside `at`"
+            refuse("# later\n\n- {at: 1m, enrol: {serial: TEST-1}}\n- {at: 2m}"),
+            "line 4: it needs exactly one deed beside `at`"
         );
-        assert!(refuse("- {at: soon, enrol: {}}").contains("`soon` is neither a span such as `10m` nor a time"));
-        assert!(refuse("- {at: 99999999h, enrol: {}}").contains("is neither a span"));
+        assert_eq!(refuse("- text"), "line 1: it is not of the form `{at: 10m, enrol: {serial: TEST-1}}`");
+        let at = "a span such as `10m` or a time such as `2026-01-05T09:00:00Z`";
+        for (text, reason) in [
+            ("- {at: 1m, sync: {}}\n- sync: {}\n", format!("line 2: it needs `at`, {at}")),
+            ("- sync: {}\n  at:\n", format!("line 1: it needs `at`, {at}")),
+            ("- {at: soon, sync: {}}", format!("line 1: `at` is {at}, not `soon`")),
+            ("- at: 10\n  sync: {}", format!("line 1: `at` is {at}, not `10`")),
+            ("- {at: 99999999h, enrol: {}}", format!("line 1: `at` is {at}, not `99999999h`")),
+        ] {
+            assert_eq!(refuse(text), reason, "{text}");
+        }
+        let look =
+            "; look for its indentation, for a bracket or a quote that is open, and for a name that is there twice";
+        assert_eq!(refuse("- {at: 1m, sync: {}}\n- {at: 2m, at: 3m}"), format!("line 2 is not YAML{look}"));
+        for text in ["- {at: 1m,\n", "- 'at\n", "- at: 1m\n sync: {}\n"] {
+            let refused = refuse(text);
+            assert!(refused.starts_with("line ") && refused.ends_with(look), "{text}: {refused}");
+        }
         assert!(refuse("- {at: 1m, dance: {}}").contains("there is no deed `dance`; take one of `"));
         for (line, reason) in [
             ("enrol: {}", "`enrol` needs the `id` or the `serial` of a registration"),
@@ -131,7 +166,7 @@ mod tests {
             ("settings: {throttle: {on: perhaps}}", "`perhaps` is not `true` or `false`"),
         ] {
             let refused = refuse(&format!("- {{at: 1m, {line}}}"));
-            assert!(refused.starts_with(&format!("entry 1 of the script: {reason}")), "{line}: {refused}");
+            assert!(refused.starts_with(&format!("line 1: {reason}")), "{line}: {refused}");
         }
     }
 }

@@ -11,6 +11,7 @@ use std::str::FromStr;
 use serde_json::Value;
 
 use super::settings::{Delay, SettingError, Settings};
+use super::words::yaml_fault;
 
 macro_rules! switches {
     ($($kind:ident $variant:ident = $name:literal: $what:literal, |$settings:ident| $set:expr;)*) => {
@@ -190,8 +191,8 @@ impl Settings {
     /// When the text is not YAML, or names what does not exist; then nothing
     /// is changed.
     pub fn read_yaml(&mut self, text: &str) -> Result<(), SettingError> {
-        let tree = serde_yaml::from_str(text);
-        self.read_tree(&tree.map_err(|error| SettingError::new(format!("the settings are not YAML: {error}")))?)
+        let tree = serde_yaml::from_str(text).map_err(|error| SettingError::new(yaml_fault(&error)))?;
+        self.read_tree(&tree)
     }
 
     pub(super) fn read_tree(&mut self, tree: &Value) -> Result<(), SettingError> {

@@ -9,6 +9,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::tenants::Tenants;
 
@@ -28,44 +29,127 @@ pub enum StateError {
         "`{path}` is kept by another apgit, and two would overwrite what the other has saved; end that one, or take another file"
     )]
     InUse { path: String },
+    #[error(
+        "another file has taken the place of `{path}`, and what is in it would be lost; move it away, or end this apgit"
+    )]
+    Replaced { path: String },
 }
 
 /// The right to keep tenants in a file, which one process at a time has. A
 /// file beside it says so, named after the file itself: whatever spelling or
-/// link leads there, it is the same one.
+/// link leads there, it is the same one. Somebody may delete that, so where
+/// it can be, what was written last is locked as well.
 #[derive(Debug)]
-pub struct StateLock {
+struct StateLock {
     path: PathBuf,
-    _held: File,
+    held: File,
+    /// What is kept, as it was found or written last.
+    own: Option<Arc<File>>,
 }
 
 impl StateLock {
-    /// Takes the right to the file at `path`, which need not be there yet.
-    ///
-    /// # Errors
-    /// When another process has it, or nobody can write there.
-    pub fn take(path: &Path) -> Result<Self, StateError> {
-        let failed = |reason| StateError::Write { path: path.display().to_string(), reason };
-        let real = real(path).map_err(failed)?;
-        let mut name = real.file_name().unwrap_or_default().to_owned();
-        name.push(".lock");
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let held = options.open(real.with_file_name(name)).map_err(failed)?;
-        match held.try_lock() {
-            Ok(()) => Ok(Self { path: real, _held: held }),
-            Err(TryLockError::WouldBlock) => Err(StateError::InUse { path: path.display().to_string() }),
-            Err(TryLockError::Error(reason)) => Err(failed(reason)),
-        }
+    fn take(path: &Path) -> Result<Self, StateError> {
+        let real = real(path).map_err(|error| refused(path, TryLockError::Error(error)))?;
+        let held = hold(&real).map_err(|error| refused(path, error))?;
+        let own = own(&real).map_err(|error| refused(path, error))?;
+        Ok(Self { path: real, held, own: own.map(Arc::new) })
     }
 
-    /// Where the file really is.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// Sees that the right still holds, right before something is written.
+    /// Where the file that says so is gone, it is taken again; where another
+    /// has it, or has been there, what that one saved is not written over.
+    fn check(&mut self) -> Result<(), StateError> {
+        if !names(&beside(&self.path), &self.held) {
+            self.held = hold(&self.path).map_err(|error| refused(&self.path, error))?;
+        }
+        let is_own = self.own.as_ref().is_some_and(|own| names(&self.path, own));
+        match is_own || !is_there(&self.path) {
+            true => Ok(()),
+            false => Err(StateError::Replaced { path: self.path.display().to_string() }),
+        }
     }
+}
+
+fn refused(path: &Path, error: TryLockError) -> StateError {
+    let path = path.display().to_string();
+    match error {
+        TryLockError::WouldBlock => StateError::InUse { path },
+        TryLockError::Error(reason) => StateError::Write { path, reason },
+    }
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".lock");
+    path.with_file_name(name)
+}
+
+/// Whoever deletes and makes files all the time keeps nobody waiting.
+const HOLDS_MAX: usize = 10;
+
+/// Holds the file beside `path`.
+fn hold(path: &Path) -> Result<File, TryLockError> {
+    let beside = beside(path);
+    std::fs::create_dir_all(folder_of(path)).map_err(TryLockError::Error)?;
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    // Shared to read and to write, and so not to be deleted.
+    #[cfg(windows)]
+    std::os::windows::fs::OpenOptionsExt::share_mode(&mut options, 0x1 | 0x2);
+    for _ in 0..HOLDS_MAX {
+        let held = options.open(&beside).map_err(TryLockError::Error)?;
+        held.try_lock()?;
+        // Deleted meanwhile, it holds nobody off.
+        if names(&beside, &held) {
+            return Ok(held);
+        }
+    }
+    Err(TryLockError::Error(std::io::Error::other("the file beside it is deleted again and again")))
+}
+
+/// The state that is there, if it is, locked.
+#[cfg(unix)]
+fn own(path: &Path) -> Result<Option<File>, TryLockError> {
+    let Ok(own) = File::open(path) else { return Ok(None) };
+    match own.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(TryLockError::WouldBlock),
+        // Some file systems lock nothing that is open to be read.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(Some(own)),
+    }
+}
+
+/// Elsewhere nobody could read what is locked, and what is held cannot be
+/// deleted.
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "as where it can fail")]
+fn own(_: &Path) -> Result<Option<File>, TryLockError> {
+    Ok(None)
+}
+
+/// Whether `path` leads to this very file.
+#[cfg(unix)]
+fn names(path: &Path, file: &File) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let place = |metadata: &std::fs::Metadata| (metadata.dev(), metadata.ino());
+    matches!((std::fs::metadata(path), file.metadata()), (Ok(there), Ok(ours)) if place(&there) == place(&ours))
+}
+
+#[cfg(not(unix))]
+fn names(_: &Path, _: &File) -> bool {
+    true
+}
+
+/// Whether there is something that would be written over.
+#[cfg(unix)]
+fn is_there(path: &Path) -> bool {
+    path.exists()
+}
+
+#[cfg(not(unix))]
+fn is_there(_: &Path) -> bool {
+    false
 }
 
 /// Links that lead to each other lead nowhere.
@@ -95,8 +179,9 @@ fn folder_of(path: &Path) -> &Path {
 
 /// A file that follows its tenants.
 #[derive(Debug)]
-pub(in crate::sim) struct StateFile {
+pub struct StateFile {
     path: PathBuf,
+    lock: Option<StateLock>,
     /// `None` until the first whole state is written, and after a failure: what
     /// is in the file then is not known.
     open: Option<Open>,
@@ -106,18 +191,32 @@ pub(in crate::sim) struct StateFile {
 
 #[derive(Debug)]
 struct Open {
-    file: File,
+    file: Arc<File>,
     whole: u64,
     changes: u64,
 }
 
 impl StateFile {
-    pub(in crate::sim) fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), open: None, written: 0, synced: false }
+    /// The file at `path`, whoever else keeps it.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), lock: None, open: None, written: 0, synced: false }
+    }
+
+    /// The file at `path`, which need not be there yet, and the right to keep
+    /// it: for as long as this lives, no other process gets it.
+    ///
+    /// # Errors
+    /// When another process has it, or nobody can write there.
+    pub fn lock(path: &Path) -> Result<Self, StateError> {
+        let lock = StateLock::take(path)?;
+        // A link that is changed later leads to what was not locked.
+        Ok(Self { path: lock.path.clone(), lock: Some(lock), open: None, written: 0, synced: false })
     }
 
     /// What is written outlives a loss of power as well.
-    pub(in crate::sim) fn synced(mut self) -> Self {
+    #[must_use]
+    pub fn synced(mut self) -> Self {
         self.synced = true;
         self
     }
@@ -126,24 +225,53 @@ impl StateFile {
     /// whoever opens the file from now on finds them as they are.
     ///
     /// # Errors
-    /// When the file or its folder cannot be written; the next call then
-    /// writes everything anew.
-    pub(in crate::sim) fn keep(&mut self, tenants: &mut Tenants) -> Result<(), StateError> {
+    /// When the file or its folder cannot be written, or is another's; the
+    /// next call then writes everything anew.
+    pub fn keep(&mut self, tenants: &mut Tenants) -> Result<(), StateError> {
         let open = self.open.take().filter(|open| open.changes <= open.whole.max(CHANGES_MIN));
+        if let Some(lock) = &mut self.lock {
+            lock.check()?;
+        }
         // What is appended to a file that somebody took away is lost.
         let open = open.filter(|open| open.is_at(&self.path));
         let change = open.is_some().then(|| tenants.take_change()).flatten();
-        let written = if let (Some(open), Some(change)) = (open, change) {
-            append(open, change, self.synced)
-        } else {
-            tenants.watch();
-            replace(&self.path, self.synced, |to| tenants.write(to))
-        };
-        let (open, written) =
-            written.map_err(|reason| StateError::Write { path: self.path.display().to_string(), reason })?;
+        if let (Some(open), Some(change)) = (open, change) {
+            let (open, written) = append(open, change, self.synced).map_err(|reason| self.failed(reason))?;
+            self.open = Some(open);
+            self.written += written;
+            return Ok(());
+        }
+        self.keep_whole(tenants)
+    }
+
+    /// The same in one line, whatever was written before.
+    ///
+    /// # Errors
+    /// When the file or its folder cannot be written, or is another's.
+    pub fn keep_whole(&mut self, tenants: &mut Tenants) -> Result<(), StateError> {
+        self.open = None;
+        if let Some(lock) = &mut self.lock {
+            lock.check()?;
+        }
+        tenants.watch();
+        let next = write_beside(&self.path, |to| tenants.write(to)).map_err(|reason| self.failed(reason))?;
+        if let Some(lock) = &mut self.lock {
+            // It took a while.
+            lock.check()?;
+            #[cfg(unix)]
+            let _ = next.file.as_file().try_lock();
+        }
+        let open = next.take_place(self.synced).map_err(|reason| self.failed(reason))?;
+        if let Some(lock) = &mut self.lock {
+            lock.own = Some(open.file.clone());
+        }
+        self.written += open.whole;
         self.open = Some(open);
-        self.written += written;
         Ok(())
+    }
+
+    fn failed(&self, reason: std::io::Error) -> StateError {
+        StateError::Write { path: self.path.display().to_string(), reason }
     }
 
     /// Bytes written so far.
@@ -161,7 +289,7 @@ impl Open {
 
 fn append(mut open: Open, mut change: String, synced: bool) -> std::io::Result<(Open, u64)> {
     change.push('\n');
-    open.file.write_all(change.as_bytes())?;
+    (&*open.file).write_all(change.as_bytes())?;
     if synced {
         open.file.sync_data()?;
     }
@@ -173,17 +301,18 @@ fn append(mut open: Open, mut change: String, synced: bool) -> std::io::Result<(
 /// Where a state is written to.
 type Sink<'a> = BufWriter<&'a mut File>;
 
-/// A reader finds the old file or the new one, never half of either. Nobody
-/// but its owner may read it, as it holds tokens.
-/// A link to the file stays one.
-fn replace(
-    path: &Path,
-    synced: bool,
-    state: impl FnOnce(&mut Sink<'_>) -> std::io::Result<()>,
-) -> std::io::Result<(Open, u64)> {
+/// A whole state that is written, and not yet where it belongs.
+struct Next {
+    file: tempfile::NamedTempFile,
+    path: PathBuf,
+    whole: u64,
+}
+
+/// Nobody but its owner may read it, as it holds tokens. A link to the file
+/// stays one.
+fn write_beside(path: &Path, state: impl FnOnce(&mut Sink<'_>) -> std::io::Result<()>) -> std::io::Result<Next> {
     let path = real(path)?;
-    let folder = folder_of(&path);
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder_of(&path))?;
     let mut to = BufWriter::new(file.as_file_mut());
     state(&mut to)?;
     to.write_all(b"\n")?;
@@ -191,11 +320,18 @@ fn replace(
     drop(to);
     let whole = file.as_file().metadata()?.len();
     file.as_file().sync_data()?;
-    let file = file.persist(&path).map_err(|error| error.error)?;
-    if synced {
-        sync_folder(folder)?;
+    Ok(Next { file, path, whole })
+}
+
+impl Next {
+    /// A reader finds the old file or the new one, never half of either.
+    fn take_place(self, synced: bool) -> std::io::Result<Open> {
+        let file = self.file.persist(&self.path).map_err(|error| error.error)?;
+        if synced {
+            sync_folder(folder_of(&self.path))?;
+        }
+        Ok(Open { file: Arc::new(file), whole: self.whole, changes: 0 })
     }
-    Ok((Open { file, whole, changes: 0 }, whole))
 }
 
 /// Makes the name of a file as durable as what is in it.
@@ -219,8 +355,8 @@ pub(super) fn write_whole(
     path: &Path,
     state: impl FnOnce(&mut Sink<'_>) -> std::io::Result<()>,
 ) -> Result<(), StateError> {
-    let written = replace(path, true, state).map(|_| ());
-    written.map_err(|reason| StateError::Write { path: path.display().to_string(), reason })
+    let written = write_beside(path, state).and_then(|next| next.take_place(true));
+    written.map(|_| ()).map_err(|reason| StateError::Write { path: path.display().to_string(), reason })
 }
 
 /// What a file says, if it is there. A last line that was cut off while it was
@@ -234,7 +370,10 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, StateError> {
     if let Some(end) = bytes.iter().rposition(|byte| *byte == b'\n') {
         bytes.truncate(end + 1);
     }
-    String::from_utf8(bytes).map(Some).map_err(|error| form(path, error.to_string()))
+    String::from_utf8(bytes).map(Some).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        form(path, format!("it is not text from byte {} on", valid + 1))
+    })
 }
 
 /// The error of a file that holds something else.

@@ -26,7 +26,7 @@ use super::tenants::Others;
 use super::throttle::Throttle;
 use super::witness::Witness;
 use crate::sim::door::{Answer, Area, Call, Problem, Reply, Target};
-use crate::sim::stage::{Counting, Injection, LogEntry, Mishap, Settings};
+use crate::sim::stage::{Counting, Injection, LogEntry, Mishap, Settings, json_fault};
 use crate::transport::Request;
 
 /// The form of a saved tenant; another number is not read.
@@ -263,10 +263,11 @@ impl Tenant {
     /// When the text is not that of a saved tenant of this format.
     pub fn load(text: &str) -> Result<Self, String> {
         let mut text = serde_json::Deserializer::from_str(text);
-        let mut tenant = Self::deserialize(&mut text).map_err(|error| error.to_string())?;
+        let wrong = |error: serde_json::Error| json_fault("it", &error);
+        let mut tenant = Self::deserialize(&mut text).map_err(wrong)?;
         tenant.check_format()?;
         while text.end().is_err() {
-            let [change] = <[Change; 1]>::deserialize(&mut text).map_err(|error| error.to_string())?;
+            let [change] = <[Change; 1]>::deserialize(&mut text).map_err(wrong)?;
             tenant.apply(change);
         }
         tenant.changed = false;

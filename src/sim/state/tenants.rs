@@ -17,8 +17,8 @@ use super::change::Change;
 use super::file::{self, StateError};
 use super::hash::Hardware;
 use super::tenant::Tenant;
-use crate::sim::door::{Answer, Call, Problem, Reply};
-use crate::sim::stage::Settings;
+use crate::sim::door::{Answer, Call, Problem, Reply, control_route};
+use crate::sim::stage::{Settings, json_fault};
 use crate::transport::{Request, Response};
 
 /// One tenant or more on one clock.
@@ -110,18 +110,23 @@ impl Tenants {
     /// Answers one request at virtual time `now`, by the tenant it is for.
     pub fn handle(&mut self, request: &Request, now: Timestamp) -> Reply {
         self.advance(now);
-        let path = request.uri().path().to_owned();
-        let Some(rest) = path.strip_prefix("/_sim/") else {
+        let Some(route) = control_route(request.uri().path()) else {
             let number = self.number_for(request);
             return self.all[number].handle(request, now);
         };
-        if let Some(response) = self.control(request, rest) {
-            return Reply::Response(response);
-        }
         match self.meant(request) {
-            Ok(number) => self.all[number].handle(request, now),
+            Ok(number) => match self.control(request, &route) {
+                Some(response) => Reply::Response(response),
+                None => self.all[number].handle(request, now),
+            },
             Err(refusal) => Reply::Response(*refusal),
         }
+    }
+
+    /// What a control request hears that names a tenant which is not there,
+    /// also where it is about all of them or about the clock.
+    pub(in crate::sim) fn refuses(&self, request: &Request) -> Option<Response> {
+        self.meant(request).err().map(|refusal| *refusal)
     }
 
     /// The tenant that a control request names, or the first.
@@ -148,14 +153,15 @@ impl Tenants {
     }
 
     /// What is about all tenants: their names, and the state of all of them.
-    fn control(&mut self, request: &Request, rest: &str) -> Option<Response> {
+    fn control(&mut self, request: &Request, route: &[String]) -> Option<Response> {
+        let [route] = route else { return None };
         let mut call = Call::read(request, Uuid::nil(), self.now());
-        if let ("POST", "state") = (request.method().as_str(), rest)
+        if let ("POST", "state") = (request.method().as_str(), route.as_str())
             && let Err(problem) = call.unpack()
         {
             return Some(Answer::refused(&call, &problem).into_response(&call));
         }
-        let answer = match (request.method().as_str(), rest) {
+        let answer = match (request.method().as_str(), route.as_str()) {
             ("GET", "tenants") => {
                 let tenant = |tenant: &Tenant| json!({"id": tenant.id(), "names": tenant.names(), "now": tenant.now()});
                 Answer::json(200, &self.all.iter().map(tenant).collect::<Vec<_>>())
@@ -169,16 +175,25 @@ impl Tenants {
                     *self = loaded;
                     Answer::json(200, &json!({"now": self.now()}))
                 }
-                Err(reason) => Answer::refused(&call, &Problem::plain(400, "BadRequest", reason)),
+                Err(reason) => {
+                    let message = format!(
+                        "the body is not the state of a simulated tenant: {reason}; send what `GET /_sim/state` answers"
+                    );
+                    Answer::refused(&call, &Problem::plain(400, "BadRequest", message))
+                }
             },
             _ => return None,
         };
         Some(answer.into_response(&call))
     }
 
-    /// How far the request just handled moves a clock that stands still.
-    pub(in crate::sim) fn latency(&mut self) -> jiff::SignedDuration {
-        self.first().latency()
+    /// How long the request just handled takes, in virtual time. Control
+    /// requests are none of the service's, and take none.
+    pub(in crate::sim) fn latency_of(&mut self, request: &Request) -> jiff::SignedDuration {
+        match control_route(request.uri().path()) {
+            Some(_) => jiff::SignedDuration::ZERO,
+            None => self.first().latency(),
+        }
     }
 
     /// Whether anything worth saving happened since this was last asked.
@@ -231,7 +246,7 @@ impl Tenants {
         if !inside.starts_with("\"tenants\"") {
             return Ok(Self::from(Tenant::load(text)?));
         }
-        let wrong = |error: serde_json::Error| error.to_string();
+        let wrong = |error: serde_json::Error| json_fault("it", &error);
         let mut text = serde_json::Deserializer::from_str(text);
         let Several { tenants: mut all } = Several::deserialize(&mut text).map_err(wrong)?;
         all.iter().try_for_each(Tenant::check_format)?;

@@ -387,7 +387,8 @@ fn a_page_in_a_browser_reaches_no_simulated_tenant() {
     }
     // A page of theirs that asks by the right name.
     for origin in ["https://evil.example", "http://localhost:3000", "null", "http://127.0.0.1:1"] {
-        for path in ["/_sim/counters", "/_sim/clock", "/_sim/state", "/_sim/tenants"] {
+        let spellings = ["//_sim/counters", "/_SIM/state", "/%5Fsim/tenants"];
+        for path in ["/_sim/counters", "/_sim/clock", "/_sim/state", "/_sim/tenants"].into_iter().chain(spellings) {
             assert_eq!(ask(path, &format!("Host: {own}\r\nOrigin: {origin}")), "403", "{origin} {path}");
         }
     }

@@ -42,11 +42,30 @@ impl Started {
 
     /// A request of one connection; the status and the body.
     fn ask(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        self.ask_as("", method, path, body)
+    }
+
+    /// The same with a token.
+    fn ask_as(&self, token: &str, method: &str, path: &str, body: &Value) -> (u16, Value) {
         let body = if body.is_null() { String::new() } else { body.to_string() };
+        let kind = if token.is_empty() { "" } else { "content-type: application/json\r\n" };
+        self.exchange(&format!("{method} {path}"), &format!("authorization: Bearer {token}\r\n{kind}"), &body)
+    }
+
+    fn token(&self) -> String {
+        let scope = "https%3A%2F%2Fgraph.microsoft.com%2F.default";
+        let form = format!(
+            "grant_type=client_credentials&client_id=me&client_secret={}&scope={scope}",
+            apgit::door::sim::CLIENT_SECRET
+        );
+        let (_, answer) = self.exchange("POST /contoso.com/oauth2/v2.0/token", "", &form);
+        answer["access_token"].as_str().expect("a token").to_owned()
+    }
+
+    fn exchange(&self, ask: &str, headers: &str, body: &str) -> (u16, Value) {
         let mut stream = TcpStream::connect(self.url.trim_start_matches("http://")).expect("it listens");
         let length = body.len();
-        write!(stream, "{method} {path} HTTP/1.0\r\nhost: 127.0.0.1\r\ncontent-length: {length}\r\n\r\n{body}")
-            .unwrap();
+        write!(stream, "{ask} HTTP/1.0\r\nhost: 127.0.0.1\r\n{headers}content-length: {length}\r\n\r\n{body}").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("an answer");
         let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
@@ -150,6 +169,62 @@ fn one_process_keeps_a_state_file_whatever_it_is_called() {
 
 #[cfg(unix)]
 #[test]
+fn a_state_file_is_kept_by_one_process_also_where_its_lock_file_is_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (kept, lock) = (folder.path().join("tenant.json"), folder.path().join("tenant.json.lock"));
+    std::os::unix::fs::symlink("tenant.json", folder.path().join("link.json")).unwrap();
+    let started = Started::new(folder.path(), "--state tenant.json --profile calm");
+    for spelling in ["tenant.json", "./tenant.json", "link.json"] {
+        std::fs::remove_file(&lock).unwrap();
+        let other = refused(folder.path(), &format!("--state {spelling}"));
+        assert!(other.err.contains(&format!("`{spelling}` is kept by another apgit")), "{}", other.err);
+        assert_eq!(other.code, 9);
+    }
+    // After a whole state has taken the place of the one before as well.
+    std::fs::remove_file(&lock).unwrap();
+    std::fs::remove_file(&kept).unwrap();
+    assert_eq!(started.ask("POST", "/_sim/devices", &json!({"count": 2})).0, 200);
+    wait_for("it saves", || std::fs::read_to_string(&kept).ok().filter(|text| text.contains("SIM0000001")));
+    std::fs::remove_file(&lock).expect("it is there again");
+    assert_eq!(refused(folder.path(), "--state tenant.json").code, 9);
+    assert_eq!(started.stop(), Some(0));
+    let next = Started::new(folder.path(), "--state tenant.json --profile calm");
+    assert_eq!(next.ask("GET", "/_sim/registrations", &Value::Null).1.as_array().unwrap().len(), 2);
+    assert_eq!(next.stop(), Some(0));
+}
+
+#[cfg(unix)]
+#[test]
+fn what_another_process_has_saved_is_not_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let (kept, lock) = (folder.path().join("tenant.json"), folder.path().join("tenant.json.lock"));
+    let first = Started::new(folder.path(), "--state tenant.json --profile calm --devices 1");
+    // Somebody begins anew while the first still runs.
+    std::fs::remove_file(&lock).unwrap();
+    std::fs::remove_file(&kept).unwrap();
+    let log = folder.path().join("log.txt");
+    std::fs::rename(&log, folder.path().join("first.txt")).unwrap();
+    let said = || std::fs::read_to_string(folder.path().join("first.txt")).unwrap();
+    let ready = folder.path().join("ready.txt");
+    std::fs::remove_file(&ready).unwrap();
+    let second = Started::new(folder.path(), "--state tenant.json --profile calm --devices 2");
+    assert_eq!(first.ask("POST", "/_sim/devices", &json!({"count": 5})).0, 200);
+    wait_for("it refuses to save", || said().contains("is kept by another apgit").then_some(()));
+    assert_eq!(first.ask("GET", "/_sim/registrations", &Value::Null).1.as_array().unwrap().len(), 6, "it serves");
+    assert_eq!(second.ask("POST", "/_sim/devices", &json!({"count": 1})).0, 200);
+    assert_eq!(second.stop(), Some(0));
+    let text = std::fs::read_to_string(&kept).unwrap();
+    // Free again, it holds what the second has saved.
+    assert_eq!(first.stop(), Some(1), "{}", said());
+    assert!(said().contains("another file has taken the place of `"), "{}", said());
+    assert_eq!(std::fs::read_to_string(&kept).unwrap(), text);
+    let next = Started::new(folder.path(), "--state tenant.json --profile calm");
+    assert_eq!(next.ask("GET", "/_sim/registrations", &Value::Null).1.as_array().unwrap().len(), 3);
+    assert_eq!(next.stop(), Some(0));
+}
+
+#[cfg(unix)]
+#[test]
 fn a_state_through_a_link_stays_a_link() {
     let folder = tempfile::tempdir().unwrap();
     for target in ["elsewhere/tenant.json", "chain.json"] {
@@ -219,8 +294,30 @@ fn a_wrong_line_of_a_script_stops_the_start() {
     std::fs::write(&script, "- {at: 1m, devices: {count: 1}}\n- {at: 2m, tag: {serial: SIM0000000, grouptag: X}}\n")
         .unwrap();
     let started = refused(folder.path(), "--script script.yaml --state tenant.json");
-    assert!(started.err.contains("entry 2 of the script: `tag` has no `grouptag`"), "{}", started.err);
+    assert!(
+        started.err.contains("in `script.yaml`: line 2: `tag` has no `grouptag`; it takes `id`"),
+        "{}",
+        started.err
+    );
+    std::fs::write(&script, "- {at: 1m, devices: {count: 1}}\n\n- devices: {count: 1}\n").unwrap();
+    let started = refused(folder.path(), "--script script.yaml --state tenant.json");
+    assert!(started.err.contains("in `script.yaml`: line 3: it needs `at`, "), "{}", started.err);
     assert!(!folder.path().join("tenant.json").exists());
+}
+
+#[test]
+fn two_simulators_do_not_tell_their_addresses_in_one_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let started = Started::new(folder.path(), "--profile calm");
+    let ready = folder.path().join("ready.txt");
+    let other = refused(folder.path(), "--ready-file ready.txt");
+    assert!(other.err.contains("`ready.txt` leads to ") && other.err.contains(&started.url), "{}", other.err);
+    assert_eq!(other.code, 9, "later it is free");
+    assert_eq!(std::fs::read_to_string(&ready).unwrap().trim_end(), started.url, "it leads to the first still");
+    // A file that another has taken meanwhile is not removed at the end.
+    std::fs::write(&ready, "http://127.0.0.1:1\n").unwrap();
+    assert_eq!(started.stop(), Some(0));
+    assert_eq!(std::fs::read_to_string(&ready).unwrap(), "http://127.0.0.1:1\n");
 }
 
 #[test]
@@ -276,6 +373,36 @@ fn time_that_stands_still_explains_itself_to_whoever_polls() {
     let desk = Desk::new();
     let greeting = desk.simulate("--speed instant").greeting.clone();
     assert!(greeting.contains("\n  time     stands still until it is moved: curl "), "{greeting}");
+}
+
+#[test]
+fn time_that_stands_still_explains_itself_to_whoever_polls_in_batches() {
+    let folder = tempfile::tempdir().unwrap();
+    let started = Started::new(folder.path(), "--profile calm --speed instant");
+    let vendor = json!({"serial": "V-1", "manufacturer": "Contoso", "model": "Tower 5"});
+    assert_eq!(started.ask("POST", "/_sim/vendor", &vendor).0, 200);
+    let token = started.token();
+    let log = || std::fs::read_to_string(folder.path().join("log.txt")).unwrap();
+    let devices = "/deviceManagement/windowsAutopilotDeviceIdentities";
+    let batch = |parts: &[(&str, &str)]| {
+        let part = |(id, (method, url)): (usize, &(&str, &str))| json!({"id": id, "method": method, "url": url});
+        let body = json!({"requests": parts.iter().enumerate().map(part).collect::<Vec<_>>()});
+        assert_eq!(started.ask_as(&token, "POST", "/v1.0/$batch", &body).0, 200);
+    };
+    // Whoever acts does not wait, whatever else is asked on the way.
+    for _ in 0..12 {
+        batch(&[("GET", devices), ("DELETE", &format!("{devices}/0c9be9b6-1b2f-4c0f-9d4a-000000000001"))]);
+    }
+    // One address many times in one batch is asked once.
+    batch(&[("GET", devices); 12]);
+    assert!(!log().contains("time stands still"), "{}", log());
+    for _ in 0..9 {
+        batch(&[("GET", devices), ("GET", "/organization")]);
+    }
+    let said = wait_for("it explains itself", || Some(log()).filter(|log| log.contains("time stands still")));
+    assert_eq!(said.matches("time stands still").count(), 1, "{said}");
+    assert!(said.contains(&format!("/v1.0{devices}")), "{said}");
+    assert_eq!(started.stop(), Some(0));
 }
 
 /// CPU time that a process has used, in hundredths of a second.

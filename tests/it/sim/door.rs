@@ -79,6 +79,44 @@ async fn whoever_sends_too_much_hears_that_it_is_too_much() {
 }
 
 #[tokio::test]
+async fn too_much_is_refused_as_soon_as_it_is_known_and_the_connection_closes() {
+    let running = Running::start(Settings::calm(), Speed::Instant, None).await;
+    let refused = async |stream: &mut TcpStream, when: &str| {
+        let mut answer = [0; 512];
+        let heard = tokio::time::timeout(Duration::from_secs(5), stream.read(&mut answer)).await;
+        let length = heard.unwrap_or_else(|_| panic!("an answer {when}")).unwrap();
+        let answer = String::from_utf8_lossy(&answer[..length]).into_owned();
+        assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("connection: close\r\n"), "{when}: {answer}");
+    };
+    for length in ["67108865", "99999999999999"] {
+        let mut stream = connected(&running).await;
+        stream.write_all(head(IMPORT, &format!("content-length: {length}\r\n")).as_bytes()).await.unwrap();
+        refused(&mut stream, "before the first byte of the body").await;
+        assert!(!heard(stream).await.contains("HTTP/1.1"), "and no other answer");
+    }
+    // Where nothing says how much there will be, it is counted.
+    let mut stream = connected(&running).await;
+    stream.write_all(head(IMPORT, "transfer-encoding: chunked\r\n").as_bytes()).await.unwrap();
+    let chunk = vec![b' '; 1024 * 1024];
+    for _ in 0..65 {
+        stream.write_all(format!("{:x}\r\n", chunk.len()).as_bytes()).await.unwrap();
+        stream.write_all(&chunk).await.unwrap();
+        stream.write_all(b"\r\n").await.unwrap();
+    }
+    refused(&mut stream, "while the body goes on").await;
+    heard(stream).await;
+    // The largest body that is not too large is read.
+    let mut stream = connected(&running).await;
+    let ask = head("/_sim/devices", "content-length: 67108864\r\nconnection: close\r\n");
+    stream.write_all(ask.as_bytes()).await.unwrap();
+    for _ in 0..64 {
+        stream.write_all(&chunk).await.unwrap();
+    }
+    assert!(heard(stream).await.starts_with("HTTP/1.1 200 "));
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_body_that_never_ends_is_dropped() {
     let tenant = Tenant::new(Settings::calm(), 1, sim::EPOCH);
     let server = Server::bind("127.0.0.1:0".parse().unwrap(), tenant, Speed::Instant).await.unwrap();
@@ -106,10 +144,11 @@ async fn a_client_that_closes_its_half_gets_its_answer() {
     settings.set("wire.latency=300ms").unwrap();
     let running = Running::start(settings, Speed::Realtime, None).await;
     let mut stream = connected(&running).await;
-    stream.write_all(b"GET /_sim/tenants HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n").await.unwrap();
+    let document = "/contoso.com/v2.0/.well-known/openid-configuration";
+    stream.write_all(format!("GET {document} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n").as_bytes()).await.unwrap();
     stream.shutdown().await.unwrap();
     let answer = heard(stream).await;
-    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("contoso.com"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("token_endpoint"), "{answer}");
     running.stop().await;
 }
 
@@ -151,6 +190,34 @@ async fn a_request_takes_its_time_where_time_runs() {
 }
 
 #[tokio::test]
+async fn a_control_request_takes_no_time() {
+    let mut settings = Settings::calm();
+    settings.set("wire.latency=600s").unwrap();
+    let controls = [("GET", "tenants"), ("GET", "log"), ("POST", "devices"), ("POST", "expire"), ("GET", "nonsense")];
+    let running = Running::start(settings.clone(), Speed::Instant, None).await;
+    let (http, before) = (Http::new(), running.tenant.now());
+    let client = Client::of(settings.clone()).await;
+    let logged_in = client.clock.now();
+    for (method, route) in controls {
+        let method: Method = method.parse().unwrap();
+        let body = if method == Method::POST { json!({}) } else { Value::Null };
+        let url = format!("{}/_sim/{route}", running.url);
+        http.send(request(method.clone(), &url, "", &body)).await.unwrap();
+        client.send(method, &format!("http://127.0.0.1:8800/_sim/{route}"), &body.to_string()).await;
+    }
+    assert_eq!(running.tenant.now(), before);
+    assert_eq!(client.clock.now(), logged_in, "in process it is the same");
+    running.stop().await;
+
+    let running = Running::start(settings, Speed::Realtime, None).await;
+    let url = format!("{}/_sim/tenants", running.url);
+    let asked = http.send(request(Method::GET, &url, "", &Value::Null));
+    let got = tokio::time::timeout(Duration::from_secs(10), asked).await.expect("nobody waits for it").unwrap();
+    assert_eq!(got.status(), 200);
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_not_known_is_refused_by_its_name_and_in_json() {
     let running = Running::start(Settings::calm(), Speed::Instant, None).await;
     let http = Http::new();
@@ -185,7 +252,12 @@ async fn what_is_not_known_is_refused_by_its_name_and_in_json() {
             "`inject` has no `time`; it takes `mishap`, `method`, `route`",
         ),
         ("inject", json!({"times": 3}), "`inject` needs `mishap`"),
-        ("inject", json!({"mishap": "throtled"}), "`mishap` of `inject` is none that there is"),
+        (
+            "inject",
+            json!({"mishap": "throtled"}),
+            "`mishap` of `inject` is none that there is; take one of `serverError`",
+        ),
+        ("inject", json!({"mishap": {"html": "x"}}), "`mishap` of `inject` is none that there is; take one of"),
         ("inject", json!({"mishap": "throttled", "method": "GTE"}), "`method` of `inject` is one of `GET`"),
         (
             "inject",
@@ -194,6 +266,12 @@ async fn what_is_not_known_is_refused_by_its_name_and_in_json() {
         ),
         ("inject", json!({"mishap": "throttled", "retryAfter": "7"}), "`retryAfter` of `inject` is not a number"),
         ("inject", json!({"mishap": "throttled", "retryAfter": -7}), "`retryAfter` of `inject` is not a number"),
+        ("inject", json!({"mishap": "throttled", "times": 0}), "`times` of `inject` is from 1 to 10000, not 0"),
+        (
+            "inject",
+            json!({"mishap": "throttled", "times": 10_001}),
+            "`times` of `inject` is from 1 to 10000, not 10001",
+        ),
         ("inject", json!({"mishap": {"html": 200}}), "`html` of `mishap` is a status from 400 to 599, not 200"),
     ] {
         let said = refuse(route, body.clone()).await;
@@ -221,7 +299,7 @@ async fn a_mishap_is_for_a_route_however_it_is_written() {
     let counted = client.sim.with(|tenant| tenant.counters().calls.keys().cloned().collect::<Vec<_>>());
     for call in counted {
         let route = call.split(' ').nth(1).unwrap();
-        let inject = json!({"mishap": "unavailable", "route": route, "times": 0});
+        let inject = json!({"mishap": "unavailable", "route": route});
         let got = client.post("http://127.0.0.1:8800/_sim/inject", inject).await;
         assert_eq!(got.status, 200, "what the counters show can be written: {route}");
     }

@@ -28,8 +28,8 @@ impl Kept {
 
     /// A request that counts as a change, whatever came before.
     async fn keep(&self) {
-        let nothing = json!({"mishap": "throttled", "times": 0});
-        assert_eq!(self.client.post("http://127.0.0.1:8800/_sim/inject", nothing).await.status, 200);
+        let nothing = json!({});
+        assert_eq!(self.client.post("http://127.0.0.1:8800/_sim/settings", nothing).await.status, 200);
     }
 
     fn saved(&self) -> String {

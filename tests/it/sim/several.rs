@@ -1,7 +1,7 @@
 //! Several tenants that know each other's hardware, and what others do to a
 //! tenant by request and by script.
 
-use apgit::door::sim::{Script, Speed, Tenants};
+use apgit::door::sim::{Script, Server, Speed, Tenants};
 
 use super::over_http::{Http, Running, request};
 use super::*;
@@ -225,6 +225,63 @@ async fn a_control_request_for_a_tenant_that_is_not_there_does_nothing() {
     assert_eq!(taken.status, 200);
     let counts = contoso.sim.with_all(|all| all.each().map(|one| one.registrations().len()).collect::<Vec<_>>());
     assert_eq!(counts, [0, 2]);
+}
+
+#[tokio::test]
+async fn every_control_route_refuses_a_tenant_that_is_not_there() {
+    let [contoso, _] = neighbours().await;
+    let tenants = Tenants::from(named("contoso.com", 1));
+    let server = Server::bind("127.0.0.1:0".parse().unwrap(), tenants, Speed::Instant).await.unwrap();
+    let running = Running::serve(server);
+    let http = Http::new();
+    let before = contoso.clock.now();
+    let state = contoso.get(&format!("{CONTROL}/state")).await.json;
+    for (method, route, body) in [
+        (Method::POST, "clock", json!({"client": "me", "until": before + seconds(60)})),
+        (Method::POST, "advance", json!({"by": "1m"})),
+        (Method::GET, "tenants", Value::Null),
+        (Method::GET, "state", Value::Null),
+        (Method::POST, "state", state),
+        (Method::GET, "log", Value::Null),
+        (Method::POST, "reset", json!({})),
+    ] {
+        let there = contoso.send(method.clone(), &format!("{CONTROL}/{route}?tenant=none"), &body.to_string()).await;
+        let url = format!("{}/_sim/{route}?tenant=none", running.url);
+        let on_a_port = Got::of(http.send(request(method, &url, "", &body)).await.unwrap());
+        for got in [there, on_a_port] {
+            let message = got.json["error"]["message"].as_str().unwrap_or_default();
+            assert!(
+                got.status == 400 && message.starts_with("there is no tenant `none`; take one of `"),
+                "{route}: {got:?}"
+            );
+        }
+    }
+    assert_eq!((contoso.clock.now(), running.tenant.now()), (before, sim::EPOCH));
+    let clock = format!("{CONTROL}/clock?tenant=Fabrikam.com");
+    assert_eq!(contoso.post(&clock, json!({"client": "me"})).await.status, 200);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_no_state_is_refused_with_what_to_do() {
+    let client = Client::calm().await;
+    for (body, reason) in [
+        ("{}", "the body is not the state of a simulated tenant: line 1, column 2"),
+        ("", "the body is not the state of a simulated tenant: it ends before it is complete"),
+        ("{\"format\": 1,", "the body is not the state of a simulated tenant: it ends before it is complete"),
+        ("<html>", "the body is not the state of a simulated tenant: it is not JSON from line 1, column 1 on"),
+        ("{\"tenants\": []}", "the body is not the state of a simulated tenant: it holds no tenant"),
+        ("{\"tenants\": [7]}", "the body is not the state of a simulated tenant: line 1, column 14"),
+    ] {
+        let got = client.send(Method::POST, &format!("{CONTROL}/state"), body).await;
+        let message = got.json["error"]["message"].as_str().unwrap_or_default();
+        assert!(got.status == 400 && message.starts_with(reason), "{body}: {message}");
+        assert!(message.ends_with("; send what `GET /_sim/state` answers"), "{body}: {message}");
+        assert!(!message.contains("expected") && !message.contains("missing field"), "{message}");
+    }
+    let got = client.send(Method::POST, &format!("{CONTROL}/clock"), "client: me").await;
+    let message = got.json["error"]["message"].as_str().unwrap_or_default();
+    assert!(message.starts_with("the body is not JSON from line 1, column 1 on; "), "{message}");
 }
 
 #[tokio::test]
