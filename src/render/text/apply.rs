@@ -51,7 +51,7 @@ fn totals(out: &mut String, apply: &ApplyDocument, look: &Look) {
     let calls = counted(usize::try_from(*calls).unwrap_or(usize::MAX), "call", "calls");
     let effort = format!("({}, {calls})", duration(seconds));
     let line = Line::new(look).painted(Role::Heading, &format!("Apply {plan_id}:")).plain(" ");
-    line.pieces([(Role::Plain, &*became.join(", ")), (Role::Plain, &effort)]).end(out);
+    line.pieces([[(Role::Plain, &*became.join(", "))], [(Role::Plain, &effort)]]).end(out);
 }
 
 fn not_done(out: &mut String, apply: &ApplyDocument, look: &Look) {

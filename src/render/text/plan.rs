@@ -77,7 +77,7 @@ impl<'p> Page<'p> {
         let PlanDocument { tenant, owner, policy, source, observed, complete, .. } = self.plan;
         let name = format!("{} ({})", self.look.show(&tenant.name), tenant.tenant_id);
         let (policy, owner) = (format!("policy {}", policy.name), format!("owner {}", self.look.show(&owner.id)));
-        let pieces = [(Role::Heading, &*name), (Role::Plain, &policy), (Role::Plain, &owner)];
+        let pieces = [[(Role::Heading, &*name)], [(Role::Plain, &policy)], [(Role::Plain, &owner)]];
         Line::new(self.look).painted(Role::Heading, "apgit plan").to(HEAD_WORDS).pieces(pieces).end(out);
         let declared = format!("{} declared", thousands(source.declared_head));
         let files = counted(source.files, "file", "files");
@@ -103,8 +103,11 @@ impl<'p> Page<'p> {
         if used.is_empty() {
             return;
         }
-        let words = used.iter().map(|symbol| format!("{} {}", self.look.sign(*symbol), symbol.word()));
-        let _ = writeln!(out, "Symbols: {}\n", words.collect::<Vec<_>>().join("   "));
+        let words = used
+            .iter()
+            .map(|symbol| [(symbol.role(), symbol.sign()), (Role::Plain, " "), (Role::Plain, symbol.word())]);
+        Line::new(self.look).plain("Symbols: ").pieces(words).end(out);
+        out.push('\n');
     }
 
     fn changes(&self, out: &mut String) {
@@ -248,7 +251,7 @@ impl<'p> Page<'p> {
         let limits = policy.limits.iter().filter(|limit| limit.value > 0);
         let limits: Vec<String> = limits.map(limit_text).collect();
         if !limits.is_empty() {
-            let pieces = limits.iter().map(|limit| (Role::Plain, &**limit));
+            let pieces = limits.iter().map(|limit| [(Role::Plain, &**limit)]);
             Line::new(self.look).plain("  limits: ").pieces(pieces).end(out);
         }
         self.upkeep(out);
