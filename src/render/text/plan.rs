@@ -9,7 +9,7 @@ use crate::render::document::{
 use crate::render::style::{Detail, Look, Role, about, columns, counted, moment, thousands, time_of_day};
 
 use super::line::Line;
-use super::{at, bullet, place_column};
+use super::{at, bullet, of_tenant, place_column};
 
 /// Unmanaged devices are many in a tenant that others fill, too; the text
 /// names this many, the JSON all.
@@ -222,13 +222,17 @@ impl<'p> Page<'p> {
 
     fn totals(&self, out: &mut String) {
         let PlanDocument { plan_id, digest, again, summary, actions, held, policy, .. } = self.plan;
+        let mut heading = |words: &str| {
+            let words = format!("{}{words}", of_tenant(self.plan.several, &self.plan.tenant.name, self.look));
+            Line::new(self.look).words(Role::Heading, &words).end(out);
+        };
         if actions.is_empty() && held.is_empty() {
-            let _ = writeln!(out, "{}", self.look.paint(Role::Heading, "No changes."));
+            heading("No changes.");
         } else if actions.is_empty() {
-            let heading = format!("Nothing will be written: {} held.", counted(held.len(), "change is", "changes are"));
-            let _ = writeln!(out, "{}", self.look.paint(Role::Heading, &heading));
+            let held = counted(held.len(), "change is", "changes are");
+            heading(&format!("Nothing will be written: {held} held."));
         } else {
-            let _ = writeln!(out, "{}", self.look.paint(Role::Heading, &format!("Plan {plan_id}")));
+            heading(&format!("Plan {plan_id}"));
             let todo =
                 format!("  {} to register, {} to update", thousands(summary.register), thousands(summary.update));
             Line::new(self.look).plain(&todo).half(HEAD, &self.effort(), 2).end(out);

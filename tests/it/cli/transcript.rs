@@ -248,6 +248,29 @@ fn several_tenants_are_done_one_after_the_other() {
 }
 
 #[test]
+fn totals_name_their_tenant_where_there_are_several() {
+    let (desk, folder) = (Desk::new(), contoso_and("fabrikam"));
+    let run = |words: &str| {
+        let (command, more) = words.split_once(' ').unwrap_or((words, ""));
+        desk.run(&format!("{command} {} --simulate {more}", folder.path().display()))
+    };
+    let headings = |text: &str| {
+        let lines = text.lines().filter(|line| !line.starts_with(' '));
+        lines.map(|line| line.split_inclusive(['-', '.']).next().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    let planned = ["fabrikam: No changes.", "contoso: Plan plan-"];
+    assert_eq!(headings(&run("plan -q").out), planned);
+    assert_eq!(headings(&run("plan --diff").err), planned);
+    assert!(run("plan -q --tenant contoso").out.starts_with("Plan plan-"), "of one tenant it is clear");
+    let apply = run("apply -q --auto-approve").out;
+    assert_eq!(headings(&apply), [planned[0], planned[1], "contoso: Apply plan-"], "{apply}");
+    let status = run("status -q").out;
+    let lines: Vec<&str> = status.lines().collect();
+    assert!(lines.len() == 4 && lines[0].starts_with("fabrikam (") && lines[2].starts_with("contoso ("), "{status}");
+    assert_eq!(lines[3], "10 declared, 9 registered, 9 as declared, 0 unmanaged");
+}
+
+#[test]
 fn the_command_that_approves_names_its_tenant_where_there_are_several() {
     let (desk, folder) = (Desk::new(), contoso_and("fabrikam"));
     let path = folder.path().display();
