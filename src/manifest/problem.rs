@@ -83,6 +83,10 @@ impl Problem {
         Self { severity: Severity::Error, code, message: message.into(), places: vec![spot], hint: None, count: 1 }
     }
 
+    pub(super) fn warning(code: &'static str, message: impl Into<String>, spot: Spot) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(code, message, spot) }
+    }
+
     /// Stands for those of a file that are not shown.
     fn rest(severity: Severity, count: usize, place: Place) -> Self {
         let what = match (severity, count) {
