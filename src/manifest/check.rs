@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::mistake::without_blank;
+use super::mistake::{dash, said_of_dash, without_blank};
 use super::problem::{Problem, Sink, Source, show};
 use super::scalar::{Plain, resolve};
 use super::shape::{Shape, TextShape};
@@ -197,7 +197,13 @@ fn list(
 ) -> bool {
     let span = node.span;
     let Data::List(nodes) = &mut node.data else {
-        wrong_type(node, "a list", name, source, out);
+        match without_dash(node, source) {
+            Some((at, write)) => out.problems.add(|| {
+                let (message, hint) = said_of_dash(&write);
+                Problem::error("yaml", message, source.spot(at)).hint(hint)
+            }),
+            None => wrong_type(node, "a list", name, source, out),
+        }
         return false;
     };
     let count = nodes.len();
@@ -225,6 +231,22 @@ fn list(
         }
     }
     true
+}
+
+/// The dash of an entry that has no blank behind it, where one begins a line; and
+/// what to write.
+fn without_dash(node: &Node<'_>, source: &Source<'_>) -> Option<(Span, String)> {
+    let at = head(node);
+    let start = at.start as usize;
+    let dash_only = start..start + 1;
+    // What begins far to the right begins no line.
+    if at.column > 200 || source.text.as_bytes().get(start) != Some(&b'-') {
+        return None;
+    }
+    let line = source.line_of(dash_only.clone());
+    let is_first = source.text[line.start..start].trim_start().is_empty();
+    let write = dash(&source.text[start..line.end]).filter(|_| is_first)?;
+    Some((source.span_at(dash_only), write))
 }
 
 /// A map of text to text, such as labels.

@@ -13,6 +13,7 @@ use super::check::{Findings, head, suggestion, walk};
 use super::faults::{Faults, Trouble};
 use super::files::{Dead, File, Resolver, beside, is_json, read, slashed};
 use super::hashes::{Hashes, NoRow, unreadable_csv};
+use super::mistake::{foreign_blank, is_foreign, said_of_blank};
 use super::problem::{Place, Problem, Sink, Source, Spot, show};
 use super::root::Root;
 use super::shape;
@@ -93,6 +94,7 @@ fn parse(file: &File, index: u32, root: &Root, tables: &Hashes, text: &str) -> F
         // A file that never names us holds other people's documents, broken
         // ones (templates) included.
         names_us: text.contains(GROUP) || text.contains("Autopilot"),
+        is_ascii: text.is_ascii(),
     };
     if is_json(&file.path) && !text.trim().is_empty() && is_of_others(text) {
         (reader.content.documents, reader.content.skipped) = (1, 1);
@@ -145,6 +147,7 @@ struct FileReader<'s> {
     /// Whether any document of the file was ours.
     ours: bool,
     names_us: bool,
+    is_ascii: bool,
 }
 
 impl FileReader<'_> {
@@ -173,9 +176,50 @@ impl FileReader<'_> {
         self.ours = true;
         self.hide_hashes(&mut node);
         self.mistakes(mistakes);
-        if let Ok(kind) = kind {
+        if let Ok(kind) = kind
+            && (self.is_ascii || !self.foreign_blanks(&mut node))
+        {
             self.object(kind, node);
         }
+    }
+
+    /// Reports blanks that YAML takes for letters, and takes the values out that
+    /// they stand at. True if one is in a key: nobody knows what is below what.
+    fn foreign_blanks(&mut self, node: &mut Node<'_>) -> bool {
+        match &mut node.data {
+            Data::Scalar { text, plain: true } => {
+                if foreign_blank(text).is_some() {
+                    let span = node.span;
+                    node.data = Data::Broken;
+                    self.foreign_blank(span);
+                }
+                false
+            }
+            Data::List(items) => items.iter_mut().fold(false, |lost, item| self.foreign_blanks(item) || lost),
+            Data::Map(entries) => entries.iter_mut().fold(false, |lost, entry| {
+                let is_here = entry.key.contains(is_foreign);
+                if is_here {
+                    self.foreign_blank(entry.key_span);
+                }
+                self.foreign_blanks(&mut entry.value) || is_here || lost
+            }),
+            Data::Scalar { .. } | Data::Broken => false,
+        }
+    }
+
+    /// The first such blank of what stands there.
+    fn foreign_blank(&mut self, span: Span) {
+        let source = &self.source;
+        self.content.problems.add(|| {
+            let (start, text) = (span.start as usize, source.text);
+            let end = text.len().min(span.end as usize);
+            let found = text[start..end].char_indices().find(|(_, c)| is_foreign(*c));
+            let blank = found.map_or(start..end, |(at, c)| start + at..start + at + c.len_utf8());
+            let line = source.line_of(blank.clone());
+            let (message, hint) =
+                said_of_blank(&text[line.clone()], &(blank.start - line.start..blank.end - line.start));
+            Problem::error("yaml", message, source.spot(source.span_at(blank))).hint(hint)
+        });
     }
 
     fn mistakes(&mut self, mistakes: Mistakes) {

@@ -294,6 +294,15 @@ impl<'s> Source<'s> {
         }
     }
 
+    /// The line around a place, as far as it is near.
+    pub(super) fn line_of(&self, place: Range<usize>) -> Range<usize> {
+        let near = floor(self.text, place.start.saturating_sub(WINDOW))
+            ..floor(self.text, (place.end + WINDOW).min(self.text.len()));
+        let start = self.text[near.start..place.start].rfind('\n').map_or(near.start, |at| near.start + at + 1);
+        let end = self.text[place.end..near.end].find(['\n', '\r']).map_or(near.end, |at| place.end + at);
+        start..end
+    }
+
     /// The place of a column of a line, up to the end of the word there: for
     /// places that were kept without a length.
     pub(super) fn word_at(&self, line: u32, column: u32) -> Span {
