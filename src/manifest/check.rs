@@ -17,6 +17,10 @@ use crate::resource::credential_path;
 #[derive(Default)]
 pub(super) struct Findings {
     pub problems: Sink,
+    pub warnings: Sink,
+    /// Where values begin that a warning was given for: an alias repeats its
+    /// anchor's place.
+    warned: HashSet<u32>,
     /// Violations of length and pattern. The checks of `resource` say the same
     /// in better words, so these speak only where those are silent.
     pub soft: Vec<(Span, Problem)>,
@@ -288,6 +292,16 @@ fn text(node: &mut Node<'_>, shape: &TextShape, name: &str, source: &Source<'_>,
         });
         return false;
     }
+    if *plain
+        && let Some(inner) = in_typographic_quotes(text)
+        && out.warned.insert(node.span.start)
+    {
+        out.warnings.add(|| {
+            let message = format!("the quotation marks of `{}` are a part of the value", show(text));
+            let hint = format!("write `{}`; if they are meant: `'{}'`", quote(inner), show(&text.replace('\'', "''")));
+            Problem::warning("quotes", message, source.spot(node.span)).hint(hint)
+        });
+    }
     let length = text.len();
     let wrong = if length > shape.max && text.chars().count() > shape.max {
         Some(format!("`{name}` is longer than {} characters", shape.max))
@@ -305,6 +319,22 @@ fn text(node: &mut Node<'_>, shape: &TextShape, name: &str, source: &Source<'_>,
         out.soft.push((node.span, Problem::error("form", message, source.spot(node.span))));
     }
     true
+}
+
+/// Marks that word processors and web pages put where `"` or `'` was typed.
+const TYPOGRAPHIC: [char; 12] = ['“', '”', '„', '‟', '‘', '’', '‚', '‛', '«', '»', '‹', '›'];
+
+/// What stands between two of them: to YAML they are letters.
+fn in_typographic_quotes(text: &str) -> Option<&str> {
+    let inner = text.strip_prefix(TYPOGRAPHIC)?;
+    inner.strip_suffix(TYPOGRAPHIC).or_else(|| inner.strip_suffix(['"', '\'']))
+}
+
+fn quote(text: &str) -> String {
+    match text.contains(['"', '\\']) {
+        true => format!("'{}'", show(&text.replace('\'', "''"))),
+        false => format!("\"{}\"", show(text)),
+    }
 }
 
 /// What a plain scalar is read as, if not as text.

@@ -38,6 +38,7 @@ pub(super) struct FileContent {
     /// CSV files whose columns nobody has spoken of, and where the first is named.
     pub csvs: BTreeMap<PathBuf, Origin>,
     pub problems: Sink,
+    pub warnings: Sink,
     /// What is wrong with files that are named here.
     pub faults: Faults,
     pub documents: usize,
@@ -315,6 +316,7 @@ impl FileReader<'_> {
         let mut out = Findings::default();
         let whole = walk(&mut spec.value, shape::spec(kind), "spec", &self.source, &mut out);
         self.content.problems.append(std::mem::take(&mut out.problems));
+        self.content.warnings.append(std::mem::take(&mut out.warnings));
         match kind {
             Kind::Tenant => self.tenant(named, &root, whole, &mut out),
             Kind::Device | Kind::DeviceSet => {
@@ -450,6 +452,7 @@ impl FileReader<'_> {
         }
         let bad_form = !out.soft.is_empty();
         self.content.problems.append(out.problems);
+        self.content.warnings.append(out.warnings);
         out.soft.into_iter().for_each(|(_, problem)| self.content.problems.add(|| problem));
         match name {
             Some((name, span)) if !name.is_empty() && !bad_form => Some(Named { namespace, name, span }),

@@ -115,7 +115,8 @@ impl Problem {
 const MORE: &str = "more-problems";
 
 /// Problems of one file as they are found. What is beyond those that are shown
-/// costs nothing but a count: a small file can have millions.
+/// costs nothing but a count: a small file can have millions. All in it are errors,
+/// or all are warnings.
 #[derive(Default)]
 pub(super) struct Sink {
     found: Vec<Problem>,
@@ -123,7 +124,7 @@ pub(super) struct Sink {
 }
 
 impl Sink {
-    /// Takes a problem, which is made only if it is shown. All are errors.
+    /// Takes a problem, which is made only if it is shown.
     pub(super) fn add(&mut self, problem: impl FnOnce() -> Problem) {
         if self.is_full() { self.more += 1 } else { self.found.push(problem()) }
     }
@@ -143,10 +144,10 @@ impl Sink {
         other.found.into_iter().for_each(|problem| self.add(|| problem));
     }
 
-    pub(super) fn into_vec(self) -> Vec<Problem> {
+    pub(super) fn into_vec(self, severity: Severity) -> Vec<Problem> {
         let Self { mut found, more } = self;
         let place = found.last().and_then(|last| last.places.first()).map(|spot| spot.place.clone());
-        found.extend(place.filter(|_| more > 0).map(|place| Problem::rest(Severity::Error, more, place)));
+        found.extend(place.filter(|_| more > 0).map(|place| Problem::rest(severity, more, place)));
         found
     }
 }
