@@ -71,6 +71,13 @@ fn the_end_of_the_help() {
 }
 
 #[test]
+fn what_firmware_says_of_itself() {
+    let desk = Desk::new();
+    let hash = check(|| desk.command("hash examples/contoso/hashes/TEST-BGO-001.txt"));
+    assert!(hash.contains("TPM-Version:2.0\n                       -Level:0-Revision:1.59"), "{hash}");
+}
+
+#[test]
 fn where_there_is_no_folder_for_journals() {
     let said = check(|| {
         let mut command = Desk::new().command(&format!("plan {CONTOSO}"));
