@@ -187,6 +187,7 @@ impl FileReader<'_> {
     /// Reports blanks that YAML takes for letters, and takes the values out that
     /// they stand at. True if one is in a key: nobody knows what is below what.
     fn foreign_blanks(&mut self, node: &mut Node<'_>) -> bool {
+        let mut is_lost = false;
         match &mut node.data {
             Data::Scalar { text, plain: true } => {
                 if foreign_blank(text).is_some() {
@@ -194,18 +195,24 @@ impl FileReader<'_> {
                     node.data = Data::Broken;
                     self.foreign_blank(span);
                 }
-                false
             }
-            Data::List(items) => items.iter_mut().fold(false, |lost, item| self.foreign_blanks(item) || lost),
-            Data::Map(entries) => entries.iter_mut().fold(false, |lost, entry| {
-                let is_here = entry.key.contains(is_foreign);
-                if is_here {
-                    self.foreign_blank(entry.key_span);
+            Data::List(items) => {
+                for item in items {
+                    is_lost |= self.foreign_blanks(item);
                 }
-                self.foreign_blanks(&mut entry.value) || is_here || lost
-            }),
-            Data::Scalar { .. } | Data::Broken => false,
+            }
+            Data::Map(entries) => {
+                for entry in entries {
+                    if entry.key.contains(is_foreign) {
+                        is_lost = true;
+                        self.foreign_blank(entry.key_span);
+                    }
+                    is_lost |= self.foreign_blanks(&mut entry.value);
+                }
+            }
+            Data::Scalar { .. } | Data::Broken => {}
         }
+        is_lost
     }
 
     /// The first such blank of what stands there.
