@@ -50,7 +50,7 @@ use settings::{Settings, tell};
 pub fn run(words: impl IntoIterator<Item = OsString>) -> Exit {
     let words: Vec<OsString> = words.into_iter().collect();
     if let Some(error) = hash_among(&words) {
-        return fail(&error, &Look::default());
+        return fail(&error, &settings::err_look());
     }
     let cli = match Cli::try_parse_from(words) {
         Ok(cli) => cli,
@@ -58,7 +58,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> Exit {
     };
     let settings = match Settings::resolve(&cli.global) {
         Ok(settings) => settings,
-        Err(error) => return fail(&error, &Look::default()),
+        Err(error) => return fail(&error, &settings::err_look()),
     };
     settings::log(cli.global.verbose, settings.err_look);
     dispatch(&cli.command, &settings).unwrap_or_else(|error| fail(&error, &settings.err_look))
@@ -92,11 +92,24 @@ fn dispatch(command: &Command, settings: &Settings) -> Result<Exit, CliError> {
 /// Help and version are what was asked for; everything else is a mistake on
 /// the command line, with a number that no other tool gives a meaning.
 fn usage(error: &clap::Error) -> Exit {
-    let _ = error.print();
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done,
-        _ => Exit::Usage,
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        let _ = error.print();
+        return Exit::Done;
     }
+    let (text, look) = (error.render().ansi().to_string(), settings::err_look());
+    let lines: Vec<String> = text.lines().map(|line| look.hang_on(line, label(line))).collect();
+    tell(&(lines.join("\n") + "\n"));
+    Exit::Usage
+}
+
+/// Where the words of a line begin, behind what they are called: `error: …`,
+/// `  tip: …`. Colours take no columns.
+fn label(line: &str) -> usize {
+    let line = anstream::adapter::strip_str(line).to_string();
+    let words = line.trim_start();
+    let blanks = line.len() - words.len();
+    let name = words.split_once(": ").map(|(name, _)| name).filter(|name| !name.contains(' '));
+    blanks + name.map_or(0, |name| name.len() + 2)
 }
 
 fn fail(error: &CliError, look: &Look) -> Exit {

@@ -20,6 +20,7 @@ fn main() -> ExitCode {
 fn bug(panic: &std::panic::PanicHookInfo<'_>) {
     let place = panic.location().map(ToString::to_string).unwrap_or_default();
     eprintln!("error: a bug in apgit {} at {place}", env!("CARGO_PKG_VERSION"));
-    eprintln!("hint: what was sent is in the journal; the same command goes on from there. Please report this line");
+    eprintln!("hint: what was sent is in the journal; the same command goes on from there");
+    eprintln!("hint: please report the first of these lines");
     std::process::exit(Exit::Bug.code().into());
 }

@@ -149,7 +149,8 @@ pub fn load(paths: &[PathBuf]) -> Loaded {
         .map(|(index, file)| document::load(file, u32::try_from(index).unwrap_or(u32::MAX), &found.root, &tables))
         .collect();
     for content in &mut contents {
-        problems.extend(std::mem::take(&mut content.problems).into_vec());
+        problems.extend(std::mem::take(&mut content.problems).into_vec(Severity::Error));
+        problems.extend(std::mem::take(&mut content.warnings).into_vec(Severity::Warning));
     }
     let documents: usize = contents.iter().map(|content| content.documents).sum();
     let skipped: usize = contents.iter().map(|content| content.skipped).sum();

@@ -25,6 +25,19 @@ pub enum TransportError {
         /// Why not.
         reason: String,
     },
+    /// Nothing was sent: there is a proxy on the way, and it is not there, or does
+    /// not lead to the host.
+    #[error("{}", through(proxy, host, reason, *is_reached))]
+    Proxy {
+        /// Where to.
+        host: String,
+        /// Its name and port, without a user or a password.
+        proxy: String,
+        /// False if nothing answers where the proxy should be.
+        is_reached: bool,
+        /// Why not.
+        reason: String,
+    },
     /// Nothing was sent: who answers cannot prove to be the host. No time
     /// heals this.
     #[error("the certificate of `{host}` is not trusted: {reason}")]
@@ -58,6 +71,14 @@ pub enum TransportError {
         /// Where to.
         host: String,
     },
+}
+
+fn through(proxy: &str, host: &str, reason: &str, is_reached: bool) -> String {
+    let whence = "HTTPS_PROXY, ALL_PROXY or the system names it";
+    match is_reached {
+        true => format!("cannot connect to `{host}` through the proxy `{proxy}` ({whence}): {reason}"),
+        false => format!("the proxy `{proxy}` on the way to `{host}` cannot be reached ({whence}): {reason}"),
+    }
 }
 
 /// Sends one request and waits for its response.

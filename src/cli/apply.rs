@@ -278,6 +278,7 @@ fn show_report(
         outcomes: &report.outcomes,
         left: report.left.as_ref(),
         halt: halt.as_deref(),
+        several: outlets.are_of_several(),
         calls: report.calls,
         started: report.started,
         ended: report.ended,

@@ -23,7 +23,7 @@ use super::validate::ValidateArgs;
 #[derive(Debug, Parser)]
 #[command(name = "apgit", version, disable_help_subcommand = true, subcommand_required = true)]
 #[command(
-    after_help = "First steps:\n  apgit plan examples/contoso --simulate    look, without an account or a network\n  apgit help exit-codes                     what the exit codes mean"
+    after_help = "First steps:\n  apgit plan examples/contoso --simulate  look, without account or network\n  apgit help exit-codes                   what the exit codes mean"
 )]
 pub(super) struct Cli {
     #[command(flatten)]

@@ -1,5 +1,8 @@
 //! Exit codes: one table for every command, stable for ever.
 
+use crate::render::Look;
+use crate::render::style::broken;
+
 /// How a run ended, for the program that started it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
@@ -97,16 +100,30 @@ impl Exit {
     }
 }
 
+/// What stands over the last column.
+const AGAIN: &str = "Try again by machine?";
+/// Where the column of meanings begins, and the most that it takes.
+const MEANINGS: usize = 8;
+const MEANING_MAX: usize = 62;
+
 /// The table as text (`apgit help exit-codes`).
 #[must_use]
-pub(super) fn table() -> String {
+pub(super) fn table(look: &Look) -> String {
+    let room = look.width.saturating_sub(MEANINGS + 1 + AGAIN.len()).min(MEANING_MAX);
     let mut text = String::from("Exit codes of every command:\n\n");
-    text.push_str("  Code  Meaning                                                        Try again by machine?\n");
+    let mut row = |code: &str, meaning: &str, again: &str| {
+        let row = format!("  {code:<5} {meaning:<room$} {again}");
+        text.push_str(row.trim_end());
+        text.push('\n');
+    };
+    row("Code", "Meaning", AGAIN);
     for exit in Exit::ALL {
         let (meaning, again) = exit.meaning();
-        let line = format!("  {:<5} {meaning:<62} {again}", exit.code());
-        text.push_str(line.trim_end());
-        text.push('\n');
+        let (mut code, mut again) = (exit.code().to_string(), again);
+        for part in broken(meaning, room) {
+            row(&code, &part, again);
+            (code, again) = (String::new(), "");
+        }
     }
     text
 }

@@ -16,10 +16,10 @@ pub(super) struct HelpArgs {
 
 /// # Errors
 /// When there is no such topic.
-pub(super) fn run(args: &HelpArgs, _: &Settings) -> Result<Exit, CliError> {
+pub(super) fn run(args: &HelpArgs, settings: &Settings) -> Result<Exit, CliError> {
     let words = match args.topic.as_deref() {
         Some("exit-codes") => {
-            print(&exit::table())?;
+            print(&exit::table(&settings.look))?;
             return Ok(Exit::Done);
         }
         Some(command) if Cli::command().find_subcommand(command).is_some() => vec!["apgit", command, "--help"],

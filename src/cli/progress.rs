@@ -62,7 +62,8 @@ impl Lines {
     fn event(&mut self, event: &Event) {
         let Some(line) = event::line(event, &self.look) else { return };
         if line != self.last {
-            tell(&format!("  {}  {line}\n", time_of_day(self.clock.now())));
+            let now = format!("  {}  ", time_of_day(self.clock.now()));
+            tell(&(self.look.hang_on(&format!("{now}{line}"), now.len()) + "\n"));
             self.last = line;
         }
     }
@@ -109,7 +110,7 @@ impl Bars {
         let Some(text) = event::line(event, &self.look) else { return };
         let lasting = matches!(event, Event::Halved { .. } | Event::Ended { .. });
         if lasting {
-            self.line.println(format!("  {text}"));
+            self.line.println(format!("  {}", self.look.hang(&text, 2)));
         } else {
             self.line.set_message(text);
         }

@@ -97,6 +97,12 @@ impl Outlets {
         self.tenant = Some(fleet.desired.tenant.name.clone());
     }
 
+    /// True if the run has several tenants.
+    #[must_use]
+    pub(super) fn are_of_several(&self) -> bool {
+        self.several
+    }
+
     /// Adds a document: on stdout at once where the format is read as a run goes
     /// on, else at its end.
     ///

@@ -48,17 +48,10 @@ impl Settings {
             Color::Never => anstream::ColorChoice::Never,
         }
         .write_global();
-        let painted = |choice| choice != anstream::ColorChoice::Never;
-        let look = Look {
-            color: painted(anstream::AutoStream::choice(&std::io::stdout())),
-            unicode: speaks_utf_8(),
-            width: width().unwrap_or(WIDTH).max(WIDTH_MIN),
-            wraps: width().is_some(),
-            detail: if global.quiet { Detail::Totals } else { Detail::Full },
-        };
+        let detail = if global.quiet { Detail::Totals } else { Detail::Full };
         Ok(Self {
-            look,
-            err_look: Look { color: painted(anstream::AutoStream::choice(&std::io::stderr())), ..look },
+            look: Look { detail, ..look_of(&std::io::stdout()) },
+            err_look: Look { detail, ..err_look() },
             quiet: global.quiet,
             state_dir: global.state_dir.clone().map_or_else(state_dir, Ok)?,
             allow_endpoints: global.allow_endpoint.clone(),
@@ -81,6 +74,22 @@ impl Settings {
         };
         folder.join(tenant.to_string())
     }
+}
+
+/// How a stream looks, as far as this machine tells.
+fn look_of(stream: &impl anstream::stream::RawStream) -> Look {
+    Look {
+        color: anstream::AutoStream::choice(stream) != anstream::ColorChoice::Never,
+        unicode: speaks_utf_8(),
+        width: width().unwrap_or(WIDTH).max(WIDTH_MIN),
+        wraps: width().is_some(),
+        detail: Detail::Full,
+    }
+}
+
+/// How stderr looks, also to whoever has no settings yet.
+pub(super) fn err_look() -> Look {
+    look_of(&std::io::stderr())
 }
 
 /// A URL as the name of a folder: `https_graph.example_8443`; `loopback` for a
@@ -166,7 +175,7 @@ pub(super) fn log(verbose: u8, look: Look) {
         _ => LevelFilter::TRACE,
     };
     let lines = tracing_subscriber::fmt::layer()
-        .with_writer(move || LogLine { painted: look.color })
+        .with_writer(move || LogLine { look })
         .with_ansi(look.color)
         .with_target(verbose > 1)
         .without_time();
@@ -176,19 +185,22 @@ pub(super) fn log(verbose: u8, look: Look) {
 
 /// Takes the lines of the log: nothing in a value ends one early, or paints it.
 struct LogLine {
-    /// True if colours of the log's own are in it.
-    painted: bool,
+    look: Look,
 }
+
+/// What the level of a line takes, with the blanks around it.
+const LEVEL: usize = " WARN ".len();
 
 impl std::io::Write for LogLine {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         let text = String::from_utf8_lossy(bytes);
         let (line, end) = text.strip_suffix('\n').map_or((&*text, ""), |line| (line, "\n"));
-        let shown: Vec<_> = match self.painted {
+        // Colours of the log's own are in it where there are colours at all.
+        let shown: Vec<_> = match self.look.color {
             true => line.split('\u{1b}').map(seen).collect(),
             false => vec![seen(line)],
         };
-        tell(&(shown.join("\u{1b}") + end));
+        tell(&(self.look.hang_on(&shown.join("\u{1b}"), LEVEL) + end));
         Ok(bytes.len())
     }
 

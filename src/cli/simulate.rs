@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::clock::Stop;
+use crate::render::Look;
 use crate::sim::{self, Certificates, Script, Server, Speed, StateError, StateFile, Switch, Tenant, Tenants};
 
 use super::error::CliError;
@@ -110,12 +111,13 @@ const ALIASES: [&str; 3] = ["common", "organizations", "consumers"];
 ///
 /// # Errors
 /// When a setting, the address or the state file cannot be used.
-pub(super) async fn run(args: &SimulateArgs, _: &Settings, stop: &Stop) -> Result<Exit, CliError> {
+pub(super) async fn run(args: &SimulateArgs, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
     let ready = args.ready_file.as_deref().map(ReadyFile::prepare).transpose()?;
     let server = bind(args).await?;
     // Whoever starts us waits for the first line, and having read it they may
     // hang up.
-    let greeting = if args.json { document(&server, args).to_string() } else { greeting(&server, args) };
+    let greeting =
+        if args.json { document(&server, args).to_string() } else { greeting(&server, args, &settings.look) };
     print(&format!("{greeting}\n"))?;
     let _told = ready.map(|ready| ready.write(&server)).transpose()?;
     server.run(stop.asked()).await.map_err(failed)?;
@@ -330,42 +332,49 @@ fn document(server: &Server, args: &SimulateArgs) -> Value {
     })
 }
 
+/// Where the words of a greeting begin, behind what they are called.
+const WORDS: usize = 11;
+
 /// What stdout says: where, with which secret, and how to begin. The first
 /// line is for whoever waits for the address.
-fn greeting(server: &Server, args: &SimulateArgs) -> String {
+fn greeting(server: &Server, args: &SimulateArgs, look: &Look) -> String {
     let (plain, secret) = (server.url(), sim::CLIENT_SECRET);
     let domains = server.tenant().with_all(|tenants| {
         let named = tenants.each().filter(|tenant| !tenant.settings().login.tenants.is_empty());
         named.filter_map(|tenant| tenant.settings().directory.domains.first().cloned()).collect::<Vec<_>>()
     });
     let whom = if domains.is_empty() { "any tenant".to_owned() } else { format!("tenant {}", domains.join(" or ")) };
+    let said = |label: &str, words: &str| format!("  {label:<8} {}", look.hang(words, WORDS));
+    let typed = |label: &str, command: &str| format!("  {label:<8} {}", look.typed(command, WORDS));
     let mut lines = vec![
         format!("simulated tenant at {}", address(server)),
-        format!("  sign in  client secret {secret}, any client id, {whom}"),
+        said("sign in", &format!("client secret {secret}, any client id, {whom}")),
     ];
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string();
     let authority = authority_file(args).map(absolute);
     match authority {
-        Some(file) if args.proxy => lines.extend([
-            "  proxy    for Microsoft's login and Graph hosts, and for no others:".to_owned(),
-            format!("           export HTTPS_PROXY={plain} SSL_CERT_FILE={file} REQUESTS_CA_BUNDLE={file} NODE_EXTRA_CA_CERTS={file}"),
-        ]),
-        Some(file) => lines.push(format!("  trust    {file}; plain http works as well")),
+        Some(file) if args.proxy => {
+            let variables = format!("SSL_CERT_FILE={file} REQUESTS_CA_BUNDLE={file} NODE_EXTRA_CA_CERTS={file}");
+            lines.extend([
+                said("proxy", "for Microsoft's login and Graph hosts, and for no others:"),
+                typed("", &format!("export HTTPS_PROXY={plain} {variables}")),
+            ]);
+        }
+        Some(file) => lines.push(said("trust", &format!("{file}; plain http works as well"))),
         None => {}
     }
     if args.speed == Speed::Instant {
-        lines.push(format!(
-            "  time     stands still until it is moved: curl -d '{{\"by\": \"10m\"}}' {plain}/_sim/advance"
-        ));
+        // Without a blank in it: a shell would break the text there, too.
+        let command = format!("curl -d '{{\"by\":\"10m\"}}' {plain}/_sim/advance");
+        lines.extend([said("time", "stands still until it is moved:"), typed("", &command)]);
     }
     let domain = domains.first().map_or("contoso.com", String::as_str);
-    lines.extend([
-        format!("  apgit    endpoints: {{login: \"{plain}\", graph: \"{plain}\"}}, in the spec of the AutopilotTenant"),
-        format!(
-            "  curl     curl -d grant_type=client_credentials -d client_id=me -d client_secret={secret} \
-             -d scope={plain}/.default {plain}/{domain}/oauth2/v2.0/token"
-        ),
-    ]);
+    let endpoints = format!("endpoints: {{login: \"{plain}\", graph: \"{plain}\"}}");
+    let token = format!(
+        "curl -d grant_type=client_credentials -d client_id=me -d client_secret={secret} \
+         -d scope={plain}/.default {plain}/{domain}/oauth2/v2.0/token"
+    );
+    lines.extend([said("apgit", &format!("{endpoints}, in the spec of the AutopilotTenant")), typed("curl", &token)]);
     lines.join("\n")
 }
 
@@ -398,7 +407,7 @@ mod tests {
         let server = bind(&args()).await.unwrap();
         assert_eq!(server.tenant().with(|tenant| tenant.registrations().len()), 3);
         let first = format!("simulated tenant at http://{}\n", server.address());
-        assert!(greeting(&server, &args()).starts_with(&first));
+        assert!(greeting(&server, &args(), &Look::default()).starts_with(&first));
     }
 
     #[tokio::test]
@@ -406,9 +415,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let state = Some(folder.path().join("tenant.json"));
         let fabrikam = SimulateArgs { state: state.clone(), domain: vec!["fabrikam.com".parse().unwrap()], ..args() };
-        assert!(greeting(&bind(&fabrikam).await.unwrap(), &fabrikam).contains("any client id, tenant fabrikam.com"));
+        assert!(
+            greeting(&bind(&fabrikam).await.unwrap(), &fabrikam, &Look::default())
+                .contains("any client id, tenant fabrikam.com")
+        );
         let again = SimulateArgs { state: state.clone(), ..args() };
-        assert!(greeting(&bind(&again).await.unwrap(), &again).contains("any client id, tenant fabrikam.com"));
+        assert!(
+            greeting(&bind(&again).await.unwrap(), &again, &Look::default())
+                .contains("any client id, tenant fabrikam.com")
+        );
         let other = SimulateArgs { state, domain: vec!["contoso.com".parse().unwrap()], ..args() };
         let refused = bind(&other).await.err().expect("another tenant").to_string();
         assert!(refused.contains("does not hold the tenant `contoso.com`"), "{refused}");
@@ -438,7 +453,7 @@ mod tests {
         let authority = folder.path().join("ca.pem");
         let args = SimulateArgs { tls: Some(authority.clone()), proxy: true, ..args() };
         let server = bind(&args).await.unwrap();
-        let (said, address) = (greeting(&server, &args), server.address());
+        let (said, address) = (greeting(&server, &args, &Look::default()), server.address());
         assert_eq!(said.lines().next(), Some(format!("simulated tenant at https://{address}").as_str()));
         let export = format!("export HTTPS_PROXY=http://{address} SSL_CERT_FILE={}", authority.display());
         assert!(said.contains(&export), "{said}");

@@ -121,7 +121,7 @@ impl GraphError {
 
     pub(super) fn of_transport(error: &TransportError, about: About) -> Self {
         let kind = match error {
-            TransportError::Connect { .. } => ErrorKind::Connect,
+            TransportError::Connect { .. } | TransportError::Proxy { .. } => ErrorKind::Connect,
             TransportError::Untrusted { .. } => ErrorKind::Untrusted,
             TransportError::Lost { .. } => ErrorKind::Lost,
             TransportError::TooLong { .. } => ErrorKind::Oversized,

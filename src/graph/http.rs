@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::BytesMut;
+use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::{Client, ClientBuilder, Url, redirect};
 
 use super::USER_AGENT;
@@ -36,6 +37,8 @@ pub struct Http {
     outside: OnceLock<Result<Client, String>>,
     /// For loopback and the metadata service: no proxy, no roots.
     inside: Client,
+    /// Which proxy the client for outside takes: it does not tell.
+    proxies: Matcher,
 }
 
 impl Http {
@@ -57,6 +60,7 @@ impl Http {
             hosts: Hosts::with(allowed_hosts),
             outside: OnceLock::new(),
             inside: inside.expect("a client without roots and proxy can always be built"),
+            proxies: Matcher::from_system(),
         }
     }
 
@@ -70,6 +74,31 @@ impl Http {
         }
         let outside = self.outside.get_or_init(|| builder(ANSWER, SILENCE).build().map_err(|error| reason(&error)));
         outside.as_ref().map_err(|reason| TransportError::Untrusted { host: host(), reason: reason.clone() })
+    }
+
+    fn failed(&self, error: &reqwest::Error, url: &Url) -> TransportError {
+        let (host, reason) = (url.host_str().unwrap_or_default().to_owned(), reason(error));
+        if is_distrust(error) {
+            return TransportError::Untrusted { host, reason };
+        }
+        // Only what fails while connecting surely had no effect.
+        if !error.is_connect() && !error.is_builder() {
+            return TransportError::Lost { host, reason };
+        }
+        match self.proxy(url) {
+            Some(proxy) => TransportError::Proxy { host, proxy, is_reached: !is_unreached(error), reason },
+            None => TransportError::Connect { host, reason },
+        }
+    }
+
+    /// The name and the port of the proxy on the way to a URL, if there is one.
+    fn proxy(&self, url: &Url) -> Option<String> {
+        if is_loopback(url) || is_link_local(url) {
+            return None;
+        }
+        let proxy = self.proxies.intercept(&url.as_str().parse().ok()?)?;
+        let (host, port) = (proxy.uri().host()?, proxy.uri().port_u16());
+        Some(port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
     }
 }
 
@@ -95,12 +124,13 @@ impl Transport for Http {
         let client = self.client(&url)?;
         let request = reqwest::Request::try_from(request)
             .map_err(|error| TransportError::Connect { host: host.clone(), reason: reason(&error) })?;
-        let mut response = client.execute(request).await.map_err(|error| failed(&error, &host))?;
+        let failed = |error| self.failed(&error, &url);
+        let mut response = client.execute(request).await.map_err(failed)?;
         let status = response.status();
         let headers = std::mem::take(response.headers_mut());
         let mut body = BytesMut::new();
         // Chunk by chunk, decompressed: how long it is going to be is only a claim.
-        while let Some(chunk) = response.chunk().await.map_err(|error| failed(&error, &host))? {
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if body.len() + chunk.len() > ANSWER_BYTES_MAX {
                 return Err(TransportError::TooLong { host, limit: ANSWER_BYTES_MAX });
             }
@@ -113,32 +143,20 @@ impl Transport for Http {
     }
 }
 
-fn failed(error: &reqwest::Error, host: &str) -> TransportError {
-    let (host, reason) = (host.to_owned(), reason(error));
-    if is_distrust(error) {
-        return TransportError::Untrusted { host, reason };
-    }
-    // Only what fails while connecting surely had no effect.
-    if error.is_connect() || error.is_builder() {
-        TransportError::Connect { host, reason }
-    } else {
-        TransportError::Lost { host, reason }
-    }
-}
-
 /// True if the handshake failed over the host's certificate.
 fn is_distrust(error: &reqwest::Error) -> bool {
-    let mut cause = error.source();
-    while let Some(inner) = cause {
+    causes(error).any(|cause| {
         // An I/O error shows what it holds, but does not name it as its source.
-        let held = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let tls = held.and_then(|held| held.downcast_ref()).or_else(|| inner.downcast_ref());
-        if matches!(tls, Some(rustls::Error::InvalidCertificate(_))) {
-            return true;
-        }
-        cause = inner.source();
-    }
-    false
+        let held = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let tls = held.and_then(|held| held.downcast_ref()).or_else(|| cause.downcast_ref());
+        matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
+    })
+}
+
+/// True if nothing answered where the first connection leads. The types that say
+/// so are the client's own.
+fn is_unreached(error: &reqwest::Error) -> bool {
+    causes(error).any(|cause| matches!(&*cause.to_string(), "tcp connect error" | "dns error"))
 }
 
 /// The innermost cause says it best; the outer ones repeat the URL.
@@ -146,13 +164,22 @@ fn reason(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "timed out".to_owned();
     }
-    let mut cause = error.source();
-    let mut text = None;
-    while let Some(inner) = cause {
-        text = Some(inner.to_string());
-        cause = inner.source();
+    let text = causes(error).last().map_or_else(|| "the request cannot be sent".to_owned(), ToString::to_string);
+    match text.strip_prefix("tunnel error: ") {
+        Some("unsuccessful") => "it refuses to lead there".to_owned(),
+        Some("proxy authorization required") => "it wants a user and a password".to_owned(),
+        Some(other) => other.to_owned(),
+        None => text,
     }
-    text.unwrap_or_else(|| "the request cannot be sent".to_owned())
+}
+
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    let mut next = error.source();
+    std::iter::from_fn(move || {
+        let cause = next?;
+        next = cause.source();
+        Some(cause)
+    })
 }
 
 #[cfg(test)]
@@ -179,6 +206,50 @@ mod tests {
         drop(done);
         server.join().expect("the server ends");
         answer
+    }
+
+    /// What becomes of a request to Microsoft whose way leads through this proxy.
+    async fn through(proxy: &str) -> String {
+        let http = Http::new(&[]);
+        let client = builder(ANSWER, SILENCE).tls_certs_only([]).proxy(reqwest::Proxy::all(proxy).expect("a proxy"));
+        let outside = OnceLock::from(client.build().map_err(|error| reason(&error)));
+        let http = Http { outside, proxies: Matcher::builder().all(proxy).build(), ..http };
+        let request = http::Request::get("https://graph.microsoft.com/v1.0/x").body(bytes::Bytes::new());
+        http.send(request.expect("a request")).await.expect_err("no proxy leads there").to_string()
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_is_not_there_is_named_without_its_password() {
+        let shut = {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+            listener.local_addr().expect("an address")
+        };
+        let said = through(&format!("http://anna:s3cret@{shut}")).await;
+        let expected =
+            format!("the proxy `{shut}` on the way to `graph.microsoft.com` cannot be reached (HTTPS_PROXY,");
+        assert!(said.starts_with(&expected) && !said.contains("s3cret") && !said.contains("anna"), "{said}");
+        let said = through("http://anna:s3cret@no-such-proxy.invalid:8080").await;
+        assert!(said.starts_with("the proxy `no-such-proxy.invalid:8080` on the way to"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_leads_nowhere_says_why() {
+        for (answer, reason) in [
+            ("HTTP/1.1 403 Forbidden\r\n\r\n", "it refuses to lead there"),
+            ("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "it wants a user and a password"),
+        ] {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+            let proxy = listener.local_addr().expect("an address");
+            let server = std::thread::spawn(move || {
+                let mut stream: TcpStream = listener.accept().expect("a client").0;
+                let _ = stream.read(&mut [0; 4096]).expect("a request");
+                stream.write_all(answer.as_bytes()).expect("a client that reads");
+            });
+            let said = through(&format!("http://anna:s3cret@{proxy}")).await;
+            server.join().expect("the server ends");
+            let expected = format!("cannot connect to `graph.microsoft.com` through the proxy `{proxy}` (");
+            assert!(said.starts_with(&expected) && said.ends_with(reason) && !said.contains("s3cret"), "{said}");
+        }
     }
 
     #[tokio::test]

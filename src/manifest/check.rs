@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::mistake::without_blank;
+use super::mistake::{dash, said_of_dash, without_blank};
 use super::problem::{Problem, Sink, Source, show};
 use super::scalar::{Plain, resolve};
 use super::shape::{Shape, TextShape};
@@ -17,6 +17,10 @@ use crate::resource::credential_path;
 #[derive(Default)]
 pub(super) struct Findings {
     pub problems: Sink,
+    pub warnings: Sink,
+    /// Where values begin that a warning was given for: an alias repeats its
+    /// anchor's place.
+    warned: HashSet<u32>,
     /// Violations of length and pattern. The checks of `resource` say the same
     /// in better words, so these speak only where those are silent.
     pub soft: Vec<(Span, Problem)>,
@@ -197,7 +201,13 @@ fn list(
 ) -> bool {
     let span = node.span;
     let Data::List(nodes) = &mut node.data else {
-        wrong_type(node, "a list", name, source, out);
+        match without_dash(node, source) {
+            Some((at, write)) => out.problems.add(|| {
+                let (message, hint) = said_of_dash(&write);
+                Problem::error("yaml", message, source.spot(at)).hint(hint)
+            }),
+            None => wrong_type(node, "a list", name, source, out),
+        }
         return false;
     };
     let count = nodes.len();
@@ -225,6 +235,22 @@ fn list(
         }
     }
     true
+}
+
+/// The dash of an entry that has no blank behind it, where one begins a line; and
+/// what to write.
+fn without_dash(node: &Node<'_>, source: &Source<'_>) -> Option<(Span, String)> {
+    let at = head(node);
+    let start = at.start as usize;
+    let dash_only = start..start + 1;
+    // What begins far to the right begins no line.
+    if at.column > 200 || source.text.as_bytes().get(start) != Some(&b'-') {
+        return None;
+    }
+    let line = source.line_of(dash_only.clone());
+    let is_first = source.text[line.start..start].trim_start().is_empty();
+    let write = dash(&source.text[start..line.end]).filter(|_| is_first)?;
+    Some((source.span_at(dash_only), write))
 }
 
 /// A map of text to text, such as labels.
@@ -266,6 +292,16 @@ fn text(node: &mut Node<'_>, shape: &TextShape, name: &str, source: &Source<'_>,
         });
         return false;
     }
+    if *plain
+        && let Some(inner) = in_typographic_quotes(text)
+        && out.warned.insert(node.span.start)
+    {
+        out.warnings.add(|| {
+            let message = format!("the quotation marks of `{}` are a part of the value", show(text));
+            let hint = format!("write `{}`; if they are meant: `'{}'`", quote(inner), show(&text.replace('\'', "''")));
+            Problem::warning("quotes", message, source.spot(node.span)).hint(hint)
+        });
+    }
     let length = text.len();
     let wrong = if length > shape.max && text.chars().count() > shape.max {
         Some(format!("`{name}` is longer than {} characters", shape.max))
@@ -283,6 +319,22 @@ fn text(node: &mut Node<'_>, shape: &TextShape, name: &str, source: &Source<'_>,
         out.soft.push((node.span, Problem::error("form", message, source.spot(node.span))));
     }
     true
+}
+
+/// Marks that word processors and web pages put where `"` or `'` was typed.
+const TYPOGRAPHIC: [char; 12] = ['“', '”', '„', '‟', '‘', '’', '‚', '‛', '«', '»', '‹', '›'];
+
+/// What stands between two of them: to YAML they are letters.
+fn in_typographic_quotes(text: &str) -> Option<&str> {
+    let inner = text.strip_prefix(TYPOGRAPHIC)?;
+    inner.strip_suffix(TYPOGRAPHIC).or_else(|| inner.strip_suffix(['"', '\'']))
+}
+
+fn quote(text: &str) -> String {
+    match text.contains(['"', '\\']) {
+        true => format!("'{}'", show(&text.replace('\'', "''"))),
+        false => format!("\"{}\"", show(text)),
+    }
 }
 
 /// What a plain scalar is read as, if not as text.

@@ -13,6 +13,7 @@ use super::check::{Findings, head, suggestion, walk};
 use super::faults::{Faults, Trouble};
 use super::files::{Dead, File, Resolver, beside, is_json, read, slashed};
 use super::hashes::{Hashes, NoRow, unreadable_csv};
+use super::mistake::{foreign_blank, is_foreign, said_of_blank};
 use super::problem::{Place, Problem, Sink, Source, Spot, show};
 use super::root::Root;
 use super::shape;
@@ -37,6 +38,7 @@ pub(super) struct FileContent {
     /// CSV files whose columns nobody has spoken of, and where the first is named.
     pub csvs: BTreeMap<PathBuf, Origin>,
     pub problems: Sink,
+    pub warnings: Sink,
     /// What is wrong with files that are named here.
     pub faults: Faults,
     pub documents: usize,
@@ -93,6 +95,7 @@ fn parse(file: &File, index: u32, root: &Root, tables: &Hashes, text: &str) -> F
         // A file that never names us holds other people's documents, broken
         // ones (templates) included.
         names_us: text.contains(GROUP) || text.contains("Autopilot"),
+        is_ascii: text.is_ascii(),
     };
     if is_json(&file.path) && !text.trim().is_empty() && is_of_others(text) {
         (reader.content.documents, reader.content.skipped) = (1, 1);
@@ -145,6 +148,7 @@ struct FileReader<'s> {
     /// Whether any document of the file was ours.
     ours: bool,
     names_us: bool,
+    is_ascii: bool,
 }
 
 impl FileReader<'_> {
@@ -173,9 +177,57 @@ impl FileReader<'_> {
         self.ours = true;
         self.hide_hashes(&mut node);
         self.mistakes(mistakes);
-        if let Ok(kind) = kind {
+        if let Ok(kind) = kind
+            && (self.is_ascii || !self.foreign_blanks(&mut node))
+        {
             self.object(kind, node);
         }
+    }
+
+    /// Reports blanks that YAML takes for letters, and takes the values out that
+    /// they stand at. True if one is in a key: nobody knows what is below what.
+    fn foreign_blanks(&mut self, node: &mut Node<'_>) -> bool {
+        let mut is_lost = false;
+        match &mut node.data {
+            Data::Scalar { text, plain: true } => {
+                if foreign_blank(text).is_some() {
+                    let span = node.span;
+                    node.data = Data::Broken;
+                    self.foreign_blank(span);
+                }
+            }
+            Data::List(items) => {
+                for item in items {
+                    is_lost |= self.foreign_blanks(item);
+                }
+            }
+            Data::Map(entries) => {
+                for entry in entries {
+                    if entry.key.contains(is_foreign) {
+                        is_lost = true;
+                        self.foreign_blank(entry.key_span);
+                    }
+                    is_lost |= self.foreign_blanks(&mut entry.value);
+                }
+            }
+            Data::Scalar { .. } | Data::Broken => {}
+        }
+        is_lost
+    }
+
+    /// The first such blank of what stands there.
+    fn foreign_blank(&mut self, span: Span) {
+        let source = &self.source;
+        self.content.problems.add(|| {
+            let (start, text) = (span.start as usize, source.text);
+            let end = text.len().min(span.end as usize);
+            let found = text[start..end].char_indices().find(|(_, c)| is_foreign(*c));
+            let blank = found.map_or(start..end, |(at, c)| start + at..start + at + c.len_utf8());
+            let line = source.line_of(blank.clone());
+            let (message, hint) =
+                said_of_blank(&text[line.clone()], &(blank.start - line.start..blank.end - line.start));
+            Problem::error("yaml", message, source.spot(source.span_at(blank))).hint(hint)
+        });
     }
 
     fn mistakes(&mut self, mistakes: Mistakes) {
@@ -271,6 +323,7 @@ impl FileReader<'_> {
         let mut out = Findings::default();
         let whole = walk(&mut spec.value, shape::spec(kind), "spec", &self.source, &mut out);
         self.content.problems.append(std::mem::take(&mut out.problems));
+        self.content.warnings.append(std::mem::take(&mut out.warnings));
         match kind {
             Kind::Tenant => self.tenant(named, &root, whole, &mut out),
             Kind::Device | Kind::DeviceSet => {
@@ -406,6 +459,7 @@ impl FileReader<'_> {
         }
         let bad_form = !out.soft.is_empty();
         self.content.problems.append(out.problems);
+        self.content.warnings.append(out.warnings);
         out.soft.into_iter().for_each(|(_, problem)| self.content.problems.add(|| problem));
         match name {
             Some((name, span)) if !name.is_empty() && !bad_form => Some(Named { namespace, name, span }),

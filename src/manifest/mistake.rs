@@ -20,15 +20,28 @@ impl Meant {
     fn new(at: Range<usize>, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { at, code: "yaml", message: message.into(), hint: hint.into() }
     }
+
+    fn dash(line: &Line<'_>, write: &str) -> Self {
+        let at = line.whole().start;
+        let (message, hint) = said_of_dash(write);
+        Self::new(at..at + 1, message, hint)
+    }
+
+    fn foreign(line: &Line<'_>, blank: Range<usize>) -> Self {
+        let (message, hint) = said_of_blank(line.text, &blank);
+        Self::new(line.start + blank.start..line.start + blank.end, message, hint)
+    }
 }
 
 /// Looks at a document that a parser gave up at byte `at`, for the reason `info`.
 pub(super) fn meant(text: &str, at: usize, info: &str) -> Option<Meant> {
     let page = Page::new(text, at);
     page.conflict()
+        .or_else(|| page.foreign_blank())
         .or_else(|| page.tab(info))
         .or_else(|| page.escape(info))
         .or_else(|| page.second_colon(info))
+        .or_else(|| page.dash(info))
         .or_else(|| page.glued(info))
         .or_else(|| page.indentation(info))
         .or_else(|| page.unclosed(info))
@@ -109,6 +122,19 @@ impl<'t> Page<'t> {
         Some(Meant { code: "merge-conflict", ..Meant::new(line.whole(), "a merge conflict is left open here", hint) })
     }
 
+    /// In the line of the stop or one that it may belong to.
+    fn foreign_blank(&self) -> Option<Meant> {
+        let mut line = Some(self.stop);
+        for _ in 0..NEAR_LINES {
+            let here = &self.lines[line?];
+            if let Some(blank) = foreign_blank(here.text) {
+                return Some(Meant::foreign(here, blank));
+            }
+            line = self.above(line?);
+        }
+        None
+    }
+
     fn tab(&self, info: &str) -> Option<Meant> {
         let is_told = info.contains("tab");
         let stops_here = self.line()?.indent().contains('\t');
@@ -172,7 +198,7 @@ impl<'t> Page<'t> {
             return None;
         }
         let mut line = Some(self.stop);
-        for _ in 0..3 {
+        for _ in 0..NEAR_LINES {
             let here = &self.lines[line?];
             let content = here.content().trim_start_matches(['-', ' ', '{', '[']);
             if let Some((key, value)) = without_blank(content) {
@@ -185,6 +211,18 @@ impl<'t> Page<'t> {
         }
         let here = self.line().filter(|line| info.contains("simple key") && !line.content().contains(':'))?;
         Some(Meant::new(here.whole(), "this line has no `:`", "a field is written `name: value`"))
+    }
+
+    /// `-serialNumber: A1`, in the line of the stop or in the one above.
+    fn dash(&self, info: &str) -> Option<Meant> {
+        if ["mapping values", "expected key", "'-' indicator", "block", "simple key"]
+            .iter()
+            .all(|it| !info.contains(it))
+        {
+            return None;
+        }
+        let near = [Some(self.stop), self.above(self.stop)].into_iter().flatten();
+        near.map(|line| &self.lines[line]).find_map(|line| dash(line.content()).map(|write| Meant::dash(line, &write)))
     }
 
     fn indentation(&self, info: &str) -> Option<Meant> {
@@ -267,15 +305,89 @@ impl<'t> Page<'t> {
 
     /// A value that begins with a character that means something in YAML.
     fn reserved(&self, info: &str) -> Option<Meant> {
-        if !info.contains("unexpected character") {
+        let is_alias = info.contains("anchor or alias");
+        if !is_alias && !info.contains("unexpected character") {
             return None;
         }
         let line = self.line()?;
-        let value = self.text.get(self.at..line.start + line.text.len())?.trim_end();
-        let first = value.chars().next()?;
-        let message = format!("a text without quotes does not begin with `{}`", show_char(first));
-        Some(Meant::new(self.at..self.at + value.len(), message, format!("quote this: `\"{}\"`", show(value))))
+        let mut value = self.text.get(self.at..line.start + line.text.len())?.trim_end();
+        if is_alias {
+            let is_inside = line.text[..self.at - line.start].contains(['[', '{']);
+            let ends = |at: &usize| value[..*at].ends_with(' ') && value[*at..].starts_with('#');
+            let comment = (0..value.len()).filter(|at| value.is_char_boundary(*at)).find(ends);
+            let end = value.find([',', ']', '}']).filter(|_| is_inside).or(comment).unwrap_or(value.len());
+            value = value[..end].trim_end();
+        }
+        let (message, hint) = unquoted(value.chars().next()?, value);
+        Some(Meant::new(self.at..self.at + value.len(), message, hint))
     }
+}
+
+/// A line and so many above it are looked at for what a parser stumbles over later.
+const NEAR_LINES: usize = 3;
+
+/// A value that begins with what means something in YAML: what is said, and what
+/// to do.
+pub(super) fn unquoted(first: char, value: &str) -> (String, String) {
+    let message = format!("a text without quotes does not begin with `{}`", show_char(first));
+    (message, format!("quote this: `\"{}\"`", show(value)))
+}
+
+/// `- serialNumber: A1`, for an entry of a list with no blank after its dash.
+pub(super) fn dash(content: &str) -> Option<String> {
+    let entry = content.strip_prefix('-')?;
+    if !entry.starts_with(|c: char| c.is_ascii_alphabetic() || matches!(c, '{' | '"' | '\'')) {
+        return None;
+    }
+    Some(match without_blank(entry) {
+        Some((key, value)) => format!("- {}: {}", show(key), show(value)),
+        None => format!("- {}", show(entry)),
+    })
+}
+
+pub(super) fn said_of_dash(write: &str) -> (String, String) {
+    ("a blank is missing after `-`".to_owned(), format!("write `{write}`"))
+}
+
+pub(super) fn said_of_blank(line: &str, blank: &Range<usize>) -> (String, String) {
+    let c = line[blank.clone()].chars().next().unwrap_or(' ');
+    let name = if c == '\u{a0}' { "no-break space" } else { "blank of another kind" };
+    let message = format!("a {name} (U+{:04X}) stands where a blank should be", u32::from(c));
+    let plain: String = line.chars().map(|c| if is_foreign(c) { ' ' } else { c }).collect();
+    let hint = match plain.trim_end() {
+        "" => "delete it".to_owned(),
+        plain => format!("write a blank: `{}`", show(plain)),
+    };
+    (message, hint)
+}
+
+/// A blank that YAML takes for a letter, such as the no-break space of a web page.
+pub(super) fn is_foreign(c: char) -> bool {
+    c.is_whitespace() && !matches!(c, ' ' | '\t' | '\n' | '\r')
+}
+
+/// The first of a line that stands where a blank would mean something: before or
+/// behind all else, around a colon, behind a dash or a bracket.
+pub(super) fn foreign_blank(line: &str) -> Option<Range<usize>> {
+    let begin = line.len() - line.trim_start().len();
+    if line.is_ascii() || line[begin..].starts_with('#') {
+        return None;
+    }
+    // Blanks that stand together, one run of them after the other.
+    let mut at = 0;
+    while let Some(start) = line[at..].find(char::is_whitespace).map(|start| at + start) {
+        let end = line[start..].find(|c: char| !c.is_whitespace()).map_or(line.len(), |end| start + end);
+        let (before, after) = (&line[begin.min(start)..start], &line[end..]);
+        let counts = before.is_empty() || before == "-" || before.ends_with([':', '{', '[']);
+        if counts || after.is_empty() || after.starts_with(':') {
+            let foreign = line[start..end].char_indices().find(|(_, c)| is_foreign(*c));
+            if let Some((offset, c)) = foreign {
+                return Some(start + offset..start + offset + c.len_utf8());
+            }
+        }
+        at = end;
+    }
+    None
 }
 
 fn begin(column: usize, word: &str) -> String {

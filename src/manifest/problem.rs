@@ -83,6 +83,10 @@ impl Problem {
         Self { severity: Severity::Error, code, message: message.into(), places: vec![spot], hint: None, count: 1 }
     }
 
+    pub(super) fn warning(code: &'static str, message: impl Into<String>, spot: Spot) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(code, message, spot) }
+    }
+
     /// Stands for those of a file that are not shown.
     fn rest(severity: Severity, count: usize, place: Place) -> Self {
         let what = match (severity, count) {
@@ -111,7 +115,8 @@ impl Problem {
 const MORE: &str = "more-problems";
 
 /// Problems of one file as they are found. What is beyond those that are shown
-/// costs nothing but a count: a small file can have millions.
+/// costs nothing but a count: a small file can have millions. All in it are errors,
+/// or all are warnings.
 #[derive(Default)]
 pub(super) struct Sink {
     found: Vec<Problem>,
@@ -119,7 +124,7 @@ pub(super) struct Sink {
 }
 
 impl Sink {
-    /// Takes a problem, which is made only if it is shown. All are errors.
+    /// Takes a problem, which is made only if it is shown.
     pub(super) fn add(&mut self, problem: impl FnOnce() -> Problem) {
         if self.is_full() { self.more += 1 } else { self.found.push(problem()) }
     }
@@ -139,10 +144,10 @@ impl Sink {
         other.found.into_iter().for_each(|problem| self.add(|| problem));
     }
 
-    pub(super) fn into_vec(self) -> Vec<Problem> {
+    pub(super) fn into_vec(self, severity: Severity) -> Vec<Problem> {
         let Self { mut found, more } = self;
         let place = found.last().and_then(|last| last.places.first()).map(|spot| spot.place.clone());
-        found.extend(place.filter(|_| more > 0).map(|place| Problem::rest(Severity::Error, more, place)));
+        found.extend(place.filter(|_| more > 0).map(|place| Problem::rest(severity, more, place)));
         found
     }
 }
@@ -288,6 +293,15 @@ impl<'s> Source<'s> {
             line: small(line),
             column: small(self.text[line_start..range.start].chars().count() + 1),
         }
+    }
+
+    /// The line around a place, as far as it is near.
+    pub(super) fn line_of(&self, place: Range<usize>) -> Range<usize> {
+        let near = floor(self.text, place.start.saturating_sub(WINDOW))
+            ..floor(self.text, (place.end + WINDOW).min(self.text.len()));
+        let start = self.text[near.start..place.start].rfind('\n').map_or(near.start, |at| near.start + at + 1);
+        let end = self.text[place.end..near.end].find(['\n', '\r']).map_or(near.end, |at| place.end + at);
+        start..end
     }
 
     /// The place of a column of a line, up to the end of the word there: for

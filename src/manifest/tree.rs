@@ -10,7 +10,8 @@ use std::ops::Range;
 
 use granit_parser::{Event, Marker, Parser, ScalarStyle, Span as RawSpan};
 
-use super::mistake::{Meant, meant};
+use super::mistake::{Meant, meant, unquoted};
+use super::problem::show;
 
 /// Where a node stands: bytes in the file, line from 1, column from 1 in
 /// characters. Files are smaller than 4 GiB.
@@ -265,13 +266,13 @@ impl<'s> Reader<'s> {
                 (Data::Map(entries), size, anchor)
             }
             Event::Alias(id) => return Ok(self.alias(id, span)),
+            // Nobody who writes a pattern such as `*-STD` thinks of anchors.
             Event::UnresolvedAlias(name) => {
-                self.mistake(
-                    "unknown-anchor",
-                    span,
-                    format!("there is no anchor `{}`", super::problem::show(&name)),
-                    None,
-                );
+                self.mistakes.add(|| {
+                    let (text, hint) = unquoted('*', &format!("*{name}"));
+                    let message = format!("there is no anchor `{}`, and {text}", show(&name));
+                    Mistake { code: "unknown-anchor", span, other: None, message, hint: Some(hint.into()) }
+                });
                 (Data::Broken, NODE_BYTES, 0)
             }
             _ => {
@@ -354,7 +355,7 @@ impl<'s> Reader<'s> {
                 code: "duplicate-key",
                 span: entries[*later].key_span,
                 other: Some(entries[*earlier].key_span),
-                message: format!("`{}` stands twice", super::problem::show(&entries[*later].key)),
+                message: format!("`{}` stands twice", show(&entries[*later].key)),
                 hint: Some("remove one of the two".into()),
             });
         }

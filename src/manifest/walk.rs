@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use ignore::Match;
 
-use super::files::{File, bare, is_manifest, name, unreadable};
+use super::files::{File, bare, hidden_ending, is_manifest, name, unreadable};
 use super::ignored::{Ignored, Patterns, Refused, WILDCARDS_MAX};
-use super::problem::Problem;
+use super::problem::{Problem, show};
 use super::root::{Astray, Root};
 
 /// The patterns that hold in a folder: its own, and those of the folders above.
@@ -125,6 +125,16 @@ impl<'r> Walk<'r> {
                 self.folders.push(Way { named, real });
             } else if !kind.is_dir() && is_manifest(&named) && !leave_out(&real, false) {
                 self.file(&named, real, kind.is_file(), is_linked);
+            } else if kind.is_file()
+                && let Some(meant) = hidden_ending(&named)
+                && !leave_out(&real, false)
+            {
+                let message = "this file is not read: its name ends in `.txt`";
+                let hint = format!(
+                    "rename it to `{}`: Windows hides an ending that it knows; or leave it out in an `.apgitignore`",
+                    show(&meant)
+                );
+                self.problems.push(Problem::warning("not-read", message, bare(&named)).hint(hint));
             }
         }
     }

@@ -180,6 +180,25 @@ impl Look {
         self.wrap(text, before).replace('\n', &format!("\n{}", " ".repeat(before)))
     }
 
+    /// A line that begins at the left edge; what does not fit goes on behind so many
+    /// blanks.
+    #[must_use]
+    pub fn hang_on(&self, line: &str, blanks: usize) -> String {
+        if self.wraps { broken_behind(line, self.width, blanks).join("\n") } else { line.to_owned() }
+    }
+
+    /// A command for a shell, behind so many columns of other words: what does not
+    /// fit goes on in the next line, behind a backslash.
+    #[must_use]
+    pub fn typed(&self, command: &str, before: usize) -> String {
+        const MORE: &str = " \\";
+        if !self.wraps || before + columns(command) <= self.width {
+            return command.to_owned();
+        }
+        let room = self.width.saturating_sub(before + MORE.len()).max(WRAP_MIN);
+        broken(command, room).join(&format!("{MORE}\n{}", " ".repeat(before)))
+    }
+
     /// A value in quotes, or `(none)`.
     #[must_use]
     pub fn value(&self, text: &str) -> String {
@@ -191,7 +210,13 @@ impl Look {
 /// names are copied from them. No line begins what a pipeline takes for a command.
 #[must_use]
 pub(crate) fn broken(text: &str, width: usize) -> Vec<String> {
-    let options = textwrap::Options::new(width).break_words(false);
+    broken_behind(text, width, 0)
+}
+
+/// The same, each line but the first behind so many blanks.
+fn broken_behind(text: &str, width: usize, blanks: usize) -> Vec<String> {
+    let blanks = " ".repeat(blanks);
+    let options = textwrap::Options::new(width).break_words(false).subsequent_indent(&blanks);
     let lines = textwrap::wrap(text, options.word_splitter(textwrap::WordSplitter::NoHyphenation));
     // What the first begins with is for whoever writes it behind something.
     let mut lines = lines.iter();

@@ -38,6 +38,11 @@ fn place_column<'p>(look: &Look, places: impl Iterator<Item = &'p Place>) -> usi
     look.width.saturating_sub(widest)
 }
 
+/// `contoso: ` before totals, where there are several tenants.
+fn of_tenant(several: bool, name: &str, look: &Look) -> String {
+    if several { format!("{}: ", look.show(name)) } else { String::new() }
+}
+
 fn bullet(look: &Look) -> &'static str {
     if look.unicode { "•" } else { "*" }
 }

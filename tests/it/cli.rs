@@ -5,6 +5,7 @@ mod approval;
 mod encrypted;
 mod held;
 mod house;
+mod narrow;
 mod readme;
 mod render;
 mod reports;

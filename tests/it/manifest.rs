@@ -4,6 +4,7 @@
 mod columns;
 mod fields;
 mod mistakes;
+mod quotes;
 mod undone;
 mod vanish;
 

@@ -4,6 +4,7 @@
 mod apgit;
 mod bounds;
 mod claim;
+mod example;
 mod folder;
 mod machine;
 mod manifest;
@@ -13,6 +14,7 @@ mod simulate;
 pub use apgit::{Desk, Ran, apgit, ran, root};
 pub use bounds::Bounds;
 pub use claim::{claim, device, tenant};
+pub use example::{CONTOSO, contoso, contoso_and};
 pub use folder::Folder;
 pub use machine::machine;
 pub use manifest::{OWNER, TENANT, at_url, tenant_manifest};

@@ -170,7 +170,7 @@ pub(super) type SharedAdapter = Arc<Adapter>;
 
 fn of_transport(error: &TransportError) -> LoginError {
     let kind = match error {
-        TransportError::Connect { .. } => ErrorKind::Connect,
+        TransportError::Connect { .. } | TransportError::Proxy { .. } => ErrorKind::Connect,
         TransportError::Untrusted { .. } => ErrorKind::Untrusted,
         TransportError::Lost { .. } => ErrorKind::Lost,
         TransportError::TooLong { .. } => ErrorKind::Oversized,

@@ -28,6 +28,8 @@ pub struct ApplyView<'a> {
     pub left: Option<&'a Plan>,
     /// Why the run could not go on, if so.
     pub halt: Option<&'a str>,
+    /// True if other tenants are declared besides: then totals name theirs.
+    pub several: bool,
     /// Requests that were sent, those of the plan included.
     pub calls: u64,
     /// When the first request was sent.
@@ -81,6 +83,9 @@ pub struct ApplyDocument {
     /// up while applying, so that plan does not explain them.
     #[serde(skip)]
     pub newly_held: Vec<HeldDocument>,
+    /// True if other tenants are declared besides.
+    #[serde(skip)]
+    pub several: bool,
     /// What to do next, where something is left to do.
     #[serde(skip)]
     pub advice: Option<&'static str>,
@@ -224,6 +229,7 @@ impl ApplyView<'_> {
             outcomes: outcomes.map(|(change, end)| self.outcome(change, end)).collect(),
             exit_code: self.exit_code,
             newly_held: self.newly_held(),
+            several: self.several,
             advice: advice(self.exit_code),
         }
     }

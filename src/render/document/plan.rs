@@ -84,6 +84,9 @@ pub struct PlanDocument {
     /// tools there is a diagnostic.
     #[serde(skip)]
     pub news: Vec<String>,
+    /// True if other tenants are declared besides: then totals name theirs.
+    #[serde(skip)]
+    pub several: bool,
     /// What `--fail-on` found, if it found something.
     #[serde(skip)]
     pub failed_on: Option<FailOn>,

@@ -7,7 +7,7 @@ use crate::render::document::{ApplyDocument, HeldDocument, Remedy};
 use crate::render::style::{Look, Role, columns, counted, duration, thousands, time_of_day};
 
 use super::line::Line;
-use super::{at, bullet, place_column};
+use super::{at, bullet, of_tenant, place_column};
 
 /// The report as text; nothing where the plan has said all.
 pub(super) fn draw(apply: &ApplyDocument, look: &Look) -> String {
@@ -50,8 +50,9 @@ fn totals(out: &mut String, apply: &ApplyDocument, look: &Look) {
     add(summary.not_attempted, "not attempted");
     let calls = counted(usize::try_from(*calls).unwrap_or(usize::MAX), "call", "calls");
     let effort = format!("({}, {calls})", duration(seconds));
-    let line = Line::new(look).painted(Role::Heading, &format!("Apply {plan_id}:")).plain(" ");
-    line.pieces([(Role::Plain, &*became.join(", ")), (Role::Plain, &effort)]).end(out);
+    let whose = of_tenant(apply.several, &apply.tenant, look);
+    let line = Line::new(look).painted(Role::Heading, &format!("{whose}Apply {plan_id}:")).plain(" ");
+    line.pieces([[(Role::Plain, &*became.join(", "))], [(Role::Plain, &effort)]]).end(out);
 }
 
 fn not_done(out: &mut String, apply: &ApplyDocument, look: &Look) {

@@ -24,9 +24,10 @@ pub(super) fn draw(document: &HashDocument, look: &Look) -> String {
 
 /// All that is known about one hash.
 fn whole(hash: &HashRow, document: &HashDocument, look: &Look) -> String {
-    let mut out = format!("{}   {}, {} bytes, {}\n", seen(&hash.place()), hash.form, hash.bytes, hash.digest());
+    let title = format!("{}   {}, {} bytes, {}", seen(&hash.place()), hash.form, hash.bytes, hash.digest());
+    let mut out = look.hang_on(&title, 2) + "\n";
     for section in hash.content.iter().flat_map(|content| &content.sections) {
-        write_section(&mut out, section);
+        write_section(&mut out, section, look);
     }
     if let Some(keys) = &hash.identity {
         out.push_str(&identity(keys, document.fingerprinted));
@@ -142,16 +143,16 @@ fn names(kinds: &[&str]) -> String {
     if kinds.is_empty() { "none".into() } else { kinds.join(", ") }
 }
 
-fn write_section(out: &mut String, section: &SectionDocument) {
+fn write_section(out: &mut String, section: &SectionDocument, look: &Look) {
     writeln!(out, "\n{}", section.name).expect("text takes all");
     for facts in &section.records {
         if section.is_list {
             let known = facts.iter().filter(|(_, value)| !value.is_null());
             let facts: Vec<_> = known.map(|(name, value)| format!("{name} {}", plain(value))).collect();
-            writeln!(out, "  {}", facts.join(", ")).expect("text takes all");
+            writeln!(out, "  {}", look.hang(&facts.join(", "), 2)).expect("text takes all");
         } else {
             for (name, value) in facts {
-                writeln!(out, "  {name:21}{}", plain(value)).expect("text takes all");
+                writeln!(out, "  {name:21}{}", look.hang(&plain(value), 23)).expect("text takes all");
             }
         }
     }

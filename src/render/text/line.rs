@@ -81,13 +81,22 @@ impl<'l> Line<'l> {
         lines.iter().skip(1).fold(first, |line, words| line.wrap(column).painted(role, words))
     }
 
-    /// Pieces that stay whole, as many of them side by side as fit.
-    pub(super) fn pieces<'t>(self, pieces: impl IntoIterator<Item = (Role, &'t str)>) -> Self {
+    /// Pieces that stay whole, each of some words, as many of them side by side as
+    /// fit.
+    pub(super) fn pieces<'t, P>(self, pieces: impl IntoIterator<Item = P>) -> Self
+    where
+        P: AsRef<[(Role, &'t str)]>,
+    {
         let column = self.columns;
-        pieces.into_iter().fold(self, |line, (role, piece)| match line.columns == column {
-            true => line.painted(role, piece),
-            false if line.has_room(GAP + columns(piece)) => line.plain(&" ".repeat(GAP)).painted(role, piece),
-            false => line.wrap(column).painted(role, piece),
+        pieces.into_iter().fold(self, |line, piece| {
+            let words = piece.as_ref();
+            let wide: usize = words.iter().map(|(_, word)| columns(word)).sum();
+            let line = match line.columns == column {
+                true => line,
+                false if line.has_room(GAP + wide) => line.plain(&" ".repeat(GAP)),
+                false => line.wrap(column),
+            };
+            words.iter().fold(line, |line, (role, word)| line.painted(*role, word))
         })
     }
 

@@ -9,7 +9,7 @@ use crate::render::document::{
 use crate::render::style::{Detail, Look, Role, about, columns, counted, moment, thousands, time_of_day};
 
 use super::line::Line;
-use super::{at, bullet, place_column};
+use super::{at, bullet, of_tenant, place_column};
 
 /// Unmanaged devices are many in a tenant that others fill, too; the text
 /// names this many, the JSON all.
@@ -77,7 +77,7 @@ impl<'p> Page<'p> {
         let PlanDocument { tenant, owner, policy, source, observed, complete, .. } = self.plan;
         let name = format!("{} ({})", self.look.show(&tenant.name), tenant.tenant_id);
         let (policy, owner) = (format!("policy {}", policy.name), format!("owner {}", self.look.show(&owner.id)));
-        let pieces = [(Role::Heading, &*name), (Role::Plain, &policy), (Role::Plain, &owner)];
+        let pieces = [[(Role::Heading, &*name)], [(Role::Plain, &policy)], [(Role::Plain, &owner)]];
         Line::new(self.look).painted(Role::Heading, "apgit plan").to(HEAD_WORDS).pieces(pieces).end(out);
         let declared = format!("{} declared", thousands(source.declared_head));
         let files = counted(source.files, "file", "files");
@@ -103,8 +103,11 @@ impl<'p> Page<'p> {
         if used.is_empty() {
             return;
         }
-        let words = used.iter().map(|symbol| format!("{} {}", self.look.sign(*symbol), symbol.word()));
-        let _ = writeln!(out, "Symbols: {}\n", words.collect::<Vec<_>>().join("   "));
+        let words = used
+            .iter()
+            .map(|symbol| [(symbol.role(), symbol.sign()), (Role::Plain, " "), (Role::Plain, symbol.word())]);
+        Line::new(self.look).plain("Symbols: ").pieces(words).end(out);
+        out.push('\n');
     }
 
     fn changes(&self, out: &mut String) {
@@ -219,13 +222,17 @@ impl<'p> Page<'p> {
 
     fn totals(&self, out: &mut String) {
         let PlanDocument { plan_id, digest, again, summary, actions, held, policy, .. } = self.plan;
+        let mut heading = |words: &str| {
+            let words = format!("{}{words}", of_tenant(self.plan.several, &self.plan.tenant.name, self.look));
+            Line::new(self.look).words(Role::Heading, &words).end(out);
+        };
         if actions.is_empty() && held.is_empty() {
-            let _ = writeln!(out, "{}", self.look.paint(Role::Heading, "No changes."));
+            heading("No changes.");
         } else if actions.is_empty() {
-            let heading = format!("Nothing will be written: {} held.", counted(held.len(), "change is", "changes are"));
-            let _ = writeln!(out, "{}", self.look.paint(Role::Heading, &heading));
+            let held = counted(held.len(), "change is", "changes are");
+            heading(&format!("Nothing will be written: {held} held."));
         } else {
-            let _ = writeln!(out, "{}", self.look.paint(Role::Heading, &format!("Plan {plan_id}")));
+            heading(&format!("Plan {plan_id}"));
             let todo =
                 format!("  {} to register, {} to update", thousands(summary.register), thousands(summary.update));
             Line::new(self.look).plain(&todo).half(HEAD, &self.effort(), 2).end(out);
@@ -248,7 +255,7 @@ impl<'p> Page<'p> {
         let limits = policy.limits.iter().filter(|limit| limit.value > 0);
         let limits: Vec<String> = limits.map(limit_text).collect();
         if !limits.is_empty() {
-            let pieces = limits.iter().map(|limit| (Role::Plain, &**limit));
+            let pieces = limits.iter().map(|limit| [(Role::Plain, &**limit)]);
             Line::new(self.look).plain("  limits: ").pieces(pieces).end(out);
         }
         self.upkeep(out);

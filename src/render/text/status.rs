@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use crate::render::document::{StatusDocument, Symbol};
-use crate::render::style::{Look, Role, columns, moment, thousands};
+use crate::render::style::{Detail, Look, Role, columns, moment, thousands};
 
 use super::line::Line;
 use super::{at, place_column};
@@ -13,7 +13,23 @@ use super::{at, place_column};
 pub(super) fn draw(status: &StatusDocument, look: &Look) -> String {
     let mut out = String::new();
     let name = look.paint(Role::Heading, &look.show(&status.tenant));
-    let _ = writeln!(out, "{name} ({})   observed {}\n", status.tenant_id, moment(status.observed_at));
+    let _ = writeln!(out, "{name} ({})   observed {}", status.tenant_id, moment(status.observed_at));
+    if look.detail == Detail::Full {
+        devices(&mut out, status, look);
+    }
+    let _ = writeln!(
+        out,
+        "{} declared, {} registered, {} as declared, {} unmanaged",
+        thousands(status.devices.len()),
+        thousands(status.registered),
+        thousands(status.in_sync),
+        thousands(status.unmanaged),
+    );
+    out
+}
+
+fn devices(out: &mut String, status: &StatusDocument, look: &Look) {
+    out.push('\n');
     let devices = status.devices_in_order();
     let serial = devices.iter().map(|device| columns(&device.serial_number)).max().unwrap_or(0).clamp(12, 24);
     let column = place_column(look, devices.iter().map(|device| &device.source));
@@ -21,7 +37,7 @@ pub(super) fn draw(status: &StatusDocument, look: &Look) -> String {
         let line = Line::start(look, device.symbol, &device.serial_number)
             .to(4 + serial + 2)
             .words(Role::Plain, &device.words);
-        line.right_from(column, Role::Dim, &at(look, &device.source)).end(&mut out);
+        line.right_from(column, Role::Dim, &at(look, &device.source)).end(out);
     }
     for device in &status.undeclared {
         let value = |label: &str, value: Option<&str>| value.map(|value| format!(", {label} {}", look.value(value)));
@@ -29,15 +45,7 @@ pub(super) fn draw(status: &StatusDocument, look: &Look) -> String {
         let user = value("user", device.user_principal_name.as_deref());
         let words: String = [Some("registered, not declared".to_owned()), tag, user].into_iter().flatten().collect();
         let line = Line::start(look, Symbol::Unmanaged, &device.serial_number).to(4 + serial + 2);
-        line.words(Role::Plain, &words).end(&mut out);
+        line.words(Role::Plain, &words).end(out);
     }
-    let _ = writeln!(
-        out,
-        "\n{} declared, {} registered, {} as declared, {} unmanaged",
-        thousands(devices.len()),
-        thousands(status.registered),
-        thousands(status.in_sync),
-        thousands(status.unmanaged),
-    );
-    out
+    out.push('\n');
 }

@@ -5,24 +5,14 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
-use crate::support::{self, Desk, Folder, Ran, ran, root};
+use crate::support::{self, CONTOSO, Desk, Folder, Ran, contoso, contoso_and, ran};
 
-const CONTOSO: &str = "examples/contoso";
 const VENDORS_DEVICE: &str = "apiVersion: apgit.dev/v1alpha1\nkind: AutopilotDevice\nmetadata: {name: vendors}\n\
                               spec: {serialNumber: TEST-VENDOR-1}\n";
 
-fn contoso() -> Folder {
-    Folder::copy_of(&root().join(CONTOSO))
-}
-
 /// The example beside a second tenant that has one device of its vendor.
 fn two_tenants() -> Folder {
-    let folder = contoso();
-    let tenant = folder.read("tenant.yaml");
-    folder.write("lab/tenant.yaml", tenant.replace("name: contoso", "name: lab").replace("11111111-", "99999999-"));
-    for file in ["devices/oslo/laptops.yaml", "devices/oslo/kiosks.yaml", "devices/bergen/laptops.yaml"] {
-        folder.edit(file, "spec:\n", "spec:\n  tenantRef: {name: contoso}\n");
-    }
+    let folder = contoso_and("lab");
     folder.write("lab/device.yaml", VENDORS_DEVICE.replace("spec: {", "spec: {tenantRef: {name: lab}, "));
     folder
 }

@@ -4,11 +4,11 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{Desk, Folder, Ran, ran, root};
+use crate::support::{Desk, Folder, Ran, contoso, ran};
 
 /// The example, with one hash in a file that `age` would have to open.
-fn contoso(desk: &Desk) -> Folder {
-    let folder = Folder::copy_of(&root().join("examples/contoso"));
+fn contoso_encrypted(desk: &Desk) -> Folder {
+    let folder = contoso();
     let plan = desk.run(&format!("plan {} --simulate --json", folder.path().display())).json();
     let actions = plan["actions"].as_array().expect("actions").clone();
     let kiosk = actions.iter().find(|of| of["object"]["serialNumber"] == "TEST-KSK-001").expect("the kiosk");
@@ -29,7 +29,7 @@ fn without_tools(desk: &Desk, words: &str) -> Ran {
 #[test]
 fn a_hash_that_cannot_be_read_here_is_found_before_the_first_write() {
     let desk = Desk::new();
-    let folder = contoso(&desk);
+    let folder = contoso_encrypted(&desk);
     let path = folder.path().display();
     let plan = without_tools(&desk, &format!("plan {path} --simulate"));
     assert!(plan.code == 0 && plan.out.contains("9 to register"), "{}{}", plan.out, plan.err);
@@ -56,7 +56,7 @@ fn tool(name: &str, args: &[&str], at: &Path) -> Option<String> {
 /// `make tools` brings both, where Go is.
 #[test]
 fn what_age_and_sops_encrypt_is_planned_without_a_key_and_applied_with_it() {
-    let (desk, folder) = (Desk::new(), Folder::copy_of(&root().join("examples/contoso")));
+    let (desk, folder) = (Desk::new(), contoso());
     let at = folder.path();
     let key = desk.state.at("key.txt").display().to_string();
     let is_there = |name| tool(name, &["--version"], at).is_some();

@@ -1,12 +1,10 @@
 //! What is not written is shown as it would be, and why it is not.
 
-use crate::support::{Desk, Folder, Ran, ran, root};
-
-const CONTOSO: &str = "examples/contoso";
+use crate::support::{Desk, Folder, Ran, contoso, ran};
 
 /// The example with other words in its tenant.
-fn contoso(from: &str, to: &str) -> Folder {
-    let folder = Folder::copy_of(&root().join(CONTOSO));
+fn contoso_with(from: &str, to: &str) -> Folder {
+    let folder = contoso();
     folder.edit("tenant.yaml", from, to);
     folder
 }
@@ -18,14 +16,14 @@ fn apgit(desk: &Desk, folder: &Folder, words: &str) -> Ran {
 
 #[test]
 fn a_first_plan_under_observe_shows_every_change_with_its_values() {
-    let (desk, folder) = (Desk::new(), contoso("policy: Sync", "policy: Observe"));
+    let (desk, folder) = (Desk::new(), contoso_with("policy: Sync", "policy: Observe"));
     let plan = apgit(&desk, &folder, "plan --detailed-exitcode");
     assert_eq!(plan.code, 2, "{}", plan.err);
     assert!(plan.out.contains("the tenant's policy `Observe` allows no write (ObserveOnly): 9"), "{}", plan.out);
     assert!(plan.out.contains("Nothing will be written: 9 changes are held."), "{}", plan.out);
     assert!(!plan.out.contains("No changes"), "{}", plan.out);
     // What the same plan says under `Sync` of its devices.
-    let sync = apgit(&desk, &Folder::copy_of(&root().join(CONTOSO)), "plan");
+    let sync = apgit(&desk, &contoso(), "plan");
     let labels = ["group tag", "user", "greeting", "name", "hash"];
     let values = |plan: &Ran| {
         let value = |line: &str| {
@@ -57,7 +55,7 @@ fn what_scope_suspension_and_create_only_hold_is_shown_with_values() {
     for (from, to, reason, count) in
         [("\"BGO-*\"", "\"TRD-*\"", "OutOfScope", 3), ("policy: Sync", "policy: Sync\n  suspend: true", "Suspended", 9)]
     {
-        let (desk, folder) = (Desk::new(), contoso(from, to));
+        let (desk, folder) = (Desk::new(), contoso_with(from, to));
         let plan = apgit(&desk, &folder, "plan --detailed-exitcode");
         assert_eq!(plan.code, 2, "{to}: {}", plan.out);
         assert!(plan.out.contains(&format!("({reason}): {count}\n")), "{to}: {}", plan.out);
@@ -67,7 +65,7 @@ fn what_scope_suspension_and_create_only_hold_is_shown_with_values() {
             plan.out
         );
     }
-    let (desk, folder) = (Desk::new(), contoso("policy: Sync", "policy: CreateOnly"));
+    let (desk, folder) = (Desk::new(), contoso_with("policy: Sync", "policy: CreateOnly"));
     assert_eq!(apgit(&desk, &folder, "apply --auto-approve -q").code, 0);
     assert_eq!(apgit(&desk, &folder, "plan --detailed-exitcode").code, 0);
     folder.edit("devices/bergen/laptops.yaml", "BGO-STD", "BGO-NEW");
@@ -81,7 +79,7 @@ fn what_scope_suspension_and_create_only_hold_is_shown_with_values() {
 /// Nobody shall find out one by one what stands in the way.
 #[test]
 fn under_observe_what_is_out_of_scope_says_so() {
-    let (desk, folder) = (Desk::new(), contoso("\"BGO-*\"", "\"TRD-*\""));
+    let (desk, folder) = (Desk::new(), contoso_with("\"BGO-*\"", "\"TRD-*\""));
     folder.edit("tenant.yaml", "policy: Sync", "policy: Observe");
     let plan = apgit(&desk, &folder, "plan").out;
     assert!(plan.contains("(OutOfScope): 3\n") && plan.contains("(ObserveOnly): 7\n"), "{plan}");
@@ -89,7 +87,7 @@ fn under_observe_what_is_out_of_scope_says_so() {
 
 #[test]
 fn a_held_device_that_is_registered_counts_as_registered() {
-    let (desk, folder) = (Desk::new(), contoso("policy: Sync", "policy: Sync"));
+    let (desk, folder) = (Desk::new(), contoso_with("policy: Sync", "policy: Sync"));
     assert_eq!(apgit(&desk, &folder, "apply --auto-approve -q").code, 0);
     folder.edit("tenant.yaml", "policy: Sync", "policy: Observe");
     folder.edit("devices/bergen/laptops.yaml", "BGO-STD", "BGO-NEW");
@@ -99,7 +97,7 @@ fn a_held_device_that_is_registered_counts_as_registered() {
 
 #[test]
 fn a_suspended_device_is_in_nobodys_way() {
-    let (desk, folder) = (Desk::new(), contoso("policy: Sync", "policy: Sync"));
+    let (desk, folder) = (Desk::new(), contoso_with("policy: Sync", "policy: Sync"));
     folder.edit(
         "devices/oslo/laptops.yaml",
         "- serialNumber: TEST-OSL-001",
@@ -114,7 +112,7 @@ fn a_suspended_device_is_in_nobodys_way() {
 /// Nothing but a name or a number that cannot be broken is wider.
 #[test]
 fn eighty_columns_are_enough_for_every_report() {
-    let (desk, folder) = (Desk::new(), contoso("policy: Sync", "policy: Sync"));
+    let (desk, folder) = (Desk::new(), contoso_with("policy: Sync", "policy: Sync"));
     std::fs::rename(folder.at("devices"), folder.at("d")).expect("a shorter name");
     folder.edit("tenant.yaml", "**/devices/", "**/d/");
     let check = |words: &str| {

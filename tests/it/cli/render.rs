@@ -151,6 +151,7 @@ fn of_apply() -> Document {
         outcomes: &outcomes(&plan),
         left: Some(&left),
         halt: None,
+        several: false,
         calls: 31,
         started: sample::at("2026-10-04T09:02:11Z"),
         ended: sample::at("2026-10-04T09:06:20Z"),

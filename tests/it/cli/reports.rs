@@ -2,9 +2,8 @@
 
 use serde_json::Value;
 
-use crate::support::{Desk, Folder, root, violations};
+use crate::support::{CONTOSO, Desk, Folder, contoso_and, root, violations};
 
-const CONTOSO: &str = "examples/contoso";
 const HASH: &str = "examples/contoso/hashes/TEST-BGO-001.txt";
 
 fn parsed(text: &str) -> Value {
@@ -98,17 +97,6 @@ fn the_reports_of_every_command_keep_the_published_schema() {
     }
 }
 
-/// The example with a second tenant, that has no devices.
-fn two_tenants() -> Folder {
-    let folder = Folder::copy_of(&root().join(CONTOSO));
-    let tenant = folder.read("tenant.yaml");
-    folder.write("fabrikam.yaml", tenant.replace("name: contoso", "name: fabrikam").replace("11111111-", "99999999-"));
-    for file in ["devices/oslo/laptops.yaml", "devices/oslo/kiosks.yaml", "devices/bergen/laptops.yaml"] {
-        folder.edit(file, "spec:\n", "spec:\n  tenantRef: {name: contoso}\n");
-    }
-    folder
-}
-
 /// What a run over several tenants says, shortened: `plan contoso, plan fabrikam: 0`.
 fn shortened(document: &Value) -> String {
     keeps_the_published_schema(document);
@@ -123,7 +111,7 @@ fn shortened(document: &Value) -> String {
 
 #[test]
 fn two_tenants_are_one_document() {
-    let (desk, fleet, folder) = (Desk::new(), two_tenants(), Folder::new());
+    let (desk, fleet, folder) = (Desk::new(), contoso_and("fabrikam"), Folder::new());
     let path = fleet.path().display();
     let file = folder.at("report.json");
     for (words, expected) in [
@@ -144,7 +132,7 @@ fn two_tenants_are_one_document() {
 
 #[test]
 fn a_tenant_that_fails_stands_among_the_others() {
-    let (desk, fleet) = (Desk::new(), two_tenants());
+    let (desk, fleet) = (Desk::new(), contoso_and("fabrikam"));
     let path = fleet.path().display();
     // Nobody is there to ask for the second, so nothing is done for the first.
     let apply = desk.run(&format!("apply {path} --simulate --json"));

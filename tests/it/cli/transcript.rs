@@ -6,9 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::{self, Desk, Folder, Simulate, ran, root, violations};
-
-const CONTOSO: &str = "examples/contoso";
+use crate::support::{self, CONTOSO, Desk, Folder, Simulate, contoso, contoso_and, ran, root, violations};
 
 #[test]
 fn a_plan_right_after_an_apply_has_no_changes() {
@@ -110,7 +108,7 @@ fn mistakes_on_the_command_line_are_not_changes() {
 fn every_problem_of_every_file_comes_before_the_first_request() {
     let desk = Desk::new();
     let folder = Folder::new();
-    let tenant = copy_of_contoso().read("tenant.yaml");
+    let tenant = contoso().read("tenant.yaml");
     folder.write("tenant.yaml", tenant.replace("policy: Sync ", "policy: Sink "));
     folder.write(
         "device.yaml",
@@ -166,7 +164,7 @@ fn a_status_is_about_all_devices_or_one() {
     assert_eq!((stages("InSync"), stages("AwaitingVendor"), devices.len()), (9, 1, 10));
     assert!(devices.iter().all(|device| device["registrationId"].is_string() == (device["stage"] == "InSync")));
     assert_eq!(desk.run(&format!("status {CONTOSO} --simulate TEST-OSL-001 TEST-OSL-002")).code, 64);
-    let folder = copy_of_contoso();
+    let folder = contoso();
     folder.edit("devices/oslo/laptops.yaml", "    - serialNumber: TEST-OSL-002\n", "");
     let left = desk.run(&format!("status --path {} --simulate test-osl-002", folder.path().display()));
     assert_eq!(left.code, 0, "{}", left.err);
@@ -211,11 +209,6 @@ fn completions_know_the_commands() {
     }
 }
 
-/// The example in a folder of its own, where a test may change it.
-fn copy_of_contoso() -> Folder {
-    Folder::copy_of(&root().join(CONTOSO))
-}
-
 #[test]
 fn the_example_has_no_problems() {
     let validate = Desk::new().run(&format!("validate {CONTOSO}"));
@@ -225,7 +218,7 @@ fn the_example_has_no_problems() {
 
 #[test]
 fn a_class_over_its_limit_is_held_whole_until_the_exact_number_is_approved() {
-    let (desk, folder) = (Desk::new(), copy_of_contoso());
+    let (desk, folder) = (Desk::new(), contoso());
     let path = folder.path().display();
     assert_eq!(desk.run(&format!("apply {path} --simulate --auto-approve -q")).code, 0);
     folder.edit("devices/oslo/laptops.yaml", "OSL-STD", "OSL-NEW");
@@ -246,13 +239,7 @@ fn a_class_over_its_limit_is_held_whole_until_the_exact_number_is_approved() {
 
 #[test]
 fn several_tenants_are_done_one_after_the_other() {
-    let (desk, folder) = (Desk::new(), copy_of_contoso());
-    let tenant = folder.read("tenant.yaml");
-    let other = tenant.replace("name: contoso", "name: fabrikam").replace("11111111-", "99999999-");
-    folder.write("fabrikam.yaml", other);
-    for file in ["devices/oslo/laptops.yaml", "devices/oslo/kiosks.yaml", "devices/bergen/laptops.yaml"] {
-        folder.edit(file, "spec:\n", "spec:\n  tenantRef: {name: contoso}\n");
-    }
+    let (desk, folder) = (Desk::new(), contoso_and("fabrikam"));
     let path = folder.path().display();
     let both = desk.run(&format!("plan {path} --simulate"));
     assert!(both.out.contains("9 to register") && both.out.contains("No changes.\n  0 unchanged\n"), "{}", both.out);
@@ -261,13 +248,31 @@ fn several_tenants_are_done_one_after_the_other() {
 }
 
 #[test]
+fn totals_name_their_tenant_where_there_are_several() {
+    let (desk, folder) = (Desk::new(), contoso_and("fabrikam"));
+    let run = |words: &str| {
+        let (command, more) = words.split_once(' ').unwrap_or((words, ""));
+        desk.run(&format!("{command} {} --simulate {more}", folder.path().display()))
+    };
+    let headings = |text: &str| {
+        let lines = text.lines().filter(|line| !line.starts_with(' '));
+        lines.map(|line| line.split_inclusive(['-', '.']).next().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    let planned = ["fabrikam: No changes.", "contoso: Plan plan-"];
+    assert_eq!(headings(&run("plan -q").out), planned);
+    assert_eq!(headings(&run("plan --diff").err), planned);
+    assert!(run("plan -q --tenant contoso").out.starts_with("Plan plan-"), "of one tenant it is clear");
+    let apply = run("apply -q --auto-approve").out;
+    assert_eq!(headings(&apply), [planned[0], planned[1], "contoso: Apply plan-"], "{apply}");
+    let status = run("status -q").out;
+    let lines: Vec<&str> = status.lines().collect();
+    assert!(lines.len() == 4 && lines[0].starts_with("fabrikam (") && lines[2].starts_with("contoso ("), "{status}");
+    assert_eq!(lines[3], "10 declared, 9 registered, 9 as declared, 0 unmanaged");
+}
+
+#[test]
 fn the_command_that_approves_names_its_tenant_where_there_are_several() {
-    let (desk, folder) = (Desk::new(), copy_of_contoso());
-    let tenant = folder.read("tenant.yaml");
-    folder.write("fabrikam.yaml", tenant.replace("name: contoso", "name: fabrikam").replace("11111111-", "99999999-"));
-    for file in ["devices/oslo/laptops.yaml", "devices/oslo/kiosks.yaml", "devices/bergen/laptops.yaml"] {
-        folder.edit(file, "spec:\n", "spec:\n  tenantRef: {name: contoso}\n");
-    }
+    let (desk, folder) = (Desk::new(), contoso_and("fabrikam"));
     let path = folder.path().display();
     assert_eq!(desk.run(&format!("apply {path} --simulate --auto-approve -q")).code, 0);
     folder.edit("devices/oslo/laptops.yaml", "OSL-STD", "OSL-NEW");
@@ -318,7 +323,7 @@ fn the_log_tells_of_requests_and_never_of_hashes_or_tokens() {
 
 /// The example, pointed at this tenant.
 fn contoso_at(served: &Simulate) -> Folder {
-    let folder = copy_of_contoso();
+    let folder = contoso();
     folder.lead_to(&served.url);
     folder
 }
@@ -346,7 +351,7 @@ fn behind_a_proxy_the_road_leads_to_microsofts_own_addresses() {
     let desk = Desk::new();
     let authority = desk.state.at("ca.pem");
     let served = desk.simulate(&format!("--profile calm --speed 60 --proxy --tls {}", authority.display()));
-    let folder = copy_of_contoso();
+    let folder = contoso();
     // What an import carries whole, so that nothing has to follow it.
     std::fs::remove_dir_all(folder.at("devices/bergen")).expect("the copy's");
     std::fs::remove_file(folder.at("devices/oslo/kiosks.yaml")).expect("the copy's");

@@ -118,6 +118,77 @@ fn quotes_and_brackets_that_are_not_closed_and_values_that_need_quotes() {
 }
 
 #[test]
+fn a_text_that_begins_as_an_alias_does() {
+    let tags = |tags: &str| TENANT.replace("spec: {", &format!("spec: {{scope: {{groupTags: {tags}}}, "));
+    let says = ["a text without quotes does not begin with `*`", "quote this: `\"*\"`"];
+    check(&tags("[*]"), "yaml 4:28", &says);
+    check(&tags("[OSL-*, *]"), "yaml 4:35", &says);
+    let says = ["a text without quotes does not begin with `*`", "quote this: `\"*-STD\"`"];
+    check(&tags("[*-STD, OSL-*]"), "unknown-anchor 4:28", &says);
+    let device = |line: &str| format!("{DEVICE}  serialNumber: A1\n  {line}\n");
+    check(&device("groupTag: * # all"), "yaml 6:13", &["quote this: `\"*\"`"]);
+    check(&device("groupTag: *OSL"), "unknown-anchor 6:13", &["quote this: `\"*OSL\"`"]);
+    check(&device("groupTag: & Co"), "yaml 6:13", &["does not begin with `&`", "quote this: `\"& Co\"`"]);
+}
+
+#[test]
+fn a_blank_that_is_missing_after_a_dash() {
+    let says = |write: &'static str| ["a blank is missing after `-`", write];
+    let entry = "    - serialNumber: A1\n";
+    check(&format!("{SET}  devices:\n    -serialNumber: A1\n"), "yaml 6:5", &says("write `- serialNumber: A1`"));
+    check(&format!("{SET}  devices:\n    -serialNumber:A1\n"), "yaml 6:5", &says("write `- serialNumber: A1`"));
+    check(&format!("{SET}  devices:\n    -{{serialNumber: A1}}\n"), "yaml 6:5", &says("write `- {serialNumber: A1}`"));
+    check(&format!("{SET}  devices:\n{entry}    -serialNumber: A2\n"), "yaml 7:5", &says("write `- serialNumber: A2`"));
+    check(&format!("{SET}  devices:\n{entry}    -serialNumber:A2\n"), "yaml 7:5", &says("write `- serialNumber: A2`"));
+    check(
+        &format!("{SET}  devices:\n    -serialNumber: A1\n      groupTag: X\n"),
+        "yaml 6:5",
+        &says("write `- serialNumber: A1`"),
+    );
+    check(
+        &format!("{SET}  devices:\n{entry}    -serialNumber: A2\n      groupTag: X\n"),
+        "yaml 7:5",
+        &says("write `- serialNumber: A2`"),
+    );
+    let tenant = "apiVersion: apgit.dev/v1alpha1\nkind: AutopilotTenant\nmetadata: {name: contoso}\nspec:\n  tenantId: \
+                  11111111-2222-3333-4444-555555555555\n  policy: Sync\n  ownerId: corp\n";
+    check(&format!("{tenant}  scope:\n    groupTags:\n      -OSL\n      -BGO\n"), "yaml 10:7", &says("write `- OSL`"));
+    // A text may begin with a dash.
+    let text = format!("{tenant}  scope: {{groupTags: -OSL}}\n");
+    check(&text, "wrong-type 8:22", &["write `groupTags: [-OSL]`"]);
+}
+
+#[test]
+fn a_no_break_space_where_a_blank_should_be() {
+    const NB: char = '\u{a0}';
+    let says = |write: &'static str| ["a no-break space (U+00A0) stands where a blank should be", write];
+    let (device, tag) = (format!("{DEVICE}  serialNumber: A1\n"), "write a blank: `  groupTag: X`");
+    check(&format!("{DEVICE}{NB}{NB}serialNumber: A1\n"), "yaml 5:1", &says("write a blank: `  serialNumber: A1`"));
+    check(&format!("{device}{NB} groupTag: X\n"), "yaml 6:1", &says(tag));
+    check(&format!("{device} {NB}groupTag: X\n"), "yaml 6:2", &says(tag));
+    check(&format!("{device}  groupTag:{NB}X\n"), "yaml 6:12", &says(tag));
+    check(&format!("{DEVICE}  serialNumber:{NB}A1\n"), "yaml 5:16", &says("write a blank: `  serialNumber: A1`"));
+    check(&format!("{device}  groupTag: {NB}X\n"), "yaml 6:13", &says("write a blank: `  groupTag:  X`"));
+    check(&format!("{device}  groupTag: X{NB}\n"), "yaml 6:14", &says(tag));
+    check(&format!("{device}  groupTag{NB}: X\n"), "yaml 6:11", &says("write a blank: `  groupTag : X`"));
+    check(&format!("{device}{NB}\n"), "yaml 6:1", &says("delete it"));
+    let entry = "    - serialNumber: A1\n";
+    check(&format!("{SET}  devices:\n    -{NB}serialNumber: A1\n"), "yaml 6:6", &says("`    - serialNumber: A1`"));
+    check(&format!("{SET}  devices:\n{entry}    {NB}{NB}groupTag: X\n"), "yaml 7:5", &says("`      groupTag: X`"));
+    let head = |from: &str, to: &str| device.replace(from, to);
+    check(&head("kind: ", &format!("kind:{NB}")), "yaml 2:6", &says("`kind: AutopilotDevice`"));
+    check(&head("metadata: ", &format!("metadata:{NB}")), "yaml 3:10", &says("`metadata: {name: a1}`"));
+    check(&head("{name: ", &format!("{{name:{NB}")), "yaml 3:17", &says("`metadata: {name: a1}`"));
+    check(&format!("{device}  groupTag:\u{3000}X\n"), "yaml 6:12", &["a blank of another kind (U+3000)"]);
+    // Where it stands in a value, the field says what it is.
+    check(&format!("{device}  groupTag: X{NB}Y\n"), "group-tag 6:13", &["character 2 is U+00A0"]);
+    // Whatever others write is theirs.
+    let repo = Repo::new();
+    repo.write("a.yaml", format!("kind: ConfigMap\n{NB}data: x\napiVersion:{NB}v1\nother: {NB}x{NB}\n"));
+    assert_eq!(repo.load().problems, vec![]);
+}
+
+#[test]
 fn no_mistake_repeats_a_hash() {
     let hash = crate::support::machine(1).hash().to_base64();
     for line in [
@@ -127,6 +198,12 @@ fn no_mistake_repeats_a_hash() {
         "H:H",
         "hardwareHash: \"\\qH\"",
         "hardwareHash: \"H",
+        "hardwareHash: *H",
+        "hardwareHash: * H",
+        "-hardwareHash: H",
+        "\u{a0}hardwareHash: H",
+        "hardwareHash:\u{a0}H",
+        "groupTag: “H”",
     ] {
         let repo = Repo::new();
         repo.write("a.yaml", format!("{DEVICE}  serialNumber: A1\n  {}\n  groupTag: X\n", line.replace('H', &hash)));

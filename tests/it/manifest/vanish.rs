@@ -88,3 +88,21 @@ fn a_folder_without_any_manifest_says_so() {
         assert!(plan.code == 3 && plan.err.contains("error[no-manifests]"), "{}", plan.err);
     }
 }
+
+#[test]
+fn a_manifest_whose_ending_windows_hid_is_missed_aloud() {
+    let repo = Repo::new();
+    for name in ["bergen.yaml.txt", "sites/oslo.YML.TXT", "notes.txt", "old.yaml.bak", "readme.txt.md"] {
+        repo.write(name, DEVICE);
+    }
+    let loaded = repo.load();
+    assert_eq!(found(&repo, &loaded), "not-read bergen.yaml.txt:1:1\nnot-read sites/oslo.YML.TXT:1:1\n");
+    assert!(!loaded.has_errors() && loaded.devices() == 0);
+    let said = told(&loaded);
+    assert!(said.contains("warning[not-read]: this file is not read: its name ends in `.txt`"), "{said}");
+    assert!(said.contains("rename it to `bergen.yaml`") && said.contains("rename it to `oslo.YML`"), "{said}");
+    let plan = Desk::new().run(&format!("plan {} --simulate", repo.path().display()));
+    assert!(plan.code == 0 && plan.err.contains("warning[not-read]"), "{}{}", plan.out, plan.err);
+    repo.write(".apgitignore", "*.txt\n*.TXT\n");
+    assert_eq!(repo.load().problems, vec![]);
+}

@@ -35,7 +35,8 @@ pub struct PlanView<'a> {
     pub source: &'a str,
     /// How many files had something to say.
     pub files: usize,
-    /// True if other tenants are declared besides: then commands name theirs.
+    /// True if other tenants are declared besides: then commands and totals name
+    /// theirs.
     pub several: bool,
     /// `Global`, `GccHigh`, …
     pub cloud: &'a str,
@@ -112,6 +113,7 @@ impl PlanView<'_> {
             diagnostics: diagnostics(&held, self.failed_on, self.news),
             held,
             news: self.news.to_vec(),
+            several: self.several,
             failed_on: self.failed_on,
         }
     }
