@@ -96,6 +96,9 @@ impl Member<'_> {
         let Self { connection: Connection { graph, clock, .. }, journal, .. } = self;
         let writer = GraphWriter::new(graph.clone());
         loop {
+            if stop.is_asked() {
+                return Err(NoSync::NotAsked);
+            }
             let answer = ask_for_sync(&writer, clock.as_ref(), journal, None).await.map_err(|error| match error {
                 RoundError::Stopped => NoSync::Stopped,
                 RoundError::Journal(error) => NoSync::Journal(error),
@@ -116,7 +119,7 @@ impl Member<'_> {
                 return Err(NoSync::Later { at, why });
             }
             told(SyncNews::Waits { at, now: clock.now(), why });
-            clock::wait(clock.as_ref(), stop, at).await.map_err(|_| NoSync::Stopped)?;
+            clock::wait(clock.as_ref(), stop, at).await.map_err(|_| NoSync::NotAsked)?;
         }
     }
 
@@ -222,6 +225,8 @@ pub(crate) enum NoSync {
     Journal(JournalError),
     /// Somebody asked to stop; it may have begun.
     Stopped,
+    /// Somebody asked to stop before.
+    NotAsked,
 }
 
 impl<'a> Members<'a> {

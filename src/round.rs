@@ -20,7 +20,7 @@ use crate::graph::{ErrorKind, Graph, GraphError, GraphWriter};
 use crate::hash::HashSource;
 use crate::ledger::{Entry, Journal, JournalError};
 use crate::model::{Desired, SyncState, Target};
-use crate::plan::{Approvals, Approved, ClearedPlan, Plan, Reason, guard, has_synced_since};
+use crate::plan::{Approvals, Approved, ClearedPlan, Plan, Reason, guard};
 
 use observe::Reading;
 use run::Run;
@@ -270,9 +270,10 @@ impl Round<'_> {
     }
 }
 
-/// True if what a sync of ours was for has had none that ended well.
+/// True if what a sync of ours was for has had none that ended well: another
+/// can only have begun ten minutes after ours.
 fn lacks_sync(sync: &SyncState, journal: &Journal) -> bool {
-    journal.synced().is_some_and(|since| !has_synced_since(sync, since))
+    journal.synced().is_some_and(|since| sync.last_sync.is_none_or(|ended| ended < since))
 }
 
 /// What goes into the journal before the first write.

@@ -103,6 +103,8 @@ pub(crate) struct Execution {
     pub readings: Vec<(RegistrationId, Option<Device>)>,
     /// Why the gate between import batches closed, if it did.
     pub gate_closed: Option<String>,
+    /// When an import was last seen without an end, by our own clock.
+    pub running_at: Option<Timestamp>,
     /// Why the loop could not go on, if so.
     pub halt: Option<Halt>,
 }
@@ -164,13 +166,14 @@ impl<'a> Work<'a> {
             Some(Halt::Asked) | None => (Reason::Cancelled, String::new()),
         };
         let gate_closed = self.imports.gate_closed().map(str::to_owned);
+        let running_at = self.imports.running_at();
         let mut readings = Vec::new();
         let ending = Ending { reason, message, service: &|at| tools.writer.service_of(at) };
         let mut ends = self.imports.finish(&ending, &mut readings);
         ends.extend(self.updates.finish(&ending, &mut readings));
         ends.sort_by_key(|(index, _)| *index);
         let outcomes = ends.into_iter().map(|(_, outcome)| outcome).collect();
-        Execution { outcomes, readings, gate_closed, halt }
+        Execution { outcomes, readings, gate_closed, running_at, halt }
     }
 }
 

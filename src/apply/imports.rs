@@ -127,6 +127,8 @@ pub(super) struct Imports<'a> {
     /// Registrations that the tenant had when it was planned.
     registered: usize,
     connect_tries: u32,
+    /// When a row of ours was last seen, or just sent, without an end.
+    running_at: Option<Timestamp>,
     /// When the records were last seen, and how many there were.
     looked_at: Option<Timestamp>,
     records: usize,
@@ -182,6 +184,7 @@ impl<'a> Imports<'a> {
             causes: HashMap::new(),
             registered: cleared.plan().counts.registered,
             connect_tries: 0,
+            running_at: (!schedule.running.is_empty()).then_some(now),
             looked_at: records_at,
             records: 0,
             settled_before: 0,
@@ -193,6 +196,11 @@ impl<'a> Imports<'a> {
             read_at: now,
             told: 0,
         }
+    }
+
+    /// When a row of ours was last seen without an end, by our own clock.
+    pub(super) fn running_at(&self) -> Option<Timestamp> {
+        self.running_at
     }
 
     pub(super) fn gate_closed(&self) -> Option<&str> {
@@ -443,7 +451,7 @@ impl<'a> Imports<'a> {
     }
 
     fn sent(&mut self, batch: &[usize], at: Timestamp) {
-        self.youngest = at;
+        (self.youngest, self.running_at) = (at, Some(at));
         self.settled_before = self.settled;
         batch.iter().for_each(|row| self.set(*row, State::Posted { at, taken: false }));
     }
@@ -500,6 +508,7 @@ impl<'a> Imports<'a> {
 
     /// One list for all rows that are under way.
     async fn look(&mut self, tools: &mut Tools<'_>) -> Result<(), Halt> {
+        let began = tools.clock.now();
         match tools.writer.list_imports().await {
             Ok(records) => {
                 self.see(&records, tools).await?;
@@ -513,6 +522,9 @@ impl<'a> Imports<'a> {
             }
         }
         let now = tools.clock.now();
+        if !self.posted.is_empty() {
+            self.running_at = Some(began);
+        }
         self.give_up_slow(now, tools);
         let slow = now > later(self.started, LATER);
         let usual = self.rhythm(if slow { LOOK_LATER } else { LOOK }, now);

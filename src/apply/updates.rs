@@ -45,6 +45,8 @@ struct Item<'a> {
     /// When it was first tried, and how often that failed.
     first_try: Option<Timestamp>,
     failures: u32,
+    /// When a request went out whose answer was lost.
+    lost: Option<Timestamp>,
 }
 
 enum State {
@@ -72,7 +74,7 @@ impl<'a> Updates<'a> {
                 unreachable!("the schedule puts only updates among the updates")
             };
             let state = State::Planned;
-            Item { index: *index, change, update, state, reading: None, first_try: None, failures: 0 }
+            Item { index: *index, change, update, state, reading: None, first_try: None, failures: 0, lost: None }
         };
         let items: Vec<Item> = order.schedule.updates.iter().map(item).collect();
         Self {
@@ -187,6 +189,9 @@ impl<'a> Updates<'a> {
                 UpdateEnd::Refused | UpdateEnd::NotTaken if is_unknown => UpdateEnd::Lost,
                 end => end,
             };
+            if end == UpdateEnd::Lost {
+                self.items[*item].lost.get_or_insert(now);
+            }
             entries.push(Entry::UpdateEnd { registration_id: self.items[*item].update.id, end });
         }
         tools.record(entries).await?;
@@ -303,10 +308,12 @@ impl<'a> Updates<'a> {
     ) -> Vec<(usize, Outcome)> {
         let end = |item: Item| {
             readings.extend(item.reading.map(|device| (device.id, Some(device))));
-            let outcome = match item.state {
-                State::Planned => ending.not_sent(),
-                State::Accepted { first, .. } => ending.awaited(first),
-                State::Ended(outcome) => outcome,
+            let outcome = match (item.state, item.lost) {
+                // The next run finds out whether it was taken.
+                (State::Planned, Some(at)) => ending.awaited(at),
+                (State::Planned, None) => ending.not_sent(),
+                (State::Accepted { first, .. }, _) => ending.awaited(first),
+                (State::Ended(outcome), _) => outcome,
             };
             (item.index, outcome)
         };

@@ -49,6 +49,13 @@ impl CliError {
         self
     }
 
+    /// Says in which file.
+    #[must_use]
+    pub(super) fn of_file(mut self, path: &Path) -> Self {
+        self.message = format!("`{}`: {}", path.display(), self.message);
+        self
+    }
+
     /// `error: …`, and a line `hint: …` for each.
     #[must_use]
     pub(super) fn text(&self, look: &Look) -> String {

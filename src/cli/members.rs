@@ -3,7 +3,7 @@
 use crate::clock::Stop;
 use crate::connect::Purpose;
 use crate::fleet::{Member, Members};
-use crate::ledger::{FileJournal, Journal, folder_within};
+use crate::ledger::{FileJournal, Journal, JournalError, folder_within};
 use crate::manifest::{Fleet, Hashes};
 use crate::model::seen;
 use crate::plan::Approvals;
@@ -14,6 +14,20 @@ use super::progress::patiently;
 use super::settings::Settings;
 use super::simulated::Tenants;
 use super::source;
+
+/// What became of each tenant: those that could not be opened, and the answers
+/// of the others, in their order; with the place of each answer.
+pub(super) fn in_place<T, E: Into<CliError>>(
+    errors: Vec<Option<CliError>>,
+    answers: Vec<Result<T, E>>,
+) -> Vec<Result<(usize, T), CliError>> {
+    let mut answers = answers.into_iter().enumerate();
+    let answer = |error: Option<CliError>| match error {
+        Some(error) => Some(Err(error)),
+        None => answers.next().map(|(at, answer)| answer.map(|answer| (at, answer)).map_err(Into::into)),
+    };
+    errors.into_iter().filter_map(answer).collect()
+}
 
 /// Opens the ways of one run.
 pub(super) struct Opener<'s> {
@@ -45,6 +59,25 @@ impl<'s> Opener<'s> {
         Ok(Members::new(members, self.stop))
     }
 
+    /// The same for readers: one that cannot be opened keeps no other from being
+    /// read. The errors stand in the place of their tenants.
+    pub(super) async fn open_each<'f>(
+        &mut self,
+        fleets: impl Iterator<Item = (&'f Fleet, Approvals)>,
+    ) -> (Members<'f>, Vec<Option<CliError>>) {
+        let (mut members, mut errors) = (Vec::new(), Vec::new());
+        for (fleet, approvals) in fleets {
+            match self.open(fleet, approvals).await {
+                Ok(member) => {
+                    members.push(member);
+                    errors.push(None);
+                }
+                Err(error) => errors.push(Some(error)),
+            }
+        }
+        (Members::new(members, self.stop), errors)
+    }
+
     async fn open<'f>(&mut self, fleet: &'f Fleet, approvals: Approvals) -> Result<Member<'f>, CliError> {
         let Self { settings, purpose, tenants, stop } = self;
         let tenant = &fleet.desired.tenant;
@@ -59,7 +92,11 @@ impl<'s> Opener<'s> {
                 FileJournal::open(&owner)?
             }
         };
-        let journal = Journal::open(Box::new(store), connection.clock.now()).await?;
+        let journal = Journal::open(Box::new(store), connection.clock.now()).await;
+        let journal = journal.map_err(|error| match error {
+            error @ JournalError::Format { .. } => CliError::from(error).of_file(&owner.join("journal.jsonl")),
+            error => error.into(),
+        })?;
         let stop = stop.clone();
         let hashes = Hashes::new(fleet.root.clone()).asking(&settings.allow_key_hosts).until(move || stop.is_asked());
         let hashes = Box::new(hashes);

@@ -11,7 +11,7 @@ use super::approval::Numbers;
 use super::args::{FailsOn, ReportTo, Reports, Source};
 use super::error::CliError;
 use super::exit::Exit;
-use super::members::Opener;
+use super::members::{Opener, in_place};
 use super::progress::reading;
 use super::report::Outlets;
 use super::settings::{Settings, tell};
@@ -52,19 +52,20 @@ async fn tenants(args: &PlanArgs, settings: &Settings, stop: &Stop, outlets: &mu
     outlets.over(fleets.len());
     let mut opener = Opener::new(settings, &args.source.simulated, Purpose::Read, stop);
     let each = fleets.iter().copied().zip(args.approvals.of(&declared.fleets)?);
-    let mut members = opener.open_all(each).await.map_err(|error| outlets.of(&fleets, error))?;
+    let (mut members, errors) = opener.open_each(each).await;
     let plans = reading(settings, &fleets, members.plan()).await;
     let mut exit = Exit::Done;
-    for (((fleet, member), prepared), news) in fleets.iter().copied().zip(members.of()).zip(plans).zip(&declared.news) {
+    for ((fleet, plan), news) in fleets.iter().copied().zip(in_place(errors, plans)).zip(&declared.news) {
         outlets.begin(fleet);
-        let prepared = match prepared {
-            Ok(prepared) => prepared,
+        let (at, prepared) = match plan {
+            Ok(plan) => plan,
             Err(error) => {
-                exit = exit.worse(outlets.fail(error.into(), &settings.err_look));
+                exit = exit.worse(outlets.fail(error, &settings.err_look));
                 continue;
             }
         };
-        let shown = Shown { declared: &declared, fleet, news, connection: &member.connection, prepared: &prepared };
+        let connection = &members.of()[at].connection;
+        let shown = Shown { declared: &declared, fleet, news, connection, prepared: &prepared };
         let failed = fail_on(&args.fails_on, &prepared);
         let document = shown.document(failed);
         let look = Look { detail: Detail::Totals, ..settings.err_look };

@@ -14,7 +14,7 @@ use crate::render::document::{Kind, StatusView};
 use super::args::{Reports, Simulated};
 use super::error::CliError;
 use super::exit::Exit;
-use super::members::Opener;
+use super::members::{Opener, in_place};
 use super::progress::reading;
 use super::report::Outlets;
 use super::settings::Settings;
@@ -56,19 +56,18 @@ async fn tenants(args: &StatusArgs, settings: &Settings, stop: &Stop, outlets: &
     let fleets: Vec<&Fleet> = declared.fleets.iter().filter(|fleet| !is_declared || declares(fleet)).collect();
     let mut opener = Opener::new(settings, &args.simulated, Purpose::Read, stop);
     let each = fleets.iter().map(|fleet| (*fleet, Approvals::default()));
-    let opened = opener.open_all(each).await;
-    let mut members = opened.map_err(|error| outlets.of(&fleets, error))?;
+    let (mut members, errors) = opener.open_each(each).await;
     let states = reading(settings, &fleets, members.status(wanted.as_ref())).await;
     let (mut exit, mut found) = (Exit::Done, is_declared);
-    for (fleet, status) in fleets.iter().copied().zip(states) {
-        let (tenant, status) = (&fleet.desired.tenant, status.map_err(CliError::from));
-        if !is_declared && status.as_ref().is_ok_and(|status| status.undeclared.is_empty()) {
+    for (fleet, status) in fleets.iter().copied().zip(in_place(errors, states)) {
+        let tenant = &fleet.desired.tenant;
+        if !is_declared && status.as_ref().is_ok_and(|(_, status)| status.undeclared.is_empty()) {
             continue;
         }
         outlets.begin(fleet);
         found = true;
         let TenantStatus { fleet: status, undeclared } = match status {
-            Ok(status) => status,
+            Ok((_, status)) => status,
             Err(error) => {
                 exit = exit.worse(outlets.fail(error, &settings.err_look));
                 continue;

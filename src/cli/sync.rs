@@ -34,10 +34,23 @@ pub(super) async fn run(args: &SyncArgs, settings: &Settings, stop: &Stop) -> Re
     let fleets = &declared.fleets;
     let mut opener = Opener::new(settings, simulated, Purpose::Write, stop);
     let each = fleets.iter().map(|fleet| (fleet, Approvals::default()));
-    let mut members = opener.open_all(each).await.map_err(|(_, error)| error)?;
+    let (mut members, errors) = opener.open_each(each).await;
+    let mut exit = Exit::Done;
+    let mut fail = |error: CliError, name: &str| {
+        let error = if fleets.len() > 1 { error.of_tenant(name) } else { error };
+        tell(&error.text(&settings.err_look));
+        exit = exit.worse(error.exit);
+    };
+    let mut opened = Vec::with_capacity(fleets.len());
+    for (fleet, error) in fleets.iter().zip(errors) {
+        match error {
+            Some(error) => fail(error, &fleet.desired.tenant.name),
+            None => opened.push(fleet),
+        }
+    }
     let mut printed = Ok(());
     let mut told = |at: usize, news: SyncNews| {
-        let name = seen(&fleets[at].desired.tenant.name);
+        let name = seen(&opened[at].desired.tenant.name);
         match news {
             SyncNews::Started { at } => {
                 let told = print(&format!("{name}: sync started {}\n", time_of_day(at)));
@@ -50,18 +63,15 @@ pub(super) async fn run(args: &SyncArgs, settings: &Settings, stop: &Stop) -> Re
         }
     };
     let answers = members.sync(args.when_allowed, &mut told).await;
-    let mut exit = Exit::Done;
     for (at, answer) in answers {
-        let (fleet, member) = (&fleets[at], &members.of()[at]);
+        let (fleet, member) = (opened[at], &members.of()[at]);
         match answer {
             Ok(()) => {
                 let state = settings.state_of(&member.connection.target, fleet.desired.tenant.id);
                 targets::remember(settings, simulated, fleet, &state)?;
             }
             Err(error) => {
-                let error = said_of(error).of_tenant(member.name());
-                tell(&error.text(&settings.err_look));
-                exit = exit.worse(error.exit);
+                fail(said_of(error), member.name());
             }
         }
     }
@@ -76,6 +86,7 @@ fn said_of(error: NoSync) -> CliError {
         }
         NoSync::Refused(error) => error.into(),
         NoSync::Journal(error) => error.into(),
+        NoSync::NotAsked => CliError::new(Exit::Cancelled, "stopped on request before it was asked for a sync"),
         NoSync::Stopped => CliError::new(Exit::Cancelled, "stopped on request; a sync may have started"),
     }
 }

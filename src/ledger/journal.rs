@@ -263,8 +263,8 @@ pub struct Approval {
     count: usize,
     /// What exactly was consented to.
     pub effects: Vec<Effect>,
-    /// What was imported under it, and as which import.
-    imports: HashMap<(DeviceKey, HashDigest), (ImportId, Use)>,
+    /// What was imported under it, and as which imports, the last one last.
+    imports: HashMap<(DeviceKey, HashDigest), Vec<(ImportId, Use)>>,
     /// What was written under it.
     updates: HashMap<RegistrationId, Vec<(FieldChange, Use)>>,
 }
@@ -274,7 +274,8 @@ pub struct Approval {
 pub enum Use {
     /// None that is known.
     None,
-    /// It was sent, and perhaps it is done: it is not sent again.
+    /// It was sent, and perhaps it is done. An import is followed, and not sent
+    /// again; an update may be, as long as the registration is as approved.
     Sent,
     /// It is done. Of a registration, its import is: what that could not carry
     /// may still be owed.
@@ -287,8 +288,9 @@ impl Approval {
     pub fn used(&self, effect: &Effect) -> Use {
         match &effect.action {
             Action::Register(register) => {
-                let key = (effect.device.clone(), register.digest);
-                self.imports.get(&key).map_or(Use::None, |(_, used)| *used)
+                let known = self.imports.get(&(effect.device.clone(), register.digest));
+                let used = |used: Use| known.is_some_and(|known| known.iter().any(|(_, of)| *of == used));
+                [Use::Done, Use::Sent].into_iter().find(|of| used(*of)).unwrap_or(Use::None)
             }
             Action::Update(update) => self.used_on(update.id, &update.fields),
         }
@@ -308,11 +310,22 @@ impl Approval {
         }
     }
 
+    /// True if any of these changes of a registration is done: where it is not
+    /// there, somebody has set it back.
+    #[must_use]
+    pub fn has_done(&self, id: RegistrationId, fields: &[FieldChange]) -> bool {
+        let is_done = |f: &FieldChange| {
+            let known = self.updates.get(&id).into_iter().flatten();
+            known.into_iter().any(|(k, used)| *used == Use::Done && k.field == f.field && k.after == f.after)
+        };
+        fields.iter().any(is_done)
+    }
+
     /// The last import by which a device was sent under it.
     #[must_use]
     pub fn import_of(&self, effect: &Effect) -> Option<ImportId> {
         let Action::Register(register) = &effect.action else { return None };
-        self.imports.get(&(effect.device.clone(), register.digest)).map(|(id, _)| *id)
+        self.imports.get(&(effect.device.clone(), register.digest))?.last().map(|(id, _)| *id)
     }
 
     /// The consent with nothing in it but what must not be done again under it:
@@ -330,11 +343,19 @@ impl Approval {
         }
     }
 
+    fn begin_import(&mut self, key: (DeviceKey, HashDigest), import_id: ImportId) {
+        let known = self.imports.entry(key).or_default();
+        if !known.iter().any(|(id, _)| *id == import_id) {
+            known.push((import_id, Use::Sent));
+        }
+    }
+
     fn end_import(&mut self, key: &(DeviceKey, HashDigest), import_id: ImportId, used: Use) {
-        if self.imports.get(key).is_some_and(|(id, _)| *id == import_id) {
-            match used {
-                Use::None => _ = self.imports.remove(key),
-                Use::Sent | Use::Done => _ = self.imports.insert(key.clone(), (import_id, used)),
+        let Some(known) = self.imports.get_mut(key) else { return };
+        match used {
+            Use::None => known.retain(|(id, _)| *id != import_id),
+            Use::Sent | Use::Done => {
+                known.iter_mut().filter(|(id, _)| *id == import_id).for_each(|(_, of)| *of = used);
             }
         }
     }
@@ -548,6 +569,13 @@ impl Journal {
         pending.or_else(|| self.folded.intents.get(&id).map(|fields| (fields.as_slice(), false)))
     }
 
+    /// True if nothing was ever done with it: it is new, or the one before it is
+    /// lost.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.has_no_approvals() && self.folded.imports.is_empty() && self.folded.owned.is_empty()
+    }
+
     /// True if nobody has consented to anything yet.
     #[must_use]
     pub fn has_no_approvals(&self) -> bool {
@@ -629,9 +657,14 @@ impl Folded {
                 }
             }
             Entry::Effect { effect } => {
-                if let Some(approval) = self.approvals.back_mut() {
-                    approval.effects.push(*effect);
+                let Some(approval) = self.approvals.back_mut() else { return };
+                // What runs already is sent for this consent, too.
+                if let Action::Register(register) = &effect.action
+                    && let Some(key) = self.sent.get(&register.import_id)
+                {
+                    approval.begin_import(key.clone(), register.import_id);
                 }
+                approval.effects.push(*effect);
             }
             Entry::Resumed { digest } => {
                 let place = self.approvals.iter().position(|approval| approval.digest == digest);
@@ -645,7 +678,7 @@ impl Folded {
             Entry::ImportIntent { import_id, device, hash, tail, carried, .. } => {
                 import(import_id, ImportState::Unsent);
                 if let Some(approval) = self.approvals.back_mut() {
-                    approval.imports.insert((device.clone(), hash), (import_id, Use::Sent));
+                    approval.begin_import((device.clone(), hash), import_id);
                 }
                 self.sent.insert(import_id, (device, hash));
                 if !tail.is_empty() {

@@ -240,15 +240,19 @@ impl Approved {
                 let tail = approved.tail();
                 let covered =
                     now.fields.iter().all(|f| tail.iter().any(|(field, to)| (*field, to) == (f.field, &f.after)));
-                match self.of.used_on(now.id, &now.fields) {
-                    _ if !ours || !covered => Some(Reason::AlreadyRegistered),
+                match () {
+                    () if !ours || !covered => Some(Reason::AlreadyRegistered),
                     // Somebody else has it in hand by now.
-                    _ if !is_as_imported(&approved.values, &now.before) => Some(Reason::ChangedMeanwhile),
-                    Use::None => None,
-                    Use::Sent | Use::Done => Some(Reason::NotInFirstPlan),
+                    () if !is_as_imported(&approved.values, &now.before) => Some(Reason::ChangedMeanwhile),
+                    () if self.of.has_done(now.id, &now.fields) => Some(Reason::NotInFirstPlan),
+                    () => None,
                 }
             }
-            (Action::Update(_), Action::Update(_)) if used != Use::None => Some(Reason::NotInFirstPlan),
+            // What was sent without an end that anybody saw may be sent again: the
+            // registration is as it was when that was approved.
+            (Action::Update(_), Action::Update(now)) if self.of.has_done(now.id, &now.fields) => {
+                Some(Reason::NotInFirstPlan)
+            }
             (Action::Update(approved), Action::Update(now)) => {
                 let written = |f: &FieldChange| {
                     approved.fields.iter().any(|known| known.field == f.field && known.after == f.after)

@@ -121,8 +121,8 @@ impl Run<'_> {
         }
     }
 
-    /// True if somebody asked for a sync during this run, and the complete records
-    /// of all its imports are gone since.
+    /// True if somebody asked for a sync after this run last saw one of its imports
+    /// without an end, and the complete records of all of them are gone since.
     ///
     /// A machine with the same declarations follows the same imports, and each
     /// sees their end at a look of its own: of a sync between those looks the
@@ -131,9 +131,10 @@ impl Run<'_> {
     /// knows that it still has to. (Should a person have done both, the devices
     /// wait for the sync that the service makes by itself.)
     async fn is_synced_by_another_machine(&mut self) -> Result<bool, Halt> {
-        let began = self.tools.writer.service_of(self.first.read_at);
+        let Some(running_at) = self.running_at else { return Ok(false) };
+        let ended = self.tools.writer.service_of(running_at);
         let Ok(state) = self.tools.writer.sync_state().await else { return Ok(false) };
-        if state.failed || state.last_manual_trigger.is_none_or(|at| at < began) {
+        if state.failed || state.last_manual_trigger.is_none_or(|at| at < ended) {
             return Ok(false);
         }
         let Ok(records) = self.tools.writer.list_imports().await else { return Ok(false) };

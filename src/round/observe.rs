@@ -11,7 +11,7 @@ use crate::hash::{WantedHash, identity_keys};
 use crate::ledger::{Entry, Journal, UpdateEnd};
 use crate::model::{
     Action, Claim, Coverage, Desired, Device, DeviceKey, Field, HashDigest, HashError, ImportId, ImportState, Observed,
-    RegistrationId, SyncState, carried, later, tail,
+    RegistrationId, SerialKey, SyncState, carried, later, tail,
 };
 use crate::plan::{self, Change, Facts, HashFact, ImportError, LISTED_WITHIN, Needs, Plan, Waiting, import_id};
 
@@ -166,12 +166,21 @@ impl Round<'_> {
             journal.record(now, vec![Entry::Clock]).await?;
         }
         let needs = plan::needs(desired, &reading.observed);
-        if !needs.register.is_empty() {
-            self.read_hashes(desired, &needs, reading).await?;
+        let mut sendable: Vec<&Claim> = needs.register.iter().map(|index| &desired.claims()[*index]).collect();
+        if !sendable.is_empty() {
+            self.read_hashes(&sendable, reading).await?;
         }
-        if !needs.register.is_empty() || journal.open_imports().next().is_some() {
+        // What an import has made belongs to whoever sent it, also where the
+        // journal that knew so is lost.
+        let is_lost = journal.is_new() && !reading.is_follow_up;
+        if !sendable.is_empty() || is_lost || journal.open_imports().next().is_some() {
             let records = self.own_records(journal).await?;
-            let ours = ours(desired, &needs, reading, journal, &records);
+            if is_lost {
+                let complete = complete(desired, &records, &sendable);
+                self.read_hashes(&complete, reading).await?;
+                sendable.extend(complete);
+            }
+            let ours = ours(desired, &sendable, reading, journal, &records);
             let now = self.graph.service_now();
             journal.record(now, catch_up::entries(journal, &records, ours, now)).await?;
         }
@@ -224,10 +233,9 @@ impl Round<'_> {
     }
 
     /// A pinned hash is not read: a plan needs no key.
-    async fn read_hashes(&self, desired: &Desired, needs: &Needs, reading: &mut Reading) -> Result<(), Stopped> {
-        let claims = needs.register.iter().map(|index| &desired.claims()[*index]);
+    async fn read_hashes(&self, claims: &[&Claim], reading: &mut Reading) -> Result<(), Stopped> {
         let mut unread: Vec<(&Claim, WantedHash)> = Vec::new();
-        for claim in claims {
+        for claim in claims.iter().copied() {
             let Some(reference) = &claim.hash else { continue };
             if reading.hashes.contains_key(&claim.key()) {
                 continue;
@@ -329,11 +337,22 @@ fn attempts<'d>(
     (1..).map_while(of)
 }
 
-/// The imports of devices to register that have been made: by this journal, or
-/// by one that is lost.
+/// Further claims of whose devices an import record tells that they are registered.
+fn complete<'d>(desired: &'d Desired, records: &[ImportRecord], others: &[&Claim]) -> Vec<&'d Claim> {
+    let is_complete =
+        |record: &&ImportRecord| record.import_id.is_some() && matches!(record.state, ImportState::Complete { .. });
+    let serials: HashSet<SerialKey> =
+        records.iter().filter(is_complete).map(|record| SerialKey::of(&record.serial)).collect();
+    let others: HashSet<DeviceKey> = others.iter().map(|claim| claim.key()).collect();
+    let claims = desired.claims().iter();
+    claims.filter(|claim| serials.contains(&claim.serial.key()) && !others.contains(&claim.key())).collect()
+}
+
+/// The imports of these devices that have been made: by this journal, or by one
+/// that is lost.
 fn ours(
     desired: &Desired,
-    needs: &Needs,
+    claims: &[&Claim],
     reading: &Reading,
     journal: &Journal,
     records: &[ImportRecord],
@@ -341,7 +360,7 @@ fn ours(
     let listed: HashSet<ImportId> = records.iter().filter_map(|record| record.import_id).collect();
     let used = |id: &ImportId| listed.contains(id) || journal.imports().contains_key(id);
     let mut ours = Vec::new();
-    for claim in needs.register.iter().map(|index| &desired.claims()[*index]) {
+    for claim in claims.iter().copied() {
         for (import_id, hash, attempt) in attempts(desired, claim, reading).take_while(|(id, ..)| used(id)) {
             let (tail, carried) = (tail(&plan::wanted(claim)), carried(&plan::wanted(claim)));
             let device = claim.key();

@@ -3,6 +3,8 @@
 
 use std::collections::HashSet;
 
+use jiff::Timestamp;
+
 use crate::apply::{self, Event, Execution, FRESH_FOR, Halt, Order, Outcome, Outcomes, SyncOutcome, Tools, Work};
 use crate::ledger::Entry;
 use crate::model::{Claim, Desired, Device, DeviceKey, RegistrationId, later};
@@ -27,6 +29,8 @@ pub(super) struct Run<'a> {
     pub(super) early: Option<SyncOutcome>,
     pub(super) cleaned: usize,
     gate_closed: Option<String>,
+    /// When an import of this run was last seen without an end, by our own clock.
+    pub(super) running_at: Option<Timestamp>,
     /// Registrations as last read.
     readings: Vec<(RegistrationId, Option<Device>)>,
     left: Option<Plan>,
@@ -43,6 +47,7 @@ impl<'a> Run<'a> {
             early: None,
             cleaned: 0,
             gate_closed: None,
+            running_at: None,
             readings: Vec::new(),
             left: None,
         }
@@ -103,11 +108,12 @@ impl<'a> Run<'a> {
             let order = Order { cleared: &cleared, schedule: &schedule, read_at, records_at };
             let mut work = Work::begin(order, self.tools.clock.now());
             let halt = self.work(&mut work).await.err();
-            let Execution { outcomes, readings, gate_closed, halt } = work.end(halt, &self.tools);
+            let Execution { outcomes, readings, gate_closed, running_at, halt } = work.end(halt, &self.tools);
             // A round that moved nothing, and met nothing that may pass, is the last.
             let worth_another = outcomes.iter().any(Outcome::is_worth_another_round);
             self.account.take(changes, outcomes);
             self.readings.extend(readings);
+            self.running_at = self.running_at.max(running_at);
             self.gate_closed = gate_closed.or(self.gate_closed.take());
             halt.map_or(Ok(()), Err)?;
             let plan = self.follow_up().await?;

@@ -415,13 +415,20 @@ async fn what_an_approval_has_sent_is_its_own_whatever_was_approved_since() {
     journal.record(NOW, vec![intent(1), taken(1, 10)]).await.unwrap();
     journal.record(NOW, approved("second")).await.unwrap();
     let used = |journal: &Journal, digest: &str| journal.approval(digest).unwrap().used(&effect());
-    assert_eq!((used(&journal, "first"), used(&journal, "second")), (Use::Sent, Use::None));
+    assert_eq!((used(&journal, "first"), used(&journal, "second")), (Use::Sent, Use::Sent), "it runs for both");
     journal.record(NOW, vec![complete(1)]).await.unwrap();
-    assert_eq!((used(&journal, "first"), used(&journal, "second")), (Use::Done, Use::None));
+    assert_eq!((used(&journal, "first"), used(&journal, "second")), (Use::Done, Use::Done));
+    journal.record(NOW, approved("third")).await.unwrap();
+    assert_eq!((used(&journal, "first"), used(&journal, "third")), (Use::Done, Use::None), "it was over");
+    let error = |id| Entry::ImportError { import_id: import(id), code: 640, name: "StorageError".to_owned() };
+    journal.record(NOW, vec![intent(3), error(3)]).await.unwrap();
+    assert_eq!(used(&journal, "third"), Use::None, "it failed");
     let removed = Entry::ImportRemoved { import_id: import(2) };
     journal.record(NOW, vec![intent(2), taken(2, 20), removed]).await.unwrap();
-    assert_eq!(used(&journal, "second"), Use::Sent, "nobody knows how it ended");
-    let error = Entry::ImportError { import_id: import(3), code: 640, name: "StorageError".to_owned() };
-    journal.record(NOW, vec![intent(3), error]).await.unwrap();
-    assert_eq!(used(&journal, "second"), Use::None, "it failed");
+    assert_eq!(used(&journal, "third"), Use::Sent, "nobody knows how it ended");
+    journal.record(NOW, vec![intent(4), error(4)]).await.unwrap();
+    assert_eq!(used(&journal, "third"), Use::Sent, "whatever became of another attempt");
+    let resumed = Entry::Resumed { digest: "first".to_owned() };
+    journal.record(NOW, vec![resumed, intent(5), error(5)]).await.unwrap();
+    assert_eq!(used(&journal, "first"), Use::Done, "what is done is not forgotten over another attempt");
 }

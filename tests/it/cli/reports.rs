@@ -1,5 +1,7 @@
 //! Reports of the real binary: every command's, in files and on stdout.
 
+use std::path::PathBuf;
+
 use serde_json::Value;
 
 use crate::support::{CONTOSO, Desk, Folder, contoso_and, root, violations};
@@ -140,9 +142,9 @@ fn a_tenant_that_fails_stands_among_the_others() {
     assert_eq!(apply.code, 64);
     // One that cannot be read hides no other.
     let id = "11111111-2222-3333-4444-555555555555";
-    let tenant = desk.simulate(&format!("--domain contoso.com={id} --domain tailspin.com"));
+    let tenant = desk.simulate(&format!("--speed instant --domain contoso.com={id} --domain tailspin.com"));
     let endpoints = format!("spec:\n  endpoints: {{login: \"{0}\", graph: \"{0}\"}}\n", tenant.url);
-    for file in ["fabrikam.yaml", "tenant.yaml"] {
+    for file in ["fabrikam/tenant.yaml", "tenant.yaml"] {
         fleet.edit(file, "spec:\n", &endpoints);
     }
     for command in ["plan", "status"] {
@@ -155,6 +157,16 @@ fn a_tenant_that_fails_stands_among_the_others() {
     // No tenant was reached.
     let elsewhere = desk.run(&format!("status --path {path} --simulate --json NOSUCH"));
     assert_eq!(parsed(&elsewhere.out)["kind"], "apgit.error");
+    // Nor does one whose journal cannot be read.
+    let applied = desk.run(&format!("apply {path} --tenant contoso --auto-approve"));
+    assert_eq!(applied.code, 0, "{}", applied.err);
+    let is_contosos = |path: &PathBuf| path.ends_with("journal.jsonl") && path.display().to_string().contains(id);
+    for journal in desk.state.files().into_iter().filter(is_contosos) {
+        std::fs::write(&journal, "no journal\n").expect("it is ours");
+    }
+    let plan = desk.run(&format!("plan {path}"));
+    assert!(plan.code == 1 && plan.err.contains("journal.jsonl`: line 1 of the journal"), "{}", plan.err);
+    assert!(plan.err.contains("error: fabrikam: ") && plan.err.contains("error: contoso: "), "{}", plan.err);
 }
 
 #[test]

@@ -424,3 +424,102 @@ async fn a_greeting_is_sent_with_the_user_of_this_moment() {
     assert_eq!(outcomes(&report), ["TEST-000001 not attempted ChangedMeanwhile"]);
     assert_eq!(scene.written_to_devices(), [""; 0]);
 }
+
+/// The digest is given again to whoever has this scene's journal: what comes of it.
+async fn repeats(scene: &Scene, digest: &str) -> String {
+    let mut client = scene.client().await;
+    let prepared = client.prepare().await.unwrap();
+    let desired = Desired::new(scene.tenant.clone(), scene.claims.clone());
+    match plan::standing(digest, &prepared.cleared, &desired, &client.journal) {
+        Standing::Same => "the same".to_owned(),
+        Standing::Other => "another".to_owned(),
+        Standing::Rest(rest) => {
+            let report = client.carry_out(prepared.only(&rest.approved), Consent::Resumed).await;
+            outcomes(&report).join(", ")
+        }
+    }
+}
+
+/// A fleet of which one device stays undone: its digest is never spent.
+fn one_is_foreign() -> Scene {
+    let mut settings = Settings::calm();
+    settings.set("import.delay=90s..100s").unwrap();
+    let scene = Scene::new(settings, 1, (1..=2).map(|n| claim(n, &["groupTag=OSL-STD"])).collect());
+    scene.sim.with(|tenant| tenant.make_foreign(&hash(2).to_base64()).unwrap());
+    scene
+}
+
+fn remove(scene: &Scene, number: u64) {
+    let id = scene.registration(number).id;
+    scene.sim.with(|tenant| tenant.remove_as_portal(id).unwrap());
+    scene.pass(SignedDuration::from_hours(3));
+    scene.forget_writes();
+}
+
+#[tokio::test]
+async fn what_was_followed_under_a_consent_is_registered_once_under_it() {
+    // By another machine, and by the same one whose consent was given once more.
+    for is_same_machine in [false, true] {
+        let scene = one_is_foreign();
+        dies_after_its_first_import(&scene).await;
+        let second = Scene::at(scene.sim.clone(), 2, scene.claims.clone());
+        let second = if is_same_machine { &scene } else { &second };
+        let mut client = second.client().await;
+        let prepared = client.prepare().await.unwrap();
+        let digest = prepared.cleared.plan().digest().sha256;
+        let report = client.carry_out(prepared, Consent::Seen).await;
+        assert_eq!(outcomes(&report), ["TEST-000001 done", "TEST-000002 failed AssignedToOtherTenant"]);
+        drop(client);
+        remove(second, 1);
+        let said = repeats(second, &digest).await;
+        assert_eq!(second.written_to_devices(), [""; 0], "on the same machine: {is_same_machine}, {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_consent_does_not_forget_what_is_done_over_a_later_attempt() {
+    let scene = one_is_foreign();
+    let mut client = scene.client().await;
+    let prepared = client.prepare().await.unwrap();
+    let digest = prepared.cleared.plan().digest().sha256;
+    let _ = client.carry_out(prepared, Consent::Seen).await;
+    drop(client);
+    let second = Scene::at(scene.sim.clone(), 2, scene.claims.clone());
+    *second.kept.0.lock().unwrap() = scene.kept.0.lock().unwrap().clone();
+    remove(&scene, 1);
+    scene.sim.with(|tenant| tenant.make_foreign(&hash(1).to_base64()).unwrap());
+    scene.pass(SignedDuration::from_hours(24));
+    dies_after_its_first_import(&second).await;
+    scene.pass(SignedDuration::from_hours(1));
+    scene.forget_writes();
+    let said = repeats(&scene, &digest).await;
+    assert_eq!(scene.written_to_devices(), [""; 0], "{said}");
+}
+
+#[tokio::test]
+async fn an_update_whose_end_nobody_saw_is_sent_again_under_its_consent() {
+    // A registration to change, and a tail: the request never arrived.
+    for is_tail in [false, true] {
+        let values: &[&str] = if is_tail { &["displayName=OSL-1"] } else { &["groupTag=OSL-STD"] };
+        let scene = Scene::new(Settings::calm(), 1, vec![claim(1, values)]);
+        if !is_tail {
+            scene.sim.with(|tenant| tenant.add_device_of_hash(&hash(1).to_base64(), "OSL-OLD").unwrap());
+            scene.pass(SignedDuration::from_mins(10));
+        }
+        let digest = scene.prepare().await.cleared.plan().digest().sha256;
+        scene.dies_before(|request| is_of(request, "updateDeviceProperties")).await;
+        scene.pass(SignedDuration::from_mins(5));
+        assert_eq!(repeats(&scene, &digest).await, "TEST-000001 done", "a tail: {is_tail}");
+        assert_eq!(scene.written().iter().filter(|line| line.starts_with("Update")).count(), 1);
+        // And what was seen is not.
+        let id = scene.registration(1).id;
+        scene.sim.with(|tenant| match is_tail {
+            true => tenant.set_display_name_as_portal(id, "").unwrap(),
+            false => tenant.set_tag_as_portal(id, "OSL-OLD").unwrap(),
+        });
+        scene.pass(SignedDuration::from_mins(30));
+        scene.forget_writes();
+        let said = repeats(&scene, &digest).await;
+        assert_eq!(scene.written_to_devices(), [""; 0], "a tail: {is_tail}, {said}");
+    }
+}

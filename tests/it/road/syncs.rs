@@ -89,6 +89,45 @@ async fn a_sync_that_fails_is_owed() {
     assert_eq!(times(&world, WriteKind::Sync).len(), 2, "the second has ended well");
 }
 
+/// Somebody's sync from before the import has ended, and somebody who tidies away
+/// records that are over: not even both together are a sync for it.
+#[tokio::test]
+async fn a_record_that_is_gone_makes_no_sync_of_an_earlier_one() {
+    let mut settings = Settings::calm();
+    settings.set("import.delay=90s..100s").expect("a setting");
+    let world = World::new(settings, 1, &fleet(2));
+    let (sim, now) = (world.sim.clone(), world.sim.clock().now());
+    let meddle = move |event: Event| match event {
+        Event::Posted { .. } => sim.with(|tenant| _ = tenant.sync_as_portal()),
+        Event::Waiting { why, .. } if why.contains("sync") => sim.with(|tenant| {
+            let records: Vec<_> = tenant.import_records().iter().map(|record| record.id).collect();
+            records.into_iter().for_each(|record| tenant.remove_record_as_portal(record).expect("it is there"));
+        }),
+        _ => {}
+    };
+    let _ = world.try_apply(world.ways(), &mut { meddle }).await.expect("a run");
+    let registered = times(&world, WriteKind::Register).into_iter().max().expect("devices were registered");
+    let syncs = world.sim.with(|tenant| tenant.counters().syncs_accepted.clone());
+    assert!(syncs.iter().any(|at| *at >= registered), "{now}: {syncs:?}, registered {registered}");
+}
+
+#[tokio::test]
+async fn anothers_sync_that_fails_makes_ours_no_failure() {
+    let world = World::new(Settings::calm(), 1, &fleet(2));
+    let _ = world.apply().await;
+    let pass = || world.sim.clock().advance_to(world.sim.clock().now() + SignedDuration::from_mins(20));
+    pass();
+    world.sim.with(|tenant| {
+        let mut settings = Settings::calm();
+        settings.set("sync.fail_share=1").expect("a setting");
+        tenant.set_settings(settings);
+        tenant.sync_as_portal().expect("it takes one");
+    });
+    pass();
+    let upkeep = world.plan().await.cleared.plan().upkeep.clone();
+    assert_eq!(upkeep.sync, None, "ours had ended well");
+}
+
 #[tokio::test]
 async fn rows_that_go_out_again_are_synced_with_the_others() {
     let mut settings = Settings::calm();
