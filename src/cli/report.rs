@@ -138,7 +138,8 @@ impl Outlets {
     /// The error of the tenant in that place, which ends the run.
     pub(super) fn of(&mut self, fleets: &[&Fleet], (at, error): (usize, impl Into<CliError>)) -> CliError {
         self.begin(fleets[at]);
-        error.into()
+        let error: CliError = error.into();
+        if self.several { error.of_tenant(&fleets[at].desired.tenant.name) } else { error }
     }
 
     /// Ends the reports. An error ends those for tools, too: one that is missing
