@@ -201,6 +201,10 @@ async fn approved_by_digest(
             Ok((prepared.only(&rest.approved), consent))
         }
         Standing::Other => {
+            if plan.changes.is_empty() {
+                let message = "nothing would be written to a device now: that is not the plan that was approved";
+                return Err(CliError::new(Exit::Stale, message).hint(again));
+            }
             let mut error = stale("the plan is not the one that was approved");
             if plan.again > 0 {
                 error = error
@@ -235,11 +239,13 @@ fn not_readable_here(unreadable: &BTreeMap<String, Vec<DeviceKey>>) -> Option<Cl
     if unreadable.len() > REASONS {
         error = error.hint(format!("and {} more reasons like these", unreadable.len() - REASONS));
     }
-    Some(
-        error.hint(
+    let is_encrypted = |reason: &String| reason.contains("age") || reason.contains("sops");
+    if unreadable.keys().any(is_encrypted) {
+        error = error.hint(
             "`age` and `sops` take the file with your key from SOPS_AGE_KEY_FILE; `apgit hash FILE` tries one file",
-        ),
-    )
+        );
+    }
+    Some(error)
 }
 
 /// What is left of an approval, for people.

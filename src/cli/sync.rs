@@ -12,6 +12,7 @@ use super::args::Source;
 use super::error::CliError;
 use super::exit::Exit;
 use super::members::Opener;
+use super::progress::patiently;
 use super::settings::{Settings, print, tell};
 use super::{source, targets};
 
@@ -62,7 +63,12 @@ pub(super) async fn run(args: &SyncArgs, settings: &Settings, stop: &Stop) -> Re
             }
         }
     };
-    let answers = members.sync(args.when_allowed, &mut told).await;
+    let asked = members.sync(args.when_allowed, &mut told);
+    // Who waits for the tenant is told until when, once.
+    let answers = match args.when_allowed {
+        true => asked.await,
+        false => patiently(settings, "asking for a sync", asked).await,
+    };
     for (at, answer) in answers {
         let (fleet, member) = (opened[at], &members.of()[at]);
         match answer {

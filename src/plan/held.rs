@@ -221,7 +221,8 @@ impl Reason {
             }
             Self::ImportFailed => &[Remedy(
                 "Retry",
-                "the next attempt comes by itself, at the latest a day later; or now: apgit apply --retry SERIAL",
+                "a later apply tries again by itself: at once where the reason may pass, else a day later; or now, with \
+                 `--retry SERIAL`",
             )],
             Self::ServiceUnavailable | Self::NotVisible | Self::OutcomeUnknown | Self::Cancelled => {
                 &[Remedy("ApplyAgain", "run apgit apply again; it goes on where it stopped")]

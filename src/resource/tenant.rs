@@ -152,7 +152,8 @@ pub struct AutopilotTenantSpec {
     #[schemars(length(max = 32))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peers: Option<Vec<Peer>>,
-    /// Left out: `Hold`.
+    /// What becomes of a device that vanished from the tenant. Not acted on yet: it
+    /// is registered again, whatever stands here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_vanished: Option<OnVanished>,
     /// Left out: `Never` (operator only).

@@ -130,14 +130,8 @@ impl<'p> Page<'p> {
                 rows.row(out, field.label, |line| value(line, self.look, field));
             }
         }
-        // Only of what changes: a row that agrees with the tenant explains nothing.
-        if let Some(row) = &source.row {
-            let fields = action.changes.iter().filter(|change| row.fields.contains(&change.path));
-            let labels: Vec<&str> = fields.map(|change| change.label).collect();
-            if !labels.is_empty() {
-                let from = format!("{} of {}:{}", labels.join(" and "), row.file, row.line);
-                rows.row(out, "from", |line| line.painted(Role::Dim, &self.look.draw(&from)));
-            }
+        if let Some(from) = from(source, &action.changes) {
+            rows.row(out, "from", |line| line.painted(Role::Dim, &self.look.draw(&from)));
         }
         for note in &action.notes {
             rows.row(out, "note", |line| line.words(Role::Dim, note.text()));
@@ -192,12 +186,16 @@ impl<'p> Page<'p> {
 
     fn held_row(&self, out: &mut String, held: &HeldDocument) {
         let line = self.start(held.symbol, &held.object.serial_number).plain(held.action);
-        let line = line.to(self.words() + LABEL).plain(&self.at(&held.source));
+        let line = line.half(self.words() + LABEL, &self.at(&held.source), self.words());
         let since = held.since.map(|since| format!("since {}", &moment(since)[..10]));
         since.into_iter().fold(line, |line, since| line.right(Role::Dim, &since)).end(out);
         for field in held.changes.iter().filter(|field| field.shown != Shown::Never) {
             let line = Line::new(self.look).to(self.words()).plain(field.label).to(self.words() + LABEL);
             value(line, self.look, field).end(out);
+        }
+        if let Some(from) = from(&held.source, &held.changes) {
+            let line = Line::new(self.look).to(self.words()).plain("from").to(self.words() + LABEL);
+            line.painted(Role::Dim, &self.look.draw(&from)).end(out);
         }
     }
 
@@ -230,7 +228,8 @@ impl<'p> Page<'p> {
             heading("No changes.");
         } else if actions.is_empty() {
             let held = counted(held.len(), "change is", "changes are");
-            heading(&format!("Nothing will be written: {held} held."));
+            let what = if self.plan.upkeep.is_empty() { "Nothing" } else { "No device" };
+            heading(&format!("{what} will be written: {held} held."));
         } else {
             heading(&format!("Plan {plan_id}"));
             let todo =
@@ -335,10 +334,19 @@ impl<'r> Rows<'r> {
 fn value<'l>(line: Line<'l>, look: &Look, field: &ChangeDocument) -> Line<'l> {
     match field.shown {
         Shown::Never => line,
-        Shown::Value => line.painted(Role::New, &look.value(field.after())),
+        Shown::Value => line.words(Role::New, &look.value(field.after())),
         Shown::Change => arrow(line, look, field),
         Shown::Digest => line.plain(&format!("{} (content not shown)", field.digest())),
     }
+}
+
+/// The row of a spreadsheet that a device's values are from. Only of what changes:
+/// a row that agrees with the tenant explains nothing.
+fn from(source: &Place, changes: &[ChangeDocument]) -> Option<String> {
+    let row = source.row.as_ref()?;
+    let fields = changes.iter().filter(|change| row.fields.contains(&change.path));
+    let labels: Vec<&str> = fields.map(|change| change.label).collect();
+    (!labels.is_empty()).then(|| format!("{} of {}:{}", labels.join(" and "), row.file, row.line))
 }
 
 fn arrow<'l>(line: Line<'l>, look: &Look, field: &ChangeDocument) -> Line<'l> {

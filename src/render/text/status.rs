@@ -17,6 +17,10 @@ pub(super) fn draw(status: &StatusDocument, look: &Look) -> String {
     if look.detail == Detail::Full {
         devices(&mut out, status, look);
     }
+    // Of a device that is declared nowhere there is nothing to count.
+    if !status.undeclared.is_empty() {
+        return out;
+    }
     let _ = writeln!(
         out,
         "{} declared, {} registered, {} as declared, {} unmanaged",

@@ -90,7 +90,7 @@ impl PlanView<'_> {
             observed: ObservedDocument {
                 at: plan.observed_at,
                 registered: plan.counts.registered,
-                awaiting_visibility: late(plan),
+                awaiting_visibility: late(plan) + running(plan),
                 calls: self.calls,
             },
             policy: PolicyDocument {
@@ -140,6 +140,12 @@ pub(in super::super) fn digest(plan: &Plan) -> (String, DigestDocument) {
 /// Devices that we have written and do not see yet.
 fn late(plan: &Plan) -> usize {
     plan.awaiting.iter().filter(|awaiting| awaiting.what != Waiting::Vendor).count()
+}
+
+/// Imports of ours that have no end yet.
+fn running(plan: &Plan) -> usize {
+    let is_running = |change: &&Change| matches!(change.action(), Action::Register(register) if register.running);
+    plan.changes.iter().filter(is_running).count()
 }
 
 fn summary(plan: &Plan) -> Summary {
