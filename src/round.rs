@@ -19,8 +19,8 @@ use crate::clock::{Clock, Stop, Stopped};
 use crate::graph::{ErrorKind, Graph, GraphError, GraphWriter};
 use crate::hash::HashSource;
 use crate::ledger::{Entry, Journal, JournalError};
-use crate::model::{Desired, SyncState, Target};
-use crate::plan::{Approvals, Approved, ClearedPlan, Plan, Reason, guard};
+use crate::model::{Action, Desired, SyncState, Target};
+use crate::plan::{Approvals, Approved, Change, ClearedPlan, Plan, Reason, guard};
 
 use observe::Reading;
 use run::Run;
@@ -270,10 +270,23 @@ impl Round<'_> {
     }
 }
 
-/// True if what a sync of ours was for has had none that ended well: another
-/// can only have begun ten minutes after ours.
+/// True if the last sync of ours that was needed has not ended well: another can
+/// only have begun ten minutes after it, and none that ended before is it.
 fn lacks_sync(sync: &SyncState, journal: &Journal) -> bool {
-    journal.synced().is_some_and(|since| sync.last_sync.is_none_or(|ended| ended < since))
+    journal.synced().is_some_and(|began| sync.last_sync.is_none_or(|ended| ended < began))
+}
+
+/// The imports of a plan that run already.
+fn followed(plan: &Plan) -> Vec<Entry> {
+    let follow = |change: &Change| match change.action() {
+        Action::Register(register) if register.running => Some(Entry::ImportFollowed {
+            import_id: register.import_id,
+            device: change.effect.device.clone(),
+            hash: register.digest,
+        }),
+        Action::Register(_) | Action::Update(_) => None,
+    };
+    plan.changes.iter().filter_map(follow).collect()
 }
 
 /// What goes into the journal before the first write.

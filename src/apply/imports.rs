@@ -127,7 +127,9 @@ pub(super) struct Imports<'a> {
     /// Registrations that the tenant had when it was planned.
     registered: usize,
     connect_tries: u32,
-    /// When a row of ours was last seen, or just sent, without an end.
+    /// When the records were last asked for, and when that showed one of ours
+    /// without an end.
+    asked_at: Timestamp,
     running_at: Option<Timestamp>,
     /// When the records were last seen, and how many there were.
     looked_at: Option<Timestamp>,
@@ -184,6 +186,7 @@ impl<'a> Imports<'a> {
             causes: HashMap::new(),
             registered: cleared.plan().counts.registered,
             connect_tries: 0,
+            asked_at: now,
             running_at: (!schedule.running.is_empty()).then_some(now),
             looked_at: records_at,
             records: 0,
@@ -315,6 +318,7 @@ impl<'a> Imports<'a> {
 
     /// Where it cannot be seen what is there, nothing is sent.
     async fn look_first(&mut self, tools: &mut Tools<'_>) -> Result<(), Halt> {
+        self.asked_at = tools.clock.now();
         match tools.writer.list_imports().await {
             Ok(records) => self.see(&records, tools).await,
             Err(error) => match (access(&error), self.queue.pop_front()) {
@@ -385,6 +389,7 @@ impl<'a> Imports<'a> {
         let is_first = self.posted.is_empty();
         let rows: Vec<ImportRow> = batch.iter().zip(hashes).map(|(row, hash)| self.import_row(*row, hash)).collect();
         let (next, source, stop) = (self.queue.front().cloned(), tools.hashes, tools.stop);
+        self.asked_at = tools.clock.now();
         let (answer, ahead) = tokio::join!(tools.writer.import(&rows), async {
             match &next {
                 Some(next) => self.hashes_of(next, source, stop).await,
@@ -451,7 +456,7 @@ impl<'a> Imports<'a> {
     }
 
     fn sent(&mut self, batch: &[usize], at: Timestamp) {
-        (self.youngest, self.running_at) = (at, Some(at));
+        self.youngest = at;
         self.settled_before = self.settled;
         batch.iter().for_each(|row| self.set(*row, State::Posted { at, taken: false }));
     }
@@ -508,7 +513,7 @@ impl<'a> Imports<'a> {
 
     /// One list for all rows that are under way.
     async fn look(&mut self, tools: &mut Tools<'_>) -> Result<(), Halt> {
-        let began = tools.clock.now();
+        self.asked_at = tools.clock.now();
         match tools.writer.list_imports().await {
             Ok(records) => {
                 self.see(&records, tools).await?;
@@ -522,9 +527,6 @@ impl<'a> Imports<'a> {
             }
         }
         let now = tools.clock.now();
-        if !self.posted.is_empty() {
-            self.running_at = Some(began);
-        }
         self.give_up_slow(now, tools);
         let slow = now > later(self.started, LATER);
         let usual = self.rhythm(if slow { LOOK_LATER } else { LOOK }, now);
@@ -597,6 +599,7 @@ impl<'a> Imports<'a> {
                     entries.push(Entry::ImportError { import_id, code: *code, name: name.clone() });
                 }
                 ImportState::Running | ImportState::Unsent | ImportState::Refused { .. } | ImportState::Removed => {
+                    self.running_at = self.running_at.max(Some(self.asked_at));
                     continue;
                 }
             }

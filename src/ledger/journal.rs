@@ -154,6 +154,16 @@ pub enum Entry {
         /// Our mark on the row.
         import_id: ImportId,
     },
+    /// An import that runs already is followed under the consent of now.
+    ImportFollowed {
+        /// Our mark on the row.
+        import_id: ImportId,
+        /// Which device it registers.
+        #[serde(flatten)]
+        device: DeviceKey,
+        /// The SHA-256 of its hash.
+        hash: HashDigest,
+    },
     /// It was meant to be sent, and no record of it ever came.
     ImportLost {
         /// Our mark on the row.
@@ -396,8 +406,10 @@ struct Folded {
     records: HashMap<ImportRecordId, ImportId>,
     record_of: HashMap<ImportId, ImportRecordId>,
     unsynced: Option<Timestamp>,
-    /// What the last sync that has begun was for.
-    synced: Option<Timestamp>,
+    /// When a sync was last about to be asked for.
+    sync_intent: Option<Timestamp>,
+    /// What the last sync that has begun was for, and when that was.
+    synced: Option<(Timestamp, Timestamp)>,
     /// What an import that has not ended is of.
     sent: HashMap<ImportId, (DeviceKey, HashDigest)>,
     approvals: VecDeque<Approval>,
@@ -534,10 +546,10 @@ impl Journal {
         self.folded.unsynced
     }
 
-    /// The same for which the last sync has begun.
+    /// When the last sync began that was needed.
     #[must_use]
     pub fn synced(&self) -> Option<Timestamp> {
-        self.folded.synced
+        self.folded.synced.map(|(_, began)| began)
     }
 
     /// True if something in here was learnt later than now: some clock was
@@ -597,6 +609,7 @@ impl Entry {
         match self {
             Self::ImportIntent { import_id, .. }
             | Self::ImportTaken { import_id, .. }
+            | Self::ImportFollowed { import_id, .. }
             | Self::ImportComplete { import_id, .. }
             | Self::ImportError { import_id, .. }
             | Self::ImportRefused { import_id, .. }
@@ -685,6 +698,12 @@ impl Folded {
                     self.tails.insert(import_id, Tail { import_id, values: tail, carried });
                 }
             }
+            Entry::ImportFollowed { import_id, device, hash } => {
+                if let Some(approval) = self.approvals.back_mut() {
+                    approval.begin_import((device.clone(), hash), import_id);
+                }
+                self.sent.insert(import_id, (device, hash));
+            }
             Entry::ImportTaken { import_id, record } => {
                 import(import_id, ImportState::Running);
                 self.records.insert(record, import_id);
@@ -717,7 +736,9 @@ impl Folded {
             Entry::ImportLost { import_id } => {
                 self.imports.remove(&import_id);
                 self.tails.remove(&import_id);
-                self.end_import(import_id, Use::None);
+                // Whether it never arrived, or was undone and tidied away since,
+                // nobody knows: it takes a new consent.
+                self.end_import(import_id, Use::Done);
             }
             Entry::ImportCleaned { record } => _ = self.records.remove(&record),
             Entry::UpdateIntent { registration_id, fields } => {
@@ -728,10 +749,16 @@ impl Folded {
             }
             Entry::UpdateEnd { registration_id, end } => self.fold_update(at, registration_id, end),
             Entry::Owned { registration_id } => _ = self.owned.insert(registration_id),
-            Entry::SyncEnd { accepted: true } => self.synced = self.unsynced.take().or(self.synced),
-            Entry::SyncFailed => self.unsynced = self.unsynced.max(self.synced.take()),
+            Entry::SyncEnd { accepted: true } => {
+                let began = self.sync_intent.take();
+                if let Some(since) = self.unsynced.take() {
+                    self.synced = Some((since, began.unwrap_or(since)));
+                }
+            }
+            Entry::SyncFailed => self.unsynced = self.unsynced.max(self.synced.take().map(|(since, _)| since)),
             Entry::Clock => self.set_clock(at),
-            Entry::SyncIntent | Entry::SyncEnd { accepted: false } => {}
+            Entry::SyncIntent => self.sync_intent = Some(at),
+            Entry::SyncEnd { accepted: false } => {}
         }
     }
 
@@ -750,7 +777,7 @@ impl Folded {
         self.imports.values_mut().for_each(|fact| fact.at = fact.at.min(now));
         self.pending.values_mut().for_each(|pending| pending.since = pending.since.min(now));
         self.unsynced = self.unsynced.map(|at| at.min(now));
-        self.synced = self.synced.map(|at| at.min(now));
+        self.synced = self.synced.map(|(since, began)| (since.min(now), began.min(now)));
     }
 
     fn latest(&self) -> Option<Timestamp> {

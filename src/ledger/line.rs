@@ -96,6 +96,11 @@ impl Flat<'_> {
                 tail: self.tail,
                 carried: self.carried,
             },
+            "importFollowed" => Entry::ImportFollowed {
+                import_id: import_id()?,
+                device: DeviceKey { serial: there(self.serial, "serial")?, registration: self.registration },
+                hash: there(self.hash, "hash")?,
+            },
             "importTaken" => Entry::ImportTaken { import_id: import_id()?, record: there(self.record, "record")? },
             "importComplete" => Entry::ImportComplete { import_id: import_id()?, registration_id: registration_id()? },
             "importError" => Entry::ImportError {
@@ -162,7 +167,10 @@ mod tests {
                 tail: vec![(Field::DisplayName, "OSL-1".into())],
                 carried: vec![(Field::GroupTag, "OSL".into())],
             },
-            Some(Entry::ImportIntent { .. }) => Entry::ImportTaken { import_id, record },
+            Some(Entry::ImportIntent { device, hash, .. }) => {
+                Entry::ImportFollowed { import_id, device: device.clone(), hash: *hash }
+            }
+            Some(Entry::ImportFollowed { .. }) => Entry::ImportTaken { import_id, record },
             Some(Entry::ImportTaken { .. }) => Entry::ImportComplete { import_id, registration_id },
             Some(Entry::ImportComplete { .. }) => Entry::ImportError { import_id, code: 806, name: "Zt\\d".to_owned() },
             Some(Entry::ImportError { .. }) => Entry::ImportRefused { import_id, message: "no\nrow".to_owned() },

@@ -28,20 +28,11 @@ pub(super) fn entries(
     let mut entries = Vec::new();
     for (id, intent) in ours {
         if let Some(record) = by_id.get(&id)
-            && !journal.imports().contains_key(&id)
+            && (!journal.imports().contains_key(&id) || is_sent_again(journal, id, record))
         {
             entries.push(intent);
             entries.push(Entry::ImportTaken { import_id: id, record: record.id });
             entries.extend(end(id, &record.state));
-        }
-    }
-    // What has failed for us may have been sent once more by another machine.
-    for record in records.iter().filter(|record| record.state == ImportState::Running) {
-        if let Some(id) = record.import_id
-            && journal.imports().get(&id).is_some_and(|fact| has_failed(&fact.state))
-            && journal.import_of(record.id).is_none()
-        {
-            entries.push(Entry::ImportTaken { import_id: id, record: record.id });
         }
     }
     for (id, fact) in journal.open_imports() {
@@ -65,8 +56,12 @@ pub(super) fn entries(
     entries
 }
 
-fn has_failed(state: &ImportState) -> bool {
-    matches!(state, ImportState::Error { .. } | ImportState::Refused { .. })
+/// True if what has failed for us runs, since another machine has sent it once
+/// more.
+fn is_sent_again(journal: &Journal, id: ImportId, record: &ImportRecord) -> bool {
+    let state = journal.imports().get(&id).map(|fact| &fact.state);
+    let has_failed = matches!(state, Some(ImportState::Error { .. } | ImportState::Refused { .. }));
+    has_failed && record.state == ImportState::Running && journal.import_of(record.id).is_none()
 }
 
 fn end(import_id: ImportId, state: &ImportState) -> Option<Entry> {

@@ -24,6 +24,9 @@ const LOOK_LATER: SignedDuration = SignedDuration::from_secs(60);
 const USUAL: SignedDuration = SignedDuration::from_mins(2);
 const PATIENCE: SignedDuration = SignedDuration::from_mins(20);
 
+/// So many attempts of one device may be among the records.
+const ATTEMPTS: usize = 12;
+
 /// So many hashes are read at a time; none is kept.
 const HASHES: usize = 500;
 
@@ -175,12 +178,12 @@ impl Round<'_> {
         let is_lost = journal.is_new() && !reading.is_follow_up;
         if !sendable.is_empty() || is_lost || journal.open_imports().next().is_some() {
             let records = self.own_records(journal).await?;
+            let mut ours = ours(desired, &sendable, reading, journal, &records);
             if is_lost {
-                let complete = complete(desired, &records, &sendable);
-                self.read_hashes(&complete, reading).await?;
-                sendable.extend(complete);
+                sendable = complete(desired, &records, &sendable);
+                self.read_hashes(&sendable, reading).await?;
+                ours.extend(made(desired, &sendable, reading, &records));
             }
-            let ours = ours(desired, &sendable, reading, journal, &records);
             let now = self.graph.service_now();
             journal.record(now, catch_up::entries(journal, &records, ours, now)).await?;
         }
@@ -368,6 +371,21 @@ fn ours(
         }
     }
     ours
+}
+
+/// The imports that have made registrations of these devices. What they could not
+/// carry is not known any more: what is declared today may be another thing, and
+/// is an update like any other.
+fn made(desired: &Desired, claims: &[&Claim], reading: &Reading, records: &[ImportRecord]) -> Vec<(ImportId, Entry)> {
+    let is_complete = |record: &&ImportRecord| matches!(record.state, ImportState::Complete { .. });
+    let complete: HashSet<ImportId> = records.iter().filter(is_complete).filter_map(|of| of.import_id).collect();
+    let of = |claim: &&Claim| {
+        let mut attempts = attempts(desired, claim, reading).take(ATTEMPTS);
+        let (import_id, hash, attempt) = attempts.find(|(id, ..)| complete.contains(id))?;
+        let (device, tail, carried) = (claim.key(), Vec::new(), carried(&plan::wanted(claim)));
+        Some((import_id, Entry::ImportIntent { import_id, device, hash, attempt, tail, carried }))
+    };
+    claims.iter().filter_map(of).collect()
 }
 
 /// Registrations that our imports made, and that the reading lacks.

@@ -12,7 +12,7 @@ use crate::plan::{Plan, guard};
 
 use super::account::Account;
 use super::observe::Reading;
-use super::{Consent, Prepared, Round, RoundError, approval};
+use super::{Consent, Prepared, Round, RoundError, approval, followed};
 
 /// A run repeats its round at most this often: what four rounds do not settle
 /// needs time or a person.
@@ -90,9 +90,8 @@ impl<'a> Run<'a> {
         if plan.is_empty() {
             return Ok(());
         }
-        if !consent.is_resumed() {
-            self.tools.record(approval(plan)).await?;
-        }
+        let entries = if consent.is_resumed() { followed(plan) } else { approval(plan) };
+        self.tools.record(entries).await?;
         let (read, now) = (first.read_at, self.tools.clock.now());
         let is_fresh = consent == Consent::Unseen && read <= now && now < later(read, FRESH_FOR);
         let (mut read_at, mut records_at) = (is_fresh.then_some(read), is_fresh.then_some(read));

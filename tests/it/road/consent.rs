@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use apgit::door::ledger::Entry;
 use apgit::door::model::{AdoptionPolicy, Desired, Policy, Scope};
 use apgit::door::plan::{self, Approvals, Standing, SyncReason};
 use apgit::door::round::{Consent, Prepared};
@@ -434,6 +435,8 @@ async fn repeats(scene: &Scene, digest: &str) -> String {
         Standing::Same => "the same".to_owned(),
         Standing::Other => "another".to_owned(),
         Standing::Rest(rest) => {
+            let resumed = Entry::Resumed { digest: digest.to_owned() };
+            client.journal.record(client.graph.service_now(), vec![resumed]).await.unwrap();
             let report = client.carry_out(prepared.only(&rest.approved), Consent::Resumed).await;
             outcomes(&report).join(", ")
         }
@@ -521,5 +524,34 @@ async fn an_update_whose_end_nobody_saw_is_sent_again_under_its_consent() {
         scene.forget_writes();
         let said = repeats(&scene, &digest).await;
         assert_eq!(scene.written_to_devices(), [""; 0], "a tail: {is_tail}, {said}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_followed_under_a_consent_that_goes_on_is_registered_once_under_it() {
+    // By this machine under another consent, and by another machine whose journal
+    // knows nothing.
+    for is_same_machine in [true, false] {
+        let mut scene = one_is_foreign();
+        scene.claims.pop();
+        scene.sim.with(|tenant| tenant.make_foreign(&hash(1).to_base64()).unwrap());
+        let mut client = scene.client().await;
+        let prepared = client.prepare().await.unwrap();
+        let digest = prepared.cleared.plan().digest().sha256;
+        let report = client.carry_out(prepared, Consent::Seen).await;
+        assert_eq!(outcomes(&report), ["TEST-000001 failed AssignedToOtherTenant"]);
+        drop(client);
+        scene.sim.with(|tenant| tenant.release_foreign(&hash(1).to_base64()).unwrap());
+        if is_same_machine {
+            scene.approvals.retry = [apgit::door::model::SerialKey::of(&serial(1))].into();
+            dies_after_its_first_import(&scene).await;
+        } else {
+            dies_after_its_first_import(&Scene::at(scene.sim.clone(), 2, scene.claims.clone())).await;
+        }
+        assert_eq!(repeats(&scene, &digest).await, "TEST-000001 done", "on the same machine: {is_same_machine}");
+        scene.approvals.retry.clear();
+        remove(&scene, 1);
+        let said = repeats(&scene, &digest).await;
+        assert_eq!(scene.written_to_devices(), [""; 0], "on the same machine: {is_same_machine}, {said}");
     }
 }
