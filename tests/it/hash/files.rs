@@ -159,13 +159,14 @@ fn hidden_identifiers_say_how_to_see_them() {
 #[test]
 fn a_merge_conflict_and_a_narrow_column_are_named_by_hash_and_validate() {
     let (serial, hash) = (machine().serial().unwrap().clone(), machine().hash().to_base64());
+    let other = Machine::new(Vendor::Hp, 2).hash().to_base64();
     let head = "Device Serial Number,Windows Product ID,Hardware Hash\n";
     let cases = [
         (
             format!("{head}<<<<<<< HEAD\n{serial},,{hash}\n=======\n{serial},,{hash}\n>>>>>>> x\n"),
             "line 2: a merge conflict of Git was not resolved",
         ),
-        (format!("{head}{serial},,########\nA,,{hash}\n"), "the column was too narrow"),
+        (format!("{head}{serial},,########\nA,,{other}\n"), "the column was too narrow"),
     ];
     for (csv, message) in cases {
         let folder = Folder::new();
