@@ -51,6 +51,11 @@ pub enum CaptureError {
     NoRows,
     #[error("line {line}: the quotation marks do not come in pairs; correct or remove them")]
     OpenQuote { line: u64 },
+    #[error(
+        "line {line}: a merge conflict of Git was not resolved; keep the rows that hold, and remove the lines of `<<<<<<<`, \
+         `=======` and `>>>>>>>`"
+    )]
+    MergeConflict { line: u64 },
     #[error("line {line}: {error}")]
     Row { line: u64, error: crate::hash::TextError },
     #[error("line {line}: the row has no hardware hash")]

@@ -25,6 +25,7 @@ pub use identity::{agreement, compare, fingerprints, identity_keys};
 pub(crate) use piece::{has_mark, hidden, is_raw_hash, is_surely_piece, pieces, raw_hashes, rest_of, runs};
 pub use record::{Record, TextField};
 pub use source::{HashSource, WantedHash};
+pub(crate) use text::spoiled;
 pub use text::{Repair, TextError, looks_like_hash};
 
 use crate::model::HardwareHash;

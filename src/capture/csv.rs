@@ -14,8 +14,8 @@ use jiff::Timestamp;
 
 use super::CaptureError;
 use super::file::unknown;
-use super::text::{Encoding, text};
-use crate::hash::{DecodeError, Decoded, Repair, Verdict, compare};
+use super::text::{Encoding, merge_conflict, text};
+use crate::hash::{DecodeError, Decoded, Repair, Verdict, compare, spoiled};
 use crate::model::{HardwareHash, HashDigest, SerialKey, SerialNumber};
 
 /// Some ten thousand rows in any encoding.
@@ -112,6 +112,9 @@ pub fn csv(bytes: &[u8]) -> Result<CsvTable, CaptureError> {
     if let Some(what) = unknown(bytes, &text) {
         return Err(CaptureError::Unknown { what });
     }
+    if let Some(line) = merge_conflict(&text) {
+        return Err(CaptureError::MergeConflict { line });
+    }
     let index = CsvIndex::of(&text)?;
     Ok(CsvTable { text, encoding, index })
 }
@@ -166,8 +169,8 @@ pub(crate) const SPREADSHEET: &str = "a spreadsheet has changed the serial numbe
 
 impl CsvEntry {
     /// True if the column of serial numbers holds what a spreadsheet makes of one:
-    /// a number with an exponent, a date, a number without its zeros, or a column
-    /// that is too narrow.
+    /// a number with an exponent, a date, a number without its zeros, an error of a
+    /// formula, or a column that is too narrow.
     #[must_use]
     pub fn is_changed_by_spreadsheet(&self) -> bool {
         let Some(cell) = self.serial.as_deref().map(str::trim).filter(|cell| !cell.is_empty()) else { return false };
@@ -179,7 +182,7 @@ impl CsvEntry {
             let inside = inside.as_str();
             inside.len() > cell.len() && inside.trim_start_matches('0') == cell
         });
-        is_cut || is_exponent(cell) || is_date(cell) || cell.bytes().all(|byte| byte == b'#')
+        is_cut || is_exponent(cell) || is_date(cell) || spoiled(cell).is_some()
     }
 
     /// The hash of this row, out of the text that the row was read from.
@@ -269,10 +272,10 @@ impl CsvIndex {
         read: ReadRow<'_>,
     ) -> Result<(usize, &CsvEntry, Vec<String>), CaptureError> {
         let key = serial.key();
-        let Some(rows) = self.by_serial_inside.get(&key).or_else(|| self.by_column.get(&key)) else {
+        let rows: Vec<_> = self.rows_of(&key).iter().map(|row| (*row, &self.entries[*row])).collect();
+        if rows.is_empty() {
             return Err(CaptureError::NotFound { serial: serial.clone(), rows: self.summary() });
-        };
-        let rows: Vec<_> = rows.iter().map(|row| (*row, &self.entries[*row])).collect();
+        }
         let with_hash: Vec<_> = rows.iter().copied().filter(|(_, entry)| entry.hash.is_ok()).collect();
         let ((row, entry), notes) = match with_hash[..] {
             [] => (rows[0], Vec::new()),
@@ -280,6 +283,18 @@ impl CsvIndex {
             _ => latest(&with_hash, read, serial)?,
         };
         Ok((row, entry, notes))
+    }
+
+    /// By the serial inside the hash, else by the column.
+    fn rows_of(&self, key: &SerialKey) -> &[usize] {
+        self.by_serial_inside.get(key).or_else(|| self.by_column.get(key)).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// All rows of a device that have a hash: those of which
+    /// [`CsvIndex::find_with`] takes one.
+    pub fn captures(&self, serial: &SerialNumber) -> impl Iterator<Item = &CsvEntry> {
+        let rows = self.rows_of(&serial.key()).iter().map(|row| &self.entries[*row]);
+        rows.filter(|entry| entry.hash.is_ok())
     }
 
     /// The serial number of a row that looks like this one, such as one with `0`
@@ -295,10 +310,11 @@ impl CsvIndex {
     /// words that are the same for all rows with the same fault.
     #[must_use]
     pub fn broken(&self, serial: &SerialNumber) -> Option<String> {
-        let key = serial.key();
-        let rows = self.by_serial_inside.get(&key).or_else(|| self.by_column.get(&key))?;
-        let errors: Vec<&CaptureError> =
-            rows.iter().map(|row| self.entries[*row].hash.as_ref().err()).collect::<Option<_>>()?;
+        let errors: Vec<&CaptureError> = self
+            .rows_of(&serial.key())
+            .iter()
+            .map(|row| self.entries[*row].hash.as_ref().err())
+            .collect::<Option<_>>()?;
         Some(match errors.first()? {
             CaptureError::RowWithoutHash { .. } => "the row has no hardware hash".to_owned(),
             CaptureError::Row { error, .. } => error.to_string(),
@@ -309,8 +325,7 @@ impl CsvIndex {
     /// True if some row is for this device.
     #[must_use]
     pub fn has(&self, serial: &SerialNumber) -> bool {
-        let key = serial.key();
-        self.by_serial_inside.contains_key(&key) || self.by_column.contains_key(&key)
+        !self.rows_of(&serial.key()).is_empty()
     }
 
     /// How many rows there are, in words.
@@ -365,8 +380,9 @@ fn latest<'e>(
     let lines = enumerate(&rows.iter().map(|(_, entry)| entry.line).collect::<Vec<_>>());
     let ambiguous = || CaptureError::Ambiguous { serial: serial.clone(), lines: lines.clone() };
     let digest = |entry: &CsvEntry| entry.hash.as_ref().map(|cell| cell.digest).ok();
-    if rows.iter().all(|(_, entry)| digest(entry) == digest(rows[0].1)) {
-        return Ok((rows[0], vec![format!("lines {lines} hold the same hash")]));
+    let last = rows[rows.len() - 1];
+    if rows.iter().all(|(_, entry)| digest(entry) == digest(last.1)) {
+        return Ok((last, vec![format!("lines {lines} hold the same hash")]));
     }
     if rows.len() > MAX_CAPTURES {
         return Err(ambiguous());

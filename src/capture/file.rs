@@ -1,7 +1,7 @@
 //! A file that holds one hash: base64 text, or the OA3.xml of oa3tool.
 
 use super::CaptureError;
-use super::text::{Encoding, text};
+use super::text::{Encoding, merge_conflict, text};
 use crate::hash::Repair;
 use crate::model::HardwareHash;
 
@@ -57,6 +57,9 @@ pub fn file(bytes: &[u8]) -> Result<HashFile, CaptureError> {
     let (text, encoding) = text(bytes);
     if let Some(what) = unknown(bytes, &text) {
         return Err(CaptureError::Unknown { what });
+    }
+    if let Some(line) = merge_conflict(&text) {
+        return Err(CaptureError::MergeConflict { line });
     }
     let content = text.trim_matches(|c: char| c.is_whitespace() || c == '\0');
     let (hash, form) = match content.find('<') {

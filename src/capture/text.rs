@@ -62,3 +62,13 @@ fn nul_in_every_second_byte(bytes: &[u8], side: usize) -> bool {
     let nul = pairs.iter().filter(|pair| pair[side] == 0 && pair[1 - side] != 0).count();
     nul > 0 && nul * 10 >= pairs.len() * 9
 }
+
+/// The first line that Git has put between two sides of a merge, counted from 1.
+pub(super) fn merge_conflict(text: &str) -> Option<u64> {
+    const MARKS: [&str; 3] = ["<<<<<<<", "=======", ">>>>>>>"];
+    let is_mark = |line: &str| {
+        let (mark, rest) = line.split_at_checked(7).unwrap_or_default();
+        MARKS.contains(&mark) && (rest.trim_end().is_empty() || rest.starts_with(' ') && mark != "=======")
+    };
+    text.split('\n').zip(1..).find(|(line, _)| is_mark(line)).map(|(_, number)| number)
+}

@@ -277,7 +277,7 @@ fn rows(source: &str, table: &CsvTable, how: &str, now: Timestamp) -> Vec<HashRe
         row.findings.extend(row_findings(entry, row.decoded.as_ref()));
         reports.push(row);
     }
-    mark_repeated_devices(&mut reports);
+    mark_repeated_devices(&mut reports, table.entries());
     reports
 }
 
@@ -311,7 +311,7 @@ fn row_findings(entry: &CsvEntry, decoded: Option<&Decoded>) -> Vec<Finding> {
 }
 
 /// Microsoft registers only one of several rows for a device.
-fn mark_repeated_devices(reports: &mut [HashReport]) {
+fn mark_repeated_devices(reports: &mut [HashReport], entries: &[CsvEntry]) {
     let mut seen = HashMap::new();
     for at in 0..reports.len() {
         let Some(decoded) = &reports[at].decoded else { continue };
@@ -325,7 +325,10 @@ fn mark_repeated_devices(reports: &mut [HashReport]) {
         let finding = match reports[earlier].decoded.as_ref().map(|other| compare(other, decoded).verdict()) {
             Some(Verdict::SameDevice) => Finding::warning(
                 "repeated-device",
-                format!("the device of line {line} once more; the later capture counts"),
+                match differing(&entries[earlier], &entries[at]) {
+                    None => format!("the device of line {line} once more; the later capture counts"),
+                    Some(what) => format!("the device of line {line} once more, with another {what}; keep one row"),
+                },
             ),
             _ => Finding::error(
                 "conflicting-device",
@@ -333,6 +336,16 @@ fn mark_repeated_devices(reports: &mut [HashReport]) {
             ),
         };
         reports[at].findings.push(finding);
+    }
+}
+
+/// What two rows of one device say differently beside the hash.
+fn differing(one: &CsvEntry, other: &CsvEntry) -> Option<&'static str> {
+    let text = |cell: &Option<_>| cell.clone().unwrap_or_default();
+    match () {
+        () if text(&one.group_tag) != text(&other.group_tag) => Some("group tag"),
+        () if !text(&one.user).eq_ignore_ascii_case(&text(&other.user)) => Some("user"),
+        () => None,
     }
 }
 

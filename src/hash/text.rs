@@ -73,6 +73,10 @@ pub enum TextError {
     Equals { at: usize },
     #[error("character {at} (U+{code:04X}) is not of the base64 alphabet")]
     Alphabet { at: usize, code: u32 },
+    #[error("a spreadsheet has written `#` for it: the column was too narrow")]
+    TooNarrow,
+    #[error("a spreadsheet has written an error such as `#NAME?` for it")]
+    Formula,
     #[error("{characters} characters are too long for a hash")]
     TooLong { characters: usize },
 }
@@ -94,6 +98,9 @@ pub(super) fn read(text: &str) -> Result<(HardwareHash, Vec<Repair>), TextError>
     if text.len() > MAX_CHARACTERS {
         return Err(TextError::TooLong { characters: text.len() });
     }
+    if let Some(spoiled) = spoiled(text) {
+        return Err(spoiled);
+    }
     if let Some(at) = content.bytes().position(|byte| !in_alphabet(byte)) {
         return Err(stranger(content, at));
     }
@@ -104,6 +111,16 @@ pub(super) fn read(text: &str) -> Result<(HardwareHash, Vec<Repair>), TextError>
     let hash = HardwareHash::from_bytes(bytes);
     let repairs = repairs(&hash.to_base64(), text, whole, dangling);
     Ok((hash, repairs))
+}
+
+/// What a spreadsheet shows in the place of a value, and saves as if it were one.
+pub(crate) fn spoiled(cell: &str) -> Option<TextError> {
+    const ERRORS: [&str; 8] = ["#NAME?", "#REF!", "#VALUE!", "#N/A", "#DIV/0!", "#NUM!", "#NULL!", "#SPILL!"];
+    match cell {
+        _ if ERRORS.iter().any(|error| error.eq_ignore_ascii_case(cell)) => Some(TextError::Formula),
+        _ if !cell.is_empty() && cell.bytes().all(|byte| byte == b'#') => Some(TextError::TooNarrow),
+        _ => None,
+    }
 }
 
 fn repairs(canonical: &str, text: &str, whole: &str, dangling: bool) -> Vec<Repair> {

@@ -21,8 +21,8 @@ use super::tree::{self, Data, Mistakes, Node, Span};
 use super::value;
 use crate::desired::{DeviceObject, TenantObject, TenantRef, near};
 use crate::hash::is_raw_hash;
-use crate::model::{Claim, HashLocation, HashRef, Origin, SerialNumber, Tenant};
-use crate::resource::{self, API_VERSION, Columns, FieldPath, GROUP, Kind, Layer, Problems, Segment};
+use crate::model::{Claim, HashCheck, HashLocation, HashRef, Origin, SerialNumber, Tenant};
+use crate::resource::{self, API_VERSION, Columns, FieldPath, FieldProblem, GROUP, Kind, Layer, Problems, Segment};
 use crate::resource::{AutopilotDeviceSpec, AutopilotTenantSpec, SetDefaults, SetDevice, Undone};
 
 /// What a file declares.
@@ -500,22 +500,36 @@ impl FileReader<'_> {
         let mut row = |hash: &_, columns, own: &_, serial: &_| self.row(hash, columns, own, serial, spec, None);
         let claim = resource::check_device(&typed, &mut row, &mut problems);
         self.claims.reserve_exact(1);
-        self.claim(claim, spec, problems, out);
+        self.claim(claim, spec, problems.into_vec(), out);
     }
 
     fn set(&mut self, spec: &Node<'_>, out: &mut Findings) {
         let mut defaults = resource::Layer::default();
+        let mut shared_place = None;
         if let Some(node) = spec.get("defaults")
             && let Some(typed) = self.typed::<SetDefaults>(node)
         {
             self.undone(&typed.undone(), node);
             let mut problems = Problems::default();
+            let mut needs_no_pin = false;
             defaults = resource::check_defaults(&typed, &mut problems);
             if let Some(Data::List(devices)) = spec.get("devices").map(|node| &node.data) {
                 let takers = devices.iter().filter(|device| device.entry("hardwareHashRef").is_none()).count();
+                // A cluster wants the pin of a Secret or a vault in any case.
+                let is_file = |hash: &resource::HardwareHashRef| hash.file.is_some() || hash.csv.is_some();
+                needs_no_pin =
+                    takers == 0 && !devices.is_empty() && typed.hardware_hash_ref.as_ref().is_some_and(is_file);
+                let before = problems.len();
                 resource::check_shared_pin(&typed, takers, &mut problems);
+                if problems.len() > before {
+                    // It is nobody's, so nobody's hash is held against it.
+                    defaults.hash = defaults.hash.take().and_then(|hash| without_pin(&hash));
+                }
             }
-            self.fields(node, problems.into_vec(), out);
+            let mut problems = problems.into_vec();
+            problems.retain(|problem| !(needs_no_pin && problem.code == "hash-pin-missing"));
+            self.fields(node, problems, out);
+            shared_place = place_of(typed.hardware_hash_ref.as_ref());
             if let Some(hash) = defaults.hash.take() {
                 defaults.hash = self.resolved(hash, node);
             }
@@ -531,6 +545,12 @@ impl FileReader<'_> {
             let mut row =
                 |hash: &_, columns, own: &_, serial: &_| self.row(hash, columns, own, serial, node, shared.as_ref());
             let mut claim = resource::check_set_device(&typed, &defaults, &mut row, &mut problems);
+            let mut problems = problems.into_vec();
+            if let (Some(shared), Some(own)) = (&shared_place, &typed.hardware_hash_ref)
+                && place_of(Some(own)).is_none()
+            {
+                said_of_replaced(&mut problems, shared, own);
+            }
             // The defaults' reference is resolved already, and shared.
             let shared = claim.as_ref().is_some_and(|claim| match (&claim.hash, &defaults.hash) {
                 (Some(own), Some(shared)) => Arc::ptr_eq(own, shared),
@@ -547,10 +567,10 @@ impl FileReader<'_> {
         }
     }
 
-    fn claim(&mut self, claim: Option<Claim>, node: &Node<'_>, problems: Problems, out: &mut Findings) {
+    fn claim(&mut self, claim: Option<Claim>, node: &Node<'_>, problems: Vec<FieldProblem>, out: &mut Findings) {
         let row = std::mem::replace(&mut self.row, Row::None);
         if !problems.is_empty() {
-            self.fields(node, problems.into_vec(), out);
+            self.fields(node, problems, out);
         }
         let Some(mut claim) = claim.filter(|_| !out.incomplete.contains(&node.span.start)) else { return };
         if let Some(hash) = claim.hash.take().filter(|_| !matches!(row, Row::Lost)) {
@@ -596,7 +616,13 @@ impl FileReader<'_> {
         if !columns.any() {
             return nothing;
         }
-        match self.tables.beside(&path, serial) {
+        let own = own.fields_of_row();
+        // A field of the device goes before its rows, whatever they say.
+        let asked = Columns {
+            group_tag: columns.group_tag && !own.contains(&"groupTag"),
+            user: columns.user && !own.contains(&"userPrincipalName"),
+        };
+        let trouble = match self.tables.beside(&path, serial, asked) {
             Ok(entry) => {
                 let line = u32::try_from(entry.line).unwrap_or(u32::MAX);
                 let file = self.csvs.get(&path).cloned().unwrap_or_else(|| slashed(&path).into());
@@ -612,28 +638,30 @@ impl FileReader<'_> {
                     let hint = "correct the cell, or give the device this field itself";
                     self.at_row(problem.code, &problem.message, hint, node, &file, line);
                 }
-                let own = own.fields_of_row();
                 let fields: Vec<_> = layer.fields_of_row().into_iter().filter(|field| !own.contains(field)).collect();
                 if !fields.is_empty() {
                     self.row = Row::Taken(RowPlace { file, line, fields });
                 }
-                Some(layer)
+                return Some(layer);
             }
-            Err(no_row) => {
-                let trouble = match no_row {
-                    NoRow::File(reason) => unreadable_csv(&reason),
-                    NoRow::Missing { rows } => Trouble::NoRow { rows },
-                    NoRow::Unclear(reason) => {
-                        let message = format!("`{}`: {reason}", show(&path.to_string_lossy()));
-                        Trouble::Whole { code: "hash", message, hint: None }
-                    }
-                };
-                let origin = self.mark(serial_of(node));
-                self.content.faults.add(&path, trouble, origin, Some(serial));
-                self.row = Row::Lost;
-                None
+            Err(NoRow::Differ { message, line }) => {
+                let line = u32::try_from(line).unwrap_or(u32::MAX);
+                let file = self.csvs.get(&path).cloned().unwrap_or_else(|| slashed(&path).into());
+                let hint = "keep one row, or give the device this field itself";
+                self.at_row("csv-rows-differ", &message, hint, node, &file, line);
+                return None;
             }
-        }
+            Err(NoRow::File(reason)) => unreadable_csv(&reason),
+            Err(NoRow::Missing { rows }) => Trouble::NoRow { rows },
+            Err(NoRow::Unclear(reason)) => {
+                let message = format!("`{}`: {reason}", show(&path.to_string_lossy()));
+                Trouble::Whole { code: "hash", message, hint: None }
+            }
+        };
+        let origin = self.mark(serial_of(node));
+        self.content.faults.add(&path, trouble, origin, Some(serial));
+        self.row = Row::Lost;
+        None
     }
 
     /// Where a CSV is, from the repository's root.
@@ -701,7 +729,7 @@ impl FileReader<'_> {
 
     /// Problems by path to problems by place. A soft finding at a place of
     /// which a better sentence speaks is dropped.
-    fn fields(&mut self, node: &Node<'_>, problems: Vec<resource::FieldProblem>, out: &mut Findings) {
+    fn fields(&mut self, node: &Node<'_>, problems: Vec<FieldProblem>, out: &mut Findings) {
         for problem in problems {
             let (span, map) = locate_in(node, &problem.path);
             let lost = |fields: &[&str]| {
@@ -712,9 +740,19 @@ impl FileReader<'_> {
             }
             out.soft.retain(|(soft, _)| *soft != span);
             let source = &self.source;
-            let located = || Problem::error(problem.code, problem.message, source.spot(span)).hint_opt(problem.hint);
+            let hint = match problem.code {
+                "hash-path" if self.has_escape(span) => Some(ESCAPE.to_owned()),
+                _ => problem.hint,
+            };
+            let located = || Problem::error(problem.code, problem.message, source.spot(span)).hint_opt(hint);
             self.content.problems.add(located);
         }
+    }
+
+    /// True for text in double quotes with a backslash in it.
+    fn has_escape(&self, span: Span) -> bool {
+        let text = self.source.text.get(span.start as usize..span.end as usize).unwrap_or_default();
+        text.starts_with('"') && text.contains('\\')
     }
 
     /// Takes hashes out of a tree and reports each, without repeating it.
@@ -773,6 +811,40 @@ impl FileReader<'_> {
 /// Where a device's serial number stands.
 fn serial_of(node: &Node<'_>) -> Span {
     node.get("serialNumber").map_or_else(|| head(node), |serial| serial.span)
+}
+
+/// Said of a path such as `"hashes\bergen.csv"`, in which `\b` is one character.
+const ESCAPE: &str =
+    "in double quotes, a backslash begins an escape, as `\\b` and `\\n` are; write `/` between folders";
+
+/// The reference for devices of which none has this pin; `None` where nothing can
+/// be said of a hash without one.
+fn without_pin(hash: &HashRef) -> Option<Arc<HashRef>> {
+    let can_be_read = hash.check == HashCheck::Decode;
+    can_be_read.then(|| Arc::new(HashRef { location: hash.location.clone(), pin: None, check: hash.check }))
+}
+
+/// The place that a reference names, as it is written.
+fn place_of(hash: Option<&resource::HardwareHashRef>) -> Option<String> {
+    let hash = hash?;
+    let text = |field: &str, value: &Option<String>| Some(format!("{field}: {}", show(value.as_deref()?)));
+    let others = || match (&hash.secret_key_ref, &hash.key_vault_secret) {
+        (Some(_), _) => Some("secretKeyRef: …".to_owned()),
+        (_, Some(_)) => Some("keyVaultSecret: …".to_owned()),
+        (None, None) => None,
+    };
+    text("csv", &hash.csv).or_else(|| text("file", &hash.file)).or_else(|| text("env", &hash.env)).or_else(others)
+}
+
+/// Of a device that has only a part of a reference: the rest is not that of the
+/// defaults.
+fn said_of_replaced(problems: &mut [FieldProblem], shared: &str, own: &resource::HardwareHashRef) {
+    let beside = if own.sha256.is_some() { " beside `sha256`" } else { " in it" };
+    for problem in problems.iter_mut().filter(|problem| problem.code == "hash-ref-one-of") {
+        let message = "`hardwareHashRef` names no place: it replaces the whole of the one under `defaults`";
+        message.clone_into(&mut problem.message);
+        problem.hint = Some(format!("write `{shared}`{beside}"));
+    }
 }
 
 /// The items of a `List`, if any of them is ours.

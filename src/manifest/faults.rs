@@ -23,6 +23,10 @@ pub(super) enum Trouble {
     NoRow { rows: String },
     /// It is a CSV, and the rows of some devices have the same fault.
     Rows { what: String },
+    /// There is no hash for a device where it is looked for.
+    Place { severity: Severity, reason: String },
+    /// It holds one hash, which cannot be that of several devices.
+    Shared,
     /// It is no file, but a field that is declared and not acted on.
     Undone { field: &'static str, instead: &'static str },
 }
@@ -76,6 +80,22 @@ impl Faults {
                 };
                 Told { severity: Severity::Error, code, message, hint, origins: fault.origins }
             }
+            Trouble::Place { severity, reason } => {
+                let names = names(&fault);
+                let message = match fault.count {
+                    1 => format!("the hash of {names} cannot be used: {reason}"),
+                    count => format!("the hashes of {count} devices ({names}) cannot be used: {reason}"),
+                };
+                Told { severity, code: "hash", message, hint: None, origins: fault.origins }
+            }
+            Trouble::Shared => {
+                let (place, count, names) = (show(&path.to_string_lossy()), fault.count, names(&fault));
+                let message =
+                    format!("`{place}` holds one hash, and {count} devices name it that have others: {names}");
+                let hint = "name a collector's CSV with `csv:`, or give each device a reference of its own".to_owned();
+                let severity = Severity::Error;
+                Told { severity, code: "hash-shared", message, hint: Some(hint), origins: fault.origins }
+            }
             Trouble::Undone { field, instead } => {
                 let times = if fault.count == 1 { String::new() } else { format!(" ({} times)", fault.count) };
                 let message = format!("`{field}` is declared, and this version does nothing with it: {instead}{times}");
@@ -85,11 +105,10 @@ impl Faults {
             }
             Trouble::Rows { what } => {
                 let file = show(&path.to_string_lossy());
-                let names: Vec<String> = fault.serials.iter().map(|serial| format!("`{serial}`")).collect();
-                let more = if fault.count > names.len() { ", …" } else { "" };
+                let names = names(&fault);
                 let message = match fault.count {
-                    1 => format!("`{file}`, the row of {}: {what}", names.join(", ")),
-                    count => format!("`{file}`, the rows of {count} devices ({}{more}): {what}", names.join(", ")),
+                    1 => format!("`{file}`, the row of {names}: {what}"),
+                    count => format!("`{file}`, the rows of {count} devices ({names}): {what}"),
                 };
                 let hint = "use the collector's own file, as it was before a spreadsheet or a script had it";
                 let origins = fault.origins;
@@ -99,6 +118,13 @@ impl Faults {
         };
         self.0.into_iter().map(told).collect()
     }
+}
+
+/// The first few devices that a fault is about.
+fn names(fault: &Fault) -> String {
+    let names: Vec<String> = fault.serials.iter().map(|serial| format!("`{serial}`")).collect();
+    let more = if fault.count > names.len() { ", …" } else { "" };
+    format!("{}{more}", names.join(", "))
 }
 
 fn no_row(

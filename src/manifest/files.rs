@@ -97,7 +97,7 @@ pub(super) fn is_manifest(path: &Path) -> bool {
 /// The name that somebody meant whose editor wrote `bergen.yaml.txt`.
 pub(super) fn hidden_ending(path: &Path) -> Option<String> {
     let stem = Path::new(path.file_stem().filter(|_| ends_with(path, "txt"))?);
-    (ends_with(stem, "yaml") || ends_with(stem, "yml")).then(|| slashed(stem))
+    is_manifest(stem).then(|| slashed(stem))
 }
 
 pub(super) fn is_json(path: &Path) -> bool {

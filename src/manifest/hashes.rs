@@ -4,7 +4,7 @@
 //! remembered, and a row is read again when it is asked for. Encrypted files
 //! go through `age` and `sops` (`decrypt`).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -25,7 +25,7 @@ use crate::hash::{
     identity_keys, sharing,
 };
 use crate::model::{Claim, HardwareHash, HashError, HashLocation, HashRef, Origin, SerialNumber, Tenant};
-use crate::resource::is_encrypted;
+use crate::resource::{Columns, is_encrypted};
 
 /// What a file with one hash may have: it is read for each device that names it.
 /// A hash is 4 KB of base64, twice that in UTF-16; an OA3.xml is some 20 KB.
@@ -65,6 +65,8 @@ pub(super) enum NoRow {
     Missing { rows: String },
     /// Several rows are for it, of different devices.
     Unclear(String),
+    /// Several rows are for it, and do not say the same: what, of which lines.
+    Differ { message: String, line: u64 },
 }
 
 /// A CSV without its hashes.
@@ -98,22 +100,21 @@ impl Hashes {
     /// # Errors
     /// A sentence for people: what is wrong, where, what to do.
     pub fn read_now(&self, reference: &HashRef, serial: &SerialNumber) -> Result<HardwareHash, HashError> {
-        let (hash, place) = match &reference.location {
-            HashLocation::File(path) => (self.file(path)?, path.display().to_string()),
-            HashLocation::Csv(path) => (self.row(path, serial)?, path.display().to_string()),
-            HashLocation::Env(name) => (variable(name)?, name.clone()),
+        self.take(reference, serial).and_then(|hash| fitting(hash, reference, serial))
+    }
+
+    /// What stands there, fit or not.
+    fn take(&self, reference: &HashRef, serial: &SerialNumber) -> Result<HardwareHash, HashError> {
+        match &reference.location {
+            HashLocation::File(path) => self.file(path),
+            HashLocation::Csv(path) => self.row(path, serial),
+            HashLocation::Env(name) => variable(name),
             HashLocation::SecretKeyRef { name, .. } => {
-                return Err(HashError::NotHere(format!("the Secret `{name}` can only be read in its cluster")));
+                Err(HashError::NotHere(format!("the Secret `{name}` can only be read in its cluster")))
             }
             HashLocation::KeyVaultSecret { name, .. } => {
-                return Err(HashError::NotHere(format!("the vault secret `{name}` is not read here")));
+                Err(HashError::NotHere(format!("the vault secret `{name}` is not read here")))
             }
-        };
-        match capture::usable(&hash, serial, reference.pin.as_ref(), reference.check, None) {
-            Ok(_) => Ok(hash),
-            Err(_) if !hash.has_mark() => Err(unusable(Path::new(&place), &NO_HASH)),
-            Err(HashError::Unusable(reason)) => Err(HashError::Unusable(format!("`{place}`: {reason}"))),
-            Err(other) => Err(other),
         }
     }
 
@@ -170,7 +171,7 @@ impl Hashes {
             files::Unread::Failed(error) => unusable(path, &error),
             files::Unread::TooLong => {
                 let few =
-                    if limit == MAX_FILE_BYTES { "; a file with one hash has some 4 KB, an OA3.xml 20 KB" } else { "" };
+                    if limit == MAX_FILE_BYTES { "; a file with one hash has some 4 KB, an OA3.xml 20 KB; is it a collector's CSV? name it with `csv:`" } else { "" };
                 unusable(path, &format!("the file has more than {limit} bytes{few}"))
             }
         })
@@ -189,14 +190,33 @@ impl Hashes {
         slot.get_or_init(|| self.table(path)).as_ref().map(ask).map_err(Clone::clone)
     }
 
-    /// The row of a device, and what it says beside the hash.
-    pub(super) fn beside(&self, path: &Path, serial: &SerialNumber) -> Result<CsvEntry, NoRow> {
+    /// The row of a device, and what it says beside the hash in these columns.
+    pub(super) fn beside(&self, path: &Path, serial: &SerialNumber, columns: Columns) -> Result<CsvEntry, NoRow> {
         let found = self.with_table(path, |table| {
             let read = |row, entry: &CsvEntry| self.row_of(table, row, entry);
-            table.index.row_with(serial, &read).cloned().map_err(|error| match error {
+            let row = table.index.row_with(serial, &read).map_err(|error| match error {
                 CaptureError::NotFound { rows, .. } => NoRow::Missing { rows },
                 other => NoRow::Unclear(other.to_string()),
-            })
+            })?;
+            let other = table.index.captures(serial).find_map(|other| Some((other, differing(row, other, columns)?)));
+            match other {
+                None => Ok(row.clone()),
+                Some((other, (what, values))) => {
+                    let (first, later) = (row.line.min(other.line), row.line.max(other.line));
+                    let [one, another] = if row.line < other.line { values } else { [values[1], values[0]] };
+                    let said = |value: &str| match value {
+                        "" => "none".to_owned(),
+                        value => format!("`{}`", show(value)),
+                    };
+                    let message = format!(
+                        "lines {first} and {later} of `{}` say different {what} for one device: {} and {}",
+                        show(&path.to_string_lossy()),
+                        said(one),
+                        said(another)
+                    );
+                    Err(NoRow::Differ { message, line: later })
+                }
+            }
         });
         found.map_err(|error| NoRow::File(error.to_string()))?
     }
@@ -296,6 +316,39 @@ fn starts(index: &CsvIndex, text: &str, encoding: Encoding, bytes: &[u8]) -> Vec
     index.entries().iter().map(start).collect()
 }
 
+/// The hash, if it is this device's and good.
+fn fitting(hash: HardwareHash, reference: &HashRef, serial: &SerialNumber) -> Result<HardwareHash, HashError> {
+    let place = place(reference);
+    match capture::usable(&hash, serial, reference.pin.as_ref(), reference.check, None) {
+        Ok(_) => Ok(hash),
+        Err(_) if !hash.has_mark() => Err(unusable(&place, &NO_HASH)),
+        Err(HashError::Unusable(reason)) => Err(HashError::Unusable(format!("`{}`: {reason}", place.display()))),
+        Err(other) => Err(other),
+    }
+}
+
+/// What a reference names, in a word.
+fn place(reference: &HashRef) -> PathBuf {
+    match &reference.location {
+        HashLocation::File(path) | HashLocation::Csv(path) => path.clone(),
+        HashLocation::Env(name)
+        | HashLocation::SecretKeyRef { name, .. }
+        | HashLocation::KeyVaultSecret { name, .. } => name.into(),
+    }
+}
+
+/// What two rows of a device say differently, and both values.
+fn differing<'e>(row: &'e CsvEntry, other: &'e CsvEntry, columns: Columns) -> Option<(&'static str, [&'e str; 2])> {
+    let tags = [row, other].map(|entry| entry.group_tag.as_deref().unwrap_or_default());
+    let users = [row, other].map(|entry| entry.user.as_deref().unwrap_or_default());
+    match (tags, users) {
+        ([one, another], _) if columns.group_tag && one != another => Some(("group tags", tags)),
+        // Microsoft Entra takes a user in any case for the same.
+        (_, [one, another]) if columns.user && !one.eq_ignore_ascii_case(another) => Some(("users", users)),
+        _ => None,
+    }
+}
+
 fn variable(name: &str) -> Result<HardwareHash, HashError> {
     let value = std::env::var_os(name)
         .ok_or_else(|| HashError::NotHere(format!("the environment variable `{name}` is not set")))?;
@@ -317,6 +370,7 @@ fn no_hash(path: &Path, bytes: &[u8], error: CaptureError) -> HashError {
         | CaptureError::TooLarge { .. }
         | CaptureError::TooManyRows { .. }
         | CaptureError::TooManyCells { .. }
+        | CaptureError::MergeConflict { .. }
         | CaptureError::IsReport => unusable(path, &error),
         _ if has_mark(&capture::text(bytes).0) => unusable(path, &error),
         _ => unusable(path, &NO_HASH),
@@ -336,16 +390,18 @@ pub fn check_hashes<'f>(fleets: &'f [Fleet], hashes: &Hashes) -> Vec<Problem> {
     let owned = |fleet: &'f Fleet| fleet.desired.claims().iter().map(move |claim| (&fleet.desired.tenant, claim));
     let claims: Vec<(&Tenant, &Claim)> = fleets.iter().flat_map(owned).collect();
     let read: Vec<Result<Known, Unread>> = claims.par_iter().map(|(_, claim)| identity(claim, hashes)).collect();
-    let (mut faults, mut bad, mut odd) = (Faults::default(), Vec::new(), Vec::new());
+    let one_for_many = one_for_many(&read);
+    let (mut faults, mut odd) = (Faults::default(), Vec::new());
     for ((_, claim), result) in claims.iter().zip(&read) {
         match result {
             Ok(known) => odd.extend(known.odd.as_ref().map(|reason| odd_hash(claim, reason))),
-            Err(Unread::Alone(severity, reason)) => bad.push(bad_hash(claim, *severity, reason)),
-            Err(Unread::File(path, trouble)) => faults.add(path, trouble.clone(), claim.origin, Some(&claim.serial)),
+            Err(Unread { path, trouble, .. }) => {
+                let trouble = if one_for_many.contains(path) { Trouble::Shared } else { trouble.clone() };
+                faults.add(path, trouble, claim.origin, Some(&claim.serial));
+            }
         }
     }
-    let mut problems = located(&bad, places);
-    problems.extend(located(&odd, places));
+    let mut problems = located(&odd, places);
     problems.extend(located(&faults.told(|path, serial| hashes.look_alike(path, serial)), places));
     problems.extend(located(&changed_by_spreadsheet(claims.iter().map(|(_, claim)| *claim), hashes), places));
     let keys = |at: usize| read[at].as_ref().map_or(&[][..], |known| known.keys.as_slice());
@@ -396,10 +452,15 @@ fn changed_by_spreadsheet<'c>(claims: impl Iterator<Item = &'c Claim>, hashes: &
     csvs.into_iter().filter_map(changed).collect()
 }
 
-/// A claim whose hash cannot be used.
-fn bad_hash(claim: &Claim, severity: Severity, reason: &str) -> Told {
-    let message = format!("the hash of `{}` cannot be used: {reason}", claim.serial);
-    Told { severity, code: "hash", message, hint: None, origins: vec![claim.origin] }
+/// Where one hash stands that does not fit several devices, for other reasons each.
+fn one_for_many(read: &[Result<Known, Unread>]) -> HashSet<PathBuf> {
+    let (mut reasons, mut shared) = (HashMap::new(), HashSet::new());
+    for unread in read.iter().filter_map(|result| result.as_ref().err()).filter(|unread| unread.is_unfit) {
+        if *reasons.entry(&unread.path).or_insert(&unread.trouble) != &unread.trouble {
+            shared.insert(unread.path.clone());
+        }
+    }
+    shared
 }
 
 /// A hash that may be cut off, and passes its checks all the same.
@@ -410,11 +471,12 @@ fn odd_hash(claim: &Claim, reason: &str) -> Told {
 }
 
 /// Why a claim's hash cannot be used.
-enum Unread {
-    /// For a reason of its own.
-    Alone(Severity, String),
-    /// For what is wrong with the CSV that it stands in.
-    File(PathBuf, Trouble),
+struct Unread {
+    /// Where it should be.
+    path: PathBuf,
+    trouble: Trouble,
+    /// There is one hash for all who name the place, and it is not this device's.
+    is_unfit: bool,
 }
 
 /// Looks at who would be asked for the keys of encrypted files, without asking:
@@ -471,15 +533,21 @@ fn identity(claim: &Claim, hashes: &Hashes) -> Result<Known, Unread> {
         HashLocation::File(path) | HashLocation::Csv(path) if is_encrypted(path) => return Ok(Known::default()),
         HashLocation::Csv(path) => {
             if let Some(trouble) = hashes.trouble(path, &claim.serial) {
-                return Err(Unread::File(path.clone(), trouble));
+                return Err(Unread { path: path.clone(), trouble, is_unfit: false });
             }
         }
         _ => {}
     }
-    match hashes.read_now(reference, &claim.serial) {
-        // A hash that is to be trusted may not be known to our decoder.
-        Ok(hash) => Ok(hash.decode().map_or_else(|_| Known::default(), |decoded| Known::of(&decoded))),
-        Err(HashError::NotHere(reason)) => Err(Unread::Alone(Severity::Warning, reason)),
-        Err(HashError::Unusable(reason)) => Err(Unread::Alone(Severity::Error, reason)),
-    }
+    let unread = |error, is_unfit| {
+        let (severity, reason) = match error {
+            HashError::NotHere(reason) => (Severity::Warning, reason),
+            HashError::Unusable(reason) => (Severity::Error, reason),
+        };
+        Unread { path: place(reference), trouble: Trouble::Place { severity, reason }, is_unfit }
+    };
+    let is_csv = matches!(reference.location, HashLocation::Csv(_));
+    let hash = hashes.take(reference, &claim.serial).map_err(|error| unread(error, false))?;
+    let hash = fitting(hash, reference, &claim.serial).map_err(|error| unread(error, !is_csv))?;
+    // A hash that is to be trusted may not be known to our decoder.
+    Ok(hash.decode().map_or_else(|_| Known::default(), |decoded| Known::of(&decoded)))
 }

@@ -251,7 +251,7 @@ fn of_two_captures_of_one_device_the_later_is_taken_with_a_note() {
         assert_eq!(found.notes, [format!("lines 2, 3 are captures of one device, line {line} has the latest")]);
     }
     let twice = table(&format!("{HEADER}\n{0}\n{0}\n", row(&first))).find(own(&first)).unwrap();
-    assert_eq!((twice.line, twice.notes), (2, vec!["lines 2, 3 hold the same hash".to_owned()]));
+    assert_eq!((twice.line, twice.notes), (3, vec!["lines 2, 3 hold the same hash".to_owned()]));
 }
 
 #[test]
@@ -293,6 +293,31 @@ fn a_csv_without_hashes_says_so() {
     assert_eq!(problem(HEADER), CaptureError::NoRows);
     assert_eq!(problem("Contoso,Model 1,PF4T9K2L\n"), CaptureError::NoRows);
     assert_eq!(problem(&format!("{HEADER}\nPF4T9K2L,00330-1,\n")), CaptureError::RowWithoutHash { line: 2 });
+}
+
+#[test]
+fn a_merge_conflict_is_named_with_its_line() {
+    let (one, other) = (row(&machine(1)), row(&machine(2)));
+    for text in [
+        format!("{HEADER}\r\n<<<<<<< HEAD\r\n{one}\r\n=======\r\n{other}\r\n>>>>>>> bergen\r\n"),
+        format!("{HEADER}\n=======\n{other}\n"),
+        format!("{HEADER}\n>>>>>>> bergen\n{other}\n"),
+    ] {
+        assert_eq!(problem(&text), CaptureError::MergeConflict { line: 2 });
+    }
+    let hash = machine(1).hash().to_base64();
+    let text = format!("<<<<<<< HEAD\n{hash}\n=======\n{hash}\n>>>>>>> x\n");
+    assert_eq!(capture::file(text.as_bytes()).unwrap_err(), CaptureError::MergeConflict { line: 1 });
+    // Seven signs inside of a value are none.
+    assert_eq!(table(&format!("{HEADER}\n{one},=======\n")).entries().len(), 1);
+}
+
+#[test]
+fn a_column_that_was_too_narrow_is_named() {
+    let text = format!("{HEADER}\nA1,,########\nB1,,#NAME?\n{}\n", row(&machine(1)));
+    let fault = |serial_of: &str| silent(&table(&text).find(&serial(serial_of)).unwrap_err());
+    assert!(fault("A1").starts_with("line 2: a spreadsheet has written `#` for it: the column was too narrow"));
+    assert!(fault("B1").starts_with("line 3: a spreadsheet has written an error such as `#NAME?` for it"));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! drawn, what is found across files, and the generated files.
 
 mod columns;
+mod defaults;
 mod fields;
 mod mistakes;
 mod quotes;

@@ -124,7 +124,7 @@ fn what_is_not_known_is_called_unknown_by_hash_and_validate() {
 fn a_serial_that_a_spreadsheet_made_a_number_of_is_named_by_hash_and_validate() {
     let message = "a spreadsheet has changed the serial number";
     let hash = machine().hash().to_base64();
-    for serial in ["1.23457E+11", "5,00E+09", "3-Jan", "03.01.2024", "########"] {
+    for serial in ["1.23457E+11", "5,00E+09", "3-Jan", "03.01.2024", "########", "#NAME?", "#REF!", "#N/A"] {
         let folder = Folder::new();
         folder.write("a.csv", format!("Device Serial Number;Windows Product ID;Hardware Hash\r\n{serial};;{hash}\r\n"));
         let (code, out, _) = command(&[folder.at("a.csv").to_str().unwrap()]);
@@ -153,5 +153,27 @@ fn hidden_identifiers_say_how_to_see_them() {
         let (_, out, _) = command(&[&files.path(file)]);
         assert_eq!(out.matches("--show-identifiers").count(), 1, "{out}");
         assert!(!command(&[&files.path(file), "--show-identifiers"]).1.contains("--show-identifiers"));
+    }
+}
+
+#[test]
+fn a_merge_conflict_and_a_narrow_column_are_named_by_hash_and_validate() {
+    let (serial, hash) = (machine().serial().unwrap().clone(), machine().hash().to_base64());
+    let other = Machine::new(Vendor::Hp, 2).hash().to_base64();
+    let head = "Device Serial Number,Windows Product ID,Hardware Hash\n";
+    let cases = [
+        (
+            format!("{head}<<<<<<< HEAD\n{serial},,{hash}\n=======\n{serial},,{hash}\n>>>>>>> x\n"),
+            "line 2: a merge conflict of Git was not resolved",
+        ),
+        (format!("{head}{serial},,########\nA,,{other}\n"), "the column was too narrow"),
+    ];
+    for (csv, message) in cases {
+        let folder = Folder::new();
+        folder.write("a.csv", csv);
+        let (code, out, err) = command(&[folder.at("a.csv").to_str().unwrap()]);
+        assert!(code == 3 && format!("{out}{err}").contains(message), "{out}{err}");
+        let err = validated(&folder, "csv: a.csv").split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(err.contains("error[hash]") && err.contains(message), "{err}");
     }
 }

@@ -166,3 +166,45 @@ fn the_plan_shows_the_values_of_a_row_and_where_they_are_from() {
         })
     );
 }
+
+/// A CSV of one machine in several rows, which say these tags and users.
+fn repeated(again: bool, cells: &[(&str, &str)]) -> Repo {
+    let (first, later) = (machine(1), machine(1).recapture());
+    let repo = repo(&[]);
+    let mut csv = csv(&[]);
+    for ((tag, user), number) in cells.iter().zip(0..) {
+        let machine = if again && number > 0 { &later } else { &first };
+        let _ = write!(csv, "{},,{},{tag},{user}\r\n", first.serial().unwrap(), machine.hash().to_base64());
+    }
+    repo.write("intake/oslo.csv", csv);
+    repo
+}
+
+#[test]
+fn two_rows_of_one_device_that_say_different_values_are_an_error() {
+    for again in [false, true] {
+        let repo = repeated(again, &[("OSL-STD", "anna@contoso.com"), ("KIOSK", "Anna@contoso.com")]);
+        repo.devices("sets/a.yaml", &set(USE, "", &["TEST-000001"]));
+        let (code, _, err) = validated(&repo.path().display().to_string());
+        assert_eq!((code, err.matches("error[").count()), (3, 1), "{err}");
+        let message =
+            "lines 2 and 3 of `intake/oslo.csv` say different group tags for one device: `OSL-STD` and `KIOSK`";
+        assert!(
+            err.contains("error[csv-rows-differ]") && err.contains(message) && err.contains("keep one row"),
+            "{err}"
+        );
+        assert!(err.contains("intake/oslo.csv:3\n"), "{err}");
+        // What is not used may differ, and a field of the device goes before its row.
+        repo.devices("sets/a.yaml", &set(", use: [assignedUser]", "", &["TEST-000001"]));
+        assert!(declared(&repo).contains("oslo.csv:3 userPrincipalName"));
+        repo.devices("sets/a.yaml", &set(USE, "", &["TEST-000001, groupTag: OWN"]));
+        assert!(declared(&repo).contains("\"OWN\" \"Anna@contoso.com\" oslo.csv:3"), "{}", declared(&repo));
+        // `hash` says it, too.
+        let file = repo.path().join("intake/oslo.csv").display().to_string();
+        let out = Desk::new().run(&format!("hash {file}")).out;
+        assert!(out.contains("the device of line 2 once more, with another group tag; keep one row"), "{out}");
+    }
+    let repo = repeated(false, &[("OSL-STD", "ben@contoso.com"), ("OSL-STD", "")]);
+    repo.devices("sets/a.yaml", &set(USE, "", &["TEST-000001"]));
+    assert!(told(&repo.load()).contains("different users for one device: `ben@contoso.com` and none"));
+}

@@ -92,11 +92,16 @@ fn a_folder_without_any_manifest_says_so() {
 #[test]
 fn a_manifest_whose_ending_windows_hid_is_missed_aloud() {
     let repo = Repo::new();
-    for name in ["bergen.yaml.txt", "sites/oslo.YML.TXT", "notes.txt", "old.yaml.bak", "readme.txt.md"] {
+    for name in
+        ["bergen.yaml.txt", "bergen.json.txt", "sites/oslo.YML.TXT", "notes.txt", "old.yaml.bak", "readme.txt.md"]
+    {
         repo.write(name, DEVICE);
     }
     let loaded = repo.load();
-    assert_eq!(found(&repo, &loaded), "not-read bergen.yaml.txt:1:1\nnot-read sites/oslo.YML.TXT:1:1\n");
+    assert_eq!(
+        found(&repo, &loaded),
+        "not-read bergen.json.txt:1:1\nnot-read bergen.yaml.txt:1:1\nnot-read sites/oslo.YML.TXT:1:1\n"
+    );
     assert!(!loaded.has_errors() && loaded.devices() == 0);
     let said = told(&loaded);
     assert!(said.contains("warning[not-read]: this file is not read: its name ends in `.txt`"), "{said}");
