@@ -22,6 +22,7 @@ mod undone;
 pub use auth::{Auth, AuthType, Identity, SecretKeyRef, credential_path};
 pub use device::{AdoptionPolicy, AutopilotDevice, AutopilotDeviceSpec, DeletionPolicy, Layer, claim};
 pub use device::{RowOf, check_device};
+pub(crate) use device_set::is_nobodys;
 pub use device_set::{AutopilotDeviceSet, AutopilotDeviceSetSpec, SetDefaults, SetDevice, check_defaults, claims};
 pub use device_set::{check_set_device, check_shared_pin};
 pub use hash_ref::{Columns, HardwareHashRef, is_encrypted, vault_problem};

@@ -511,14 +511,11 @@ impl FileReader<'_> {
         {
             self.undone(&typed.undone(), node);
             let mut problems = Problems::default();
-            let mut needs_no_pin = false;
+            let (mut takers, mut count) = (0, 0);
             defaults = resource::check_defaults(&typed, &mut problems);
             if let Some(Data::List(devices)) = spec.get("devices").map(|node| &node.data) {
-                let takers = devices.iter().filter(|device| device.entry("hardwareHashRef").is_none()).count();
-                // A cluster wants the pin of a Secret or a vault in any case.
-                let is_file = |hash: &resource::HardwareHashRef| hash.file.is_some() || hash.csv.is_some();
-                needs_no_pin =
-                    takers == 0 && !devices.is_empty() && typed.hardware_hash_ref.as_ref().is_some_and(is_file);
+                takers = devices.iter().filter(|device| device.entry("hardwareHashRef").is_none()).count();
+                count = devices.len();
                 let before = problems.len();
                 resource::check_shared_pin(&typed, takers, &mut problems);
                 if problems.len() > before {
@@ -527,7 +524,7 @@ impl FileReader<'_> {
                 }
             }
             let mut problems = problems.into_vec();
-            problems.retain(|problem| !(needs_no_pin && problem.code == "hash-pin-missing"));
+            problems.retain(|problem| !resource::is_nobodys(problem, &typed, takers, count));
             self.fields(node, problems, out);
             shared_place = place_of(typed.hardware_hash_ref.as_ref());
             if let Some(hash) = defaults.hash.take() {

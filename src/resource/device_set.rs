@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::device::{device_fields, no_rows, registration_id, serial};
 use super::form::GUID;
-use super::{FieldPath, FieldProblem, Layer, LocalRef, Problems, RowOf, Status};
+use super::{FieldPath, FieldProblem, HardwareHashRef, Layer, LocalRef, Problems, RowOf, Status};
 use crate::model::{Claim, DisplayName, Greeting, GroupTag, SerialNumber, UserPrincipalName};
 
 /// The most devices in one set: the most that one import call takes, and an
@@ -97,6 +97,16 @@ pub fn check_shared_pin(defaults: &SetDefaults, takers: usize, problems: &mut Pr
     }
 }
 
+/// True for a problem with a file under `defaults` that each of the `devices` has
+/// a reference of its own for. (A cluster wants the pin of a Secret or a vault in
+/// any case.)
+#[must_use]
+pub(crate) fn is_nobodys(problem: &FieldProblem, defaults: &SetDefaults, takers: usize, devices: usize) -> bool {
+    let is_file = |hash: &HardwareHashRef| hash.file.is_some() || hash.csv.is_some();
+    let is_of_file = defaults.hardware_hash_ref.as_ref().is_some_and(is_file);
+    problem.code == "hash-pin-missing" && is_of_file && takers == 0 && devices > 0
+}
+
 /// Checks a device of a set over its defaults. The claim is there whenever the
 /// serial number is usable; it is only trustworthy without problems.
 pub fn check_set_device(
@@ -120,11 +130,15 @@ pub fn claims(spec: &AutopilotDeviceSetSpec) -> Result<Vec<Claim>, Vec<FieldProb
     let mut found = Vec::new();
     let mut problems = Problems::under(root.clone().field("defaults"));
     let defaults = spec.defaults.as_ref().map_or_else(Layer::default, |d| check_defaults(d, &mut problems));
+    let takers = spec.devices.iter().filter(|device| device.hardware_hash_ref.is_none()).count();
     if let Some(defaults) = &spec.defaults {
-        let takers = spec.devices.iter().filter(|device| device.hardware_hash_ref.is_none()).count();
         check_shared_pin(defaults, takers, &mut problems);
     }
-    found.extend(problems.into_vec());
+    let is_nobodys = |problem: &FieldProblem| {
+        let defaults = spec.defaults.as_ref();
+        defaults.is_some_and(|defaults| is_nobodys(problem, defaults, takers, spec.devices.len()))
+    };
+    found.extend(problems.into_vec().into_iter().filter(|problem| !is_nobodys(problem)));
     if spec.devices.len() > MAX_DEVICES {
         let mut problems = Problems::under(root.clone());
         problems.push_hint(
