@@ -126,6 +126,66 @@ fn a_script_reads_the_address_from_a_file() {
 }
 
 #[test]
+fn a_file_that_is_no_address_is_not_deleted_for_one() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("folder")).unwrap();
+    let file = folder.path().join("notes.txt");
+    for text in [
+        "",
+        "notes",
+        "http://127.0.0.1:1",
+        "http://127.0.0.1:1\nnotes\n",
+        "http://192.0.2.1:1\n",
+        "ftp://127.0.0.1:1\n",
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let other = refused(folder.path(), "--ready-file notes.txt");
+        assert!(
+            other.err.contains("`notes.txt` is there, and is not the address of a simulator"),
+            "{text}: {}",
+            other.err
+        );
+        assert_eq!((other.code, std::fs::read_to_string(&file).unwrap().as_str()), (64, text));
+        assert_eq!(other.out, "");
+    }
+    assert_eq!(refused(folder.path(), "--ready-file folder").code, 64);
+    let nowhere = refused(folder.path(), "--ready-file missing/ready.txt");
+    assert!(
+        nowhere.err.contains("cannot write `missing/ready.txt`: ") && !nowhere.err.contains(".tmp"),
+        "{}",
+        nowhere.err
+    );
+    assert_eq!(nowhere.out, "", "nobody is greeted");
+}
+
+#[test]
+fn one_file_is_not_two_things() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = "- {at: 1m, devices: {count: 1}}\n";
+    std::fs::write(folder.path().join("a"), kept).unwrap();
+    for (words, said) in [
+        ("--state a --ready-file a", "`a` is both `--state` and `--ready-file`"),
+        ("--state new --ready-file ./new", "`./new` is both `--state` and `--ready-file`"),
+        ("--state new/a --ready-file ./new/a", "`./new/a` is both `--state` and `--ready-file`"),
+        ("--script a --ready-file ./a", "`./a` is both `--script` and `--ready-file`"),
+        ("--settings a --tls a", "`a` is both `--settings` and `--tls`"),
+        ("--proxy --script simulated-ca.pem", "`simulated-ca.pem` is both `--script` and `--tls`"),
+    ] {
+        let other = refused(folder.path(), words);
+        assert!(other.err.contains(said), "{words}: {}", other.err);
+        assert_eq!(other.code, 64, "{words}");
+    }
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("new", folder.path().join("link")).unwrap();
+        let other = refused(folder.path(), "--state link --ready-file new");
+        assert!(other.err.contains("`new` is both `--state` and `--ready-file`"), "{}", other.err);
+    }
+    assert_eq!(std::fs::read_to_string(folder.path().join("a")).unwrap(), kept);
+    assert!(!folder.path().join("new").exists());
+}
+
+#[test]
 fn a_script_reads_the_first_line_as_json() {
     let desk = Desk::new();
     let mut command =
