@@ -196,6 +196,11 @@ impl Tenants {
         }
     }
 
+    /// Somebody moved the time, which is worth saving by itself.
+    pub(in crate::sim) fn note_moved_time(&mut self) {
+        self.all.iter_mut().for_each(|tenant| tenant.changed = true);
+    }
+
     /// Whether anything worth saving happened since this was last asked.
     pub fn take_changed(&mut self) -> bool {
         self.all.iter_mut().fold(false, |changed, tenant| tenant.take_changed() | changed)

@@ -159,6 +159,24 @@ fn a_file_that_is_no_address_is_not_deleted_for_one() {
 }
 
 #[test]
+fn time_that_is_moved_alone_is_saved_while_it_serves() {
+    let folder = tempfile::tempdir().unwrap();
+    let saved = |time: &str| {
+        let text = || std::fs::read_to_string(folder.path().join("tenant.json")).ok();
+        wait_for(&format!("{time} is saved"), || text().filter(|text| text.contains(&format!("\"now\":\"{time}"))));
+    };
+    let started = Started::new(folder.path(), "--state tenant.json --profile calm --speed instant");
+    assert_eq!(started.ask("POST", "/_sim/advance", &json!({"by": "10m"})).0, 200);
+    saved("2026-01-05T08:10:00Z");
+    assert_eq!(started.ask("POST", "/_sim/clock", &json!({"client": "me", "until": "2026-01-05T09:00:00Z"})).0, 200);
+    saved("2026-01-05T09:00:00Z");
+    drop(started);
+    let started = Started::new(folder.path(), "--state tenant.json --profile calm --speed 3600");
+    saved("2026-01-05T1");
+    drop(started);
+}
+
+#[test]
 fn one_file_is_not_two_things() {
     let folder = tempfile::tempdir().unwrap();
     let kept = "- {at: 1m, devices: {count: 1}}\n";
