@@ -297,7 +297,11 @@ async fn bind(args: &SimulateArgs) -> Result<Server, CliError> {
 }
 
 fn unavailable(error: StateError) -> CliError {
-    let exit = if let StateError::InUse { .. } = error { Exit::Later } else { Exit::Failed };
+    let exit = match error {
+        StateError::InUse { .. } => Exit::Later,
+        StateError::NoFile { .. } => Exit::Usage,
+        _ => Exit::Failed,
+    };
     CliError::new(exit, error.to_string())
 }
 

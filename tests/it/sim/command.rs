@@ -176,6 +176,28 @@ fn time_that_is_moved_alone_is_saved_while_it_serves() {
     drop(started);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_state_is_a_file_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("folder")).unwrap();
+    assert!(Command::new("mkfifo").arg(folder.path().join("pipe")).status().unwrap().success());
+    std::os::unix::fs::symlink("pipe", folder.path().join("link")).unwrap();
+    for path in ["folder", "pipe", "link", "/dev/null"] {
+        let other = refused(folder.path(), &format!("--state {path}"));
+        assert!(
+            other.err.contains(&format!("`{path}` is no file that could keep a simulated tenant")),
+            "{}",
+            other.err
+        );
+        assert_eq!(other.code, 64);
+    }
+    let mut there: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    there.sort();
+    assert_eq!(there, ["folder", "link", "pipe"], "nothing is left beside it");
+    assert!(!Path::new("/dev/null.lock").exists());
+}
+
 #[test]
 fn one_file_is_not_two_things() {
     let folder = tempfile::tempdir().unwrap();
