@@ -477,6 +477,21 @@ fn time_that_stands_still_explains_itself_to_whoever_polls() {
 }
 
 #[test]
+fn time_that_stands_still_explains_itself_to_whoever_takes_a_token_for_each_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let started = Started::new(folder.path(), "--profile calm --speed instant");
+    let vendor = json!({"serial": "V-1", "manufacturer": "Contoso", "model": "Tower 5"});
+    assert_eq!(started.ask("POST", "/_sim/vendor", &vendor).0, 200);
+    for _ in 0..12 {
+        let token = started.token();
+        started.ask_as(&token, "GET", "/v1.0/deviceManagement/windowsAutopilotDeviceIdentities", &Value::Null);
+    }
+    let log = || std::fs::read_to_string(folder.path().join("log.txt")).unwrap();
+    wait_for("it explains itself", || Some(log()).filter(|log| log.contains("time stands still")));
+    assert_eq!(started.stop(), Some(0));
+}
+
+#[test]
 fn time_that_stands_still_explains_itself_to_whoever_polls_in_batches() {
     let folder = tempfile::tempdir().unwrap();
     let started = Started::new(folder.path(), "--profile calm --speed instant");
