@@ -37,7 +37,7 @@ pub(in crate::sim) struct Call<'a> {
     pub(super) version: Option<Version>,
     /// Path segments after the version, percent-decoded; `set('key')` is two.
     pub(super) segments: Vec<String>,
-    pub(super) query: Vec<(String, String)>,
+    pub(in crate::sim) query: Vec<(String, String)>,
     pub(super) headers: &'a HeaderMap,
     pub(super) body: Bytes,
     pub(super) request_id: Uuid,

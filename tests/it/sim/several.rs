@@ -263,6 +263,23 @@ async fn every_control_route_refuses_a_tenant_that_is_not_there() {
 }
 
 #[tokio::test]
+async fn an_option_that_no_control_route_has_is_refused_by_name() {
+    let [contoso, _] = neighbours().await;
+    for (query, reason) in [
+        ("tennant=fabrikam.com", "there is no option `tennant`; `/_sim/` takes `tenant`"),
+        ("tenant=fabrikam.com&count=2", "there is no option `count`; `/_sim/` takes `tenant`"),
+        ("tenant=contoso.com&Tenant=fabrikam.com", "the option `tenant` is there twice; name one tenant"),
+    ] {
+        for (route, body) in [("devices", json!({"count": 2})), ("advance", json!({"by": "1m"})), ("expire", json!({}))]
+        {
+            let got = contoso.post(&format!("{CONTROL}/{route}?{query}"), body).await;
+            assert_eq!((got.status, got.json["error"]["message"].as_str()), (400, Some(reason)), "{route}");
+        }
+    }
+    assert_eq!(contoso.clock.now(), sim::EPOCH);
+}
+
+#[tokio::test]
 async fn what_is_no_state_is_refused_with_what_to_do() {
     let client = Client::calm().await;
     for (body, reason) in [
