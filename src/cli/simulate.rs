@@ -1,7 +1,8 @@
 //! `apgit simulate`: the simulated tenant on a loopback port, until somebody
 //! stops it.
 
-use std::io::Write as _;
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -61,7 +62,7 @@ pub(super) struct SimulateArgs {
     /// Answer CONNECT for Microsoft's login and Graph hosts, and refuse all others; implies --tls
     #[arg(long)]
     pub proxy: bool,
-    /// Write the address to FILE once it listens, and remove FILE at the end
+    /// Write the address to FILE once it listens, and remove FILE at the end; a FILE that is there and says anything else is refused
     #[arg(long, value_name = "FILE")]
     pub ready_file: Option<PathBuf>,
     /// Say where and how on one line of JSON, instead of in words
@@ -112,6 +113,7 @@ const ALIASES: [&str; 3] = ["common", "organizations", "consumers"];
 /// # Errors
 /// When a setting, the address or the state file cannot be used.
 pub(super) async fn run(args: &SimulateArgs, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
+    check_files(args)?;
     let ready = args.ready_file.as_deref().map(ReadyFile::prepare).transpose()?;
     let server = bind(args).await?;
     // Whoever starts us waits for the first line, and having read it they may
@@ -133,36 +135,63 @@ struct ReadyFile<'a> {
 
 impl<'a> ReadyFile<'a> {
     /// Removes what an earlier run left: it would lead its reader to a port
-    /// that is shut.
+    /// that is shut. What nobody can write is known before anybody is greeted.
     fn prepare(path: &'a Path) -> Result<Self, CliError> {
         Self::expect_nobody(path)?;
         match std::fs::remove_file(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(CliError::file("remove", path, &error)),
-            _ => Ok(Self { path, says: String::new() }),
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(CliError::file("remove", path, &error)),
+            _ => {}
         }
+        Self::beside(path).map_err(|error| CliError::file("write", path, &error))?;
+        Ok(Self { path, says: String::new() })
     }
 
     /// A file that leads to somebody who listens is not ours to take: whoever
     /// waits for the other would find us.
     fn expect_nobody(path: &Path) -> Result<(), CliError> {
-        let says = std::fs::read_to_string(path).unwrap_or_default();
-        let address = says.trim().split_once("://").and_then(|(_, address)| address.parse::<SocketAddr>().ok());
-        match address.filter(|address| address.ip().is_loopback()) {
-            Some(address) if TcpStream::connect_timeout(&address, LISTENS_WITHIN).is_ok() => {
-                let message = format!("`{}` leads to `{}`, where somebody listens", path.display(), says.trim());
-                let hint = "end that simulator, or take another file; if it is none, delete the file";
-                Err(CliError::new(Exit::Later, message).hint(hint))
-            }
-            _ => Ok(()),
+        let Some((says, address)) = Self::found(path)? else { return Ok(()) };
+        if TcpStream::connect_timeout(&address, LISTENS_WITHIN).is_err() {
+            return Ok(());
         }
+        let message = format!("`{}` leads to `{says}`, where somebody listens", path.display());
+        let hint = "end that simulator, or take another file; if it is none, delete the file";
+        Err(CliError::new(Exit::Later, message).hint(hint))
+    }
+
+    /// The address that an earlier run left. A file that says anything else is
+    /// somebody's, and would be lost.
+    fn found(path: &Path) -> Result<Option<(String, SocketAddr)>, CliError> {
+        let there = match std::fs::metadata(path) {
+            Ok(there) => there,
+            // A link to nothing is nobody's text.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(CliError::file("read", path, &error)),
+        };
+        let is_short = there.is_file() && there.len() <= ADDRESS_MAX;
+        let text = if is_short { std::fs::read(path).unwrap_or_default() } else { Vec::new() };
+        let address = std::str::from_utf8(&text).ok().and_then(|text| text.strip_suffix('\n')).and_then(|says| {
+            let address = says.strip_prefix("http://").or_else(|| says.strip_prefix("https://"))?;
+            Some((says.to_owned(), address.parse::<SocketAddr>().ok().filter(|address| address.ip().is_loopback())?))
+        });
+        if address.is_some() {
+            return Ok(address);
+        }
+        let message = format!("`{}` is there, and is not the address of a simulator: it would be lost", path.display());
+        Err(CliError::new(Exit::Usage, message).hint("name another file as `--ready-file`, or delete that one"))
+    }
+
+    /// What is to take the file's place. Errors do not name it: nobody has
+    /// heard of it.
+    fn beside(path: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+        tempfile::Builder::new()
+            .make_in(file::folder_of(path), |path| OpenOptions::new().write(true).create_new(true).open(path))
     }
 
     /// Whoever finds it finds a whole line in it.
     fn write(mut self, server: &Server) -> Result<Self, CliError> {
         Self::expect_nobody(self.path)?;
         self.says = format!("{}\n", address(server));
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let written = tempfile::NamedTempFile::new_in(folder).and_then(|mut file| {
+        let written = Self::beside(self.path).and_then(|mut file| {
             file.write_all(self.says.as_bytes())?;
             file.persist(self.path).map_err(|error| error.error)
         });
@@ -180,8 +209,53 @@ impl Drop for ReadyFile<'_> {
     }
 }
 
+/// No address is longer.
+const ADDRESS_MAX: u64 = 100;
+
 /// Loopback answers at once, if there is anybody.
 const LISTENS_WITHIN: Duration = Duration::from_secs(1);
+
+/// One file cannot be two things: what is written as one would be lost as the
+/// other.
+fn check_files(args: &SimulateArgs) -> Result<(), CliError> {
+    let named = [
+        ("--state", args.state.as_deref()),
+        ("--script", args.script.as_deref()),
+        ("--settings", args.settings.as_deref()),
+        ("--tls", authority_file(args)),
+        ("--ready-file", args.ready_file.as_deref()),
+    ];
+    let mut before: Vec<(&str, PathBuf)> = Vec::new();
+    for (option, path) in named.into_iter().filter_map(|(option, path)| Some((option, path?))) {
+        let place = place_of(path);
+        if let Some((other, _)) = before.iter().find(|(_, other)| *other == place) {
+            let message = format!("`{}` is both `{other}` and `{option}`", path.display());
+            return Err(CliError::new(Exit::Usage, message).hint("name a file of its own for each"));
+        }
+        before.push((option, place));
+    }
+    Ok(())
+}
+
+/// Where a path leads, whether or not there is anything yet.
+fn place_of(path: &Path) -> PathBuf {
+    let mut path = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        if let Ok(place) = path.canonicalize() {
+            return place;
+        }
+        let Ok(target) = std::fs::read_link(&path) else { break };
+        path = file::folder_of(&path).join(target);
+    }
+    // Some of its folders may have to be made first.
+    let absolute = std::path::absolute(&path).unwrap_or(path);
+    let there = absolute.ancestors().skip(1).find_map(|above| Some((above, above.canonicalize().ok()?)));
+    let Some((above, place)) = there else { return absolute };
+    absolute.strip_prefix(above).map_or_else(|_| absolute.clone(), |rest| place.join(rest))
+}
+
+/// Links that lead to each other lead nowhere.
+const LINKS_MAX: usize = 40;
 
 fn failed(error: impl std::fmt::Display) -> CliError {
     CliError::new(Exit::Failed, error.to_string())
@@ -223,7 +297,11 @@ async fn bind(args: &SimulateArgs) -> Result<Server, CliError> {
 }
 
 fn unavailable(error: StateError) -> CliError {
-    let exit = if let StateError::InUse { .. } = error { Exit::Later } else { Exit::Failed };
+    let exit = match error {
+        StateError::InUse { .. } => Exit::Later,
+        StateError::NoFile { .. } => Exit::Usage,
+        _ => Exit::Failed,
+    };
     CliError::new(exit, error.to_string())
 }
 

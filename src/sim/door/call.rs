@@ -37,7 +37,7 @@ pub(in crate::sim) struct Call<'a> {
     pub(super) version: Option<Version>,
     /// Path segments after the version, percent-decoded; `set('key')` is two.
     pub(super) segments: Vec<String>,
-    pub(super) query: Vec<(String, String)>,
+    pub(in crate::sim) query: Vec<(String, String)>,
     pub(super) headers: &'a HeaderMap,
     pub(super) body: Bytes,
     pub(super) request_id: Uuid,
@@ -120,9 +120,13 @@ impl<'a> Call<'a> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// The value of a query option; its name in any letter case.
+    /// The value of a query option; its name in any letter case, and some also
+    /// without their `$`, as Graph takes them.
     pub(in crate::sim) fn option(&self, name: &str) -> Option<&str> {
-        self.query.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        let bare = name.strip_prefix('$').filter(|bare| self.version.is_some() && BARE.contains(bare));
+        let is_it =
+            |key: &str| key.eq_ignore_ascii_case(name) || bare.is_some_and(|bare| key.eq_ignore_ascii_case(bare));
+        self.query.iter().find(|(key, _)| is_it(key)).map(|(_, value)| value.as_str())
     }
 
     /// `…/v1.0/$metadata#deviceManagement/<rest>`.
@@ -167,6 +171,9 @@ impl<'a> Call<'a> {
         pairs(&String::from_utf8_lossy(&self.body))
     }
 }
+
+/// Options that a client would take for granted if they were passed over.
+const BARE: [&str; 3] = ["filter", "skip", "orderby"];
 
 /// What stands behind `/_sim/` in the path of a control request, however it is
 /// written; everybody who treats these differently asks here.

@@ -12,6 +12,7 @@ use serde_json::json;
 use super::call::control_route;
 use super::server::Shared;
 use crate::sim::stage::ClockQuestion;
+use crate::sim::state::Tenants;
 use crate::transport::{Request, Response};
 
 /// The clock answers after this long even if the time has not come, so that
@@ -44,7 +45,11 @@ impl ClockRoute {
 pub(super) async fn serve_clock(shared: &Shared, question: &ClockQuestion, connection: u64) -> Response {
     shared.room(|room| room.greet(&question.client, connection, Instant::now()));
     if let Some(until) = question.until {
+        let began = shared.now();
         wait_for(shared, &question.client, until).await;
+        if shared.now() != began {
+            note_moved_time(shared);
+        }
     }
     tell_time(shared)
 }
@@ -52,10 +57,15 @@ pub(super) async fn serve_clock(shared: &Shared, question: &ClockQuestion, conne
 /// `POST /_sim/advance`: moves the clock, whoever waits.
 pub(super) fn serve_advance(shared: &Shared, target: Timestamp) -> Response {
     shared.advance_to(target);
-    // What is due happens now, so that a reader of the state sees it.
-    shared.with_all(|_| {});
-    shared.note_change();
+    note_moved_time(shared);
     tell_time(shared)
+}
+
+/// What is due happens now, so that a reader of the state sees it; and whoever
+/// opens the state later finds the time that it is.
+fn note_moved_time(shared: &Shared) {
+    shared.with_all(Tenants::note_moved_time);
+    shared.note_change();
 }
 
 fn tell_time(shared: &Shared) -> Response {

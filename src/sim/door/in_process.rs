@@ -16,7 +16,7 @@ use super::clock::ClockRoute;
 use super::errors::{Problem, http_date};
 use crate::clock::{self, Clock as _};
 use crate::sim::stage::{ClockQuestion, read_advance};
-use crate::sim::state::{StateFile, Tenant, Tenants};
+use crate::sim::state::{StateError, StateFile, Tenant, Tenants};
 use crate::transport::{Request, Response, Transport, TransportError};
 
 /// Tenants in this process. Clones share them and the clock.
@@ -76,6 +76,14 @@ impl InProcess {
         self.clock.clone()
     }
 
+    /// Saves what happened, where somebody wants that.
+    fn keep(&self, tenants: &mut Tenants) -> Result<(), StateError> {
+        match &self.file {
+            Some(file) if tenants.take_changed() => file.lock().expect("no holder of this lock panics").keep(tenants),
+            _ => Ok(()),
+        }
+    }
+
     /// `POST /_sim/clock`, where time is wherever it is awaited, and
     /// `POST /_sim/advance`.
     fn serve_clock(&self, request: &Request, route: ClockRoute) -> Response {
@@ -97,6 +105,9 @@ impl InProcess {
                 return Answer::refused(&call, &problem).into_response(&call);
             }
         }
+        if self.clock.now() != now {
+            self.with_all(Tenants::note_moved_time);
+        }
         let answer = serde_json::json!({"now": self.clock.now(), "speed": 0.0});
         let mut response = Response::new(Bytes::from(answer.to_string()));
         response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
@@ -107,24 +118,21 @@ impl InProcess {
 #[async_trait]
 impl Transport for InProcess {
     async fn send(&self, request: Request) -> Result<Response, TransportError> {
+        let host = request.uri().host().unwrap_or_default().to_owned();
+        let lost = |reason: String| TransportError::Lost { host, reason };
         if let Some(question) = ClockRoute::of(&request) {
             let mut response = self.serve_clock(&request, question);
+            let mut tenants = self.tenants.lock().expect("no holder of this lock panics");
+            self.keep(&mut tenants).map_err(|error| lost(error.to_string()))?;
             response.headers_mut().insert(DATE, http_date(self.clock.now()));
             return Ok(response);
         }
-        let host = request.uri().host().unwrap_or_default().to_owned();
-        let lost = |reason: String| TransportError::Lost { host, reason };
         let mut tenants = self.tenants.lock().expect("no holder of this lock panics");
         let reply = tenants.handle(&request, self.clock.now());
         let latency = tenants.latency_of(&request);
         // A state that was loaded brings its own time.
         self.clock.turn_to(tenants.now() + latency);
-        if let Some(file) = &self.file
-            && tenants.take_changed()
-        {
-            let mut file = file.lock().expect("no holder of this lock panics");
-            file.keep(&mut tenants).map_err(|error| lost(error.to_string()))?;
-        }
+        self.keep(&mut tenants).map_err(|error| lost(error.to_string()))?;
         match reply {
             Reply::Response(response) => Ok(response),
             Reply::Lost => Err(TransportError::Lost {

@@ -41,6 +41,8 @@ use crate::transport::{Request, Response};
 
 /// Changes within this long are saved together.
 const SAVES_EVERY: Duration = Duration::from_millis(100);
+/// Time that runs while nothing happens is saved this often.
+const SAVES_TIME_EVERY: Duration = Duration::from_secs(5);
 /// After a failure, a whole state is written: not too often where it is large.
 const SAVES_AGAIN_AFTER: Duration = Duration::from_secs(1);
 const SAVES_AGAIN_AFTER_MAX: Duration = Duration::from_secs(30);
@@ -290,7 +292,7 @@ async fn save_after_changes(shared: &Shared, file: Option<&mut StateFile>) -> In
     let mut again_after = SAVES_AGAIN_AFTER;
     loop {
         if failed.is_none() && !shared.with_all(Tenants::take_changed) {
-            shared.0.changed.notified().await;
+            wait_for_a_change(shared).await;
             continue;
         }
         // Written here and not on a thread of its own: a write that
@@ -313,6 +315,20 @@ async fn save_after_changes(shared: &Shared, file: Option<&mut StateFile>) -> In
                 again_after = (again_after * 2).min(SAVES_AGAIN_AFTER_MAX);
             }
         }
+    }
+}
+
+/// Until somebody may have changed something. Where virtual time runs by
+/// itself, that alone is a change now and then; in real time, nobody who starts
+/// again would miss it.
+async fn wait_for_a_change(shared: &Shared) {
+    let runs = matches!(shared.room(|room| room.speed()), Speed::Times(_));
+    let changed = shared.0.changed.notified();
+    if !runs {
+        return changed.await;
+    }
+    if tokio::time::timeout(SAVES_TIME_EVERY, changed).await.is_err() {
+        shared.with_all(Tenants::note_moved_time);
     }
 }
 

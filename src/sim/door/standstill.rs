@@ -47,7 +47,12 @@ pub(super) fn asked_by(request: &Request, reply: &Reply, is_awaited: bool) -> BT
     }
     let address = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
     let method = request.method();
-    [(format!("{method} {address}"), Asked::of(method.as_str(), status, is_awaited))].into()
+    let asked = Asked::of(method.as_str(), status, is_awaited);
+    if let (Asked::Acts, Target::Token(_)) = (asked, Target::of(&call)) {
+        // Some take a token for each request: nothing comes of that alone.
+        return BTreeMap::new();
+    }
+    [(format!("{method} {address}"), asked)].into()
 }
 
 fn parts_asked(call: &Call<'_>, envelope: &Value, answer: &[u8], is_awaited: bool) -> BTreeMap<String, Asked> {

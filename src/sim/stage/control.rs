@@ -61,8 +61,8 @@ fn check_fields(deed: &str, body: &Value) -> Result<(), String> {
         let (fits, wanted) = match name.as_str() {
             "mishap" => (true, ""),
             "method" | "route" | "retryAfter" | "times" if value.is_null() => (true, ""),
-            "count" | "retryAfter" | "times" => (value.is_u64(), "a number"),
-            "code" => (value.is_i64(), "a number"),
+            "count" | "retryAfter" | "times" => (value.is_u64(), number(value)),
+            "code" => (value.is_i64(), number(value)),
             "userless" => (value.is_boolean(), "`true` or `false`"),
             "roles" => (value.as_array().is_some_and(|roles| roles.iter().all(Value::is_string)), "a list of names"),
             _ => (value.is_string(), "text"),
@@ -73,6 +73,15 @@ fn check_fields(deed: &str, body: &Value) -> Result<(), String> {
         }
     }
     missing(deed, needed, |name| given.contains_key(name))
+}
+
+/// What is wanted where this stands for a number that counts.
+fn number(value: &Value) -> &'static str {
+    match value {
+        Value::Number(number) if number.is_f64() => "a whole number",
+        Value::Number(_) => "a number from 0 on",
+        _ => "a number",
+    }
 }
 
 fn missing(deed: &str, needed: &[&str], is_there: impl Fn(&str) -> bool) -> Result<(), String> {
@@ -117,11 +126,34 @@ pub(in crate::sim) fn read_advance(body: &[u8], now: Timestamp) -> Result<Timest
         (None, None) => Err("`advance` needs `by`, such as `10m`, or `to`, a time".to_owned()),
         (None, Some(text)) => read_time("to", "advance", text),
         (Some(text), None) => {
-            let span = text.parse::<SignedDuration>().ok().filter(|span| !span.is_negative());
-            let target = span.and_then(|span| now.checked_add(span).ok()).filter(|at| *at <= latest());
-            target.ok_or_else(|| format!("`by` of `advance` is not a span such as `10m`: `{text}`"))
+            let span = match text.parse::<SignedDuration>() {
+                Ok(span) if span.is_negative() => None,
+                Ok(span) => Some(span),
+                Err(_) => long_span(text),
+            };
+            let span = span.ok_or_else(|| format!("`by` of `advance` is not a span such as `10m`: `{text}`"))?;
+            let target = now.checked_add(span).ok().filter(|at| *at <= latest());
+            target.ok_or_else(|| format!("`by` of `advance` is too long, as time ends at {}: `{text}`", latest()))
         }
     }
+}
+
+/// A span in days, which need no calendar here, or one that is longer than any
+/// can be.
+fn long_span(text: &str) -> Option<SignedDuration> {
+    let text = text.trim();
+    let digits = text.len() - text.trim_start_matches(|letter: char| letter.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let seconds: i64 = match unit.trim() {
+        _ if number.is_empty() => return None,
+        "d" | "day" | "days" => 24 * 3600,
+        "h" | "hour" | "hours" => 3600,
+        "m" | "min" | "minute" | "minutes" => 60,
+        "s" | "sec" | "second" | "seconds" => 1,
+        _ => return None,
+    };
+    let seconds = number.parse::<i64>().ok().and_then(|number| number.checked_mul(seconds));
+    Some(seconds.map_or(SignedDuration::MAX, SignedDuration::from_secs))
 }
 
 fn read_json(body: &[u8], example: &str) -> Result<Value, String> {

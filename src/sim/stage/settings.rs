@@ -6,6 +6,7 @@
 //! which. What the numbers do lives in the files of their concern.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use jiff::SignedDuration;
@@ -22,8 +23,19 @@ const SINGLE_SPANS: [&str; 4] = ["import.delay_max", "import.tick", "sync.gap", 
 /// Numbers with a fraction that are no shares of something.
 const RATES: [&str; 1] = ["import.refill_per_s"];
 
-/// Numbers that may be below zero.
-const SIGNED: [&str; 1] = ["import.duplicate_code"];
+/// What a setting without a fraction may be.
+fn whole_numbers_of(name: &str) -> RangeInclusive<i128> {
+    match name {
+        "import.duplicate_code" => i32::MIN.into()..=i32::MAX.into(),
+        "import.burst" => 0..=u32::MAX.into(),
+        "list.page_size" | "list.top_max" => 1..=MOST,
+        status if status.ends_with("status") => 200..=599,
+        _ => 0..=MOST,
+    }
+}
+
+/// More than anybody counts.
+const MOST: i128 = usize::MAX as i128;
 
 /// A span of virtual time, drawn anew for each use: `min` to `max`, both
 /// included. As text `45s..100s`, or `15s` where both are the same.
@@ -490,7 +502,7 @@ impl Settings {
                 if is_share && !(0.0..=1.0).contains(&value) {
                     return Err(bad("a share from 0 to 1, or 0% to 100%"));
                 }
-                if value < 0.0 && !SIGNED.contains(&name.as_str()) {
+                if place.is_f64() && value < 0.0 {
                     return Err(bad("at least 0"));
                 }
                 if name.ends_with("status") && !(200.0..600.0).contains(&value) {
@@ -498,6 +510,13 @@ impl Settings {
                 }
                 if ["list.page_size", "list.top_max"].contains(&name.as_str()) && value < 1.0 {
                     return Err(bad("at least 1"));
+                }
+                if !place.is_f64() {
+                    let range = whole_numbers_of(&name);
+                    let whole = number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from));
+                    if !whole.is_some_and(|whole| range.contains(&whole)) {
+                        return Err(bad(&format!("a whole number from {} to {}", range.start(), range.end())));
+                    }
                 }
                 number
             }
@@ -587,6 +606,15 @@ mod tests {
         assert_eq!(refuse("import=3s"), "`import` is a group of settings, not one of them");
         assert_eq!(refuse("throttle.on=maybe"), "`maybe` is not `true` or `false`, which `throttle.on` needs");
         assert_eq!(refuse("nonsense"), "`nonsense` is not of the form `name=value`");
+        assert_eq!(
+            refuse("import.burst=2.5"),
+            "`2.5` is not a whole number from 0 to 4294967295, which `import.burst` needs"
+        );
+        assert!(refuse("import.burst=4294967296").contains("is not a whole number from 0 to 4294967295"));
+        assert!(refuse("import.burst=50%").contains("is not a whole number from 0 to "));
+        assert!(refuse("delete.status=204.5").contains("is not a whole number from 200 to 599"));
+        assert!(refuse("list.page_size=2.5").contains("is not a whole number from 1 to "));
+        assert!(refuse("import.duplicate_code=2147483648").contains("is not a whole number from -2147483648 to "));
         assert!(refuse("import.delay=9s..3s").ends_with("`9s..3s` ends before it begins"));
         assert!(refuse("import.delay=soon").contains("`soon` is not a span of time"));
         assert_eq!(settings, Settings::busy(), "a refused setting changes nothing");

@@ -29,6 +29,8 @@ pub enum StateError {
         "`{path}` is kept by another apgit, and two would overwrite what the other has saved; end that one, or take another file"
     )]
     InUse { path: String },
+    #[error("`{path}` is no file that could keep a simulated tenant; name a file, which need not be there yet")]
+    NoFile { path: String },
     #[error(
         "another file has taken the place of `{path}`, and what is in it would be lost; move it away, or end this apgit"
     )]
@@ -49,6 +51,11 @@ struct StateLock {
 
 impl StateLock {
     fn take(path: &Path) -> Result<Self, StateError> {
+        // A pipe would keep its reader waiting, and what is written whole would
+        // take the place of a device.
+        if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+            return Err(StateError::NoFile { path: path.display().to_string() });
+        }
         let real = real(path).map_err(|error| refused(path, TryLockError::Error(error)))?;
         let held = hold(&real).map_err(|error| refused(path, error))?;
         let own = own(&real).map_err(|error| refused(path, error))?;

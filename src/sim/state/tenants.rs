@@ -123,8 +123,9 @@ impl Tenants {
         }
     }
 
-    /// What a control request hears that names a tenant which is not there,
-    /// also where it is about all of them or about the clock.
+    /// What a control request hears that names a tenant which is not there, or
+    /// has an option that no such request has; also where it is about all of
+    /// them or about the clock.
     pub(in crate::sim) fn refuses(&self, request: &Request) -> Option<Response> {
         self.meant(request).err().map(|refusal| *refusal)
     }
@@ -132,11 +133,20 @@ impl Tenants {
     /// The tenant that a control request names, or the first.
     fn meant(&self, request: &Request) -> Result<usize, Box<Response>> {
         let call = Call::read(request, Uuid::nil(), self.now());
+        let refused = |message: String| {
+            Box::new(Answer::refused(&call, &Problem::plain(400, "BadRequest", message)).into_response(&call))
+        };
+        let is_tenant = |name: &str| name.eq_ignore_ascii_case("tenant");
+        if let Some((name, _)) = call.query.iter().find(|(name, _)| !is_tenant(name)) {
+            return Err(refused(format!("there is no option `{name}`; `/_sim/` takes `tenant`")));
+        }
+        if call.query.len() > 1 {
+            return Err(refused("the option `tenant` is there twice; name one tenant".to_owned()));
+        }
         let Some(name) = call.option("tenant") else { return Ok(0) };
         self.all.iter().position(|tenant| tenant.is_called(name)).ok_or_else(|| {
             let names: Vec<String> = self.all.iter().flat_map(Tenant::names).collect();
-            let message = format!("there is no tenant `{name}`; take one of `{}`", names.join("`, `"));
-            Box::new(Answer::refused(&call, &Problem::plain(400, "BadRequest", message)).into_response(&call))
+            refused(format!("there is no tenant `{name}`; take one of `{}`", names.join("`, `")))
         })
     }
 
@@ -194,6 +204,11 @@ impl Tenants {
             Some(_) => jiff::SignedDuration::ZERO,
             None => self.first().latency(),
         }
+    }
+
+    /// Somebody moved the time, which is worth saving by itself.
+    pub(in crate::sim) fn note_moved_time(&mut self) {
+        self.all.iter_mut().for_each(|tenant| tenant.changed = true);
     }
 
     /// Whether anything worth saving happened since this was last asked.

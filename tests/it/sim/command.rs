@@ -126,6 +126,106 @@ fn a_script_reads_the_address_from_a_file() {
 }
 
 #[test]
+fn a_file_that_is_no_address_is_not_deleted_for_one() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("folder")).unwrap();
+    let file = folder.path().join("notes.txt");
+    for text in [
+        "",
+        "notes",
+        "http://127.0.0.1:1",
+        "http://127.0.0.1:1\nnotes\n",
+        "http://192.0.2.1:1\n",
+        "ftp://127.0.0.1:1\n",
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let other = refused(folder.path(), "--ready-file notes.txt");
+        assert!(
+            other.err.contains("`notes.txt` is there, and is not the address of a simulator"),
+            "{text}: {}",
+            other.err
+        );
+        assert_eq!((other.code, std::fs::read_to_string(&file).unwrap().as_str()), (64, text));
+        assert_eq!(other.out, "");
+    }
+    assert_eq!(refused(folder.path(), "--ready-file folder").code, 64);
+    let nowhere = refused(folder.path(), "--ready-file missing/ready.txt");
+    assert!(
+        nowhere.err.contains("cannot write `missing/ready.txt`: ") && !nowhere.err.contains(".tmp"),
+        "{}",
+        nowhere.err
+    );
+    assert_eq!(nowhere.out, "", "nobody is greeted");
+}
+
+#[test]
+fn time_that_is_moved_alone_is_saved_while_it_serves() {
+    let folder = tempfile::tempdir().unwrap();
+    let saved = |time: &str| {
+        let text = || std::fs::read_to_string(folder.path().join("tenant.json")).ok();
+        wait_for(&format!("{time} is saved"), || text().filter(|text| text.contains(&format!("\"now\":\"{time}"))));
+    };
+    let started = Started::new(folder.path(), "--state tenant.json --profile calm --speed instant");
+    assert_eq!(started.ask("POST", "/_sim/advance", &json!({"by": "10m"})).0, 200);
+    saved("2026-01-05T08:10:00Z");
+    assert_eq!(started.ask("POST", "/_sim/clock", &json!({"client": "me", "until": "2026-01-05T09:00:00Z"})).0, 200);
+    saved("2026-01-05T09:00:00Z");
+    drop(started);
+    let started = Started::new(folder.path(), "--state tenant.json --profile calm --speed 3600");
+    saved("2026-01-05T1");
+    drop(started);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_state_is_a_file_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("folder")).unwrap();
+    assert!(Command::new("mkfifo").arg(folder.path().join("pipe")).status().unwrap().success());
+    std::os::unix::fs::symlink("pipe", folder.path().join("link")).unwrap();
+    for path in ["folder", "pipe", "link", "/dev/null"] {
+        let other = refused(folder.path(), &format!("--state {path}"));
+        assert!(
+            other.err.contains(&format!("`{path}` is no file that could keep a simulated tenant")),
+            "{}",
+            other.err
+        );
+        assert_eq!(other.code, 64);
+    }
+    let mut there: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    there.sort();
+    assert_eq!(there, ["folder", "link", "pipe"], "nothing is left beside it");
+    assert!(!Path::new("/dev/null.lock").exists());
+}
+
+#[test]
+fn one_file_is_not_two_things() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = "- {at: 1m, devices: {count: 1}}\n";
+    std::fs::write(folder.path().join("a"), kept).unwrap();
+    for (words, said) in [
+        ("--state a --ready-file a", "`a` is both `--state` and `--ready-file`"),
+        ("--state new --ready-file ./new", "`./new` is both `--state` and `--ready-file`"),
+        ("--state new/a --ready-file ./new/a", "`./new/a` is both `--state` and `--ready-file`"),
+        ("--script a --ready-file ./a", "`./a` is both `--script` and `--ready-file`"),
+        ("--settings a --tls a", "`a` is both `--settings` and `--tls`"),
+        ("--proxy --script simulated-ca.pem", "`simulated-ca.pem` is both `--script` and `--tls`"),
+    ] {
+        let other = refused(folder.path(), words);
+        assert!(other.err.contains(said), "{words}: {}", other.err);
+        assert_eq!(other.code, 64, "{words}");
+    }
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("new", folder.path().join("link")).unwrap();
+        let other = refused(folder.path(), "--state link --ready-file new");
+        assert!(other.err.contains("`new` is both `--state` and `--ready-file`"), "{}", other.err);
+    }
+    assert_eq!(std::fs::read_to_string(folder.path().join("a")).unwrap(), kept);
+    assert!(!folder.path().join("new").exists());
+}
+
+#[test]
 fn a_script_reads_the_first_line_as_json() {
     let desk = Desk::new();
     let mut command =
@@ -374,6 +474,21 @@ fn time_that_stands_still_explains_itself_to_whoever_polls() {
     let greeting = desk.simulate("--speed instant").greeting.clone();
     let moved = "\n  time     stands still until it is moved:\n           curl -d ";
     assert!(greeting.contains(moved), "{greeting}");
+}
+
+#[test]
+fn time_that_stands_still_explains_itself_to_whoever_takes_a_token_for_each_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let started = Started::new(folder.path(), "--profile calm --speed instant");
+    let vendor = json!({"serial": "V-1", "manufacturer": "Contoso", "model": "Tower 5"});
+    assert_eq!(started.ask("POST", "/_sim/vendor", &vendor).0, 200);
+    for _ in 0..12 {
+        let token = started.token();
+        started.ask_as(&token, "GET", "/v1.0/deviceManagement/windowsAutopilotDeviceIdentities", &Value::Null);
+    }
+    let log = || std::fs::read_to_string(folder.path().join("log.txt")).unwrap();
+    wait_for("it explains itself", || Some(log()).filter(|log| log.contains("time stands still")));
+    assert_eq!(started.stop(), Some(0));
 }
 
 #[test]

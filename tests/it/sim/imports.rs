@@ -410,3 +410,16 @@ async fn rows_posted_while_the_same_device_is_under_way_are_noticed() {
         assert_eq!(counters.row_outcomes["ZtdDeviceAlreadyAssigned"], 2);
     });
 }
+
+#[tokio::test]
+async fn an_import_without_a_body_is_refused_and_leaves_no_record() {
+    let client = Client::calm().await;
+    for body in ["", " ", "{}", "[]"] {
+        assert_eq!(client.send(Method::POST, IMPORTS, body).await.status, 400, "{body:?}");
+    }
+    let url = "/deviceManagement/importedWindowsAutopilotDeviceIdentities";
+    let parts = json!({"requests": [{"id": "1", "method": "POST", "url": url}]});
+    let answers = client.post("/v1.0/$batch", parts).await.json;
+    assert_eq!(answers["responses"][0]["status"], 400, "{answers}");
+    assert!(client.sim.with(|tenant| tenant.import_records()).is_empty());
+}

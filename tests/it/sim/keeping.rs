@@ -68,6 +68,22 @@ async fn a_tenant_in_process_is_saved_before_its_client_hears_of_a_change() {
 }
 
 #[tokio::test]
+async fn time_that_is_moved_alone_is_kept() {
+    let kept = Kept::new(Settings::calm(), 1).await;
+    let now = || Tenant::load(&text(&kept.file())).unwrap().now();
+    let ask = async |route: &str, body: Value| {
+        assert_eq!(kept.client.post(&format!("http://127.0.0.1:8800/_sim/{route}"), body).await.status, 200);
+    };
+    ask("advance", json!({"by": "10m"})).await;
+    assert_eq!(now(), sim::EPOCH + seconds(600));
+    ask("clock", json!({"client": "me", "until": sim::EPOCH + seconds(900)})).await;
+    assert_eq!(now(), sim::EPOCH + seconds(900));
+    let bytes = kept.client.sim.bytes_written();
+    ask("clock", json!({"client": "me"})).await;
+    assert_eq!(kept.client.sim.bytes_written(), bytes, "who only asks for the time moves none");
+}
+
+#[tokio::test]
 async fn a_file_that_holds_no_tenant_is_not_overwritten() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("tenant.json");

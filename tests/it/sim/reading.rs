@@ -321,3 +321,20 @@ async fn a_profile_is_pending_and_then_assigned_to_the_tags_it_is_for() {
         .await;
     assert_eq!(assigned.json["value"].as_array().unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn a_filter_or_an_order_is_understood_without_its_dollar_too() {
+    let client = Client::calm().await;
+    client.sim.with(|tenant| {
+        for serial in ["PF1ABC", "OTHER"] {
+            tenant.add_device(serial, "Contoso", "Model 1", "");
+        }
+    });
+    let got = client.get(&format!("{DEVICES}?filter=contains(serialNumber,'Pf1')")).await;
+    assert_eq!((got.status, got.json["value"].as_array().unwrap().len()), (200, 1));
+    assert_eq!(client.get(&format!("{DEVICES}?filter=serialNumber%20eq%20'OTHER'")).await.status, 400);
+    for option in ["skip=1", "orderby=serialNumber", "OrderBy=serialNumber"] {
+        assert_eq!(client.get(&format!("{DEVICES}?{option}")).await.status, 400, "{option}");
+    }
+    assert_eq!(client.get(&format!("{DEVICES}?top=1")).await.json["value"].as_array().unwrap().len(), 2);
+}

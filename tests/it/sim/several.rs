@@ -263,6 +263,55 @@ async fn every_control_route_refuses_a_tenant_that_is_not_there() {
 }
 
 #[tokio::test]
+async fn an_option_that_no_control_route_has_is_refused_by_name() {
+    let [contoso, _] = neighbours().await;
+    for (query, reason) in [
+        ("tennant=fabrikam.com", "there is no option `tennant`; `/_sim/` takes `tenant`"),
+        ("tenant=fabrikam.com&count=2", "there is no option `count`; `/_sim/` takes `tenant`"),
+        ("tenant=contoso.com&Tenant=fabrikam.com", "the option `tenant` is there twice; name one tenant"),
+    ] {
+        for (route, body) in [("devices", json!({"count": 2})), ("advance", json!({"by": "1m"})), ("expire", json!({}))]
+        {
+            let got = contoso.post(&format!("{CONTROL}/{route}?{query}"), body).await;
+            assert_eq!((got.status, got.json["error"]["message"].as_str()), (400, Some(reason)), "{route}");
+        }
+    }
+    assert_eq!(contoso.clock.now(), sim::EPOCH);
+}
+
+#[tokio::test]
+async fn a_number_that_cannot_be_is_refused_for_what_it_is() {
+    let client = Client::calm().await;
+    for (route, body, reason) in [
+        ("devices", json!({"count": 1.5}), "`count` of `devices` is not a whole number"),
+        ("devices", json!({"count": -1}), "`count` of `devices` is not a number from 0 on"),
+        ("devices", json!({"count": "one"}), "`count` of `devices` is not a number"),
+        (
+            "advance",
+            json!({"by": "999999999d"}),
+            "`by` of `advance` is too long, as time ends at 9900-01-01T00:00:00Z: `999999999d`",
+        ),
+        (
+            "advance",
+            json!({"by": "99999999999999999999h"}),
+            "`by` of `advance` is too long, as time ends at 9900-01-01T00:00:00Z: `99999999999999999999h`",
+        ),
+        ("advance", json!({"by": "-1m"}), "`by` of `advance` is not a span such as `10m`: `-1m`"),
+        ("advance", json!({"by": "d"}), "`by` of `advance` is not a span such as `10m`: `d`"),
+        (
+            "settings",
+            json!({"import.burst": 2.5}),
+            "`2.5` is not a whole number from 0 to 4294967295, which `import.burst` needs",
+        ),
+    ] {
+        let got = client.post(&format!("{CONTROL}/{route}"), body.clone()).await;
+        assert_eq!((got.status, got.json["error"]["message"].as_str()), (400, Some(reason)), "{body}");
+    }
+    assert_eq!(client.post(&format!("{CONTROL}/advance"), json!({"by": "1d"})).await.status, 200);
+    assert_eq!(client.clock.now(), sim::EPOCH + seconds(86_400));
+}
+
+#[tokio::test]
 async fn what_is_no_state_is_refused_with_what_to_do() {
     let client = Client::calm().await;
     for (body, reason) in [
