@@ -225,7 +225,7 @@ mod tests {
             assert_eq!(read(&written(AT, &entry)), Ok((AT, entry.clone())));
             (last, kinds) = (Some(entry), kinds + 1);
         }
-        assert_eq!(kinds, 19);
+        assert_eq!(kinds, 21);
     }
 
     #[test]
