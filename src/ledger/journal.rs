@@ -690,19 +690,13 @@ impl Folded {
             }
             Entry::ImportIntent { import_id, device, hash, tail, carried, .. } => {
                 import(import_id, ImportState::Unsent);
-                if let Some(approval) = self.approvals.back_mut() {
-                    approval.begin_import((device.clone(), hash), import_id);
-                }
-                self.sent.insert(import_id, (device, hash));
+                self.send((device, hash), import_id);
                 if !tail.is_empty() {
                     self.tails.insert(import_id, Tail { import_id, values: tail, carried });
                 }
             }
             Entry::ImportFollowed { import_id, device, hash } => {
-                if let Some(approval) = self.approvals.back_mut() {
-                    approval.begin_import((device.clone(), hash), import_id);
-                }
-                self.sent.insert(import_id, (device, hash));
+                self.send((device, hash), import_id);
             }
             Entry::ImportTaken { import_id, record } => {
                 import(import_id, ImportState::Running);
@@ -765,6 +759,14 @@ impl Folded {
     /// The last of them counts: a sync from before it is none for it.
     fn owe_sync(&mut self, at: Timestamp) {
         self.unsynced = self.unsynced.max(Some(at));
+    }
+
+    /// Under the consent of now.
+    fn send(&mut self, key: (DeviceKey, HashDigest), import_id: ImportId) {
+        if let Some(approval) = self.approvals.back_mut() {
+            approval.begin_import(key.clone(), import_id);
+        }
+        self.sent.insert(import_id, key);
     }
 
     /// Whichever approval it was sent under.

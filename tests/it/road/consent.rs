@@ -426,6 +426,15 @@ async fn a_greeting_is_sent_with_the_user_of_this_moment() {
     assert_eq!(scene.written_to_devices(), [""; 0]);
 }
 
+/// Somebody looks at the plan and consents: its digest, and what comes of it.
+async fn consents(scene: &Scene) -> (String, Vec<String>) {
+    let mut client = scene.client().await;
+    let prepared = client.prepare().await.unwrap();
+    let digest = prepared.cleared.plan().digest().sha256;
+    let report = client.carry_out(prepared, Consent::Seen).await;
+    (digest, outcomes(&report))
+}
+
 /// The digest is given again to whoever has this scene's journal: what comes of it.
 async fn repeats(scene: &Scene, digest: &str) -> String {
     let mut client = scene.client().await;
@@ -467,12 +476,8 @@ async fn what_was_followed_under_a_consent_is_registered_once_under_it() {
         dies_after_its_first_import(&scene).await;
         let second = Scene::at(scene.sim.clone(), 2, scene.claims.clone());
         let second = if is_same_machine { &scene } else { &second };
-        let mut client = second.client().await;
-        let prepared = client.prepare().await.unwrap();
-        let digest = prepared.cleared.plan().digest().sha256;
-        let report = client.carry_out(prepared, Consent::Seen).await;
-        assert_eq!(outcomes(&report), ["TEST-000001 done", "TEST-000002 failed AssignedToOtherTenant"]);
-        drop(client);
+        let (digest, ended) = consents(second).await;
+        assert_eq!(ended, ["TEST-000001 done", "TEST-000002 failed AssignedToOtherTenant"]);
         remove(second, 1);
         let said = repeats(second, &digest).await;
         assert_eq!(second.written_to_devices(), [""; 0], "on the same machine: {is_same_machine}, {said}");
@@ -482,11 +487,7 @@ async fn what_was_followed_under_a_consent_is_registered_once_under_it() {
 #[tokio::test]
 async fn a_consent_does_not_forget_what_is_done_over_a_later_attempt() {
     let scene = one_is_foreign();
-    let mut client = scene.client().await;
-    let prepared = client.prepare().await.unwrap();
-    let digest = prepared.cleared.plan().digest().sha256;
-    let _ = client.carry_out(prepared, Consent::Seen).await;
-    drop(client);
+    let (digest, _) = consents(&scene).await;
     let second = Scene::at(scene.sim.clone(), 2, scene.claims.clone());
     *second.kept.0.lock().unwrap() = scene.kept.0.lock().unwrap().clone();
     remove(&scene, 1);
@@ -535,12 +536,8 @@ async fn what_is_followed_under_a_consent_that_goes_on_is_registered_once_under_
         let mut scene = one_is_foreign();
         scene.claims.pop();
         scene.sim.with(|tenant| tenant.make_foreign(&hash(1).to_base64()).unwrap());
-        let mut client = scene.client().await;
-        let prepared = client.prepare().await.unwrap();
-        let digest = prepared.cleared.plan().digest().sha256;
-        let report = client.carry_out(prepared, Consent::Seen).await;
-        assert_eq!(outcomes(&report), ["TEST-000001 failed AssignedToOtherTenant"]);
-        drop(client);
+        let (digest, ended) = consents(&scene).await;
+        assert_eq!(ended, ["TEST-000001 failed AssignedToOtherTenant"]);
         scene.sim.with(|tenant| tenant.release_foreign(&hash(1).to_base64()).unwrap());
         if is_same_machine {
             scene.approvals.retry = [apgit::door::model::SerialKey::of(&serial(1))].into();
