@@ -180,11 +180,6 @@ impl Counters {
     }
 
     /// How many requests had this method and this route, whatever came of it.
-    ///
-    /// ```
-    /// let counters = apgit::sim::Counters::default();
-    /// assert_eq!(counters.calls_of("GET", "deviceManagement/windowsAutopilotDeviceIdentities"), 0);
-    /// ```
     #[must_use]
     pub fn calls_of(&self, method: &str, route: &str) -> u64 {
         let start = format!("{method} {route} ");
@@ -212,15 +207,6 @@ impl Counters {
 
     /// Most listings, of registrations and of import records together, that
     /// began within any 60 s.
-    ///
-    /// ```
-    /// let at = |second| jiff::Timestamp::from_second(second).unwrap();
-    /// let mut counters = apgit::sim::Counters::default();
-    /// counters.import_listings = [0, 20, 40, 60].map(at).to_vec();
-    /// assert_eq!(counters.most_listings_per_minute(), 3);
-    /// counters.listings = [0, 61].map(at).to_vec();
-    /// assert_eq!(counters.most_listings_per_minute(), 4);
-    /// ```
     #[must_use]
     pub fn most_listings_per_minute(&self) -> usize {
         let mut all: Vec<_> = self.listings.iter().chain(&self.import_listings).collect();
@@ -234,5 +220,30 @@ impl Counters {
             most = most.max(last - first + 1);
         }
         most
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listings_of_both_kinds_share_a_minute() {
+        let at = |second| jiff::Timestamp::from_second(second).unwrap();
+        let mut counters = Counters { import_listings: [0, 20, 40, 60].map(at).to_vec(), ..Counters::default() };
+        assert_eq!(counters.most_listings_per_minute(), 3);
+        counters.listings = [0, 61].map(at).to_vec();
+        assert_eq!(counters.most_listings_per_minute(), 4);
+    }
+
+    #[test]
+    fn calls_are_counted_by_method_route_and_status() {
+        let mut counters = Counters::default();
+        counters.calls = [("GET a 200", 2), ("GET a 429", 1), ("GET ab 200", 4), ("POST a 200", 8)]
+            .map(|(key, n)| (key.to_owned(), n))
+            .into();
+        assert_eq!(counters.calls_of("GET", "a"), 3);
+        assert_eq!(counters.calls_by("GET"), 7);
+        assert_eq!(counters.calls_with(200), 14);
     }
 }

@@ -179,14 +179,6 @@ impl Settings {
     /// Changes what a YAML text names: `profile` first, then `switches`, then
     /// the settings themselves, nested or with dots in their names.
     ///
-    /// ```
-    /// use apgit::sim::Settings;
-    /// let mut settings = Settings::busy();
-    /// settings.read_yaml("switches: [no-filter]\nimport: {delay: 1m}\nupdate.lost_share: 2%").unwrap();
-    /// assert!(!settings.list.contains);
-    /// assert_eq!(settings.import.delay.to_string(), "1m");
-    /// ```
-    ///
     /// # Errors
     /// When the text is not YAML, or names what does not exist; then nothing
     /// is changed.
@@ -285,6 +277,15 @@ mod tests {
         }
         settings.read_yaml("").unwrap();
         assert_eq!(settings, Settings::busy());
+    }
+
+    #[test]
+    fn settings_are_named_nested_or_with_dots() {
+        let mut settings = Settings::busy();
+        settings.read_yaml("switches: [no-filter]\nimport: {delay: 1m}\nupdate.lost_share: 2%").unwrap();
+        assert!(!settings.list.contains);
+        assert_eq!(settings.import.delay.to_string(), "1m");
+        assert_ne!(settings.update.lost_share, Settings::busy().update.lost_share);
     }
 
     #[test]
