@@ -285,7 +285,7 @@ mod tests {
         settings.read_yaml("switches: [no-filter]\nimport: {delay: 1m}\nupdate.lost_share: 2%").unwrap();
         assert!(!settings.list.contains);
         assert_eq!(settings.import.delay.to_string(), "1m");
-        assert_ne!(settings.update.lost_share, Settings::busy().update.lost_share);
+        assert_ne!(settings.update, Settings::busy().update);
     }
 
     #[test]
