@@ -55,11 +55,11 @@ pub mod manifest {
     pub use crate::manifest::{Hashes, Loaded, Problem, Severity, as_kubectl_sends, check_hashes, load};
 }
 
-/// The journal.
+/// The ledger and the journal.
 pub mod ledger {
     pub use crate::ledger::{
-        Entry, FileJournal, ImportFact, Journal, JournalError, JournalStore, Memory, PendingUpdate, Tail, UpdateEnd,
-        Use,
+        Deleting, Entry, FileJournal, FileLedger, Gone, Head, ImportFact, Journal, JournalError, JournalStore, Ledger,
+        LedgerError, LedgerStore, Memory, PendingUpdate, Running, Tail, Tombstone, Tracked, UpdateEnd, Use,
     };
 }
 

@@ -76,7 +76,7 @@ pub struct Claim {
 }
 
 /// What happens to the registration when the claim goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum DeletionPolicy {
     /// It stays, and is nobody's.
     #[default]

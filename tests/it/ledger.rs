@@ -1,5 +1,7 @@
 //! The journal in a real file: what survives a crash, and who may write it.
 
+mod document;
+
 use std::io::Write as _;
 
 use apgit::door::ledger::{Entry, FileJournal, Journal, JournalError, JournalStore as _, UpdateEnd, Use};

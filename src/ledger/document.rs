@@ -1,0 +1,319 @@
+//! The ledger: what we have applied, per device, and what we have removed.
+//! Format `apgit.ledger/v1`: one JSON document in which every device has a line
+//! of its own, sorted, so that a diff of two versions reads well.
+//!
+//! No hardware hash is in it. What is deleted must stand in here, and be as it
+//! stands in here: so a document that somebody has edited is not believed
+//! (`sealed`), and says nothing to delete by.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use compact_str::CompactString;
+use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::model::{
+    DeletionPolicy, Device, DeviceKey, Field, RegistrationId, SerialNumber, Target, TenantId, hex, later, sha256,
+};
+
+/// The name of this format.
+pub(crate) const FORMAT: &str = "apgit.ledger/v1";
+
+/// So long is remembered what was removed: longer than any guard looks back.
+const TOMBSTONES: SignedDuration = SignedDuration::from_hours(24 * 90);
+
+/// What we have applied to one tenant.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ledger {
+    /// Whose, and which one of possibly several.
+    pub head: Head,
+    devices: BTreeMap<DeviceKey, Tracked>,
+    tombstones: Vec<Tombstone>,
+}
+
+/// What a ledger is of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Head {
+    /// Where the tenant is reached, by the name that a plan has for it.
+    pub target: String,
+    /// Which tenant.
+    #[schemars(with = "String")]
+    pub tenant_id: TenantId,
+    /// In whose name it was written.
+    pub owner_id: String,
+    /// Made up when the ledger began: tells it from any other of this tenant.
+    pub lineage: String,
+    /// How often it was written.
+    pub serial: u64,
+    /// When it was last written, by the service's clock.
+    #[schemars(with = "String")]
+    pub written_at: Timestamp,
+    /// The commit that was last applied, where the declarations lie in Git.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// A run that has begun and not ended: nobody else may write meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<Running>,
+}
+
+/// A run that is under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Running {
+    /// Of which plan.
+    pub plan: String,
+    /// Which machine's: made up once per state folder.
+    pub machine: String,
+    /// Since when, by the service's clock.
+    #[schemars(with = "String")]
+    pub since: Timestamp,
+}
+
+/// A device that we have registered, changed or adopted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Tracked {
+    /// As it was last declared.
+    #[schemars(with = "String")]
+    pub serial_number: SerialNumber,
+    /// Where the declaration named one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub declared_registration_id: Option<RegistrationId>,
+    /// Its registration.
+    #[schemars(with = "String")]
+    pub registration_id: RegistrationId,
+    /// True if somebody else made the registration.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub adopted: bool,
+    /// What the registration held when we last wrote it or took it over; what
+    /// is missing was empty.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub values: BTreeMap<Field, CompactString>,
+    /// Which of the fields were declared when last applied.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>")]
+    pub declared: Vec<Field>,
+    /// What its removal from the declarations means, as last applied.
+    #[serde(default)]
+    #[schemars(with = "String")]
+    pub deletion_policy: DeletionPolicy,
+    /// True until `protect: false` was applied.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub protect: bool,
+    /// The file that declared it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub file: String,
+    /// The plan by which it was last written or taken over.
+    pub plan: String,
+    /// When that was, by the service's clock.
+    #[schemars(with = "String")]
+    pub at: Timestamp,
+    /// Set while its registration is being removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleting: Option<Deleting>,
+}
+
+/// A deletion that is under way: the service takes up to half an hour.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Deleting {
+    /// By which plan.
+    pub plan: String,
+    /// Since when, by the service's clock.
+    #[schemars(with = "String")]
+    pub since: Timestamp,
+}
+
+/// A device that the ledger holds no more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Tombstone {
+    /// As it was last declared.
+    #[schemars(with = "String")]
+    pub serial_number: SerialNumber,
+    /// Its registration.
+    #[schemars(with = "String")]
+    pub registration_id: RegistrationId,
+    /// What became of it.
+    pub end: Gone,
+    /// By which plan.
+    pub plan: String,
+    /// When, by the service's clock.
+    #[schemars(with = "String")]
+    pub at: Timestamp,
+}
+
+/// How a device left the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Gone {
+    /// We removed its registration, and saw it gone.
+    Deregistered,
+    /// It was let go, and is registered still.
+    Released,
+    /// Somebody else removed its registration.
+    Vanished,
+}
+
+impl Tracked {
+    /// Which device it was declared as.
+    #[must_use]
+    pub fn key(&self) -> DeviceKey {
+        DeviceKey { serial: self.serial_number.clone(), registration: self.declared_registration_id }
+    }
+
+    /// What the registration held in a field when we last wrote it.
+    #[must_use]
+    pub fn value(&self, field: Field) -> &str {
+        self.values.get(&field).map_or("", CompactString::as_str)
+    }
+
+    /// Keeps what a registration shows.
+    pub fn show(&mut self, device: &Device) {
+        let shown = Field::ALL.into_iter().map(|field| (field, field.of(device).clone()));
+        self.values = shown.filter(|(_, value)| !value.is_empty()).collect();
+    }
+
+    /// The fields in which a registration is not as we left it.
+    pub fn changed_since<'d>(&'d self, device: &'d Device) -> impl Iterator<Item = Field> + 'd {
+        Field::ALL.into_iter().filter(|field| !field.same(field.of(device), self.value(*field)))
+    }
+}
+
+impl Ledger {
+    /// One in which nothing is yet.
+    #[must_use]
+    pub fn new(target: &Target, tenant_id: TenantId, owner_id: &str, lineage: Uuid, now: Timestamp) -> Self {
+        let head = Head {
+            target: target.name().to_owned(),
+            tenant_id,
+            owner_id: owner_id.to_owned(),
+            lineage: lineage.to_string(),
+            serial: 0,
+            written_at: now,
+            source: None,
+            running: None,
+        };
+        Self { head, devices: BTreeMap::new(), tombstones: Vec::new() }
+    }
+
+    /// All devices, sorted by key.
+    pub fn devices(&self) -> impl ExactSizeIterator<Item = &Tracked> {
+        self.devices.values()
+    }
+
+    /// The device that was declared so.
+    #[must_use]
+    pub fn get(&self, device: &DeviceKey) -> Option<&Tracked> {
+        self.devices.get(device)
+    }
+
+    /// The same, to change it.
+    pub fn get_mut(&mut self, device: &DeviceKey) -> Option<&mut Tracked> {
+        self.devices.get_mut(device)
+    }
+
+    /// Devices that were removed lately, oldest first.
+    #[must_use]
+    pub fn tombstones(&self) -> &[Tombstone] {
+        &self.tombstones
+    }
+
+    /// Takes a device in, or puts it in the place of what was known of it.
+    pub fn track(&mut self, tracked: Tracked) {
+        self.devices.insert(tracked.key(), tracked);
+    }
+
+    /// Forgets a device and remembers that.
+    pub fn forget(&mut self, device: &DeviceKey, end: Gone, plan: &str, at: Timestamp) {
+        let Some(Tracked { serial_number, registration_id, .. }) = self.devices.remove(device) else { return };
+        self.tombstones.retain(|stone| later(stone.at, TOMBSTONES) > at);
+        self.tombstones.push(Tombstone { serial_number, registration_id, end, plan: plan.to_owned(), at });
+    }
+
+    /// How many registrations were removed within the last 24 h, or are about to
+    /// be: whichever run, process or machine did it. What is dated in the future
+    /// counts.
+    #[must_use]
+    pub fn deleted_within_a_day(&self, now: Timestamp) -> usize {
+        let day = SignedDuration::from_hours(24);
+        let lately = |at: Timestamp| later(at, day) > now;
+        let gone = self.tombstones.iter().filter(|stone| stone.end == Gone::Deregistered && lately(stone.at));
+        let going =
+            self.devices.values().filter(|tracked| tracked.deleting.as_ref().is_some_and(|of| lately(of.since)));
+        gone.count() + going.count()
+    }
+
+    /// As it is stored, with its seal.
+    #[must_use]
+    pub fn written(&self) -> String {
+        let head = serde_json::to_value(&self.head).expect("the head becomes JSON");
+        let mut text = format!("{{\n\"format\": \"{FORMAT}\",\n");
+        for (name, value) in head.as_object().into_iter().flatten() {
+            let _ = writeln!(text, "\"{name}\": {value},");
+        }
+        list(&mut text, "devices", self.devices.values());
+        list(&mut text, "tombstones", self.tombstones.iter());
+        let seal = seal(&text);
+        let _ = write!(text, "\"sealed\": \"{seal}\"\n}}\n");
+        text
+    }
+
+    /// Reads what [`written`](Self::written) has written.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words. `sealed`: false takes a document as it
+    /// is, also where somebody has edited it.
+    pub fn read(text: &str, sealed: bool) -> Result<Self, String> {
+        let document: Document = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        if document.format != FORMAT {
+            return Err(format!("it is of format `{}`, not `{FORMAT}`", document.format));
+        }
+        let sealed_text = text.rsplit_once("\"sealed\"").map_or(text, |(before, _)| before);
+        if sealed && document.sealed != seal(&sealed_text.replace("\r\n", "\n")) {
+            return Err("somebody has edited it: its seal does not fit".to_owned());
+        }
+        let count = document.devices.len();
+        let devices: BTreeMap<DeviceKey, Tracked> =
+            document.devices.into_iter().map(|tracked| (tracked.key(), tracked)).collect();
+        if devices.len() < count {
+            return Err("a device stands in it twice".to_owned());
+        }
+        Ok(Self { head: document.head, devices, tombstones: document.tombstones })
+    }
+}
+
+/// A change detector over everything before it, and no more than that: whoever
+/// can write the ledger can seal it.
+fn seal(text: &str) -> String {
+    format!("sha256:{}", hex(&sha256(text.as_bytes())))
+}
+
+fn list<T: Serialize>(text: &mut String, name: &str, items: impl Iterator<Item = T>) {
+    let lines: Vec<String> = items.map(|item| serde_json::to_string(&item).expect("plain data becomes JSON")).collect();
+    let end = if lines.is_empty() { "" } else { "\n" };
+    let _ = writeln!(text, "\"{name}\": [{end}{}{end}],", lines.join(",\n"));
+}
+
+/// The document as tools see it.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "Ledger", title = "apgit.ledger/v1")]
+pub(crate) struct Document {
+    /// The name of the format.
+    #[schemars(extend("const" = "apgit.ledger/v1"))]
+    format: String,
+    #[serde(flatten)]
+    head: Head,
+    /// Sorted by serial.
+    devices: Vec<Tracked>,
+    /// Oldest first; so old ones are dropped that no guard looks at them.
+    tombstones: Vec<Tombstone>,
+    /// SHA-256 over everything before: whoever edits by hand has to import it.
+    sealed: String,
+}

@@ -1,0 +1,40 @@
+//! Where ledgers are kept: one interface, an implementation each in a file of
+//! its own.
+
+use async_trait::async_trait;
+
+use super::document::Ledger;
+
+/// Where the ledger of one tenant and owner is kept.
+#[async_trait]
+pub trait LedgerStore: Send + Sync {
+    /// The ledger as it is now; `None` if there is none yet. What is saved
+    /// next is saved over this.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is no ledger.
+    async fn load(&mut self) -> Result<Option<Ledger>, LedgerError>;
+
+    /// Puts a ledger in the place of what was loaded or saved last, as one
+    /// step. `why`: a line for people who read the history.
+    ///
+    /// # Errors
+    /// [`LedgerError::Moved`] if somebody else has written since; else when it
+    /// cannot be written. Then all is as it was.
+    async fn save(&mut self, ledger: &Ledger, why: &str) -> Result<(), LedgerError>;
+
+    /// Where it is, for people.
+    fn place(&self) -> String;
+}
+
+/// Says what is wrong with a ledger.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum LedgerError {
+    #[error("cannot {what} the ledger `{place}`: {reason}")]
+    Store { what: &'static str, place: String, reason: String },
+    #[error("the ledger `{place}` cannot be used: {reason}")]
+    Format { place: String, reason: String },
+    #[error("somebody else has written the ledger `{place}` meanwhile")]
+    Moved { place: String },
+}

@@ -1,0 +1,111 @@
+//! The ledger as a document: written, read, edited by hand, remembered.
+
+use apgit::door::ledger::{Deleting, FileLedger, Gone, Ledger, LedgerError, LedgerStore, Tracked};
+use apgit::door::model::{DeletionPolicy, DeviceKey, Field, RegistrationId, SerialNumber, Target, TenantId};
+use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
+
+fn at(hour: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + hour * 3600).unwrap()
+}
+
+fn serial(text: &str) -> SerialNumber {
+    SerialNumber::parse(text).unwrap()
+}
+
+fn key(text: &str) -> DeviceKey {
+    DeviceKey::of(serial(text))
+}
+
+fn tracked(text: &str) -> Tracked {
+    Tracked {
+        serial_number: serial(text),
+        declared_registration_id: None,
+        registration_id: RegistrationId(Uuid::new_v5(&Uuid::NAMESPACE_OID, text.as_bytes())),
+        adopted: false,
+        values: [(Field::GroupTag, "OSL-STD".into())].into(),
+        declared: vec![Field::GroupTag],
+        deletion_policy: DeletionPolicy::Delete,
+        protect: true,
+        file: "devices/oslo.yaml".to_owned(),
+        plan: "plan-000000000001".to_owned(),
+        at: at(0),
+        deleting: None,
+    }
+}
+
+fn ledger(serials: &[&str]) -> Ledger {
+    let tenant = TenantId("11111111-2222-3333-4444-555555555555".parse().unwrap());
+    let mut ledger = Ledger::new(&Target::default(), tenant, "corp-devices", Uuid::from_u128(7), at(0));
+    serials.iter().for_each(|serial| ledger.track(tracked(serial)));
+    ledger
+}
+
+#[test]
+fn a_ledger_reads_as_it_was_written() {
+    let mut ledger = ledger(&["PF2", "PF1", "PF3"]);
+    ledger.forget(&key("PF3"), Gone::Released, "plan-000000000002", at(1));
+    let text = ledger.written();
+    assert_eq!(Ledger::read(&text, true).unwrap(), ledger);
+    assert_eq!(Ledger::read(&text.replace('\n', "\r\n"), true).unwrap(), ledger);
+}
+
+#[test]
+fn every_device_has_a_line_of_its_own_sorted_by_serial() {
+    let (one, two) = (ledger(&["PF2", "PF10", "PF1"]).written(), ledger(&["PF1", "PF2", "PF3", "PF10"]).written());
+    let lines = |text: &str| text.lines().filter(|line| line.contains("serialNumber")).count();
+    assert_eq!((lines(&one), lines(&two)), (3, 4));
+    let new: Vec<&str> = two.lines().filter(|line| !one.contains(line.trim_end_matches(','))).collect();
+    assert_eq!(new.len(), 2, "the device and the seal: {new:?}");
+    assert!(new[0].contains("PF3") && new[1].contains("sealed"), "{new:?}");
+}
+
+#[test]
+fn what_somebody_has_edited_is_no_ledger_until_it_is_imported() {
+    let text = ledger(&["PF1", "PF2"]).written();
+    for (from, to) in [("PF2", "PF9"), ("OSL-STD", "BER-STD"), ("\"serial\": 0", "\"serial\": 9"), ("true", "false")] {
+        let edited = text.replacen(from, to, 1);
+        assert_ne!(edited, text, "{from}");
+        assert!(Ledger::read(&edited, true).unwrap_err().contains("edited"), "{from}");
+        assert!(Ledger::read(&edited, false).is_ok(), "{from}");
+    }
+}
+
+#[test]
+fn another_format_and_a_device_twice_are_refused() {
+    let text = ledger(&["PF1", "PF2"]).written();
+    let newer = text.replace("apgit.ledger/v1", "apgit.ledger/v9");
+    assert!(Ledger::read(&newer, false).unwrap_err().contains("apgit.ledger/v9"));
+    assert!(Ledger::read(&text.replace("PF2", "pf1"), false).unwrap_err().contains("twice"));
+    assert!(Ledger::read(&text.replace("\"protect\"", "\"pretect\""), false).is_err());
+    assert!(Ledger::read(&text[..text.len() / 2], false).is_err());
+}
+
+#[test]
+fn deletions_are_remembered_for_a_day_whichever_run_made_them() {
+    let mut ledger = ledger(&["PF1", "PF2", "PF3", "PF4"]);
+    ledger.forget(&key("PF1"), Gone::Deregistered, "plan-a", at(0));
+    ledger.forget(&key("PF2"), Gone::Released, "plan-a", at(0));
+    ledger.get_mut(&key("PF3")).unwrap().deleting = Some(Deleting { plan: "plan-b".to_owned(), since: at(20) });
+    assert_eq!(ledger.deleted_within_a_day(at(21)), 2);
+    assert_eq!(ledger.deleted_within_a_day(at(25)), 1, "the first is more than a day ago");
+    assert_eq!(ledger.deleted_within_a_day(at(-5)), 2, "a clock that went back forgets nothing");
+    ledger.forget(&key("PF4"), Gone::Vanished, "plan-c", at(24 * 100));
+    assert_eq!(ledger.tombstones().len(), 1, "what is older than any guard looks back is dropped");
+    assert_eq!(at(1).duration_since(at(0)), SignedDuration::from_hours(1));
+}
+
+#[tokio::test]
+async fn a_file_is_written_over_what_was_read_and_over_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut one, mut two) = (FileLedger::new(folder.path()), FileLedger::new(folder.path()));
+    assert_eq!(one.load().await.unwrap(), None);
+    assert_eq!(two.load().await.unwrap(), None);
+    let first = ledger(&["PF1"]);
+    one.save(&first, "a first device").await.unwrap();
+    let error = two.save(&ledger(&["PF2"]), "another").await.unwrap_err();
+    assert!(matches!(error, LedgerError::Moved { .. }), "{error}");
+    assert_eq!(two.load().await.unwrap(), Some(first));
+    two.save(&ledger(&["PF1", "PF2"]), "another").await.unwrap();
+    assert!(one.save(&ledger(&[]), "nothing").await.is_err());
+}
