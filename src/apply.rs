@@ -3,6 +3,7 @@
 //!
 //! Nothing here decides whether something may be written; that is `plan`.
 
+mod deletes;
 mod event;
 mod execute;
 mod hashes;

@@ -6,11 +6,11 @@
 /// The nouns.
 pub mod model {
     pub use crate::model::{
-        Action, AdoptionPolicy, Claim, Coverage, DeletionPolicy, Desired, Device, DeviceKey, DisplayName, Effect,
-        EnrollmentState, Field, FieldChange, Greeting, GroupTag, HardwareHash, HashCheck, HashDigest, HashError,
-        HashLocation, HashRef, ImportId, ImportRecordId, ImportState, Limits, Observed, Origin, Policy, Register,
-        RegistrationId, Request, Scope, SerialKey, SerialNumber, SyncState, Target, Tenant, TenantId, Update,
-        UserPrincipalName, Want, is_unseen, later, seen,
+        Action, Adopt, AdoptionPolicy, Claim, Coverage, DeletionPolicy, Deregister, Desired, Device, DeviceKey,
+        DisplayName, Effect, EnrollmentState, Field, FieldChange, Greeting, GroupTag, HardwareHash, HashCheck,
+        HashDigest, HashError, HashLocation, HashRef, ImportId, ImportRecordId, ImportState, Limits, Observed, Origin,
+        Policy, Register, RegistrationId, Release, Request, Scope, SerialKey, SerialNumber, SyncState, Target, Tenant,
+        TenantId, Unprotect, Update, UserPrincipalName, Want, is_unseen, later, seen,
     };
 }
 
@@ -58,8 +58,9 @@ pub mod manifest {
 /// The ledger and the journal.
 pub mod ledger {
     pub use crate::ledger::{
-        Deleting, Entry, FileJournal, FileLedger, Gone, Head, ImportFact, Journal, JournalError, JournalStore, Ledger,
-        LedgerError, LedgerStore, Memory, PendingUpdate, Running, Tail, Tombstone, Tracked, UpdateEnd, Use,
+        Deleting, DeregisterEnd, Entry, FileJournal, FileLedger, Gone, Head, ImportFact, Journal, JournalError,
+        JournalStore, Ledger, LedgerError, LedgerStore, Memory, PendingUpdate, Running, Tail, Tombstone, Tracked,
+        UpdateEnd, Use,
     };
 }
 
@@ -67,7 +68,8 @@ pub mod ledger {
 pub mod plan {
     pub use crate::plan::{
         Action, ActionKind, Approvals, Awaiting, Change, ClearedPlan, Counts, Facts, HashFact, Held, LimitReading,
-        Needs, Note, Plan, Reason, Standing, SyncReason, Unmanaged, Upkeep, Waiting, import_id, needs, plan, standing,
+        Needs, NoRemoval, Note, Plan, Reason, Removal, Standing, SyncReason, Unmanaged, Upkeep, Waiting, import_id,
+        needs, plan, standing,
     };
     /// What may pass.
     pub mod guard {

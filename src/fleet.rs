@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+mod book;
+
 use jiff::Timestamp;
 
 use crate::apply::{BATCH, Event, Halt, Outcome, Outcomes, wanted};
@@ -14,9 +16,10 @@ use crate::graph::{GraphError, GraphWriter};
 use crate::hash::{HashSource, WantedHash};
 use crate::ledger::{Entry, Journal, JournalError};
 use crate::model::{Desired, Device, DeviceKey, HashError, SerialKey};
-use crate::plan::{self, Approvals, Change, Note, Standing};
+use crate::plan::{self, Approvals, Change, Note, Reason, Standing};
 use crate::round::{Consent, Prepared, Report, Round, RoundError, SyncAnswer, ask_for_sync};
 use crate::status::{FleetStatus, fold};
+pub(crate) use book::{Book, Source, Wanted};
 
 /// One tenant of a run, with the ways to it.
 pub(crate) struct Member<'a> {
@@ -24,6 +27,8 @@ pub(crate) struct Member<'a> {
     pub connection: Connection,
     pub journal: Journal,
     pub hashes: Box<dyn HashSource>,
+    /// What we have applied before; `None` where none is kept.
+    pub book: Option<Book>,
     /// What a person has approved beforehand, by number.
     pub approvals: Approvals,
 }
@@ -36,8 +41,8 @@ impl Member<'_> {
 
     /// `settle`: wait for our own writes first.
     async fn prepare(&mut self, settle: bool, stop: &Stop) -> Result<Prepared, RoundError> {
-        let Self { desired, connection, journal, hashes, approvals } = self;
-        round(desired, connection, hashes.as_ref(), approvals, settle, stop).prepare(journal).await
+        let Self { desired, connection, journal, hashes, approvals, book } = self;
+        round(desired, connection, hashes.as_ref(), approvals, book.as_ref(), settle, stop).prepare(journal).await
     }
 
     /// Holds an approved digest against what would be done. An approval of
@@ -68,12 +73,23 @@ impl Member<'_> {
         on_event: &mut (dyn FnMut(Event) + Send),
     ) -> Report {
         if stop.is_asked() {
-            return self.not_reached(prepared, consent);
+            return self.not_reached(prepared, consent, Halt::Asked);
         }
-        let Self { desired, connection, journal, hashes, approvals } = self;
+        if let Some(book) = &mut self.book
+            && let Err(error) = book.begin(prepared.cleared.plan(), self.connection.graph.service_now()).await
+        {
+            return self.not_reached(prepared, consent, Halt::Ledger(error));
+        }
+        let Self { desired, connection, journal, hashes, approvals, book } = self;
         let writer = GraphWriter::new(connection.graph.clone());
-        let round = round(desired, connection, hashes.as_ref(), approvals, true, stop);
-        round.carry_out(prepared, consent, &writer, journal, on_event).await
+        let round = round(desired, connection, hashes.as_ref(), approvals, book.as_ref(), true, stop);
+        let mut report = round.carry_out(prepared, consent, &writer, journal, on_event).await;
+        if let Some(book) = book
+            && let Err(error) = book.end(desired, &report, journal, connection.graph.service_now()).await
+        {
+            report.halt = report.halt.or(Some(Halt::Ledger(error)));
+        }
+        report
     }
 
     async fn status(&mut self, serial: Option<&SerialKey>, stop: &Stop) -> Result<TenantStatus, RoundError> {
@@ -95,15 +111,19 @@ impl Member<'_> {
     async fn sync(&mut self, waits: bool, stop: &Stop, told: &mut (dyn FnMut(SyncNews) + Send)) -> Result<(), NoSync> {
         let Self { connection: Connection { graph, clock, .. }, journal, .. } = self;
         let writer = GraphWriter::new(graph.clone());
+        let mut not_before = None;
         loop {
             if stop.is_asked() {
                 return Err(NoSync::NotAsked);
             }
-            let answer = ask_for_sync(&writer, clock.as_ref(), journal, None).await.map_err(|error| match error {
-                RoundError::Stopped => NoSync::Stopped,
-                RoundError::Journal(error) => NoSync::Journal(error),
-                RoundError::Graph(error) => NoSync::Refused(error),
-            })?;
+            let answer =
+                ask_for_sync(&writer, clock.as_ref(), journal, None, not_before).await.map_err(
+                    |error| match error {
+                        RoundError::Stopped => NoSync::Stopped,
+                        RoundError::Journal(error) => NoSync::Journal(error),
+                        RoundError::Graph(error) => NoSync::Refused(error),
+                    },
+                )?;
             let (at, why) = match answer {
                 SyncAnswer::Started { at } => {
                     told(SyncNews::Started { at });
@@ -115,6 +135,7 @@ impl Member<'_> {
                 SyncAnswer::Refused(error) => return Err(NoSync::Refused(error)),
                 SyncAnswer::Later { at, why } => (at, why),
             };
+            not_before = Some(at);
             if !waits {
                 return Err(NoSync::Later { at, why });
             }
@@ -153,17 +174,24 @@ impl Member<'_> {
     }
 
     /// The account of a tenant that the run did not come to.
-    fn not_reached(&self, prepared: Prepared, consent: Consent) -> Report {
+    fn not_reached(&self, prepared: Prepared, consent: Consent, halt: Halt) -> Report {
         let changes = prepared.cleared.plan().changes.iter();
-        let of = changes.map(|change| (change.clone(), Outcome::not_reached())).collect();
+        let cancelled = matches!(halt, Halt::Asked);
+        let outcome = || match &halt {
+            Halt::Ledger(error) => {
+                Outcome::NotAttempted { reason: Reason::LedgerNotWritten, message: error.to_string() }
+            }
+            _ => Outcome::not_reached(),
+        };
+        let of = changes.map(|change| (change.clone(), outcome())).collect();
         let now = self.connection.clock.now();
         Report {
-            outcomes: Outcomes { of, cancelled: true, ..Outcomes::default() },
+            outcomes: Outcomes { of, cancelled, ..Outcomes::default() },
             left: None,
             calls: prepared.calls,
             started: now,
             ended: now,
-            halt: Some(Halt::Asked),
+            halt: Some(halt),
             consent,
             prepared,
         }
@@ -175,11 +203,14 @@ fn round<'r>(
     connection: &'r Connection,
     hashes: &'r dyn HashSource,
     approvals: &'r Approvals,
+    book: Option<&'r Book>,
     settle: bool,
     stop: &'r Stop,
 ) -> Round<'r> {
     let Connection { graph, clock, target } = connection;
-    Round { desired, target, graph, clock: clock.as_ref(), hashes, approvals, settle, stop }
+    let (ledger, no_removal) = (book.map(Book::ledger), book.and_then(Book::problem));
+    let clock = clock.as_ref();
+    Round { desired, target, graph, clock, hashes, approvals, ledger, no_removal, settle, stop }
 }
 
 /// The tenants of a run, in the order in which they are declared.

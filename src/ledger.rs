@@ -16,8 +16,8 @@ pub use document::{Deleting, Gone, Head, Ledger, Running, Tombstone, Tracked};
 pub use file::FileJournal;
 pub(crate) use journal::Approval;
 pub use journal::{
-    Entry, ImportFact, Journal, JournalError, JournalStore, Memory, PendingUpdate, Tail, UpdateEnd, Use,
+    DeregisterEnd, Entry, ImportFact, Journal, JournalError, JournalStore, Memory, PendingUpdate, Tail, UpdateEnd, Use,
 };
 pub use ledger_file::FileLedger;
-pub(crate) use private::folder_within;
+pub(crate) use private::{file as private_file, folder_within};
 pub use store::{LedgerError, LedgerStore};

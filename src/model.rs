@@ -18,7 +18,7 @@ mod unseen;
 
 pub use claim::{AdoptionPolicy, Claim, DeletionPolicy, Desired, Limits, Origin, Policy, Scope, Tenant, Want};
 pub use device::{Coverage, Device, EnrollmentState, Observed, SyncState};
-pub use effect::{Action, Effect, Register, Request, Update};
+pub use effect::{Action, Adopt, Deregister, Effect, Register, Release, Request, Unprotect, Update};
 pub(crate) use effect::{carried, is_as_imported, tail};
 pub use field::{Field, FieldChange};
 pub use hardware_hash::{HardwareHash, HashDigest};
@@ -26,6 +26,7 @@ pub(crate) use hardware_hash::{hex, sha256};
 pub use hash_ref::{HashCheck, HashError, HashLocation, HashRef};
 pub use ids::{ImportId, ImportRecordId, RegistrationId, TenantId};
 pub use import::ImportState;
+pub(crate) use import::is_open_error;
 pub use key::DeviceKey;
 pub(crate) use pattern::{check_pattern, pattern};
 pub use target::Target;

@@ -17,6 +17,7 @@ mod digest;
 mod facts;
 pub(crate) mod guard;
 mod held;
+mod removal;
 mod upkeep;
 mod verdict;
 
@@ -30,6 +31,8 @@ pub(crate) use facts::{ImportError, LISTED_WITHIN, UPDATED_WITHIN, VISIBLE_WITHI
 pub use guard::{Approvals, ClearedPlan, LimitReading};
 pub use held::{Awaiting, Held, Reason, Unmanaged, Waiting};
 pub(crate) use held::{HeldClass, Remedy};
+pub(crate) use removal::GONE_WITHIN;
+pub use removal::{NoRemoval, Removal};
 pub(crate) use upkeep::{SYNC_GAP_S, has_synced_since, next_sync};
 pub use upkeep::{SyncReason, Upkeep};
 pub(crate) use verdict::wanted;
@@ -64,13 +67,16 @@ pub struct Plan {
     /// one consent has covered, it does not cover again.
     #[serde(default)]
     pub again: u32,
+    /// Whether devices that are declared no more are removed, and if not, why.
+    #[serde(default)]
+    pub removal: Removal,
     /// False if the reading does not cover the tenant; such a plan says
     /// nothing about unmanaged devices.
     pub complete: bool,
 }
 
 /// How many devices are where. `declared` = changes + held + awaiting +
-/// unchanged.
+/// unchanged, of devices that are declared.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Counts {
@@ -95,7 +101,7 @@ impl Plan {
     /// it so: something would be written, or is held.
     #[must_use]
     pub fn differs(&self) -> bool {
-        !self.changes.is_empty() || !self.held.is_empty()
+        !self.changes.is_empty() || !self.held.is_empty() || self.removal.undeclared > 0
     }
 
     /// True if a limit holds something back that a number would let through.

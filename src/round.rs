@@ -11,6 +11,8 @@ mod observe;
 mod run;
 mod sync;
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -18,9 +20,9 @@ use crate::apply::{self, Event, Halt, Outcome, Outcomes, Schedule, SyncOutcome, 
 use crate::clock::{Clock, Stop, Stopped};
 use crate::graph::{ErrorKind, Graph, GraphError, GraphWriter};
 use crate::hash::HashSource;
-use crate::ledger::{Entry, Journal, JournalError};
+use crate::ledger::{Entry, Journal, JournalError, Ledger};
 use crate::model::{Action, Desired, SyncState, Target};
-use crate::plan::{Approvals, Approved, Change, ClearedPlan, Plan, Reason, guard};
+use crate::plan::{Approvals, Approved, Change, ClearedPlan, NoRemoval, Plan, Reason, guard};
 
 use observe::Reading;
 use run::Run;
@@ -41,6 +43,10 @@ pub struct Round<'a> {
     pub hashes: &'a dyn HashSource,
     /// What a person has approved beforehand, by number.
     pub approvals: &'a Approvals,
+    /// What we have applied before; `None` where no ledger is kept.
+    pub ledger: Option<&'a Arc<Ledger>>,
+    /// Why nothing may be removed, whatever the plan says.
+    pub no_removal: Option<&'a NoRemoval>,
     /// True for an apply: what we wrote lately is waited for before planning,
     /// so that what follows from it is part of the plan that is approved.
     pub settle: bool,
@@ -137,7 +143,7 @@ impl Report {
         match &self.halt {
             Some(Halt::Asked) => return End::Stopped,
             Some(Halt::Access(error)) => return End::Access(error.kind),
-            Some(Halt::Journal(_)) => return End::Journal,
+            Some(Halt::Journal(_) | Halt::Ledger(_)) => return End::Journal,
             None => {}
         }
         let Outcomes { of, sync, cancelled, .. } = &self.outcomes;
@@ -284,15 +290,17 @@ fn followed(plan: &Plan) -> Vec<Entry> {
             device: change.effect.device.clone(),
             hash: register.digest,
         }),
-        Action::Register(_) | Action::Update(_) => None,
+        _ => None,
     };
     plan.changes.iter().filter_map(follow).collect()
 }
 
 /// What goes into the journal before the first write.
 fn approval(plan: &Plan) -> Vec<Entry> {
-    let effects = plan.changes.iter().map(|change| Entry::Effect { effect: Box::new(change.effect.clone()) });
-    let approved =
-        Entry::Approved { digest: plan.digest().sha256, effects: plan.changes.len(), target: plan.target.clone() };
+    // What only the ledger hears of may be done twice, and needs no memory.
+    let effects = plan.changes.iter().map(|change| &change.effect).filter(|effect| !effect.action.is_bookkeeping());
+    let effects: Vec<Entry> = effects.map(|effect| Entry::Effect { effect: Box::new(effect.clone()) }).collect();
+    let digest = plan.digest().sha256;
+    let approved = Entry::Approved { digest, effects: effects.len(), target: plan.target.clone() };
     std::iter::once(approved).chain(effects).collect()
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use crate::model::{Claim, Desired, DeviceKey, Field, Origin, RegistrationId, SerialNumber};
+use crate::model::{Adopt, Claim, Desired, DeviceKey, Field, Origin, RegistrationId, SerialNumber, Unprotect};
 use crate::plan::{Action, Plan, Reason, Waiting};
 
 /// All devices of a tenant that are declared, by serial key.
@@ -60,6 +60,13 @@ pub enum Stage {
         /// Which.
         fields: Vec<Field>,
     },
+    /// Registered as declared; the ledger does not say so yet.
+    ToAdopt,
+    /// It was removed, and the tenant still shows it.
+    AwaitingGone {
+        /// When that was asked for.
+        since: Timestamp,
+    },
     /// A change is needed and will not be made.
     Held {
         /// Why not.
@@ -79,6 +86,8 @@ impl Stage {
             Self::AwaitingVendor => "AwaitingVendor",
             Self::ToUpdate { .. } => "ToUpdate",
             Self::AwaitingValues { .. } => "AwaitingValues",
+            Self::ToAdopt => "ToAdopt",
+            Self::AwaitingGone { .. } => "AwaitingGone",
             Self::Held { .. } => "Held",
         }
     }
@@ -86,7 +95,14 @@ impl Stage {
     /// True if the tenant has a registration of the device, as far as known.
     #[must_use]
     pub fn is_registered(&self) -> bool {
-        matches!(self, Self::InSync | Self::ToUpdate { .. } | Self::AwaitingValues { .. })
+        matches!(
+            self,
+            Self::InSync
+                | Self::ToUpdate { .. }
+                | Self::AwaitingValues { .. }
+                | Self::ToAdopt
+                | Self::AwaitingGone { .. }
+        )
     }
 }
 
@@ -102,6 +118,10 @@ pub fn fold(desired: &Desired, plan: &Plan) -> FleetStatus {
                 let fields = update.fields.iter().map(|change| change.field).collect();
                 (Some(update.id), Stage::ToUpdate { fields })
             }
+            Action::Adopt(Adopt { id, .. }) => (Some(*id), Stage::ToAdopt),
+            Action::Unprotect(Unprotect { id }) => (Some(*id), Stage::InSync),
+            // Of what is declared no more, nobody asks.
+            Action::Deregister(_) | Action::Release(_) => continue,
         };
         special.insert(&change.effect.device, (id, stage));
     }
@@ -112,6 +132,7 @@ pub fn fold(desired: &Desired, plan: &Plan) -> FleetStatus {
         let stage = match &awaiting.what {
             Waiting::Vendor => Stage::AwaitingVendor,
             Waiting::Registration { since } => Stage::AwaitingRegistration { since: *since },
+            Waiting::Gone { since } => Stage::AwaitingGone { since: *since },
             Waiting::Values { since, fields } => {
                 Stage::AwaitingValues { since: *since, fields: fields.iter().map(|change| change.field).collect() }
             }

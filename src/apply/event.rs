@@ -50,6 +50,13 @@ pub enum Event {
         /// All there are.
         of: usize,
     },
+    /// So many of the removals have ended.
+    Removals {
+        /// Ended so far.
+        gone: usize,
+        /// All there are.
+        of: usize,
+    },
     /// One change ended.
     Ended {
         /// Whose change it was.

@@ -9,10 +9,11 @@ use jiff::{SignedDuration, Timestamp};
 use crate::clock::{self, Clock, Stop};
 use crate::graph::{ErrorKind, GraphError, GraphWriter};
 use crate::hash::HashSource;
-use crate::ledger::{Entry, Journal, JournalError};
-use crate::model::{Device, DeviceKey, RegistrationId, later};
+use crate::ledger::{Entry, Journal, JournalError, LedgerError};
+use crate::model::{Action, Adopt, Device, DeviceKey, RegistrationId, Release, Unprotect, later};
 use crate::plan::{Change, ClearedPlan, Reason};
 
+use super::deletes::Deletes;
 use super::event::Event;
 use super::imports::Imports;
 use super::outcome::Outcome;
@@ -76,6 +77,10 @@ pub enum Halt {
     /// A line could not be made durable, and so nothing may be sent.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// What is done could not be written into the ledger, or what was about to be
+    /// done: then nothing was sent.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// No token, no permission, wrong tenant, forbidden host.
     #[error("{0}")]
     Access(GraphError),
@@ -116,6 +121,31 @@ pub(crate) struct Execution {
 pub(crate) struct Work<'a> {
     imports: Imports<'a>,
     updates: Updates<'a>,
+    deletes: Deletes<'a>,
+    kept: Kept<'a>,
+}
+
+/// What the service never hears of: it is done with the run, and the ledger is
+/// written after it.
+struct Kept<'a> {
+    changes: Vec<(usize, &'a Change)>,
+    is_done: bool,
+}
+
+impl Kept<'_> {
+    fn finish(self, ending: &Ending<'_>, now: Timestamp) -> impl Iterator<Item = (usize, Outcome)> {
+        let end = move |change: &Change| match change.action() {
+            Action::Release(Release { id, .. })
+            | Action::Adopt(Adopt { id, .. })
+            | Action::Unprotect(Unprotect { id })
+                if self.is_done =>
+            {
+                Outcome::Done { registration_id: *id, at: now }
+            }
+            _ => ending.not_sent(),
+        };
+        self.changes.into_iter().map(move |(index, change)| (index, end(change)))
+    }
 }
 
 impl<'a> Work<'a> {
@@ -123,7 +153,10 @@ impl<'a> Work<'a> {
     pub(crate) fn begin(order: Order<'a>, now: Timestamp) -> Self {
         let changes: &[Change] = &order.cleared.plan().changes;
         let imports = Imports::new(changes, order, now);
-        Self { imports, updates: Updates::new(changes, order, now) }
+        let kept = order.schedule.kept.iter().map(|index| (*index, &changes[*index])).collect();
+        let deletes = Deletes::new(changes, order, now);
+        let kept = Kept { changes: kept, is_done: false };
+        Self { imports, updates: Updates::new(changes, order, now), deletes, kept }
     }
 
     /// Works until the service has ended every import, as far as it ever will;
@@ -142,7 +175,9 @@ impl<'a> Work<'a> {
     /// # Errors
     /// Why nothing more can be done at all.
     pub(crate) async fn complete(&mut self, tools: &mut Tools<'_>) -> Result<(), Halt> {
-        self.work(tools, |_| false).await
+        self.work(tools, |_| false).await?;
+        self.kept.is_done = true;
+        self.deletes.work(tools).await
     }
 
     async fn work(&mut self, tools: &mut Tools<'_>, is_enough: fn(&Self) -> bool) -> Result<(), Halt> {
@@ -162,7 +197,9 @@ impl<'a> Work<'a> {
     /// One outcome per change, always.
     pub(crate) fn end(self, halt: Option<Halt>, tools: &Tools<'_>) -> Execution {
         let (reason, message) = match &halt {
-            Some(halt @ (Halt::Access(_) | Halt::Journal(_))) => (Reason::ServiceUnavailable, halt.to_string()),
+            Some(halt @ (Halt::Access(_) | Halt::Journal(_) | Halt::Ledger(_))) => {
+                (Reason::ServiceUnavailable, halt.to_string())
+            }
             Some(Halt::Asked) | None => (Reason::Cancelled, String::new()),
         };
         let gate_closed = self.imports.gate_closed().map(str::to_owned);
@@ -171,6 +208,8 @@ impl<'a> Work<'a> {
         let ending = Ending { reason, message, service: &|at| tools.writer.service_of(at) };
         let mut ends = self.imports.finish(&ending, &mut readings);
         ends.extend(self.updates.finish(&ending, &mut readings));
+        ends.extend(self.deletes.finish(&ending));
+        ends.extend(self.kept.finish(&ending, tools.writer.service_now()));
         ends.sort_by_key(|(index, _)| *index);
         let outcomes = ends.into_iter().map(|(_, outcome)| outcome).collect();
         Execution { outcomes, readings, gate_closed, running_at, halt }

@@ -1,5 +1,5 @@
 //! In which order a cleared plan is carried out, and what it costs: imports,
-//! then updates, then one sync. Pure.
+//! then updates, then removals, then one sync. Pure.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,13 @@ pub struct Schedule {
     pub running: Vec<usize>,
     /// Indexes into the plan's changes: registrations to update.
     pub updates: Vec<usize>,
+    /// Indexes into the plan's changes: registrations to remove, when all else is
+    /// done.
+    #[serde(default)]
+    pub deletes: Vec<usize>,
+    /// Indexes into the plan's changes: what only the ledger hears of.
+    #[serde(default)]
+    pub kept: Vec<usize>,
     /// True if the first batch must settle before the second goes out.
     pub gated: bool,
     /// When the tenant sync may run, if the plan will need one; by the
@@ -52,11 +59,14 @@ pub struct Estimate {
 pub fn schedule(cleared: &ClearedPlan, sync: Option<&SyncState>, now: Timestamp) -> Schedule {
     let plan = cleared.plan();
     let (mut rows, mut running, mut updates) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut deletes, mut kept) = (Vec::new(), Vec::new());
     for (index, change) in plan.changes.iter().enumerate() {
         match change.action() {
             Action::Register(register) if register.running => running.push(index),
             Action::Register(_) => rows.push(index),
             Action::Update(_) => updates.push(index),
+            Action::Deregister(_) => deletes.push(index),
+            Action::Release(_) | Action::Adopt(_) | Action::Unprotect(_) => kept.push(index),
         }
     }
     let gated = rows.len() > BATCH;
@@ -68,9 +78,12 @@ pub fn schedule(cleared: &ClearedPlan, sync: Option<&SyncState>, now: Timestamp)
     let waits = plan.upkeep.sync.is_some_and(|reason| reason != SyncReason::Vendor);
     let wait = sync_at.filter(|_| waits).map_or(0, |at| u64::try_from(at.duration_since(now).as_secs()).unwrap_or(0));
     let estimate = estimate(rows.len() + running.len(), imports.len(), updates_in_all, sync_at.is_some());
-    let (low, high) = (estimate.seconds_low.max(wait), estimate.seconds_high.max(wait));
+    // A deletion takes 10 s to half an hour at the service.
+    let (gone_low, gone_high) = if deletes.is_empty() { (0, 0) } else { (30, 30 * 60) };
+    let low = (estimate.seconds_low + gone_low).max(wait);
+    let high = (estimate.seconds_high + gone_high).max(wait);
     let estimate = Estimate { seconds_low: low, seconds_high: high, ..estimate };
-    Schedule { imports, running, updates, gated, sync_at, estimate }
+    Schedule { imports, running, updates, deletes, kept, gated, sync_at, estimate }
 }
 
 /// The requests of an update. An import carries group tag and user only; its tail
@@ -79,6 +92,8 @@ fn requests(change: &Change) -> usize {
     match change.action() {
         Action::Register(register) => register.tail().len(),
         Action::Update(update) => update.requests().len(),
+        Action::Deregister(_) => 1,
+        Action::Release(_) | Action::Adopt(_) | Action::Unprotect(_) => 0,
     }
 }
 

@@ -139,7 +139,7 @@ impl<'a> Updates<'a> {
                 Some(Ok(Some(device))) if update.holds_on(device) => good.push(item),
                 Some(Ok(Some(device))) => {
                     self.items[item].reading = Some(device.clone());
-                    self.leave(item, Reason::ChangedMeanwhile, moved(update, device), tools);
+                    self.leave(item, Reason::ChangedMeanwhile, moved(&update.before, device), tools);
                 }
                 Some(Ok(None)) => {
                     self.leave(item, Reason::ChangedMeanwhile, "the registration is gone".to_owned(), tools);
@@ -322,17 +322,17 @@ impl<'a> Updates<'a> {
 }
 
 /// What is not as it was planned on, for people.
-fn moved(update: &Update, device: &Device) -> String {
+pub(super) fn moved(before: &Device, device: &Device) -> String {
     let enrolled = |device: &Device| if device.is_enrolled() { "enrolled" } else { "not enrolled" };
     let mut words = Vec::new();
     for field in Field::ALL {
-        let (before, now) = (field.of(&update.before), field.of(device));
-        if !field.same(before, now) {
-            words.push(format!("{} was `{before}` and is `{now}`", field.label()));
+        let (was, now) = (field.of(before), field.of(device));
+        if !field.same(was, now) {
+            words.push(format!("{} was `{was}` and is `{now}`", field.label()));
         }
     }
-    if device.is_enrolled() != update.before.is_enrolled() {
-        words.push(format!("it was {} and is {}", enrolled(&update.before), enrolled(device)));
+    if device.is_enrolled() != before.is_enrolled() {
+        words.push(format!("it was {} and is {}", enrolled(before), enrolled(device)));
     }
     words.join(", ")
 }

@@ -6,7 +6,7 @@ use std::io::{stderr, stdin};
 
 use crate::clock::{SharedClock, Stop};
 use crate::connect::Purpose;
-use crate::fleet::{Member, Members, Told};
+use crate::fleet::{Book, Member, Members, Told};
 use crate::manifest::Fleet;
 use crate::model::{DeviceKey, seen};
 use crate::plan::{Rest, Standing};
@@ -62,6 +62,11 @@ async fn tenants(args: &ApplyArgs, settings: &Settings, stop: &Stop, outlets: &m
     let mut opener = Opener::new(settings, &args.source.simulated, Purpose::Write, stop);
     let each = fleets.iter().copied().zip(args.numbers.of(&declared.fleets)?);
     let mut members = opener.open_all(each).await.map_err(|error| outlets.of(&fleets, error))?;
+    for (at, member) in members.of().iter().enumerate() {
+        if let Some(error) = member.book.as_ref().and_then(|book| ledger_refuses(book, member)) {
+            return Err(outlets.of(&fleets, (at, error)));
+        }
+    }
     let prepared = reading(settings, &fleets, members.prepare()).await;
     let prepared = prepared.map_err(|error| outlets.of(&fleets, error))?;
     let (mut plans, mut failed) = (Vec::with_capacity(fleets.len()), false);
@@ -135,6 +140,24 @@ fn show_plan(plan: &Document, settings: &Settings, on_stdout: bool) -> Result<()
         }
         (false, true) => Ok(()),
     }
+}
+
+/// Nothing is applied over a ledger that is another one, or that another machine
+/// is writing.
+fn ledger_refuses(book: &Book, member: &Member<'_>) -> Option<CliError> {
+    if let Some(why) = book.refuses() {
+        let message = format!("{}; nothing was sent", why.text());
+        return Some(
+            CliError::new(Exit::Stale, message).hint(why.remedy()).hint(format!("the ledger: {}", book.place())),
+        );
+    }
+    let running = book.runs_elsewhere(member.connection.graph.service_now())?;
+    let message = format!("another machine applies {} to this tenant, since {}", running.plan, running.since);
+    Some(
+        CliError::new(Exit::Later, message)
+            .hint("wait until it ends")
+            .hint("if it broke off and does not come back: look at its plan's devices, then run `apgit ledger unlock`"),
+    )
 }
 
 /// The plan as it may be carried out.

@@ -62,6 +62,12 @@ pub(super) struct Numbers {
     /// Let at most so many registrations of others be changed
     #[arg(long, value_name = "[NAME=]N", value_parser = number, help_heading = "Approval")]
     pub approve_adopts: Vec<For<u32>>,
+    /// Let at most so many registrations be removed
+    #[arg(long, value_name = "[NAME=]N", value_parser = number, help_heading = "Approval")]
+    pub approve_deletes: Vec<For<u32>>,
+    /// Let at most so many devices be forgotten that stay registered
+    #[arg(long, value_name = "[NAME=]N", value_parser = number, help_heading = "Approval")]
+    pub approve_releases: Vec<For<u32>>,
     /// Import this device again now, though the service refused it lately
     #[arg(long, value_name = "SERIAL", help_heading = "Approval")]
     pub retry: Vec<String>,
@@ -85,6 +91,8 @@ impl Numbers {
         let retags = each(fleets, "--approve-retags", &self.approve_retags)?;
         let clears = each(fleets, "--approve-clears", &self.approve_clears)?;
         let adopts = each(fleets, "--approve-adopts", &self.approve_adopts)?;
+        let deletes = each(fleets, "--approve-deletes", &self.approve_deletes)?;
+        let releases = each(fleets, "--approve-releases", &self.approve_releases)?;
         let retry: HashSet<SerialKey> = self.retry.iter().map(|serial| SerialKey::of(serial)).collect();
         let declared: HashSet<SerialKey> = fleets
             .iter()
@@ -100,6 +108,8 @@ impl Numbers {
             retags: retags[at],
             clears: clears[at],
             adopts: adopts[at],
+            deletes: deletes[at],
+            releases: releases[at],
             retry: retry.clone(),
         };
         Ok((0..fleets.len()).map(of).collect())

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::connect::ConnectError;
 use crate::graph::{ErrorKind, GraphError};
-use crate::ledger::JournalError;
+use crate::ledger::{JournalError, LedgerError};
 use crate::model::seen;
 use crate::render::Look;
 use crate::render::document::ProblemDocument;
@@ -112,6 +112,16 @@ impl From<JournalError> for CliError {
                 "put the file aside and run again: without a journal nothing is registered twice, but approvals \
                  and what is owed are forgotten",
             ),
+        }
+    }
+}
+
+impl From<LedgerError> for CliError {
+    fn from(error: LedgerError) -> Self {
+        let message = error.to_string();
+        match error {
+            LedgerError::Moved { .. } => Self::new(Exit::Stale, message).hint("plan again: nothing was sent"),
+            LedgerError::Store { .. } | LedgerError::Format { .. } => Self::new(Exit::Failed, message),
         }
     }
 }

@@ -1,11 +1,16 @@
 //! From declared fleets to the members of a run: connection, journal, hashes.
 
+use std::io::Write as _;
+use std::path::Path;
+
+use uuid::Uuid;
+
 use crate::clock::Stop;
 use crate::connect::Purpose;
-use crate::fleet::{Member, Members};
-use crate::ledger::{FileJournal, Journal, JournalError, folder_within};
+use crate::fleet::{Book, Member, Members, Source, Wanted};
+use crate::ledger::{FileJournal, FileLedger, Journal, JournalError, folder_within, private_file};
 use crate::manifest::{Fleet, Hashes};
-use crate::model::seen;
+use crate::model::{Origin, seen};
 use crate::plan::Approvals;
 
 use super::args::Simulated;
@@ -27,6 +32,31 @@ pub(super) fn in_place<T, E: Into<CliError>>(
         None => answers.next().map(|(at, answer)| answer.map(|answer| (at, answer)).map_err(Into::into)),
     };
     errors.into_iter().filter_map(answer).collect()
+}
+
+/// The file in the state folder that tells one machine from another.
+const MACHINE: &str = "machine";
+
+/// The name of this machine in ledgers: made up, and kept. Empty for a reader
+/// that has none yet.
+fn machine(state: &Path, purpose: Purpose) -> std::io::Result<String> {
+    let path = state.join(MACHINE);
+    match (std::fs::read_to_string(&path), purpose) {
+        (Ok(name), _) if !name.trim().is_empty() => Ok(name.trim().to_owned()),
+        (_, Purpose::Read) => Ok(String::new()),
+        (_, Purpose::Write) => {
+            let name = Uuid::new_v4().to_string();
+            folder_within(state, state)?;
+            private_file(&path)?.write_all(name.as_bytes())?;
+            Ok(name)
+        }
+    }
+}
+
+/// The file that declares a claim.
+fn file_of(fleet: &Fleet) -> impl Fn(Origin) -> String + Send + Sync + use<> {
+    let places = fleet.places.clone();
+    move |origin| places.get(origin).map_or_else(String::new, |place| place.file.to_string())
 }
 
 /// Opens the ways of one run.
@@ -97,9 +127,20 @@ impl<'s> Opener<'s> {
             error @ JournalError::Format { .. } => CliError::from(error).of_file(&owner.join("journal.jsonl")),
             error => error.into(),
         })?;
+        let wanted = Wanted {
+            target: &connection.target,
+            desired: &fleet.desired,
+            lineage: fleet.tenant.ledger.as_ref().and_then(|ledger| ledger.lineage.as_deref()),
+            machine: machine(&settings.state_dir, *purpose)
+                .map_err(|error| CliError::file("write", &settings.state_dir.join(MACHINE), &error))?,
+            source: Source::default(),
+            file: Box::new(file_of(fleet)),
+            now: connection.clock.now(),
+        };
+        let book = Some(Book::open(Box::new(FileLedger::new(&owner)), wanted).await?);
         let stop = stop.clone();
         let hashes = Hashes::new(fleet.root.clone()).asking(&settings.allow_key_hosts).until(move || stop.is_asked());
         let hashes = Box::new(hashes);
-        Ok(Member { desired: &fleet.desired, connection, journal, hashes, approvals })
+        Ok(Member { desired: &fleet.desired, connection, journal, hashes, book, approvals })
     }
 }

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::records::{ImportRecord, Organization};
+use crate::hash::pieces;
 use crate::model::{Device, EnrollmentState, ImportId, ImportRecordId, ImportState, RegistrationId, SyncState};
 
 /// The most items of a page that are read. The service writes a thousand; of
@@ -154,11 +155,21 @@ impl ImportedState {
             ("complete", Some(id)) => ImportState::Complete { registration_id: RegistrationId(id) },
             ("error", _) => ImportState::Error {
                 code: self.device_error_code.unwrap_or_default().into(),
-                name: self.device_error_name.into(),
+                name: named(&self.device_error_name),
             },
             _ => ImportState::Running,
         }
     }
+}
+
+/// A name as it may be written down: should the service repeat a hash in it, or a
+/// piece of one, nobody shall see that.
+fn named(name: &str) -> String {
+    let mut shown = name.to_owned();
+    for piece in pieces(name).collect::<Vec<_>>().into_iter().rev() {
+        shown.replace_range(piece, "…");
+    }
+    shown
 }
 
 /// One row of the `import` action. The body holds a secret: it is built,

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::model::{
-    DeletionPolicy, Device, DeviceKey, Field, RegistrationId, SerialNumber, Target, TenantId, hex, later, sha256,
+    DeletionPolicy, Device, DeviceKey, Field, RegistrationId, SerialNumber, TenantId, hex, later, sha256,
 };
 
 /// The name of this format.
@@ -38,7 +38,8 @@ pub struct Ledger {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Head {
-    /// Where the tenant is reached, by the name that a plan has for it.
+    /// Where the tenant is reached: the name of a cloud, the URL of a Graph
+    /// elsewhere, `loopback` or `simulated`.
     pub target: String,
     /// Which tenant.
     #[schemars(with = "String")]
@@ -174,12 +175,6 @@ impl Tracked {
         self.values.get(&field).map_or("", CompactString::as_str)
     }
 
-    /// Keeps what a registration shows.
-    pub fn show(&mut self, device: &Device) {
-        let shown = Field::ALL.into_iter().map(|field| (field, field.of(device).clone()));
-        self.values = shown.filter(|(_, value)| !value.is_empty()).collect();
-    }
-
     /// The fields in which a registration is not as we left it.
     pub fn changed_since<'d>(&'d self, device: &'d Device) -> impl Iterator<Item = Field> + 'd {
         Field::ALL.into_iter().filter(|field| !field.same(field.of(device), self.value(*field)))
@@ -189,9 +184,9 @@ impl Tracked {
 impl Ledger {
     /// One in which nothing is yet.
     #[must_use]
-    pub fn new(target: &Target, tenant_id: TenantId, owner_id: &str, lineage: Uuid, now: Timestamp) -> Self {
+    pub fn new(target: &str, tenant_id: TenantId, owner_id: &str, lineage: Uuid, now: Timestamp) -> Self {
         let head = Head {
-            target: target.name().to_owned(),
+            target: target.to_owned(),
             tenant_id,
             owner_id: owner_id.to_owned(),
             lineage: lineage.to_string(),
@@ -204,6 +199,7 @@ impl Ledger {
     }
 
     /// All devices, sorted by key.
+    #[must_use]
     pub fn devices(&self) -> impl ExactSizeIterator<Item = &Tracked> {
         self.devices.values()
     }

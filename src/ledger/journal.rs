@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{
     Action, DeviceKey, Effect, Field, FieldChange, HashDigest, ImportId, ImportRecordId, ImportState, RegistrationId,
-    Target, later, seen,
+    Target, is_open_error, later, seen,
 };
 
 use super::line::{self, VERSION};
@@ -189,6 +189,18 @@ pub enum Entry {
         /// How far it came.
         end: UpdateEnd,
     },
+    /// This registration is about to be removed.
+    DeregisterIntent {
+        /// Which one.
+        registration_id: RegistrationId,
+    },
+    /// The removal has ended, or has come one step further.
+    DeregisterEnd {
+        /// Which registration.
+        registration_id: RegistrationId,
+        /// How far it came.
+        removal: DeregisterEnd,
+    },
     /// We made or changed this registration once; the lines that told so are
     /// no longer kept.
     Owned {
@@ -223,6 +235,20 @@ pub enum UpdateEnd {
     Refused,
     /// The service did not take it now, and may take it later.
     NotTaken,
+    /// Nobody knows: there was no answer.
+    Lost,
+}
+
+/// How the removal of a registration ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum DeregisterEnd {
+    /// The service took it: a request, and no more.
+    Accepted,
+    /// The registration is gone.
+    Gone,
+    /// The service did not take it.
+    Refused,
     /// Nobody knows: there was no answer.
     Lost,
 }
@@ -275,8 +301,13 @@ pub struct Approval {
     pub effects: Vec<Effect>,
     /// What was imported under it, and as which imports, the last one last.
     imports: HashMap<(DeviceKey, HashDigest), Vec<(ImportId, Use)>>,
-    /// What was written under it.
-    updates: HashMap<RegistrationId, Vec<(FieldChange, Use)>>,
+    /// What was written under it, and how often it was sent.
+    updates: HashMap<RegistrationId, Vec<(FieldChange, Use, u32)>>,
+    /// Devices of which something else was consented to since: the newest word
+    /// counts.
+    superseded: HashSet<DeviceKey>,
+    /// What was removed under it.
+    deletes: HashMap<RegistrationId, Use>,
 }
 
 /// How much use was made of an approved effect.
@@ -287,22 +318,40 @@ pub enum Use {
     /// It was sent, and perhaps it is done. An import is followed, and not sent
     /// again; an update may be, as long as the registration is as approved.
     Sent,
+    /// Nothing more may come of it: the service refused it for good, it was tried
+    /// in vain, or something newer was consented to.
+    Over,
     /// It is done. Of a registration, its import is: what that could not carry
     /// may still be owed.
     Done,
+}
+
+/// An update is sent a second time once, and no more, under one consent.
+const SENDS: u32 = 2;
+
+fn is_over(used: Use, sent: u32) -> bool {
+    matches!(used, Use::Done | Use::Over) || sent >= SENDS
 }
 
 impl Approval {
     /// How much use was made of an effect.
     #[must_use]
     pub fn used(&self, effect: &Effect) -> Use {
+        let used = self.used_of(effect);
+        if used != Use::Done && self.superseded.contains(&effect.device) { Use::Over } else { used }
+    }
+
+    fn used_of(&self, effect: &Effect) -> Use {
         match &effect.action {
             Action::Register(register) => {
                 let known = self.imports.get(&(effect.device.clone(), register.digest));
                 let used = |used: Use| known.is_some_and(|known| known.iter().any(|(_, of)| *of == used));
-                [Use::Done, Use::Sent].into_iter().find(|of| used(*of)).unwrap_or(Use::None)
+                [Use::Done, Use::Over, Use::Sent].into_iter().find(|of| used(*of)).unwrap_or(Use::None)
             }
             Action::Update(update) => self.used_on(update.id, &update.fields),
+            Action::Deregister(deregister) => self.deletes.get(&deregister.id).copied().unwrap_or(Use::None),
+            // To write the ledger once more does no harm.
+            Action::Release(_) | Action::Adopt(_) | Action::Unprotect(_) => Use::None,
         }
     }
 
@@ -310,23 +359,28 @@ impl Approval {
     #[must_use]
     pub fn used_on(&self, id: RegistrationId, fields: &[FieldChange]) -> Use {
         let Some(known) = self.updates.get(&id) else { return Use::None };
-        let used = |f: &FieldChange| {
-            known.iter().find(|(k, _)| k.field == f.field && k.after == f.after).map_or(Use::None, |(_, used)| *used)
+        let of = |f: &FieldChange| known.iter().find(|(k, ..)| k.field == f.field && k.after == f.after);
+        let used = |f: &FieldChange| match of(f) {
+            None => Use::None,
+            Some((_, Use::Sent, sent)) if *sent >= SENDS => Use::Over,
+            Some((_, used, _)) => *used,
         };
         match fields {
             _ if fields.iter().all(|f| used(f) == Use::Done) => Use::Done,
+            _ if fields.iter().any(|f| used(f) == Use::Over) => Use::Over,
             _ if fields.iter().any(|f| used(f) != Use::None) => Use::Sent,
             _ => Use::None,
         }
     }
 
-    /// True if any of these changes of a registration is done: where it is not
-    /// there, somebody has set it back.
+    /// True if any of these changes of a registration is done, or was sent as
+    /// often as it may be: where it is not there, somebody has set it back, or
+    /// the service does not take it.
     #[must_use]
     pub fn has_done(&self, id: RegistrationId, fields: &[FieldChange]) -> bool {
         let is_done = |f: &FieldChange| {
             let known = self.updates.get(&id).into_iter().flatten();
-            known.into_iter().any(|(k, used)| *used == Use::Done && k.field == f.field && k.after == f.after)
+            known.into_iter().any(|(k, used, sent)| is_over(*used, *sent) && k.field == f.field && k.after == f.after)
         };
         fields.iter().any(is_done)
     }
@@ -343,11 +397,12 @@ impl Approval {
     /// again; and imports, done or sent, which may be followed.
     #[must_use]
     pub fn bound(&self) -> Self {
-        let fields = |fields: &[(FieldChange, Use)]| -> Vec<(FieldChange, Use)> {
-            fields.iter().filter(|(_, used)| *used == Use::Done).cloned().collect()
+        let fields = |fields: &[(FieldChange, Use, u32)]| -> Vec<(FieldChange, Use, u32)> {
+            fields.iter().filter(|(_, used, sent)| is_over(*used, *sent)).cloned().collect()
         };
         Self {
             imports: self.imports.clone(),
+            deletes: self.deletes.clone(),
             updates: self.updates.iter().map(|(id, of)| (*id, fields(of))).collect(),
             ..Self::default()
         }
@@ -364,7 +419,7 @@ impl Approval {
         let Some(known) = self.imports.get_mut(key) else { return };
         match used {
             Use::None => known.retain(|(id, _)| *id != import_id),
-            Use::Sent | Use::Done => {
+            Use::Sent | Use::Over | Use::Done => {
                 known.iter_mut().filter(|(id, _)| *id == import_id).for_each(|(_, of)| *of = used);
             }
         }
@@ -372,17 +427,25 @@ impl Approval {
 
     fn begin_update(&mut self, id: RegistrationId, fields: &[FieldChange]) {
         let known = self.updates.entry(id).or_default();
-        known.retain(|(k, _)| !fields.iter().any(|f| f.field == k.field));
-        known.extend(fields.iter().map(|f| (f.clone(), Use::Sent)));
+        let sent = |f: &FieldChange, known: &[(FieldChange, Use, u32)]| {
+            known.iter().find(|(k, ..)| k.field == f.field && k.after == f.after).map_or(0, |(.., sent)| *sent)
+        };
+        let new: Vec<_> = fields.iter().map(|f| (f.clone(), Use::Sent, sent(f, known) + 1)).collect();
+        known.retain(|(k, ..)| !fields.iter().any(|f| f.field == k.field));
+        known.extend(new);
     }
 
     fn end_update(&mut self, id: RegistrationId, fields: &[FieldChange], end: Use) {
         let Some(known) = self.updates.get_mut(&id) else { return };
         let is_of = |k: &FieldChange| fields.iter().any(|f| f.field == k.field && f.after == k.after);
         match end {
-            Use::None => known.retain(|(k, used)| *used == Use::Done || !is_of(k)),
+            Use::None => {
+                let taken_back = known.iter_mut().filter(|(k, used, _)| *used != Use::Done && is_of(k));
+                taken_back.for_each(|(.., sent)| *sent = sent.saturating_sub(1));
+                known.retain(|(_, used, sent)| *used == Use::Done || *sent > 0);
+            }
             Use::Sent => {}
-            Use::Done => known.iter_mut().filter(|(k, _)| is_of(k)).for_each(|(_, used)| *used = Use::Done),
+            Use::Over | Use::Done => known.iter_mut().filter(|(k, ..)| is_of(k)).for_each(|(_, used, _)| *used = end),
         }
     }
 }
@@ -403,6 +466,7 @@ struct Folded {
     owned: HashSet<RegistrationId>,
     intents: HashMap<RegistrationId, Vec<FieldChange>>,
     pending: HashMap<RegistrationId, PendingUpdate>,
+    deleting: HashMap<RegistrationId, Timestamp>,
     records: HashMap<ImportRecordId, ImportId>,
     record_of: HashMap<ImportId, ImportRecordId>,
     unsynced: Option<Timestamp>,
@@ -490,6 +554,13 @@ impl Journal {
     #[must_use]
     pub fn pending(&self) -> &HashMap<RegistrationId, PendingUpdate> {
         &self.folded.pending
+    }
+
+    /// Registrations whose removal we have asked for, and since when: until they
+    /// were seen to be gone, or the service did not take it.
+    #[must_use]
+    pub fn deleting(&self) -> &HashMap<RegistrationId, Timestamp> {
+        &self.folded.deleting
     }
 
     /// What our own imports could not carry, by the registration that still
@@ -615,9 +686,10 @@ impl Entry {
             | Self::ImportRefused { import_id, .. }
             | Self::ImportRemoved { import_id }
             | Self::ImportLost { import_id } => About::Import(*import_id),
-            Self::UpdateIntent { registration_id, .. } | Self::UpdateEnd { registration_id, .. } => {
-                About::Registration(*registration_id)
-            }
+            Self::UpdateIntent { registration_id, .. }
+            | Self::UpdateEnd { registration_id, .. }
+            | Self::DeregisterIntent { registration_id }
+            | Self::DeregisterEnd { registration_id, .. } => About::Registration(*registration_id),
             Self::Clock => About::Clock,
             Self::Approved { .. }
             | Self::Effect { .. }
@@ -670,7 +742,9 @@ impl Folded {
                 }
             }
             Entry::Effect { effect } => {
-                let Some(approval) = self.approvals.back_mut() else { return };
+                let Some((approval, earlier)) = self.approvals.make_contiguous().split_last_mut() else { return };
+                let has_it = |of: &&mut Approval| of.effects.iter().any(|known| known.device == effect.device);
+                earlier.iter_mut().filter(has_it).for_each(|of| _ = of.superseded.insert(effect.device.clone()));
                 // What runs already is sent for this consent, too.
                 if let Action::Register(register) = &effect.action
                     && let Some(key) = self.sent.get(&register.import_id)
@@ -711,12 +785,13 @@ impl Folded {
                 self.end_import(import_id, Use::Done);
             }
             Entry::ImportError { import_id, code, name } => {
+                let used = if is_open_error(code, &name) { Use::None } else { Use::Over };
                 import(import_id, ImportState::Error { code, name });
-                self.end_import(import_id, Use::None);
+                self.end_import(import_id, used);
             }
             Entry::ImportRefused { import_id, message } => {
                 import(import_id, ImportState::Refused { message });
-                self.end_import(import_id, Use::None);
+                self.end_import(import_id, Use::Over);
             }
             Entry::ImportRemoved { import_id } => {
                 import(import_id, ImportState::Removed);
@@ -742,6 +817,13 @@ impl Folded {
                 self.intents.insert(registration_id, fields);
             }
             Entry::UpdateEnd { registration_id, end } => self.fold_update(at, registration_id, end),
+            Entry::DeregisterIntent { registration_id } => {
+                if let Some(approval) = self.approvals.back_mut() {
+                    approval.deletes.insert(registration_id, Use::Sent);
+                }
+                self.deleting.insert(registration_id, at);
+            }
+            Entry::DeregisterEnd { registration_id, removal } => self.fold_deletion(at, registration_id, removal),
             Entry::Owned { registration_id } => _ = self.owned.insert(registration_id),
             Entry::SyncEnd { accepted: true } => {
                 let began = self.sync_intent.take();
@@ -778,13 +860,15 @@ impl Folded {
     fn set_clock(&mut self, now: Timestamp) {
         self.imports.values_mut().for_each(|fact| fact.at = fact.at.min(now));
         self.pending.values_mut().for_each(|pending| pending.since = pending.since.min(now));
+        self.deleting.values_mut().for_each(|since| *since = (*since).min(now));
         self.unsynced = self.unsynced.map(|at| at.min(now));
         self.synced = self.synced.map(|(since, began)| (since.min(now), began.min(now)));
     }
 
     fn latest(&self) -> Option<Timestamp> {
         let imports = self.imports.values().map(|fact| fact.at);
-        imports.chain(self.pending.values().map(|pending| pending.since)).chain(self.unsynced).max()
+        let pending = self.pending.values().map(|pending| pending.since);
+        imports.chain(pending).chain(self.deleting.values().copied()).chain(self.unsynced).max()
     }
 
     fn fold_update(&mut self, at: Timestamp, id: RegistrationId, end: UpdateEnd) {
@@ -814,6 +898,27 @@ impl Folded {
             }
             UpdateEnd::Refused => _ = self.pending.remove(&id),
             UpdateEnd::Lost | UpdateEnd::NotTaken | UpdateEnd::Found => {}
+        }
+    }
+
+    fn fold_deletion(&mut self, at: Timestamp, id: RegistrationId, end: DeregisterEnd) {
+        let used = match end {
+            DeregisterEnd::Accepted | DeregisterEnd::Lost => Use::Sent,
+            DeregisterEnd::Gone => Use::Done,
+            DeregisterEnd::Refused => Use::None,
+        };
+        let known = self.approvals.iter_mut().filter_map(|approval| approval.deletes.get_mut(&id));
+        known.for_each(|of| *of = used);
+        match end {
+            DeregisterEnd::Accepted | DeregisterEnd::Lost => {}
+            DeregisterEnd::Refused => _ = self.deleting.remove(&id),
+            DeregisterEnd::Gone => {
+                self.deleting.remove(&id);
+                self.owned.remove(&id);
+                self.pending.remove(&id);
+                // Intune hears of it by the sync.
+                self.owe_sync(at);
+            }
         }
     }
 

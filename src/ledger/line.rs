@@ -15,7 +15,7 @@ use crate::model::{
     DeviceKey, Effect, Field, FieldChange, HashDigest, ImportId, ImportRecordId, RegistrationId, SerialNumber, Target,
 };
 
-use super::journal::{Entry, UpdateEnd};
+use super::journal::{DeregisterEnd, Entry, UpdateEnd};
 
 pub(super) const VERSION: &str = "apgit.journal/v1";
 
@@ -72,6 +72,7 @@ struct Flat<'t> {
     message: Option<String>,
     fields: Option<Vec<FieldChange>>,
     end: Option<UpdateEnd>,
+    removal: Option<DeregisterEnd>,
     accepted: Option<bool>,
     done: Option<bool>,
 }
@@ -118,6 +119,10 @@ impl Flat<'_> {
                 Entry::UpdateIntent { registration_id: registration_id()?, fields: there(self.fields, "fields")? }
             }
             "updateEnd" => Entry::UpdateEnd { registration_id: registration_id()?, end: there(self.end, "end")? },
+            "deregisterIntent" => Entry::DeregisterIntent { registration_id: registration_id()? },
+            "deregisterEnd" => {
+                Entry::DeregisterEnd { registration_id: registration_id()?, removal: there(self.removal, "removal")? }
+            }
             "owned" => Entry::Owned { registration_id: registration_id()? },
             "clock" => Entry::Clock,
             "syncIntent" => Entry::SyncIntent,
@@ -179,7 +184,11 @@ mod tests {
             Some(Entry::ImportLost { .. }) => Entry::ImportCleaned { record },
             Some(Entry::ImportCleaned { .. }) => Entry::UpdateIntent { registration_id, fields },
             Some(Entry::UpdateIntent { .. }) => Entry::UpdateEnd { registration_id, end: UpdateEnd::Visible },
-            Some(Entry::UpdateEnd { .. }) => Entry::Owned { registration_id },
+            Some(Entry::UpdateEnd { .. }) => Entry::DeregisterIntent { registration_id },
+            Some(Entry::DeregisterIntent { .. }) => {
+                Entry::DeregisterEnd { registration_id, removal: DeregisterEnd::Gone }
+            }
+            Some(Entry::DeregisterEnd { .. }) => Entry::Owned { registration_id },
             Some(Entry::Owned { .. }) => Entry::Clock,
             Some(Entry::Clock) => Entry::SyncIntent,
             Some(Entry::SyncIntent) => Entry::SyncEnd { accepted: true },
@@ -225,7 +234,7 @@ mod tests {
             assert_eq!(read(&written(AT, &entry)), Ok((AT, entry.clone())));
             (last, kinds) = (Some(entry), kinds + 1);
         }
-        assert_eq!(kinds, 21);
+        assert_eq!(kinds, 23);
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub(crate) fn folder_within(base: &Path, path: &Path) -> std::io::Result<()> {
 
 /// Opens a file that only its owner can read, for reading and appending.
 #[cfg(unix)]
-pub(super) fn file(path: &Path) -> std::io::Result<File> {
+pub(crate) fn file(path: &Path) -> std::io::Result<File> {
     use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
     let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
     if file.metadata()?.permissions().mode() & 0o077 != 0 {
@@ -51,7 +51,7 @@ pub(crate) fn folder(path: &Path) -> std::io::Result<()> {
 }
 
 #[cfg(not(unix))]
-pub(super) fn file(path: &Path) -> std::io::Result<File> {
+pub(crate) fn file(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().read(true).append(true).create(true).open(path)
 }
 

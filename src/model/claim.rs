@@ -45,6 +45,11 @@ impl Claim {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Origin(pub u32);
 
+impl Origin {
+    /// Of a device that is declared no more.
+    pub const NOWHERE: Self = Self(u32::MAX);
+}
+
 /// One declared device. `registration_id` is for telling registrations with
 /// one serial apart.
 #[derive(Debug, Clone, PartialEq)]
@@ -245,6 +250,10 @@ pub struct Tenant {
     pub limits: Limits,
     /// The widest adoption that a claim may ask for.
     pub adoption: AdoptionPolicy,
+    /// True: what we have applied and somebody else removed is not registered
+    /// again by itself.
+    #[serde(default)]
+    pub hold_vanished: bool,
     /// True: a sync is asked for where a change needs one to show.
     pub sync_when_needed: bool,
     /// True: nothing is written to this tenant.

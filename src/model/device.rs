@@ -117,7 +117,9 @@ impl Observed {
     pub fn overlay(&mut self, readings: Vec<(RegistrationId, Option<Device>)>) {
         let touched: std::collections::HashSet<_> = readings.iter().map(|(id, _)| *id).collect();
         self.devices.retain(|device| !touched.contains(&device.id));
-        self.devices.extend(readings.into_iter().filter_map(|(_, device)| device));
+        // Of two readings of one registration, the later one counts.
+        let readings: std::collections::HashMap<RegistrationId, Option<Device>> = readings.into_iter().collect();
+        self.devices.extend(readings.into_values().flatten());
         self.devices.sort_by_cached_key(|device| (device.key(), device.id));
     }
 }

@@ -27,6 +27,73 @@ pub enum Action {
     Register(Register),
     /// Write fields of a registration.
     Update(Update),
+    /// Remove a registration.
+    Deregister(Deregister),
+    /// Forget a device that is declared no more; its registration stays as it is.
+    Release(Release),
+    /// Take note of a registration that is as declared already.
+    Adopt(Adopt),
+    /// Take away the protection from deletion that was applied before.
+    Unprotect(Unprotect),
+}
+
+impl Action {
+    /// True for what the service never hears of: only the ledger is written.
+    #[must_use]
+    pub fn is_bookkeeping(&self) -> bool {
+        match self {
+            Self::Register(_) | Self::Update(_) | Self::Deregister(_) => false,
+            Self::Release(_) | Self::Adopt(_) | Self::Unprotect(_) => true,
+        }
+    }
+}
+
+/// Removes a registration. The precondition: everything is as it was read, and
+/// that is as the ledger last wrote it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Deregister {
+    /// Which registration goes.
+    pub id: RegistrationId,
+    /// The registration as it was read.
+    pub before: Box<Device>,
+}
+
+impl Deregister {
+    /// True if a fresh reading is still what was planned on.
+    #[must_use]
+    pub fn holds_on(&self, device: &Device) -> bool {
+        let as_planned = |field: Field| field.same(field.of(device), field.of(&self.before));
+        device.id == self.id && !device.is_enrolled() && Field::ALL.into_iter().all(as_planned)
+    }
+}
+
+/// Forgets a device.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Release {
+    /// Its registration.
+    pub id: RegistrationId,
+    /// True if somebody else has removed it.
+    pub is_gone: bool,
+}
+
+/// Takes note of a registration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Adopt {
+    /// Which one.
+    pub id: RegistrationId,
+    /// As it was read: by that it will be known as untouched.
+    pub before: Box<Device>,
+}
+
+/// Takes a protection away.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Unprotect {
+    /// Of which registration.
+    pub id: RegistrationId,
 }
 
 /// Registers a device. Its precondition, that it is absent, is checked by the

@@ -5,6 +5,15 @@ use serde::{Deserialize, Serialize};
 
 use super::RegistrationId;
 
+/// True for an error of an import (`deviceErrorCode`, `deviceErrorName`) that says
+/// nothing final about the device: it may pass (640, 814), or the device is
+/// registered here already, which a look decides (806).
+#[must_use]
+pub(crate) fn is_open_error(code: i64, name: &str) -> bool {
+    matches!(name, "StorageError" | "ZtdDeviceAlreadyAadRegistered" | "ZtdDeviceAlreadyAssigned")
+        || matches!(code, 640 | 814 | 806)
+}
+
 /// The state of one import. The service's records are `Running`, `Complete`
 /// or `Error`; only the journal knows the others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,22 +10,35 @@ use crate::model::{Action, Request};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ActionKind {
+    /// A protection that was applied before is taken away.
+    Loosen,
     /// A device becomes known to the tenant.
     Register,
     /// A registration gets other values.
     Update,
+    /// A registration is removed.
+    Deregister,
+    /// A device is forgotten, and stays registered.
+    Release,
+    /// A registration is taken note of.
+    Adopt,
 }
 
 impl ActionKind {
     /// All of them, in the order in which they are carried out.
-    pub const ALL: [Self; 2] = [Self::Register, Self::Update];
+    pub const ALL: [Self; 6] =
+        [Self::Loosen, Self::Register, Self::Update, Self::Deregister, Self::Release, Self::Adopt];
 
     /// The name for people and tools.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::Loosen => "loosen",
             Self::Register => "register",
             Self::Update => "update",
+            Self::Deregister => "deregister",
+            Self::Release => "release",
+            Self::Adopt => "adopt",
         }
     }
 }
@@ -43,6 +56,10 @@ impl Action {
         match self {
             Self::Register(_) => ActionKind::Register,
             Self::Update(_) => ActionKind::Update,
+            Self::Deregister(_) => ActionKind::Deregister,
+            Self::Release(_) => ActionKind::Release,
+            Self::Adopt(_) => ActionKind::Adopt,
+            Self::Unprotect(_) => ActionKind::Loosen,
         }
     }
 
@@ -53,6 +70,8 @@ impl Action {
             Self::Register(register) if register.running => Vec::new(),
             Self::Register(_) => vec!["import"],
             Self::Update(update) => update.requests().iter().map(operation).collect(),
+            Self::Deregister(_) => vec!["delete"],
+            Self::Release(_) | Self::Adopt(_) | Self::Unprotect(_) => Vec::new(),
         }
     }
 }

@@ -111,7 +111,7 @@ fn rest(approved: Approved, tails: &HashMap<RegistrationId, Tail>, desired: &Des
     };
     let is_open = |device: &DeviceKey| match approved.used(device) {
         None => false,
-        Some(Use::None | Use::Sent) => true,
+        Some(Use::None | Use::Sent | Use::Over) => true,
         Some(Use::Done) => owes(device),
     };
     let (mut left, mut others, mut held) = (0, 0, 0);
@@ -122,9 +122,9 @@ fn rest(approved: Approved, tails: &HashMap<RegistrationId, Tail>, desired: &Des
             (Some(_), Some(Use::None), _) => return None,
             (Some(_), None, _) => others += 1,
             // It was sent, or its import is complete, and something is amiss.
-            (Some(_), Some(Use::Sent), _) | (Some(_), Some(Use::Done), Action::Register(_)) => held += 1,
+            (Some(_), Some(Use::Sent | Use::Over), _) | (Some(_), Some(Use::Done), Action::Register(_)) => held += 1,
             (Some(_), Some(Use::Done), Action::Update(_)) if owes(&effect.device) => held += 1,
-            (Some(_), Some(Use::Done), Action::Update(_)) => others += 1,
+            (Some(_), Some(Use::Done), _) => others += 1,
         }
     }
     let holds = plan.held.iter().map(|held| &held.device);
@@ -136,7 +136,13 @@ fn rest(approved: Approved, tails: &HashMap<RegistrationId, Tail>, desired: &Des
     }
     let as_approved = as_approved(&approved, desired, plan);
     let is_gone = |device: &&DeviceKey| !declared.contains(*device) && !as_approved.contains(*device);
-    let gone = approved.effects.keys().filter(|device| is_open(device)).filter(is_gone).count();
+    // What is removed is declared no more, and what is done is not planned.
+    let is_removed = |device: &&DeviceKey| {
+        let action = approved.get(device).map(|effect| &effect.action);
+        matches!(action, Some(Action::Deregister(_) | Action::Release(_)))
+    };
+    let open = approved.effects.keys().filter(|device| is_open(device));
+    let gone = open.filter(|device| is_gone(device) && !is_removed(device)).count();
     Some(Rest { approved, left, others, held, gone })
 }
 
@@ -152,6 +158,8 @@ fn as_approved(approved: &Approved, desired: &Desired, plan: &Plan) -> HashSet<D
             && match &effect.action {
                 Action::Register(register) => register.values.iter().all(|(field, value)| is_wanted(*field, value)),
                 Action::Update(update) => update.fields.iter().all(|f| is_wanted(f.field, &f.after)),
+                Action::Adopt(_) | Action::Unprotect(_) => true,
+                Action::Deregister(_) | Action::Release(_) => false,
             }
     };
     desired.claims().iter().filter(is_so).map(Claim::key).collect()
@@ -211,7 +219,8 @@ impl Approved {
             }
         }
         plan.held.sort_by(|a, b| a.device.cmp(&b.device));
-        let registers = changes.iter().any(|change| matches!(change.action(), Action::Register(_)));
+        let moves = |action: &Action| matches!(action, Action::Register(_) | Action::Deregister(_));
+        let registers = changes.iter().any(|change| moves(change.action()));
         plan.upkeep = if registers { plan.upkeep } else { plan.upkeep.only_owed() };
         plan.changes = changes;
         plan
@@ -222,6 +231,10 @@ impl Approved {
     pub fn refuses(&self, effect: &Effect, tenant: &Tenant) -> Option<Reason> {
         let Some(approved) = self.get(&effect.device) else { return Some(Reason::NotInFirstPlan) };
         let (used, import) = (self.of.used(approved), self.of.import_of(approved));
+        // Something newer was consented to, or it is done with.
+        if used == Use::Over {
+            return Some(Reason::NotInFirstPlan);
+        }
         match (&approved.action, &effect.action) {
             (Action::Register(approved), Action::Register(now)) => {
                 let same = now.digest == approved.digest && now.values == approved.values;
@@ -230,7 +243,7 @@ impl Approved {
                     Use::None => None,
                     // What was sent may be followed, and sent again as the same.
                     Use::Sent => (import != Some(now.import_id)).then_some(Reason::NotInFirstPlan),
-                    Use::Done => Some(Reason::NotInFirstPlan),
+                    Use::Over | Use::Done => Some(Reason::NotInFirstPlan),
                 }
             }
             // What our own import made may be completed; what another made is
@@ -260,8 +273,19 @@ impl Approved {
                 let covered = now.fields.iter().all(written) && now.tail_of == approved.tail_of;
                 (!covered || !approved.holds_on(&now.before)).then_some(Reason::ChangedMeanwhile)
             }
-            // Its registration is gone.
-            (Action::Update(_), Action::Register(_)) => Some(Reason::ChangedMeanwhile),
+            (Action::Deregister(approved), Action::Deregister(now)) => match used {
+                _ if now.id != approved.id || !approved.holds_on(&now.before) => Some(Reason::ChangedMeanwhile),
+                Use::None => None,
+                Use::Sent | Use::Over | Use::Done => Some(Reason::NotInFirstPlan),
+            },
+            (Action::Release(approved), Action::Release(now)) => (approved != now).then_some(Reason::ChangedMeanwhile),
+            (Action::Adopt(approved), Action::Adopt(now)) => (approved != now).then_some(Reason::ChangedMeanwhile),
+            (Action::Unprotect(approved), Action::Unprotect(now)) => {
+                (approved != now).then_some(Reason::ChangedMeanwhile)
+            }
+            // It is another thing by now: its registration is gone, or somebody
+            // has changed it.
+            _ => Some(Reason::ChangedMeanwhile),
         }
     }
 }

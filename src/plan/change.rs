@@ -57,6 +57,10 @@ pub enum Note {
     Adopts,
     /// What our own import could not carry.
     CompletesImport,
+    /// Its declaration is gone, and its registration is not touched.
+    StaysRegistered,
+    /// Its declaration is gone, and somebody else has removed its registration.
+    GoneAlready,
 }
 
 impl Note {
@@ -72,6 +76,8 @@ impl Note {
             Self::NewAttempt => "an earlier import failed; this is a new attempt",
             Self::RegisteredBefore => "we registered it before, and somebody removed the registration",
             Self::Adopts => "registered by somebody else; taken over by this change",
+            Self::StaysRegistered => "declared no more; it stays registered, and is nobody's here from then on",
+            Self::GoneAlready => "declared no more, and somebody else has removed its registration",
             Self::CompletesImport => "completes the device's registration: an import cannot carry this",
         }
     }

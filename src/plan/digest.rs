@@ -77,6 +77,22 @@ fn effect(effect: &Effect) -> Value {
                 "precondition": fingerprint(&update.before),
             })
         }
+        Action::Deregister(deregister) => json!({
+            "registrationId": deregister.id.to_string(),
+            "precondition": fingerprint(&deregister.before),
+        }),
+        Action::Release(release) => json!({
+            "registrationId": release.id.to_string(),
+            "gone": release.is_gone,
+        }),
+        Action::Adopt(adopt) => json!({
+            "registrationId": adopt.id.to_string(),
+            "precondition": fingerprint(&adopt.before),
+        }),
+        Action::Unprotect(unprotect) => json!({
+            "registrationId": unprotect.id.to_string(),
+            "loosens": "protect",
+        }),
     };
     value["action"] = effect.action.kind().name().into();
     value["serialNumber"] = device.serial.as_str().into();

@@ -2,18 +2,20 @@
 //! imports and updates, users. Gathered by `round`, judged by `verdict`.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use crate::hash::IdentityKey;
-use crate::ledger::{ImportFact, PendingUpdate, Tail};
+use crate::ledger::{ImportFact, Ledger, PendingUpdate, Tail, Tracked};
 use crate::model::{
     DeviceKey, HashDigest, ImportId, ImportRecordId, RegistrationId, SerialKey, SerialNumber, SyncState, Target,
     TenantId,
 };
 
 use super::held::Reason;
+use super::removal::NoRemoval;
 
 /// How long after its row was sent a record may be missing in the list of the
 /// records. What is missing for longer was not taken, or somebody removed it.
@@ -61,8 +63,23 @@ pub struct Facts {
     pub ended_records: Vec<ImportRecordId>,
     /// Devices whose refused import somebody wants to be tried again now.
     pub retry: HashSet<SerialKey>,
+    /// What we have applied before; `None` where no ledger is kept at all.
+    pub ledger: Option<Arc<Ledger>>,
+    /// Why nothing may be removed, as far as that is known before the plan.
+    pub no_removal: Option<NoRemoval>,
+    /// Registrations whose deletion we have asked for, and since when.
+    pub deleting: HashMap<RegistrationId, Timestamp>,
     /// True in a repeated round: what our own imports lack goes first, alone.
     pub tails_first: bool,
+}
+
+impl Facts {
+    /// Since when a device is on its way out, if so: by the ledger or, where that
+    /// was not written, by the journal.
+    pub(super) fn deleting_since(&self, tracked: &Tracked) -> Option<Timestamp> {
+        let journal = self.deleting.get(&tracked.registration_id).copied();
+        journal.or(tracked.deleting.as_ref().map(|deleting| deleting.since)).map(|since| since.min(self.now))
+    }
 }
 
 /// What is known about the hash of one device.

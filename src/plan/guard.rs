@@ -7,12 +7,12 @@ use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::Journal;
-use crate::model::{Action, Effect, Field, FieldChange, Limits, SerialKey, Update};
+use crate::model::{Action, Effect, Field, FieldChange, Limits, Release, SerialKey, Unprotect, Update};
 
+use super::Plan;
 use super::approved::{Approved, is_used};
 use super::change::Change;
 use super::held::{Held, Reason};
-use super::{Counts, Plan};
 
 /// What a person has approved on the command line; of changes, per class:
 /// `--approve-retags=40` lets 40 through, not 41.
@@ -26,6 +26,10 @@ pub struct Approvals {
     pub clears: Option<u32>,
     /// Of [`Class::Adopt`].
     pub adopts: Option<u32>,
+    /// Of [`Class::Delete`].
+    pub deletes: Option<u32>,
+    /// Of [`Class::Release`].
+    pub releases: Option<u32>,
     /// Devices whose import was refused, and is tried again now.
     pub retry: HashSet<SerialKey>,
 }
@@ -42,11 +46,15 @@ pub enum Class {
     Clear,
     /// A registration that somebody else made, changed for the first time.
     Adopt,
+    /// A registration removed, whichever run of the last 24 h did it.
+    Delete,
+    /// A device forgotten that stays registered.
+    Release,
 }
 
 impl Class {
     /// All of them, in the order in which they are judged.
-    pub const ALL: [Self; 4] = [Self::Update, Self::Retag, Self::Clear, Self::Adopt];
+    pub const ALL: [Self; 6] = [Self::Update, Self::Retag, Self::Clear, Self::Adopt, Self::Delete, Self::Release];
 
     /// The classes that an effect belongs to. What completes our own import
     /// was counted with it, and belongs to none.
@@ -62,13 +70,18 @@ impl Class {
             Self::Retag => "retag of enrolled devices",
             Self::Clear => "clear",
             Self::Adopt => "adopt with change",
+            Self::Delete => "deregister",
+            Self::Release => "release",
         }
     }
 
     fn has(self, effect: &Effect) -> bool {
         let update = match &effect.action {
-            Action::Register(_) => return false,
+            Action::Register(_) | Action::Adopt(_) | Action::Unprotect(_) => return false,
             Action::Update(Update { tail_of: Some(_), .. }) => return false,
+            Action::Deregister(_) => return self == Self::Delete,
+            // What is gone cannot be lost by forgetting it.
+            Action::Release(release) => return self == Self::Release && !release.is_gone,
             Action::Update(update) => update,
         };
         match self {
@@ -76,6 +89,7 @@ impl Class {
             Self::Retag => update.retags_enrolled(),
             Self::Clear => update.clears(),
             Self::Adopt => update.adopts,
+            Self::Delete | Self::Release => false,
         }
     }
 
@@ -85,6 +99,8 @@ impl Class {
             Self::Retag => approvals.retags,
             Self::Clear => approvals.clears,
             Self::Adopt => approvals.adopts,
+            Self::Delete => approvals.deletes,
+            Self::Release => approvals.releases,
         }
     }
 
@@ -100,7 +116,9 @@ impl Class {
             Self::Retag => limits.max_retags as usize,
             // What is taken away is not known afterwards, and what others
             // registered may be theirs: both count like deleting.
-            Self::Clear | Self::Adopt => (limits.max_deletes as usize).min(percent(limits.max_delete_percent).max(1)),
+            Self::Clear | Self::Adopt | Self::Delete | Self::Release => {
+                (limits.max_deletes as usize).min(percent(limits.max_delete_percent).max(1))
+            }
         }
     }
 }
@@ -115,6 +133,9 @@ pub struct LimitReading {
     pub count: usize,
     /// How many pass without approval.
     pub limit: usize,
+    /// How many there were before, in other runs of the last 24 h.
+    #[serde(default)]
+    pub spent: usize,
     /// Of how many managed devices.
     pub managed: usize,
     /// How many a person has approved.
@@ -125,7 +146,9 @@ impl LimitReading {
     /// True if the class passes.
     #[must_use]
     pub fn ok(&self) -> bool {
-        self.count <= self.limit || self.approved.is_some_and(|approved| self.count <= approved as usize)
+        self.count == 0
+            || self.count + self.spent <= self.limit
+            || self.approved.is_some_and(|approved| self.count <= approved as usize)
     }
 }
 
@@ -175,7 +198,7 @@ impl ClearedPlan {
 /// Judges a plan by the tenant's limits.
 #[must_use]
 pub fn clear(mut plan: Plan, approvals: &Approvals) -> ClearedPlan {
-    let limits = read_limits(&plan.changes, &plan.counts, &plan.tenant.limits, approvals);
+    let limits = read_limits(&plan, approvals);
     let over: Vec<&LimitReading> = limits.iter().filter(|reading| !reading.ok()).collect();
     let exceeds = |change: &Change| over.iter().any(|reading| reading.class.has(&change.effect));
     let (held, changes) = plan.changes.into_iter().partition(exceeds);
@@ -197,13 +220,23 @@ pub fn clear_follow_up(plan: Plan, approved: &Approved) -> ClearedPlan {
     ClearedPlan { plan: approved.bound(plan), limits: Vec::new() }
 }
 
-fn read_limits(changes: &[Change], counts: &Counts, limits: &Limits, approvals: &Approvals) -> Vec<LimitReading> {
-    let read = |class: Class| LimitReading {
-        class,
-        count: changes.iter().filter(|change| class.has(&change.effect)).count(),
-        limit: class.limit(limits, counts.managed),
-        managed: counts.managed,
-        approved: class.approved(approvals),
+fn read_limits(plan: &Plan, approvals: &Approvals) -> Vec<LimitReading> {
+    let Plan { changes, counts, tenant, removal, .. } = plan;
+    let read = |class: Class| {
+        // A device that is declared no more is not among the managed ones.
+        let managed = if class == Class::Delete || class == Class::Release {
+            counts.managed.max(removal.tracked)
+        } else {
+            counts.managed
+        };
+        LimitReading {
+            class,
+            count: changes.iter().filter(|change| class.has(&change.effect)).count(),
+            limit: class.limit(&tenant.limits, managed),
+            spent: if class == Class::Delete { removal.deleted_within_a_day } else { 0 },
+            managed,
+            approved: class.approved(approvals),
+        }
     };
     Class::ALL.map(read).to_vec()
 }
@@ -215,6 +248,9 @@ pub(super) fn hold(change: Change, reason: Reason, details: Vec<String>) -> Held
     let (registration_id, fields, hash, before) = match action {
         Action::Register(register) => (None, from_nothing(register.values), Some(register.digest), None),
         Action::Update(update) => (Some(update.id), update.fields, None, Some(update.before)),
+        Action::Deregister(of) => (Some(of.id), Vec::new(), None, Some(of.before)),
+        Action::Adopt(of) => (Some(of.id), Vec::new(), None, Some(of.before)),
+        Action::Release(Release { id, .. }) | Action::Unprotect(Unprotect { id }) => (Some(id), Vec::new(), None, None),
     };
     Held {
         device,

@@ -65,6 +65,9 @@ pub enum HeldClass {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Remedy(pub &'static str, pub &'static str);
 
+/// What lets a device go that shall not be touched any more.
+const RELEASE: Remedy = Remedy("Release", "to let it go: apgit release SERIAL (it stays registered, apgit forgets it)");
+
 /// Why a change is held or failed. Closed list; the names are the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "`text` says each in a sentence")]
@@ -96,6 +99,14 @@ pub enum Reason {
     GateClosed,
     Cancelled,
     OutcomeUnknown,
+    DeletionNotAllowed,
+    DeletionProtected,
+    StillEnrolled,
+    ChangedSinceApplied,
+    VanishedFromTenant,
+    LedgerNotWritten,
+    DeletionRefused,
+    NotGone,
 }
 
 impl Reason {
@@ -112,6 +123,9 @@ impl Reason {
             | Self::NotInFirstPlan
             | Self::ChangedMeanwhile
             | Self::GateClosed
+            | Self::DeletionNotAllowed
+            | Self::DeletionProtected
+            | Self::LedgerNotWritten
             | Self::Cancelled => HeldClass::Blocked,
             Self::AmbiguousSerial
             | Self::RegistrationNotFound
@@ -129,6 +143,11 @@ impl Reason {
             | Self::UpdateRefused
             | Self::NotVisible
             | Self::ServiceUnavailable
+            | Self::StillEnrolled
+            | Self::ChangedSinceApplied
+            | Self::VanishedFromTenant
+            | Self::DeletionRefused
+            | Self::NotGone
             | Self::OutcomeUnknown => HeldClass::Conflict,
         }
     }
@@ -166,6 +185,14 @@ impl Reason {
             Self::GateClosed => "not sent: too many of the rows before it failed",
             Self::Cancelled => "not sent: the run was stopped",
             Self::OutcomeUnknown => "the connection broke and the service shows no trace of it yet",
+            Self::DeletionNotAllowed => "the tenant's policy allows no deregistration",
+            Self::DeletionProtected => "protected from deletion when it was last applied",
+            Self::StillEnrolled => "somebody works with the device: it is enrolled",
+            Self::ChangedSinceApplied => "somebody else has changed the registration since it was applied",
+            Self::VanishedFromTenant => "somebody else has removed its registration",
+            Self::LedgerNotWritten => "the ledger could not be written",
+            Self::DeletionRefused => "the service refused the deletion",
+            Self::NotGone => "its deletion was accepted, and it is still registered",
         }
     }
 
@@ -224,9 +251,39 @@ impl Reason {
                 "a later apply tries again by itself: at once where the reason may pass, else a day later; or now, with \
                  `--retry SERIAL`",
             )],
-            Self::ServiceUnavailable | Self::NotVisible | Self::OutcomeUnknown | Self::Cancelled => {
+            Self::DeletionRefused => &[
+                Remedy("RemoveByHand", "the service's words are above; look at the device in the admin center"),
+                RELEASE,
+            ],
+            Self::ServiceUnavailable | Self::NotVisible | Self::NotGone | Self::OutcomeUnknown | Self::Cancelled => {
                 &[Remedy("ApplyAgain", "run apgit apply again; it goes on where it stopped")]
             }
+            Self::DeletionNotAllowed => {
+                &[Remedy("ChangePolicy", "set `policy: Sync` of the tenant if this should be removed"), RELEASE]
+            }
+            Self::DeletionProtected => &[
+                Remedy("RestoreDeclaration", "to keep it: declare it again"),
+                Remedy(
+                    "UnprotectFirst",
+                    "to remove it: apply `protect: false` in one change, remove it in a later one",
+                ),
+                RELEASE,
+            ],
+            Self::StillEnrolled => &[
+                Remedy("RestoreDeclaration", "to keep it: declare it again"),
+                Remedy("RemoveFromIntune", "to remove it: remove the device from Intune first"),
+                RELEASE,
+            ],
+            Self::ChangedSinceApplied => &[
+                Remedy("AskWho", "find out who uses it now: tag and user must be as they were applied"),
+                Remedy("RestoreDeclaration", "to keep it: declare it again"),
+                RELEASE,
+            ],
+            Self::VanishedFromTenant => &[
+                Remedy("RemoveDeclaration", "if it is meant to be gone: remove its declaration"),
+                Remedy("ReleaseFirst", "to register it again: apgit release SERIAL, then apply"),
+            ],
+            Self::LedgerNotWritten => &[Remedy("ApplyAgain", "run apgit apply again; it goes on where it stopped")],
             Self::GateClosed => &[Remedy("RepairCause", "repair the cause named above, then run apgit apply again")],
             Self::ImportRefused | Self::UpdateRefused => {
                 &[Remedy("CorrectDeclaration", "correct the declaration; the service's words are above")]
@@ -290,6 +347,11 @@ pub enum Waiting {
         since: Timestamp,
         /// What was written.
         fields: Vec<FieldChange>,
+    },
+    /// Its deletion was accepted, and the tenant still shows it.
+    Gone {
+        /// When it was asked for.
+        since: Timestamp,
     },
 }
 

@@ -34,7 +34,7 @@ pub struct Upkeep {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum SyncReason {
-    /// Devices are registered by this plan.
+    /// Devices are registered, or removed, by this plan.
     Registers,
     /// Devices were registered then, and no sync has come since.
     Owed {
@@ -54,7 +54,8 @@ impl Upkeep {
         if !tenant.sync_when_needed {
             return Self { sync: None, clean_up };
         }
-        let registers = changes.iter().any(|change| matches!(change.action(), Action::Register(_)));
+        let moves = |action: &Action| matches!(action, Action::Register(_) | Action::Deregister(_));
+        let registers = changes.iter().any(|change| moves(change.action()));
         let vendor = awaiting.iter().any(|awaiting| awaiting.what == Waiting::Vendor);
         let sync = match owed(facts) {
             Some(since) => Some(SyncReason::Owed { since }),

@@ -6,10 +6,11 @@ use compact_str::CompactString;
 use jiff::Timestamp;
 
 use crate::hash::{IdentityKey, KeyKind, sharing};
-use crate::ledger::{ImportFact, PendingUpdate, Tail};
+use crate::ledger::{ImportFact, Ledger, PendingUpdate, Tail, Tracked};
 use crate::model::{
-    Action, AdoptionPolicy, Claim, Coverage, Desired, Device, DeviceKey, Effect, Field, FieldChange, HashDigest,
-    ImportId, ImportState, Observed, Policy, Register, RegistrationId, Tenant, Update, Want, is_as_imported, later,
+    Action, Adopt, AdoptionPolicy, Claim, Coverage, Desired, Device, DeviceKey, Effect, Field, FieldChange, HashDigest,
+    ImportId, ImportState, Observed, Policy, Register, RegistrationId, Tenant, Unprotect, Update, Want, is_as_imported,
+    later,
 };
 
 use super::action::ActionKind;
@@ -18,6 +19,7 @@ use super::change::{Change, Note};
 use super::facts::{Facts, HashFact, Needs, REFUSED_FOR, UPDATED_WITHIN, import_id};
 use super::guard::{from_nothing, hold};
 use super::held::{Awaiting, Held, Reason, Unmanaged, Waiting};
+use super::removal::{GONE_WITHIN, Removed, removed, undeclared, vanished};
 use super::upkeep::Upkeep;
 use super::{Counts, Plan};
 
@@ -41,6 +43,15 @@ pub fn plan(desired: &Desired, observed: &Observed, facts: &Facts) -> Plan {
         Met::Unclaimed(device) => maker.leave_alone(device),
     });
     counts.unchanged = maker.unchanged.len();
+    let Removed { removal, changes, held, awaiting } = removed(desired, observed, facts, maker.covers_all);
+    maker.changes.extend(changes);
+    maker.held.extend(held);
+    maker.awaiting.extend(awaiting);
+    if removal.tracked > 0 {
+        maker.changes.sort_by(|a, b| a.effect.device.cmp(&b.effect.device));
+        maker.held.sort_by(|a, b| a.device.cmp(&b.device));
+        maker.awaiting.sort_by(|a, b| a.device.cmp(&b.device));
+    }
     let upkeep = match observed.coverage() {
         Coverage::All => Upkeep::of(&desired.tenant, &maker.changes, &maker.awaiting, facts),
         Coverage::Only(_) => Upkeep::default(),
@@ -57,6 +68,7 @@ pub fn plan(desired: &Desired, observed: &Observed, facts: &Facts) -> Plan {
         counts,
         observed_at: observed.at,
         again: 0,
+        removal,
         complete: *observed.coverage() == Coverage::All,
     }
 }
@@ -65,9 +77,12 @@ pub fn plan(desired: &Desired, observed: &Observed, facts: &Facts) -> Plan {
 /// register, registrations that would be written (a list lags, and blanks), and
 /// users to assign.
 #[must_use]
-pub fn needs(desired: &Desired, observed: &Observed) -> Needs {
+pub fn needs(desired: &Desired, observed: &Observed, ledger: Option<&Ledger>) -> Needs {
     let mut needs = Needs::default();
     let mut users = HashSet::new();
+    // A list lags, and blanks: what would be removed is read by id, and so is
+    // what seems to be gone.
+    needs.read.extend(ledger.iter().flat_map(|ledger| undeclared(desired, ledger)).map(|of| of.registration_id));
     // A list in which no device has a user shows none (a service of 2023 did).
     let shows_users = observed.devices().iter().any(|device| !device.user.is_empty());
     walk(desired, observed, |met| {
@@ -77,6 +92,7 @@ pub fn needs(desired: &Desired, observed: &Observed) -> Needs {
             [] if claim.hash.is_some() => {
                 needs.register.push(index);
                 users.extend(user);
+                needs.read.extend(ledger.and_then(|ledger| ledger.get(&claim.key())).map(|of| of.registration_id));
             }
             [device] => {
                 let fields = differences(claim, device);
@@ -153,6 +169,8 @@ struct Maker<'a> {
     facts: &'a Facts,
     /// Registrations that our own imports made.
     made: HashSet<RegistrationId>,
+    /// What we have applied before.
+    tracked: HashMap<RegistrationId, &'a Tracked>,
     /// Devices whose hash is another declared device's, with its serial.
     twins: HashMap<DeviceKey, String>,
     changes: Vec<Change>,
@@ -164,11 +182,13 @@ struct Maker<'a> {
 
 impl<'a> Maker<'a> {
     fn new(tenant: &'a Tenant, observed: &Observed, facts: &'a Facts) -> Self {
+        let tracked = facts.ledger.iter().flat_map(|ledger| ledger.devices());
         Self {
             tenant,
             covers_all: *observed.coverage() == Coverage::All,
             facts,
             made: facts.imports.values().filter_map(made).collect(),
+            tracked: tracked.map(|tracked| (tracked.registration_id, tracked)).collect(),
             twins: HashMap::new(),
             changes: Vec::new(),
             held: Vec::new(),
@@ -213,9 +233,15 @@ impl<'a> Maker<'a> {
     }
 
     fn judge_present(&self, claim: &Claim, device: &Device) -> Verdict {
+        let tracked = self.tracked.get(&device.id);
+        if let Some(since) = tracked.and_then(|tracked| self.facts.deleting_since(tracked))
+            && self.facts.now < later(since, GONE_WITHIN)
+        {
+            return Verdict::wait(claim, Some(device.id), Waiting::Gone { since });
+        }
         let mut fields = differences(claim, device);
         if fields.is_empty() {
-            return Verdict::Unchanged;
+            return self.judge_as_declared(claim, device, tracked.copied());
         }
         if let Some(since) = self.pending(device.id, &fields) {
             let what = Waiting::Values { since, fields };
@@ -270,7 +296,42 @@ impl<'a> Maker<'a> {
         }
     }
 
+    /// A registration that is as declared: what of it the ledger does not say
+    /// yet.
+    fn judge_as_declared(&self, claim: &Claim, device: &Device, tracked: Option<&Tracked>) -> Verdict {
+        let id = device.id;
+        // A repeated round completes the first, and takes note of nothing new.
+        if self.facts.tails_first {
+            return Verdict::Unchanged;
+        }
+        let action = match tracked {
+            Some(Tracked { protect: true, .. }) if !claim.protect => Action::Unprotect(Unprotect { id }),
+            // What our own import made, or what we wrote, is ours without a word.
+            Some(_) => return Verdict::Unchanged,
+            None if self.facts.ledger.is_none() || self.is_ours(id) || !self.adopts(claim, device) => {
+                return Verdict::Unchanged;
+            }
+            None => Action::Adopt(Adopt { id, before: Box::new(device.clone()) }),
+        };
+        if claim.suspend || !self.tenant.may_be_written() {
+            return Verdict::Unchanged;
+        }
+        let effect = Effect { device: claim.key(), action };
+        Verdict::Change(Change { effect, origin: claim.origin, hash: None, notes: Vec::new() })
+    }
+
+    /// True if a registration of somebody else's becomes ours because it is
+    /// declared.
+    fn adopts(&self, claim: &Claim, device: &Device) -> bool {
+        matches!(self.tenant.policy, Policy::UpsertOnly | Policy::Sync)
+            && self.tenant.scope.contains(&device.group_tag)
+            && self.may_adopt(claim)
+    }
+
     fn judge_absent(&self, claim: &Claim) -> Verdict {
+        if let Some(held) = vanished(claim, self.facts, self.tenant).filter(|_| self.covers_all) {
+            return Verdict::Held(held);
+        }
         if claim.hash.is_none() && claim.suspend {
             return Verdict::hold_absent(claim, Reason::Suspended, vec![]);
         }
@@ -416,7 +477,7 @@ impl<'a> Maker<'a> {
 
     /// True for what we made or changed before.
     fn is_ours(&self, id: RegistrationId) -> bool {
-        self.made.contains(&id) || self.facts.owned.contains(&id)
+        self.made.contains(&id) || self.facts.owned.contains(&id) || self.tracked.contains_key(&id)
     }
 
     /// The narrower of what tenant and device allow.
@@ -433,7 +494,8 @@ impl<'a> Maker<'a> {
     }
 
     fn leave_alone(&mut self, device: &Device) {
-        if self.covers_all && self.tenant.scope.contains(&device.group_tag) {
+        let is_strange = !self.tracked.contains_key(&device.id);
+        if is_strange && self.covers_all && self.tenant.scope.contains(&device.group_tag) {
             self.unmanaged.push(Unmanaged { device: device.clone() });
         }
     }

@@ -9,7 +9,7 @@ use compact_str::CompactString;
 use similar::{ChangeTag, InlineChangeMode, InlineChangeOptions, TextDiff};
 
 use super::document::{
-    ActionDocument, ChangeDocument, Document, HeldDocument, Object, Place, PlanDocument, Shown, seen,
+    ActionDocument, ChangeDocument, Document, HeldDocument, Object, Place, PlanDocument, Shown, Symbol, seen,
 };
 use super::json::escaped;
 use super::style::{Look, Role};
@@ -48,24 +48,31 @@ struct Subject<'p> {
     place: &'p Place,
     changes: &'p [ChangeDocument],
     observed: Option<&'p [(&'static str, CompactString)]>,
+    /// True if the registration goes.
+    removes: bool,
     held: Option<String>,
 }
 
 impl<'p> Subject<'p> {
     fn of(action: &'p ActionDocument) -> Self {
         let ActionDocument { object, source: place, changes, observed, .. } = action;
-        Self { object, place, changes, observed: observed.as_deref(), held: None }
+        let removes = action.symbol == Symbol::Deregister;
+        Self { object, place, changes, observed: observed.as_deref(), removes, held: None }
     }
 
     fn held(held: &'p HeldDocument) -> Self {
         let HeldDocument { object, source: place, changes, observed, reason, .. } = held;
-        Self { object, place, changes, observed: observed.as_deref(), held: Some(reason.to_string()) }
+        let (removes, held) = (held.action == "deregister", Some(reason.to_string()));
+        Self { object, place, changes, observed: observed.as_deref(), removes, held }
     }
 
     /// What is there and what shall be, as YAML. A registration that is not
     /// there is an empty text.
     fn sides(&self) -> (String, String) {
         let Some(observed) = self.observed else { return (String::new(), self.declared()) };
+        if self.removes {
+            return (self.registration(observed.iter().map(|(path, value)| (*path, value.as_str()))), String::new());
+        }
         let after = |path: &str| self.changes.iter().find(|field| field.path == path).map(ChangeDocument::after);
         let before = observed.iter().map(|(path, value)| (*path, value.as_str()));
         (self.registration(before.clone()), self.registration(before.map(|(p, value)| (p, after(p).unwrap_or(value)))))
@@ -102,14 +109,17 @@ impl<'p> Subject<'p> {
 
     /// Nothing of a device of which nobody can say what would be written.
     fn draw(&self, out: &mut String, look: &Look) {
-        if self.changes.is_empty() {
+        if self.changes.is_empty() && !self.removes {
             return;
         }
         let (tenant, declared) = self.sides();
         let (serial, place) = (seen(&self.object.serial_number), self.place);
         let held = self.held.as_ref().map(|reason| format!("  held: {reason}")).unwrap_or_default();
         let _ = writeln!(out, "{}", look.paint(Role::Heading, &format!("--- tenant/{serial}")));
-        let at = format!("{}:{}{held}", place.file, place.line);
+        let at = match place.line {
+            0 => format!("{}, declared no more{held}", place.file),
+            line => format!("{}:{line}{held}", place.file),
+        };
         let _ = writeln!(out, "{}", look.paint(Role::Heading, &format!("+++ declared/{serial}\t{at}")));
         hunks(out, &tenant, &declared, look);
     }

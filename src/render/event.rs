@@ -21,6 +21,7 @@ pub(crate) fn line(event: &Event, look: &Look) -> Option<String> {
         }
         Event::Imports { settled, of } => format!("imports ended: {} of {}", thousands(*settled), thousands(*of)),
         Event::Updates { visible, of } => format!("updates visible: {} of {}", thousands(*visible), thousands(*of)),
+        Event::Removals { gone, of } => format!("removals ended: {} of {}", thousands(*gone), thousands(*of)),
         Event::Ended { device, outcome: Outcome::Failed { reason, .. } } => {
             format!("{} failed: {} ({reason})", look.show(device.serial.as_str()), reason.text())
         }

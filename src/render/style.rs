@@ -58,6 +58,8 @@ pub enum Role {
     Conflict,
     /// What is under way.
     Progress,
+    /// What is noted and not written.
+    Note,
     /// What matters less.
     Dim,
     /// What a part is about.
@@ -81,6 +83,7 @@ impl Role {
             Self::Blocked => color(AnsiColor::Magenta).bold(),
             Self::Conflict | Self::Error => color(AnsiColor::Red).bold(),
             Self::Progress => color(AnsiColor::Blue),
+            Self::Note => color(AnsiColor::Cyan),
             Self::Dim => color(AnsiColor::BrightBlack),
             Self::Plain => Style::new(),
             Self::Heading => Style::new().bold(),
@@ -96,7 +99,9 @@ impl Symbol {
     pub fn role(self) -> Role {
         match self {
             Self::Register => Role::Add,
-            Self::Update => Role::Change,
+            Self::Update | Self::Loosen => Role::Change,
+            Self::Deregister => Role::Conflict,
+            Self::Release | Self::Adopt => Role::Note,
             Self::Awaiting => Role::Progress,
             Self::Unmanaged => Role::Dim,
             Self::Blocked => Role::Blocked,

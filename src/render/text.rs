@@ -29,7 +29,9 @@ pub fn draw(document: &Document, look: &Look) -> String {
 
 /// `devices/oslo.yaml:12`.
 fn at(look: &Look, place: &Place) -> String {
-    format!("{}:{}", look.draw(&*place.file), place.line)
+    let file = look.draw(&*place.file);
+    // Of what is declared no more, the file is known and no line.
+    if place.line == 0 { format!("was in {file}") } else { format!("{file}:{}", place.line) }
 }
 
 /// Where places begin, so that the longest of them ends at the right edge.

@@ -99,11 +99,7 @@ macro_rules! device_fields {
             /// What of these fields is not acted on, by path from here.
             #[must_use]
             pub fn undone(&self) -> Vec<$crate::resource::Undone> {
-                $crate::resource::undone::undone_of_device(
-                    self.hardware_hash_ref.as_ref(),
-                    self.deletion_policy,
-                    self.protect,
-                )
+                $crate::resource::undone::undone_of_device(self.hardware_hash_ref.as_ref())
             }
 
             pub(super) fn layer(&self, problems: &mut $crate::resource::Problems) -> $crate::resource::Layer {

@@ -152,8 +152,8 @@ pub struct AutopilotTenantSpec {
     #[schemars(length(max = 32))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peers: Option<Vec<Peer>>,
-    /// What becomes of a device that vanished from the tenant. Not acted on yet: it
-    /// is registered again, whatever stands here.
+    /// What becomes of a device that we have applied and that somebody else removed
+    /// from the tenant. Left out: `Hold`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_vanished: Option<OnVanished>,
     /// Left out: `Never` (operator only).
@@ -311,6 +311,7 @@ pub fn tenant(name: &str, spec: &AutopilotTenantSpec) -> Result<Tenant, Vec<Fiel
             scope,
             limits,
             adoption: spec.adoption_policy.map_or_else(Default::default, Into::into),
+            hold_vanished: spec.on_vanished != Some(OnVanished::Register),
             sync_when_needed: spec.sync != Some(Sync::Never),
             suspend: spec.suspend.unwrap_or(false),
         }),

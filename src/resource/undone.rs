@@ -2,9 +2,7 @@
 //! believes that it is done, so it is said; a field that gets its deed leaves
 //! this table with it.
 
-use super::{
-    Approval, AuthType, AutopilotTenantSpec, DeletionPolicy, FieldPath, HardwareHashRef, Identity, OnVanished,
-};
+use super::{Approval, AuthType, AutopilotTenantSpec, FieldPath, HardwareHashRef, Identity};
 
 /// A declared field that nothing is done with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,19 +31,10 @@ pub fn undone_of_tenant(spec: &AutopilotTenantSpec) -> Vec<Undone> {
             found.push(Undone::new(path, field, instead));
         }
     };
-    add(spec.ledger.is_some(), &["ledger"], "ledger", "it keeps no ledger");
     add(spec.interval.is_some(), &["interval"], "interval", "it has no operator that would wait so long");
     add(spec.peers.is_some(), &["peers"], "peers", "it takes no other owner into account");
     let waits = spec.approval.filter(|approval| *approval != Approval::Never);
     add(waits.is_some(), &["approval"], "approval", "it has no operator whose plans would wait");
-    let holds = spec.on_vanished == Some(OnVanished::Hold);
-    add(holds, &["onVanished"], "onVanished: Hold", "a device that vanished is registered again");
-    if let Some(limits) = &spec.limits {
-        let instead = "it deletes nothing, however small a fleet becomes";
-        add(limits.max_shrink.is_some(), &["limits", "maxShrink"], "limits.maxShrink", instead);
-        let percent = limits.max_shrink_percent.is_some();
-        add(percent, &["limits", "maxShrinkPercent"], "limits.maxShrinkPercent", instead);
-    }
     if let Some(auth) = &spec.auth {
         let (read, write) = (auth.read.as_ref(), auth.write.as_ref());
         let identities = [(vec!["auth"], Some(auth.base())), (vec!["auth", "read"], read.cloned())];
@@ -84,19 +73,8 @@ fn of_identity(path: &[&'static str], identity: &Identity) -> Vec<Undone> {
 }
 
 /// What of a device, or of a set's defaults, is not acted on.
-pub(super) fn undone_of_device(
-    hash: Option<&HardwareHashRef>,
-    deletion: Option<DeletionPolicy>,
-    protect: Option<bool>,
-) -> Vec<Undone> {
+pub(super) fn undone_of_device(hash: Option<&HardwareHashRef>) -> Vec<Undone> {
     let mut found = Vec::new();
-    if deletion == Some(DeletionPolicy::Delete) {
-        let instead = "it deletes nothing, and a registration stays when its declaration goes";
-        found.push(Undone::new(&["deletionPolicy"], "deletionPolicy: Delete", instead));
-    }
-    if protect == Some(true) {
-        found.push(Undone::new(&["protect"], "protect", "it deletes nothing, protected or not"));
-    }
     let instead = "it reads no hash from there, so that the device is not registered";
     if hash.is_some_and(|hash| hash.key_vault_secret.is_some()) {
         let path = ["hardwareHashRef", "keyVaultSecret"];

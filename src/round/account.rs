@@ -87,7 +87,7 @@ impl<'a> Account<'a> {
                     Waiting::Registration { since } | Waiting::Values { since, .. } => {
                         Some(Outcome::Awaiting { since })
                     }
-                    Waiting::Vendor => None,
+                    Waiting::Vendor | Waiting::Gone { .. } => None,
                 }
             } else if still.contains_key(device) {
                 still_to_do(known)

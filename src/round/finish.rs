@@ -52,7 +52,9 @@ impl Run<'_> {
     pub(super) async fn sync_early(&mut self) -> Result<(), Halt> {
         let plan = self.first.cleared.plan();
         let needs = |reason: SyncReason| matches!(reason, SyncReason::Registers | SyncReason::Owed { .. });
-        if !plan.tenant.may_be_written() || !plan.upkeep.sync.is_some_and(needs) {
+        // One sync covers what is removed at the end, too.
+        let removes = !self.first.schedule.deletes.is_empty();
+        if removes || !plan.tenant.may_be_written() || !plan.upkeep.sync.is_some_and(needs) {
             return Ok(());
         }
         let Some(since) = self.tools.journal.unsynced() else { return Ok(()) };
@@ -66,9 +68,12 @@ impl Run<'_> {
 
     async fn ask(&mut self, needed_since: Option<Timestamp>) -> Result<SyncAnswer, Halt> {
         let journal = &mut *self.tools.journal;
-        let answer = ask_for_sync(self.tools.writer, self.tools.clock, journal, needed_since).await?;
-        if let SyncAnswer::Started { .. } = answer {
-            self.tools.tell(Event::Sync);
+        let answer =
+            ask_for_sync(self.tools.writer, self.tools.clock, journal, needed_since, self.sync_not_before).await?;
+        match &answer {
+            SyncAnswer::Started { .. } => self.tools.tell(Event::Sync),
+            SyncAnswer::Later { at, .. } => self.sync_not_before = Some(*at),
+            SyncAnswer::Covered | SyncAnswer::Refused(_) => {}
         }
         Ok(answer)
     }

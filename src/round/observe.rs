@@ -8,12 +8,14 @@ use crate::apply;
 use crate::clock::{self, Stopped};
 use crate::graph::{Graph, GraphError, ImportRecord};
 use crate::hash::{WantedHash, identity_keys};
-use crate::ledger::{Entry, Journal, UpdateEnd};
+use crate::ledger::{DeregisterEnd, Entry, Journal, UpdateEnd};
 use crate::model::{
     Action, Claim, Coverage, Desired, Device, DeviceKey, Field, HashDigest, HashError, ImportId, ImportState, Observed,
     RegistrationId, SerialKey, SyncState, carried, later, tail,
 };
-use crate::plan::{self, Change, Facts, HashFact, ImportError, LISTED_WITHIN, Needs, Plan, Waiting, import_id};
+use crate::plan::{
+    self, Change, Facts, HashFact, ImportError, LISTED_WITHIN, Needs, NoRemoval, Plan, Waiting, import_id,
+};
 
 use super::{Round, RoundError, catch_up};
 
@@ -74,7 +76,7 @@ impl Reading {
         let mut known: HashMap<RegistrationId, Option<Device>> = fresh.iter().cloned().collect();
         let updated = changes.iter().filter_map(|change| match change.action() {
             Action::Update(update) => Some(update.id),
-            Action::Register(_) => None,
+            _ => None,
         });
         let missing: Vec<_> = updated.filter(|id| !known.contains_key(id)).collect();
         known.extend(read(round.graph, &missing).await?);
@@ -168,7 +170,8 @@ impl Round<'_> {
         if journal.is_ahead_of(now) {
             journal.record(now, vec![Entry::Clock]).await?;
         }
-        let needs = plan::needs(desired, &reading.observed);
+        let ledger = self.ledger.filter(|_| !reading.is_follow_up).map(AsRef::as_ref);
+        let needs = plan::needs(desired, &reading.observed, ledger);
         let mut sendable: Vec<&Claim> = needs.register.iter().map(|index| &desired.claims()[*index]).collect();
         if !sendable.is_empty() {
             self.read_hashes(&sendable, reading).await?;
@@ -191,15 +194,24 @@ impl Round<'_> {
         let lags = |id: &RegistrationId| pending.contains_key(id) || !reading.singles.contains(id);
         let mut singles: Vec<RegistrationId> = needs.read.iter().copied().filter(lags).collect();
         singles.extend(completed(desired, &needs, reading, journal));
+        // What we have removed is looked at until it is gone.
+        singles.extend(journal.deleting().keys().filter(|_| !reading.is_follow_up));
+        singles.sort_unstable();
+        singles.dedup();
         if !singles.is_empty() {
             let read = read(self.graph, &singles).await?;
             let known: HashSet<RegistrationId> = read.iter().map(|(id, _)| *id).collect();
             reading.unread.extend(&singles);
             reading.unread.retain(|id| !known.contains(id));
+            let gone = read.iter().filter(|(id, device)| device.is_none() && journal.deleting().contains_key(id));
+            let gone = gone.map(|(id, _)| Entry::DeregisterEnd { registration_id: *id, removal: DeregisterEnd::Gone });
+            let gone: Vec<Entry> = gone.collect();
             reading.singles.extend(known);
             reading.observed.overlay(read);
+            journal.record(self.graph.service_now(), gone).await?;
         }
-        let users = if singles.is_empty() { needs.users } else { plan::needs(desired, &reading.observed).users };
+        let users =
+            if singles.is_empty() { needs.users } else { plan::needs(desired, &reading.observed, ledger).users };
         let (domains, users) = self.look_up_users(users).await?;
         let facts = self.facts(reading, journal, domains, users);
         let plan = plan::plan(desired, &reading.observed, &facts);
@@ -229,6 +241,10 @@ impl Round<'_> {
             sync: reading.sync.clone(),
             unsynced: journal.unsynced(),
             ended_records: journal.ended_records(),
+            ledger: self.ledger.cloned(),
+            // A repeated round knows only some of the claims.
+            no_removal: if reading.is_follow_up { Some(NoRemoval::Partial) } else { self.no_removal.cloned() },
+            deleting: journal.deleting().clone(),
             // Once a run.
             retry: if reading.is_follow_up { HashSet::new() } else { self.approvals.retry.clone() },
             tails_first: reading.is_follow_up,

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use jiff::Timestamp;
 
-use crate::apply::{self, Event, Execution, FRESH_FOR, Halt, Order, Outcome, Outcomes, SyncOutcome, Tools, Work};
+use crate::apply::{self, Event, Execution, FRESH_FOR, Halt, Order, Outcomes, SyncOutcome, Tools, Work};
 use crate::ledger::Entry;
 use crate::model::{Claim, Desired, Device, DeviceKey, RegistrationId, later};
 use crate::plan::{Plan, guard};
@@ -28,6 +28,8 @@ pub(super) struct Run<'a> {
     /// What became of a sync that did not wait for the end.
     pub(super) early: Option<SyncOutcome>,
     pub(super) cleaned: usize,
+    /// Until then, by our own clock, no sync is asked for.
+    pub(super) sync_not_before: Option<Timestamp>,
     gate_closed: Option<String>,
     /// When an import of this run was last seen without an end, by our own clock.
     pub(super) running_at: Option<Timestamp>,
@@ -46,6 +48,7 @@ impl<'a> Run<'a> {
             sync: SyncOutcome::NotNeeded,
             early: None,
             cleaned: 0,
+            sync_not_before: None,
             gate_closed: None,
             running_at: None,
             readings: Vec::new(),
@@ -109,7 +112,8 @@ impl<'a> Run<'a> {
             let halt = self.work(&mut work).await.err();
             let Execution { outcomes, readings, gate_closed, running_at, halt } = work.end(halt, &self.tools);
             // A round that moved nothing, and met nothing that may pass, is the last.
-            let worth_another = outcomes.iter().any(Outcome::is_worth_another_round);
+            let mut sent = changes.iter().zip(&outcomes).filter(|(change, _)| !change.action().is_bookkeeping());
+            let worth_another = sent.any(|(_, outcome)| outcome.is_worth_another_round());
             self.account.take(changes, outcomes);
             self.readings.extend(readings);
             self.running_at = self.running_at.max(running_at);

@@ -36,7 +36,8 @@ pub(crate) enum SyncAnswer {
 
 /// Asks the tenant to sync, if it may now. With `needed_since` (the service's
 /// time), a sync that somebody else started after it, and that has ended, is as
-/// good.
+/// good. Nothing is asked for before `not_before`, by our own clock: the service
+/// said so the last time.
 ///
 /// # Errors
 /// When the journal cannot be written: then nothing was asked for. When
@@ -46,6 +47,7 @@ pub(crate) async fn ask_for_sync(
     clock: &dyn Clock,
     journal: &mut Journal,
     needed_since: Option<Timestamp>,
+    not_before: Option<Timestamp>,
 ) -> Result<SyncAnswer, RoundError> {
     let state = match writer.sync_state().await {
         Ok(state) => state,
@@ -68,6 +70,10 @@ pub(crate) async fn ask_for_sync(
         let why = "the last sync is less than ten minutes old".to_owned();
         return Ok(SyncAnswer::Later { at: writer.ours(at), why });
     }
+    if let Some(at) = not_before.filter(|at| *at > clock.now()) {
+        let why = "the service asked for patience".to_owned();
+        return Ok(SyncAnswer::Later { at, why });
+    }
     journal.record(now, vec![Entry::SyncIntent]).await?;
     let answer = writer.sync().await;
     let now = writer.service_now();
@@ -77,7 +83,7 @@ pub(crate) async fn ask_for_sync(
     journal.record(now, vec![Entry::SyncEnd { accepted: answer.is_ok() }]).await?;
     let Err(error) = answer else { return Ok(SyncAnswer::Started { at: now }) };
     let pause = match error.kind {
-        ErrorKind::Throttled => SignedDuration::from_secs(SYNC_GAP_S),
+        ErrorKind::Throttled => error.retry_after.unwrap_or_default().max(SignedDuration::from_secs(SYNC_GAP_S)),
         _ if error.kind == ErrorKind::Conflict || error.is_transient() => BUSY,
         _ => return Ok(SyncAnswer::Refused(error)),
     };

@@ -247,6 +247,8 @@ async fn apply(
         clock: clock.as_ref(),
         hashes: &hashes,
         approvals: &approvals,
+        ledger: None,
+        no_removal: None,
         settle: true,
         stop: &Stop::never(),
     };

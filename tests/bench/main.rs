@@ -173,6 +173,8 @@ fn plan_unchanged(case: &Case) -> String {
         clock: &clock,
         hashes: &hashes,
         approvals: &Approvals::default(),
+        ledger: None,
+        no_removal: None,
         settle: false,
         stop: &Stop::never(),
     };

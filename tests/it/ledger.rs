@@ -382,13 +382,13 @@ async fn what_one_approval_did_is_no_use_of_another() {
         })
     };
     journal.record(NOW, vec![intent("B"), end(UpdateEnd::NotTaken)]).await.unwrap();
-    assert_eq!(used(&journal), [Use::None, Use::None]);
+    assert_eq!(used(&journal), [Use::Over, Use::None], "the newest word counts");
     journal.record(NOW, vec![intent("B"), end(UpdateEnd::Lost)]).await.unwrap();
-    assert_eq!(used(&journal), [Use::None, Use::Sent], "perhaps it is done");
+    assert_eq!(used(&journal), [Use::Over, Use::Sent], "perhaps it is done");
     journal.record(NOW, vec![intent("B"), end(UpdateEnd::Accepted)]).await.unwrap();
-    assert_eq!(used(&journal), [Use::None, Use::Sent]);
+    assert_eq!(used(&journal), [Use::Over, Use::Over], "twice is as often as it may be");
     journal.record(NOW, vec![end(UpdateEnd::Visible)]).await.unwrap();
-    assert_eq!(used(&journal), [Use::None, Use::Done]);
+    assert_eq!(used(&journal), [Use::Over, Use::Done]);
     let resumed = Entry::Resumed { digest: "first".to_owned() };
     journal.record(NOW, vec![resumed, intent("A"), end(UpdateEnd::Found)]).await.unwrap();
     assert_eq!(used(&journal), [Use::Done, Use::Done]);
@@ -417,7 +417,11 @@ async fn what_an_approval_has_sent_is_its_own_whatever_was_approved_since() {
     journal.record(NOW, vec![intent(1), taken(1, 10)]).await.unwrap();
     journal.record(NOW, approved("second")).await.unwrap();
     let used = |journal: &Journal, digest: &str| journal.approval(digest).unwrap().used(&effect());
-    assert_eq!((used(&journal, "first"), used(&journal, "second")), (Use::Sent, Use::Sent), "it runs for both");
+    assert_eq!(
+        (used(&journal, "first"), used(&journal, "second")),
+        (Use::Over, Use::Sent),
+        "it runs, and the newest word counts"
+    );
     journal.record(NOW, vec![complete(1)]).await.unwrap();
     assert_eq!((used(&journal, "first"), used(&journal, "second")), (Use::Done, Use::Done));
     journal.record(NOW, approved("third")).await.unwrap();

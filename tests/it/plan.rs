@@ -1,6 +1,8 @@
 //! What the planner decides, as text to read aloud: declarations, the tenant,
 //! and the plan that follows.
 
+mod removal;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -158,6 +160,11 @@ fn read_aloud(plan: &Plan) -> Vec<String> {
                     update.fields.iter().map(|f| format!(" {} {:?} -> {:?}", f.field.name(), f.before, f.after));
                 format!("~ {}{}", change.serial(), fields.collect::<String>())
             }
+            Action::Deregister(_) => format!("- {}", change.serial()),
+            Action::Release(release) if release.is_gone => format!(". {} (gone)", change.serial()),
+            Action::Release(_) => format!(". {}", change.serial()),
+            Action::Adopt(_) => format!("= {}", change.serial()),
+            Action::Unprotect(_) => format!("* {} protect", change.serial()),
         };
         lines.push(what);
     }
@@ -167,6 +174,7 @@ fn read_aloud(plan: &Plan) -> Vec<String> {
             Waiting::Vendor => "vendor",
             Waiting::Registration { .. } => "registration",
             Waiting::Values { .. } => "values",
+            Waiting::Gone { .. } => "gone",
         };
         format!("> {} {what}", awaiting.serial())
     }));
@@ -692,7 +700,7 @@ fn nothing_is_looked_up_for_an_unchanged_tenant() {
     let case = case("A1 tag=X\nA2", "A1 1 tag=X\nA2 2");
     let desired = Desired::new(case.tenant.clone(), case.claims.clone());
     let observed = Observed::new(Coverage::All, case.devices.clone(), NOW);
-    assert_eq!(plan::needs(&desired, &observed), plan::Needs::default());
+    assert_eq!(plan::needs(&desired, &observed, None), plan::Needs::default());
 }
 
 #[test]
@@ -700,7 +708,7 @@ fn what_the_list_shows_is_read_singly_before_it_is_believed() {
     let case = case("A1 user=anna.keller@contoso.com\nA2 tag=X", "A1 1\nA2 2 tag=Y");
     let desired = Desired::new(case.tenant.clone(), case.claims.clone());
     let observed = Observed::new(Coverage::All, case.devices.clone(), NOW);
-    let needs = plan::needs(&desired, &observed);
+    let needs = plan::needs(&desired, &observed, None);
     assert_eq!(needs.read, [1, 2].map(registration), "whatever would be written is read singly");
     assert_eq!(needs.users, ["anna.keller@contoso.com"]);
 }

@@ -14,7 +14,7 @@ use crate::plan::{Action, Change, Plan, Reason};
 use crate::render::style::time_of_day;
 
 use super::place::{Place, Places, Row, in_reading_order};
-use super::plan::{DigestDocument, HeldDocument, digest, held};
+use super::plan::{DigestDocument, HeldDocument, digest, held, place};
 use super::{FORMAT_VERSION, Symbol};
 
 /// Everything a report of an apply shows.
@@ -235,7 +235,8 @@ impl ApplyView<'_> {
     }
 
     fn outcome(&self, change: &Change, end: &Outcome) -> OutcomeDocument {
-        outcome(change, end, self.halt.is_some() || self.outcomes.cancelled, (self.places)(change.origin))
+        let place = place(self.first, &change.effect.device, change.origin, self.places);
+        outcome(change, end, self.halt.is_some() || self.outcomes.cancelled, place)
     }
 
     fn newly_held(&self) -> Vec<HeldDocument> {
@@ -247,7 +248,7 @@ impl ApplyView<'_> {
         let known: HashSet<(&DeviceKey, Reason)> = of_plan.chain(of_outcomes).collect();
         let left = self.left.into_iter().flat_map(|left| &left.held);
         let new = left.filter(|held| !known.contains(&(&held.device, held.reason)));
-        new.map(|of| held(of, None, self.places)).collect()
+        new.map(|of| held(of, None, place(self.first, &of.device, of.origin, self.places))).collect()
     }
 }
 
@@ -277,7 +278,8 @@ fn outcome(change: &Change, outcome: &Outcome, stopped: bool, source: Place) -> 
                 (Action::Register(_), false) => {
                     format!("accepted {since_when}, not listed yet (usual 0-2 min, at most 15)")
                 }
-                (Action::Update(_), false) => format!("accepted {since_when}, not shown yet (usual 0-2 min)"),
+                (Action::Deregister(_), false) => format!("deletion accepted {since_when}, still registered"),
+                (_, false) => format!("accepted {since_when}, not shown yet (usual 0-2 min)"),
             };
             let (result, symbol) = ("awaitingVisibility", Some(Symbol::Awaiting));
             OutcomeDocument { result, at: Some(*since), symbol, words: words.into(), ..of }

@@ -20,7 +20,7 @@ use super::symbol::Symbol;
 mod view;
 
 pub use view::PlanView;
-pub(super) use view::{digest, held, unmanaged};
+pub(super) use view::{digest, held, place, unmanaged};
 
 /// A plan as `apgit plan --report json` writes it.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -64,11 +64,14 @@ pub struct PlanDocument {
     pub scope: PlanScope,
     /// How many of what.
     pub summary: Summary,
+    /// What becomes of devices that are declared no more.
+    pub removal: RemovalDocument,
     /// What the tenant as a whole needs besides.
     pub upkeep: UpkeepDocument,
     /// What carrying it out costs.
     pub estimate: EstimateDocument,
-    /// What would be done: registrations, then updates, each by serial.
+    /// What would be done, by kind: what is loosened, registrations, updates,
+    /// removals, releases, adoptions; each by serial.
     pub actions: Vec<ActionDocument>,
     /// What will not be done, and why.
     pub held: Vec<HeldDocument>,
@@ -229,6 +232,8 @@ pub struct LimitDocument {
     pub limit: usize,
     /// How many there are.
     pub value: usize,
+    /// How many there were in other runs of the last 24 hours.
+    pub spent: usize,
     /// Declared and registered devices: the base of percentages.
     pub managed: usize,
     /// What was approved on the command line.
@@ -263,6 +268,8 @@ pub struct Summary {
     pub release: usize,
     /// Registrations to take over.
     pub adopt: usize,
+    /// Protections that are taken away.
+    pub loosen: usize,
     /// Devices that are as declared.
     pub unchanged: usize,
     /// All waiting devices, those that wait for their vendor included.
@@ -277,6 +284,21 @@ pub struct Summary {
     pub unmanaged: usize,
     /// Changes by other hands.
     pub drift: usize,
+}
+
+/// Devices that were applied and are declared no more.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RemovalDocument {
+    /// Devices that the ledger knows.
+    pub tracked: usize,
+    /// Those of them that are declared no more, by their serials.
+    pub undeclared: Vec<String>,
+    /// Why none of them is removed or released, if so; a closed list.
+    pub not_computed: Option<&'static str>,
+    /// The same, and what to do about it, in the words of people.
+    #[serde(skip)]
+    pub words: Option<(String, &'static str)>,
 }
 
 /// Effects on the tenant as a whole: they follow from the others, are consented
@@ -345,6 +367,9 @@ pub struct ActionDocument {
     /// What happens, as one character.
     #[serde(skip)]
     pub symbol: Symbol,
+    /// What happens, in the words of people, where the values do not say it.
+    #[serde(skip)]
+    pub words: Option<&'static str>,
     /// Every field of the registration as it was read, by its name in
     /// manifests. `None` where there is no registration.
     #[serde(skip)]
@@ -402,6 +427,8 @@ pub enum Shown {
     Value,
     /// The values before and after.
     Change,
+    /// The value that goes with its registration.
+    Gone,
     /// The first digits of its digest.
     Digest,
 }
@@ -481,7 +508,7 @@ pub struct Remedy {
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AwaitingDocument {
-    /// `AwaitingVendor`, `AwaitingRegistration` or `AwaitingValues`.
+    /// `AwaitingVendor`, `AwaitingRegistration`, `AwaitingValues` or `AwaitingGone`.
     pub reason: &'static str,
     /// Which device.
     pub object: Object,

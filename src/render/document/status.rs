@@ -141,7 +141,10 @@ fn device(device: &DeviceStatus, source: Place) -> DeviceDocument {
         Stage::AwaitingValues { since, fields } => (Some(*since), fields.as_slice(), None),
         Stage::ToUpdate { fields } => (None, fields.as_slice(), None),
         Stage::Held { reason } => (None, &[][..], Some(*reason)),
-        Stage::InSync | Stage::ToRegister | Stage::Importing | Stage::AwaitingVendor => (None, &[][..], None),
+        Stage::AwaitingGone { since } => (Some(*since), &[][..], None),
+        Stage::InSync | Stage::ToAdopt | Stage::ToRegister | Stage::Importing | Stage::AwaitingVendor => {
+            (None, &[][..], None)
+        }
     };
     DeviceDocument {
         serial_number: device.serial.to_string(),
@@ -160,6 +163,10 @@ fn device(device: &DeviceStatus, source: Place) -> DeviceDocument {
 fn shown(stage: &Stage) -> (Option<Symbol>, Cow<'static, str>) {
     match stage {
         Stage::InSync => (None, "registered, as declared".into()),
+        Stage::ToAdopt => (Some(Symbol::Adopt), "registered, as declared, not adopted yet".into()),
+        Stage::AwaitingGone { since } => {
+            (Some(Symbol::Awaiting), format!("deletion asked for {}, still registered", time_of_day(*since)).into())
+        }
         Stage::ToRegister => (Some(Symbol::Register), "declared, not registered yet".into()),
         Stage::Importing => (Some(Symbol::Awaiting), "import under way".into()),
         Stage::AwaitingRegistration { since } => {

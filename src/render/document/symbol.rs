@@ -7,6 +7,14 @@ pub enum Symbol {
     Register,
     /// Its registration changes.
     Update,
+    /// Its registration is removed.
+    Deregister,
+    /// It is forgotten, and stays registered.
+    Release,
+    /// It is taken note of.
+    Adopt,
+    /// What was applied is loosened.
+    Loosen,
     /// It waits for somebody else.
     Awaiting,
     /// It is declared nowhere.
@@ -24,6 +32,10 @@ impl Symbol {
         match self {
             Self::Register => "+",
             Self::Update => "~",
+            Self::Deregister => "-",
+            Self::Release => ".",
+            Self::Adopt => "=",
+            Self::Loosen => "*",
             Self::Awaiting => ">",
             Self::Unmanaged => "?",
             Self::Blocked => "!",
@@ -37,6 +49,10 @@ impl Symbol {
         match self {
             Self::Register => "register",
             Self::Update => "update",
+            Self::Deregister => "deregister",
+            Self::Release => "release",
+            Self::Adopt => "adopt",
+            Self::Loosen => "loosen",
             Self::Awaiting => "waiting",
             Self::Unmanaged => "unmanaged",
             Self::Blocked => "blocked",

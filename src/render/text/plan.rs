@@ -15,6 +15,10 @@ use super::{at, bullet, of_tenant, place_column};
 /// names this many, the JSON all.
 const UNMANAGED_SHOWN: usize = 20;
 
+/// Nothing is written for what is adopted, and the first plan of a tenant adopts
+/// all of it.
+const ADOPTED_SHOWN: usize = 10;
+
 /// The plan as text.
 pub(super) fn draw(plan: &PlanDocument, look: &Look) -> String {
     let page = Page { plan, look, serial: serial_width(plan) };
@@ -24,6 +28,7 @@ pub(super) fn draw(plan: &PlanDocument, look: &Look) -> String {
         page.header(&mut out);
         page.legend(&mut out);
         page.changes(&mut out);
+        page.removal(&mut out);
         page.waiting(&mut out);
         page.unmanaged(&mut out);
         page.held(&mut out);
@@ -112,10 +117,20 @@ impl<'p> Page<'p> {
 
     fn changes(&self, out: &mut String) {
         let actions = self.plan.actions_in_order();
+        let mut adopted = 0;
         for group in actions.chunk_by(|a, b| a.source.file == b.source.file) {
             let _ = writeln!(out, "{}", self.look.paint(Role::Heading, &self.look.draw(&*group[0].source.file)));
+            let mut more = 0;
             for action in group {
-                self.action(out, action);
+                adopted += usize::from(action.symbol == Symbol::Adopt);
+                if action.symbol == Symbol::Adopt && adopted > ADOPTED_SHOWN {
+                    more += 1;
+                } else {
+                    self.action(out, action);
+                }
+            }
+            if more > 0 {
+                let _ = writeln!(out, "  = and {} more that are as declared already", thousands(more));
             }
             out.push('\n');
         }
@@ -123,8 +138,11 @@ impl<'p> Page<'p> {
 
     fn action(&self, out: &mut String, action: &ActionDocument) {
         let ActionDocument { symbol, object, source, .. } = action;
-        let at = format!(":{}", source.line);
+        let at = if source.line == 0 { "gone".to_owned() } else { format!(":{}", source.line) };
         let mut rows = Rows { page: self, symbol: *symbol, serial: &object.serial_number, at, first: true };
+        if let Some(words) = action.words {
+            rows.row(out, action.actions[0], |line| line.words(Role::Plain, words));
+        }
         for field in &action.changes {
             if field.shown != Shown::Never {
                 rows.row(out, field.label, |line| value(line, self.look, field));
@@ -136,6 +154,29 @@ impl<'p> Page<'p> {
         for note in &action.notes {
             rows.row(out, "note", |line| line.words(Role::Dim, note.text()));
         }
+    }
+
+    /// What is declared no more, and why nothing follows from it.
+    fn removal(&self, out: &mut String) {
+        let removal = &self.plan.removal;
+        let Some((why, remedy)) = &removal.words else { return };
+        match removal.undeclared.len() {
+            0 => {
+                let _ = writeln!(out, "{}", self.look.paint(Role::Heading, "Nothing is removed"));
+            }
+            count => self.title(out, "Declared no more, and nothing is removed", count),
+        }
+        let line = || Line::new(self.look).to(INDENT);
+        line().words(Role::Plain, &self.look.show(why)).end(out);
+        let shown = removal.undeclared.iter().take(UNMANAGED_SHOWN).map(|serial| self.look.show(serial).to_string());
+        let shown: Vec<String> = shown.collect();
+        if !shown.is_empty() {
+            let more = removal.undeclared.len() - shown.len();
+            let more = if more > 0 { format!(" and {} more", thousands(more)) } else { String::new() };
+            line().words(Role::Plain, &format!("{}{more}", shown.join(", "))).end(out);
+        }
+        line().plain(bullet(self.look)).plain(" ").words(Role::Plain, remedy).end(out);
+        out.push('\n');
     }
 
     fn waiting(&self, out: &mut String) {
@@ -224,7 +265,11 @@ impl<'p> Page<'p> {
             let words = format!("{}{words}", of_tenant(self.plan.several, &self.plan.tenant.name, self.look));
             Line::new(self.look).words(Role::Heading, &words).end(out);
         };
-        if actions.is_empty() && held.is_empty() {
+        let undeclared = self.plan.removal.undeclared.len();
+        if actions.is_empty() && held.is_empty() && undeclared > 0 {
+            let devices = counted(undeclared, "device is", "devices are");
+            heading(&format!("Nothing will be written: {devices} declared no more."));
+        } else if actions.is_empty() && held.is_empty() {
             heading("No changes.");
         } else if actions.is_empty() {
             let held = counted(held.len(), "change is", "changes are");
@@ -232,8 +277,17 @@ impl<'p> Page<'p> {
             heading(&format!("{what} will be written: {held} held."));
         } else {
             heading(&format!("Plan {plan_id}"));
-            let todo =
+            let mut todo =
                 format!("  {} to register, {} to update", thousands(summary.register), thousands(summary.update));
+            let others = [
+                (summary.deregister, "to deregister"),
+                (summary.release, "to release"),
+                (summary.adopt, "to adopt"),
+                (summary.loosen, "to loosen"),
+            ];
+            for (count, word) in others.into_iter().filter(|(count, _)| *count > 0) {
+                let _ = write!(todo, ", {} {word}", thousands(count));
+            }
             Line::new(self.look).plain(&todo).half(HEAD, &self.effort(), 2).end(out);
             let _ = writeln!(out, "  digest {}", self.look.paint(Role::Dim, &digest.sha256));
             if *again > 0 {
@@ -336,6 +390,7 @@ fn value<'l>(line: Line<'l>, look: &Look, field: &ChangeDocument) -> Line<'l> {
         Shown::Never => line,
         Shown::Value => line.words(Role::New, &look.value(field.after())),
         Shown::Change => arrow(line, look, field),
+        Shown::Gone => line.words(Role::Old, &look.value(field.before())),
         Shown::Digest => line.plain(&format!("{} (content not shown)", field.digest())),
     }
 }
@@ -356,9 +411,10 @@ fn arrow<'l>(line: Line<'l>, look: &Look, field: &ChangeDocument) -> Line<'l> {
 }
 
 fn limit_text(reading: &LimitDocument) -> String {
-    let LimitDocument { class, value, limit, managed, approved, .. } = reading;
+    let LimitDocument { class, value, limit, managed, approved, spent, .. } = reading;
     let approved = approved.map(|n| format!(", approved {n}")).unwrap_or_default();
-    let of = format!("{class}: {} of at most {}", thousands(*value), thousands(*limit));
+    let before = if *spent > 0 { format!(" and {} before", thousands(*spent)) } else { String::new() };
+    let of = format!("{class}: {}{before} of at most {}", thousands(*value), thousands(*limit));
     if *value > 0 && *managed > 0 { format!("{of} ({} registered{approved})", thousands(*managed)) } else { of }
 }
 

@@ -107,6 +107,7 @@ pub fn unchanged() -> Plan {
         counts: Counts { declared: 410, registered: 410, managed: 410, unchanged: 410 },
         observed_at: at("2026-10-04T08:14:07Z"),
         again: 0,
+        removal: Default::default(),
         complete: true,
     }
 }
@@ -122,7 +123,7 @@ pub fn plan() -> Plan {
     );
     refused.since = Some(at("2026-10-04T06:12:00Z"));
     refused.retry_at = Some(at("2026-10-05T06:12:00Z"));
-    let over = LimitReading { class: Class::Retag, count: 26, limit: 25, managed: 414, approved: None };
+    let over = LimitReading { class: Class::Retag, count: 26, limit: 25, spent: 0, managed: 414, approved: None };
     let retag = |of: &str, line| {
         let mut held = held(of, line, ActionKind::Update, Reason::LimitExceeded, &[]);
         held.limits = vec![over.clone()];

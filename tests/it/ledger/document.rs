@@ -1,7 +1,7 @@
 //! The ledger as a document: written, read, edited by hand, remembered.
 
 use apgit::door::ledger::{Deleting, FileLedger, Gone, Ledger, LedgerError, LedgerStore, Tracked};
-use apgit::door::model::{DeletionPolicy, DeviceKey, Field, RegistrationId, SerialNumber, Target, TenantId};
+use apgit::door::model::{DeletionPolicy, DeviceKey, Field, RegistrationId, SerialNumber, TenantId};
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
@@ -36,7 +36,7 @@ fn tracked(text: &str) -> Tracked {
 
 fn ledger(serials: &[&str]) -> Ledger {
     let tenant = TenantId("11111111-2222-3333-4444-555555555555".parse().unwrap());
-    let mut ledger = Ledger::new(&Target::default(), tenant, "corp-devices", Uuid::from_u128(7), at(0));
+    let mut ledger = Ledger::new("Global", tenant, "corp-devices", Uuid::from_u128(7), at(0));
     serials.iter().for_each(|serial| ledger.track(tracked(serial)));
     ledger
 }

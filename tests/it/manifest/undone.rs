@@ -16,17 +16,14 @@ const ACTED_ON: &str = "
     tagPolicy.groupTag tagPolicy.paths tagPolicy.namespaces sync adoptionPolicy suspend vaults hashStorage
     tenantRef tenantRef.name serialNumber registrationId hardwareHashRef hardwareHashRef.file hardwareHashRef.csv
     hardwareHashRef.use hardwareHashRef.env hardwareHashRef.sha256 hardwareHashRef.hashCheck groupTag
-    userPrincipalName addressableUserName displayName defaults devices";
+    userPrincipalName addressableUserName displayName deletionPolicy protect onVanished limits.maxShrink
+    limits.maxShrinkPercent ledger ledger.lineage defaults devices";
 
 /// Fields with something that this version does not act on, and what says so.
-const UNDONE: [(&str, &str, &str); 16] = [
-    ("ledger", "ledger: {lineage: a}", "`ledger`"),
+const UNDONE: [(&str, &str, &str); 10] = [
     ("interval", "interval: 10m", "`interval`"),
     ("peers", "peers: [{ownerId: b}]", "`peers`"),
     ("approval", "approval: Deletions", "`approval`"),
-    ("onVanished", "onVanished: Hold", "`onVanished: Hold`"),
-    ("limits.maxShrink", "limits: {maxShrink: 1}", "`limits.maxShrink`"),
-    ("limits.maxShrinkPercent", "limits: {maxShrinkPercent: 1}", "`limits.maxShrinkPercent`"),
     ("auth.type", "auth: {type: Browser, clientId: ID}", "`auth.type: Browser`"),
     (
         "auth.read.type",
@@ -44,8 +41,6 @@ const UNDONE: [(&str, &str, &str); 16] = [
         "auth: {type: WorkloadIdentity, clientId: ID, serviceAccountName: a}",
         "`auth.serviceAccountName`",
     ),
-    ("deletionPolicy", "deletionPolicy: Delete", "`deletionPolicy: Delete`"),
-    ("protect", "protect: true", "`protect`"),
     (
         "hardwareHashRef.keyVaultSecret",
         "hardwareHashRef: {keyVaultSecret: {vaultUrl: \"https://a.vault.azure.net\", name: b}, sha256: PIN}",
@@ -89,11 +84,20 @@ fn every_field_that_nothing_is_done_with_is_a_warning_that_names_it() {
 
 #[test]
 fn a_plan_warns_of_it_too_and_names_many_devices_once() {
-    let repo = declared("deletionPolicy", "deletionPolicy: Delete");
+    let repo = declared("approval", "approval: Never");
+    let reference = "{keyVaultSecret: {vaultUrl: \"https://a.vault.azure.net\", name: NAME}, sha256: PIN}";
+    let pinned = |digit: &str, name: &str| reference.replace("PIN", &digit.repeat(64)).replace("NAME", name);
+    let device =
+        |serial: &str, digit: &str| format!("{{serialNumber: {serial}, hardwareHashRef: {}}}", pinned(digit, serial));
+    repo.write("tenant.yaml", TENANT.replace("policy:", "vaults: [a.vault.azure.net], policy:"));
+    repo.devices("a.yaml", &format!("  devices: [{}, {}]\n", device("A1", "1"), device("A2", "2")));
     let mut plan = Desk::new().command("plan . --simulate");
     let err = ran(plan.current_dir(repo.path())).err;
     assert_eq!(err.matches("warning[not-acted-on]").count(), 1, "{err}");
-    assert!(err.contains("it deletes nothing") && err.contains("(2 times)") && err.contains("a.yaml:5"), "{err}");
+    assert!(
+        err.contains("it reads no hash from there") && err.contains("(2 times)") && err.contains("a.yaml:5"),
+        "{err}"
+    );
 }
 
 #[test]

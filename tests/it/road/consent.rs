@@ -529,26 +529,82 @@ async fn an_update_whose_end_nobody_saw_is_sent_again_under_its_consent() {
 }
 
 #[tokio::test]
-async fn what_is_followed_under_a_consent_that_goes_on_is_registered_once_under_it() {
-    // By this machine under another consent, and by another machine whose journal
-    // knows nothing.
-    for is_same_machine in [true, false] {
+async fn what_the_service_refused_takes_a_new_consent() {
+    // Whoever registered it since: nobody, this machine under another consent, or
+    // another machine whose journal knows nothing.
+    for by in ["nobody", "this machine", "another machine"] {
         let mut scene = one_is_foreign();
         scene.claims.pop();
         scene.sim.with(|tenant| tenant.make_foreign(&hash(1).to_base64()).unwrap());
         let (digest, ended) = consents(&scene).await;
         assert_eq!(ended, ["TEST-000001 failed AssignedToOtherTenant"]);
         scene.sim.with(|tenant| tenant.release_foreign(&hash(1).to_base64()).unwrap());
-        if is_same_machine {
-            scene.approvals.retry = [apgit::door::model::SerialKey::of(&serial(1))].into();
-            dies_after_its_first_import(&scene).await;
-        } else {
-            dies_after_its_first_import(&Scene::at(scene.sim.clone(), 2, scene.claims.clone())).await;
+        match by {
+            "nobody" => scene.pass(SignedDuration::from_hours(24 * 40)),
+            "this machine" => {
+                scene.approvals.retry = [apgit::door::model::SerialKey::of(&serial(1))].into();
+                assert_eq!(consents(&scene).await.1, ["TEST-000001 done"]);
+                scene.approvals.retry.clear();
+                remove(&scene, 1);
+            }
+            _ => {
+                let other = Scene::at(scene.sim.clone(), 2, scene.claims.clone());
+                assert_eq!(consents(&other).await.1, ["TEST-000001 done"]);
+                remove(&scene, 1);
+            }
         }
-        assert_eq!(repeats(&scene, &digest).await, "TEST-000001 done", "on the same machine: {is_same_machine}");
-        scene.approvals.retry.clear();
-        remove(&scene, 1);
+        scene.forget_writes();
         let said = repeats(&scene, &digest).await;
-        assert_eq!(scene.written_to_devices(), [""; 0], "on the same machine: {is_same_machine}, {said}");
+        assert_eq!(scene.written_to_devices(), [""; 0], "{by}: {said}");
+        // It is offered, once a refusal is a day old, under a digest of its own.
+        scene.pass(SignedDuration::from_hours(25));
+        let offered = scene.prepare().await.cleared.plan().clone();
+        assert_eq!(super::world::read_aloud(&offered), ["+ TEST-000001"], "{by}");
+        assert_ne!(offered.digest().sha256, digest, "{by}");
     }
+}
+
+#[tokio::test]
+async fn an_older_consent_is_none_once_something_newer_was_consented_to() {
+    // The vendor's registration is met (806), taken over, and removed by a person.
+    let scene = Scene::new(Settings::calm(), 1, vec![claim(1, &["groupTag=OSL-STD"])]);
+    let digest = scene.prepare().await.cleared.plan().digest().sha256;
+    scene.dies_before(|request| is_of(request, "import")).await;
+    scene.sim.with(|tenant| {
+        tenant.register_as_oem_from_hash(&hash(1).to_base64(), "").unwrap();
+        tenant.sync_as_portal().unwrap();
+    });
+    scene.pass(SignedDuration::from_mins(30));
+    assert_eq!(consents(&scene).await.1, ["TEST-000001 done"]);
+    remove(&scene, 1);
+    scene.forget_writes();
+    let said = repeats(&scene, &digest).await;
+    assert_eq!(scene.written_to_devices(), [""; 0], "{said}");
+}
+
+#[tokio::test]
+async fn an_update_that_never_shows_is_sent_twice_and_no_more_under_one_consent() {
+    let mut settings = Settings::calm();
+    settings.set("update.lost_share=100%").unwrap();
+    let scene = Scene::new(settings, 1, vec![claim(1, &["groupTag=OSL-STD"])]);
+    scene.sim.with(|tenant| tenant.add_device_of_hash(&hash(1).to_base64(), "OSL-OLD").unwrap());
+    scene.pass(SignedDuration::from_mins(10));
+    let (digest, ended) = consents(&scene).await;
+    assert_eq!(ended, ["TEST-000001 failed NotVisible"]);
+    let sent = || {
+        scene.sim.with(|tenant| {
+            tenant
+                .counters()
+                .calls_of("POST", "deviceManagement/windowsAutopilotDeviceIdentities/{id}/updateDeviceProperties")
+        })
+    };
+    let first = sent();
+    assert_eq!(first, 2);
+    for _ in 0..3 {
+        scene.pass(SignedDuration::from_mins(30));
+        let said = repeats(&scene, &digest).await;
+        assert_eq!(sent(), first, "{said}");
+    }
+    let offered = scene.prepare().await.cleared.plan().digest().sha256;
+    assert_ne!(offered, digest, "whoever wants it tried again looks at it again");
 }

@@ -274,6 +274,8 @@ impl Client<'_> {
             clock,
             hashes: &scene.hashes,
             approvals: &scene.approvals,
+            ledger: None,
+            no_removal: None,
             settle: true,
             stop,
         };

@@ -147,6 +147,8 @@ impl Repository {
             clock: clock.as_ref(),
             hashes: &hashes,
             approvals: &self.approvals,
+            ledger: None,
+            no_removal: None,
             settle: false,
             stop: &Stop::never(),
         };
@@ -170,6 +172,8 @@ impl Repository {
             clock: clock.as_ref(),
             hashes: &hashes,
             approvals: &self.approvals,
+            ledger: None,
+            no_removal: None,
             settle: true,
             stop: &Stop::never(),
         };
@@ -336,6 +340,7 @@ pub fn read_aloud(plan: &Plan) -> Vec<String> {
             let fields: Vec<_> = update.fields.iter().map(|field| field.field.name()).collect();
             format!("~ {} {}", change.serial(), fields.join(" "))
         }
+        action => format!("{} {}", action.kind(), change.serial()),
     }));
     lines.extend(plan.held.iter().map(|held| format!("x {} {}", held.serial(), held.reason)));
     lines.extend(plan.awaiting.iter().map(|awaiting| match awaiting.what {

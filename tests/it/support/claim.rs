@@ -16,6 +16,7 @@ pub fn tenant() -> Tenant {
         scope: Scope::default(),
         limits: Limits::default(),
         adoption: AdoptionPolicy::IfUnowned,
+        hold_vanished: true,
         sync_when_needed: true,
         suspend: false,
     }

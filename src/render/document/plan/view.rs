@@ -1,16 +1,17 @@
 //! From a cleared plan to its document. Here alone a report looks at plans.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use compact_str::CompactString;
 use jiff::Timestamp;
 
 use crate::apply::Schedule;
-use crate::model::{Device, Field, FieldChange, HashDigest, Origin, RegistrationId};
+use crate::model::{Device, DeviceKey, Field, FieldChange, HashDigest, Origin, RegistrationId};
 use crate::plan::guard::Class;
 use crate::plan::{
-    Action, ActionKind, Awaiting, Change, ClearedPlan, ENCODING, Held, HeldClass, LimitReading, Plan, SyncReason,
-    Upkeep, Waiting, fingerprint,
+    Action, ActionKind, Awaiting, Change, ClearedPlan, ENCODING, Held, HeldClass, LimitReading, NoRemoval, Plan,
+    Removal, SyncReason, Upkeep, Waiting, fingerprint,
 };
 use crate::render::style::time_of_day;
 
@@ -19,7 +20,8 @@ use super::super::{FORMAT_VERSION, FailOn, Symbol, reason};
 use super::{
     ActionDocument, AwaitingDocument, ChangeDocument, Diagnostic, DigestDocument, EstimateDocument, HeldDocument,
     LimitDocument, Object, ObservedDocument, Owner, PlanDocument, PlanScope, PolicyDocument, Precondition, Remedy,
-    ScopeDocument, Shown, SourceDocument, Summary, TenantDocument, Tool, UnmanagedDocument, UpkeepDocument,
+    RemovalDocument, ScopeDocument, Shown, SourceDocument, Summary, TenantDocument, Tool, UnmanagedDocument,
+    UpkeepDocument,
 };
 
 /// Everything a report of a plan shows.
@@ -59,7 +61,8 @@ impl PlanView<'_> {
         let plan = self.cleared.plan();
         let (plan_id, digest) = digest(plan);
         let name = self.several.then_some(plan.tenant.name.as_str());
-        let held: Vec<HeldDocument> = plan.held.iter().map(|of| held(of, name, self.places)).collect();
+        let held: Vec<HeldDocument> =
+            plan.held.iter().map(|of| held(of, name, self.place(&of.device, of.origin))).collect();
         PlanDocument {
             format_version: FORMAT_VERSION,
             kind: "apgit.plan",
@@ -99,6 +102,7 @@ impl PlanView<'_> {
             },
             scope: PlanScope { partial: !plan.complete, targets: Vec::new(), excludes: Vec::new() },
             summary: summary(plan),
+            removal: removal(plan),
             upkeep: upkeep(&plan.upkeep),
             estimate: EstimateDocument {
                 writes: self.schedule.estimate.writes,
@@ -107,7 +111,7 @@ impl PlanView<'_> {
                 sync_not_before: self.schedule.sync_at,
             },
             actions: self.actions(),
-            awaiting: plan.awaiting.iter().map(|of| awaiting(of, self.place(of.origin))).collect(),
+            awaiting: plan.awaiting.iter().map(|of| awaiting(of, self.place(&of.device, of.origin))).collect(),
             unmanaged: plan.unmanaged.iter().map(|of| unmanaged(&of.device)).collect(),
             drift: Vec::new(),
             diagnostics: diagnostics(&held, self.failed_on, self.news),
@@ -118,8 +122,8 @@ impl PlanView<'_> {
         }
     }
 
-    fn place(&self, origin: Origin) -> Place {
-        (self.places)(origin)
+    fn place(&self, device: &DeviceKey, origin: Origin) -> Place {
+        place(self.cleared.plan(), device, origin, self.places)
     }
 
     /// Registrations first, then updates, each by serial.
@@ -127,7 +131,19 @@ impl PlanView<'_> {
         let mut changes: Vec<&Change> = self.cleared.plan().changes.iter().collect();
         changes.sort_by_cached_key(|change| (change.action().kind(), change.serial().key()));
         let numbered = changes.into_iter().zip(1..);
-        numbered.map(|(change, number)| action(format!("a{number}"), change, self.place(change.origin))).collect()
+        numbered
+            .map(|(change, number)| {
+                action(format!("a{number}"), change, self.place(&change.effect.device, change.origin))
+            })
+            .collect()
+    }
+}
+
+/// Where a device is declared, or was when it was last applied.
+pub(in super::super) fn place(plan: &Plan, device: &DeviceKey, origin: Origin, places: Places<'_>) -> Place {
+    match plan.removal.files.get(device) {
+        Some(file) if origin == Origin::NOWHERE => Place::new(&Arc::from(file.as_str()), 0),
+        _ => places(origin),
     }
 }
 
@@ -154,9 +170,10 @@ fn summary(plan: &Plan) -> Summary {
     Summary {
         register: count(ActionKind::Register),
         update: count(ActionKind::Update),
-        deregister: 0,
-        release: 0,
-        adopt: 0,
+        deregister: count(ActionKind::Deregister),
+        release: count(ActionKind::Release),
+        adopt: count(ActionKind::Adopt),
+        loosen: count(ActionKind::Loosen),
         unchanged: plan.counts.unchanged,
         awaiting: plan.awaiting.len(),
         awaiting_visibility: late(plan),
@@ -174,9 +191,12 @@ fn limit(reading: &LimitReading) -> LimitDocument {
             Class::Retag => "maxRetags",
             Class::Clear => "maxClears",
             Class::Adopt => "maxAdopts",
+            Class::Delete => "maxDeletes",
+            Class::Release => "maxReleases",
         },
         limit: reading.limit,
         value: reading.count,
+        spent: reading.spent,
         managed: reading.managed,
         approved: reading.approved,
         ok: reading.ok(),
@@ -203,6 +223,7 @@ fn action(id: String, change: &Change, source: Place) -> ActionDocument {
             writes,
             notes,
             symbol: Symbol::Register,
+            words: None,
             observed: None,
         },
         Action::Update(update) => ActionDocument {
@@ -218,9 +239,92 @@ fn action(id: String, change: &Change, source: Place) -> ActionDocument {
             writes,
             notes,
             symbol: Symbol::Update,
+            words: None,
             observed: Some(observed(&update.before)),
         },
+        Action::Deregister(deregister) => ActionDocument {
+            reason: "DeclaredNoMore",
+            changes: lost(&deregister.before).collect(),
+            precondition: unchanged(&deregister.before),
+            observed: Some(observed(&deregister.before)),
+            ..kept(id, change, source, deregister.id, (Symbol::Deregister, "declared no more: its registration goes"))
+        },
+        Action::Release(release) => ActionDocument {
+            reason: "DeclaredNoMore",
+            ..kept(id, change, source, release.id, (Symbol::Release, "is forgotten"))
+        },
+        Action::Adopt(adopt) => ActionDocument {
+            reason: "DeclaredAndRegistered",
+            precondition: unchanged(&adopt.before),
+            ..kept(id, change, source, adopt.id, (Symbol::Adopt, "is as declared already: ours from now on"))
+        },
+        Action::Unprotect(of) => ActionDocument {
+            reason: "ProtectionLifted",
+            ..kept(
+                id,
+                change,
+                source,
+                of.id,
+                (Symbol::Loosen, "`protect` is declared no more: it may be removed later"),
+            )
+        },
     }
+}
+
+/// A row about a registration of which no value is written.
+fn kept(
+    id: String,
+    change: &Change,
+    source: Place,
+    registration_id: RegistrationId,
+    (symbol, words): (Symbol, &'static str),
+) -> ActionDocument {
+    ActionDocument {
+        id,
+        actions: vec![change.action().kind().name()],
+        object: object(change.serial().as_str(), Some(registration_id)),
+        reason: "",
+        cause: "declared",
+        source,
+        changes: vec![],
+        unknown_after: vec![],
+        precondition: Precondition { expect: "none", fingerprint: None },
+        writes: change.action().writes(),
+        notes: change.notes.clone(),
+        symbol,
+        words: Some(words),
+        observed: None,
+    }
+}
+
+fn unchanged(before: &Device) -> Precondition {
+    Precondition { expect: "fingerprint", fingerprint: Some(fingerprint(before)) }
+}
+
+/// The values that go with a registration.
+fn lost(before: &Device) -> impl Iterator<Item = ChangeDocument> {
+    let fields = Field::ALL.into_iter().filter(|field| !field.of(before).is_empty());
+    fields.map(|field| ChangeDocument {
+        path: field.name(),
+        before: some(field.of(before)),
+        after: Some(None),
+        after_sha256: None,
+        redacted: None,
+        label: field.label(),
+        shown: Shown::Gone,
+    })
+}
+
+fn removal(plan: &Plan) -> RemovalDocument {
+    let Removal { tracked, undeclared, not_computed, files, .. } = &plan.removal;
+    let waits = |device: &&DeviceKey| !plan.awaiting.iter().any(|awaiting| awaiting.device == **device);
+    let undeclared = if *undeclared == 0 {
+        Vec::new()
+    } else {
+        files.keys().filter(waits).map(|device| device.serial.to_string()).collect()
+    };
+    let words = not_computed.as_ref().map(|why| (why.text(), why.remedy()));
+    RemovalDocument { tracked: *tracked, undeclared, not_computed: not_computed.as_ref().map(NoRemoval::name), words }
 }
 
 /// Every field of a registration as it was read.
@@ -269,32 +373,42 @@ fn changed(change: &FieldChange) -> ChangeDocument {
 /// The evidence, and the command that approves, to be pasted: it says for which
 /// tenant where there are several.
 fn exceeded(reading: &LimitReading, tenant: Option<&str>) -> [String; 2] {
-    let LimitReading { class, count, limit, .. } = reading;
+    let LimitReading { class, count, limit, spent, .. } = reading;
     let flag = match class {
         Class::Update => "--approve-updates",
         Class::Retag => "--approve-retags",
         Class::Clear => "--approve-clears",
         Class::Adopt => "--approve-adopts",
+        Class::Delete => "--approve-deletes",
+        Class::Release => "--approve-releases",
     };
     let name = tenant.map(|name| format!("{name}=")).unwrap_or_default();
     [
-        format!("{count} of at most {limit} changes of class `{}`", class.name()),
+        match spent {
+            0 => format!("{count} of at most {limit} changes of class `{}`", class.name()),
+            _ => format!(
+                "{count} and {spent} in the last 24 hours, of at most {limit} changes of class `{}`",
+                class.name()
+            ),
+        },
         format!("approve them with: apgit apply {flag}={name}{count}"),
     ]
 }
 
 /// A change that will not be made. `name`: of the tenant, where there are
 /// several.
-pub(in super::super) fn held(held: &Held, name: Option<&str>, places: Places<'_>) -> HeldDocument {
+pub(in super::super) fn held(held: &Held, name: Option<&str>, source: Place) -> HeldDocument {
     HeldDocument {
         class: reason::class(held.reason),
         action: held.action.name(),
         object: object(held.serial().as_str(), held.registration_id),
         reason: held.reason,
-        source: places(held.origin),
+        source,
         changes: match held.action {
             ActionKind::Register => registered(held.fields.iter().map(|f| (f.field, &f.after)), held.hash),
             ActionKind::Update => held.fields.iter().map(changed).collect(),
+            ActionKind::Deregister => held.before.iter().flat_map(|before| lost(before)).collect(),
+            ActionKind::Release | ActionKind::Adopt | ActionKind::Loosen => Vec::new(),
         },
         evidence: held.details.iter().cloned().chain(held.limits.iter().flat_map(|of| exceeded(of, name))).collect(),
         since: held.since,
@@ -311,6 +425,10 @@ fn awaiting(awaiting: &Awaiting, source: Place) -> AwaitingDocument {
         Waiting::Registration { since } => {
             let words = format!("imported {}, not listed yet", time_of_day(*since));
             ("AwaitingRegistration", Some(*since), vec![], words.into())
+        }
+        Waiting::Gone { since } => {
+            let words = format!("deletion asked for {}, still registered", time_of_day(*since));
+            ("AwaitingGone", Some(*since), vec![], words.into())
         }
         Waiting::Values { since, fields } => {
             let labels: Vec<&str> = fields.iter().map(|change| change.field.label()).collect();

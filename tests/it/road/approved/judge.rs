@@ -98,6 +98,9 @@ impl<'p> Approved<'p> {
                     });
                     registers.extend(ids.map(|id| (id, register)));
                 }
+                Action::Deregister(_) | Action::Release(_) | Action::Adopt(_) | Action::Unprotect(_) => {
+                    panic!("no ledger is kept here")
+                }
             }
         }
         Self { plan, updates, registers }

@@ -1,0 +1,334 @@
+//! The ledger of one tenant during a run: read before the plan, marked before
+//! the first write, and written when it is over.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use compact_str::CompactString;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::apply::Outcome;
+use crate::graph::is_on_loopback;
+use crate::ledger::{Deleting, Gone, Journal, Ledger, LedgerError, LedgerStore, Running, Tracked};
+use crate::model::{
+    Action, Claim, Desired, Device, DeviceKey, Field, Origin, RegistrationId, Release, Target, Update, carried, later,
+};
+use crate::plan::{Change, NoRemoval, Plan, Reason, wanted};
+use crate::round::Report;
+
+/// How a run that is under way is taken for one that broke off without a word:
+/// none takes so long.
+const RUN: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
+
+/// What is known of the declarations as a work of Git.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Source {
+    /// The commit that is checked out.
+    pub commit: Option<String>,
+    /// What is not as it was committed, in words.
+    pub dirty: Option<String>,
+}
+
+/// The ledger of one tenant.
+pub(crate) struct Book {
+    store: Box<dyn LedgerStore>,
+    /// As it was read, or a new one.
+    ledger: Arc<Ledger>,
+    /// Why nothing may be removed by it.
+    problem: Option<NoRemoval>,
+    /// True if it must not be written over.
+    is_closed: bool,
+    /// Which machine writes it.
+    machine: String,
+    source: Source,
+    /// The file that declares a claim.
+    file: Box<dyn Fn(Origin) -> String + Send + Sync>,
+}
+
+/// What a ledger must be of.
+pub(crate) struct Wanted<'a> {
+    pub target: &'a Target,
+    pub desired: &'a Desired,
+    /// As declared.
+    pub lineage: Option<&'a str>,
+    pub machine: String,
+    pub source: Source,
+    pub file: Box<dyn Fn(Origin) -> String + Send + Sync>,
+    pub now: Timestamp,
+}
+
+impl Book {
+    /// Reads the ledger. What is wrong with it keeps nobody from planning.
+    ///
+    /// # Errors
+    /// When it cannot be read at all.
+    pub(crate) async fn open(mut store: Box<dyn LedgerStore>, wanted: Wanted<'_>) -> Result<Self, LedgerError> {
+        let Wanted { target, desired, lineage, machine, source, file, now } = wanted;
+        let tenant = &desired.tenant;
+        // A simulated tenant has another port each time.
+        let target = if is_on_loopback(target.name()) { "loopback" } else { target.name() };
+        let new = || {
+            let lineage = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{machine}\n{now}\n{}", tenant.id).as_bytes());
+            Arc::new(Ledger::new(target, tenant.id, &tenant.owner, lineage, now))
+        };
+        let (ledger, problem, is_closed) = match store.load().await {
+            Ok(None) if lineage.is_some() => {
+                let words = "the tenant's `ledger.lineage` names one, and none is there".to_owned();
+                (new(), Some(NoRemoval::OtherLineage(words)), true)
+            }
+            Ok(None) => (new(), Some(NoRemoval::NoLedger), false),
+            Ok(Some(ledger)) => match other(&ledger, target, desired, lineage) {
+                Some(words) => (new(), Some(NoRemoval::OtherLineage(words)), true),
+                None => (Arc::new(ledger), None, false),
+            },
+            Err(LedgerError::Format { reason, .. }) => (new(), Some(NoRemoval::LedgerUnusable(reason)), true),
+            Err(error) => return Err(error),
+        };
+        let dirty = || source.dirty.clone().map(NoRemoval::DirtyTree);
+        let problem = problem.or_else(dirty);
+        Ok(Self { store, ledger, problem, is_closed, machine, source, file })
+    }
+
+    /// What we have applied before.
+    pub(crate) fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
+    }
+
+    /// Why nothing may be removed, whatever the plan says.
+    pub(crate) fn problem(&self) -> Option<&NoRemoval> {
+        self.problem.as_ref()
+    }
+
+    /// Where it is, for people.
+    pub(crate) fn place(&self) -> String {
+        self.store.place()
+    }
+
+    /// Why nothing may be applied over this ledger at all.
+    pub(crate) fn refuses(&self) -> Option<&NoRemoval> {
+        self.problem.as_ref().filter(|_| self.is_closed)
+    }
+
+    /// The run of another machine that has not ended.
+    pub(crate) fn runs_elsewhere(&self, now: Timestamp) -> Option<&Running> {
+        let is_other = |running: &&Running| running.machine != self.machine && later(running.since, RUN) > now;
+        self.ledger.head.running.as_ref().filter(is_other)
+    }
+
+    /// Marks what is about to be done, before anything is sent: from here on no
+    /// other machine writes, and what may be removed is counted.
+    ///
+    /// # Errors
+    /// When it cannot be written, or somebody else has written it meanwhile:
+    /// then nothing may be sent.
+    pub(crate) async fn begin(&mut self, plan: &Plan, now: Timestamp) -> Result<(), LedgerError> {
+        if !plan.writes() || !plan.tenant.may_be_written() {
+            return Ok(());
+        }
+        let plan_id = plan.digest().plan_id();
+        let mut ledger = Ledger::clone(&self.ledger);
+        let removes = plan.changes.iter().filter(|change| matches!(change.action(), Action::Deregister(_)));
+        for change in removes {
+            if let Some(tracked) = ledger.get_mut(&change.effect.device) {
+                tracked.deleting = Some(Deleting { plan: plan_id.clone(), since: now });
+            }
+        }
+        ledger.head.running = Some(Running { plan: plan_id.clone(), machine: self.machine.clone(), since: now });
+        self.write(ledger, now, &format!("{plan_id} begins")).await
+    }
+
+    /// Writes what became of a run, whatever that is.
+    ///
+    /// # Errors
+    /// When it cannot be written: it is made up for in the next run.
+    pub(crate) async fn end(
+        &mut self,
+        desired: &Desired,
+        report: &Report,
+        journal: &Journal,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        let plan = report.prepared.cleared.plan();
+        if !plan.tenant.may_be_written() || self.is_closed {
+            return Ok(());
+        }
+        let mut page = Page {
+            ledger: Ledger::clone(&self.ledger),
+            claims: desired.claims().iter().map(|claim| (claim.key(), claim)).collect(),
+            file: &*self.file,
+            plan: plan.digest().plan_id(),
+            now,
+        };
+        page.ledger.head.running = None;
+        for device in &plan.removal.gone {
+            page.forget(device, Gone::Deregistered);
+        }
+        for (change, outcome) in &report.outcomes.of {
+            page.outcome(change, outcome);
+        }
+        for (device, id) in plan.unchanged.iter().chain(report.left.iter().flat_map(|left| &left.unchanged)) {
+            page.unchanged(device, *id, journal);
+        }
+        let Page { mut ledger, plan: plan_id, .. } = page;
+        if report.halt.is_none() {
+            ledger.head.source.clone_from(&self.source.commit);
+        }
+        if ledger == *self.ledger && ledger.head.serial > 0 {
+            return Ok(());
+        }
+        self.write(ledger, now, &format!("{plan_id} ends")).await
+    }
+
+    async fn write(&mut self, mut ledger: Ledger, now: Timestamp, why: &str) -> Result<(), LedgerError> {
+        ledger.head.serial += 1;
+        ledger.head.written_at = now;
+        self.store.save(&ledger, why).await?;
+        self.ledger = Arc::new(ledger);
+        Ok(())
+    }
+}
+
+/// What a ledger is of, if that is not what it shall be of.
+fn other(ledger: &Ledger, target: &str, desired: &Desired, lineage: Option<&str>) -> Option<String> {
+    let head = &ledger.head;
+    let (tenant, owner) = (desired.tenant.id, &desired.tenant.owner);
+    match () {
+        () if head.target != target => Some(format!("it is of `{}`, not of `{target}`", head.target)),
+        () if head.tenant_id != tenant => Some(format!("it is of tenant {}, not of {tenant}", head.tenant_id)),
+        () if head.owner_id != *owner => Some(format!("it is of owner `{}`, not of `{owner}`", head.owner_id)),
+        () => {
+            let lineage = lineage.filter(|lineage| *lineage != head.lineage)?;
+            Some(format!("its lineage is `{}`, and `{lineage}` is declared", head.lineage))
+        }
+    }
+}
+
+/// The ledger while it is brought up to date.
+struct Page<'a> {
+    ledger: Ledger,
+    claims: HashMap<DeviceKey, &'a Claim>,
+    file: &'a (dyn Fn(Origin) -> String + Send + Sync),
+    plan: String,
+    now: Timestamp,
+}
+
+impl Page<'_> {
+    fn outcome(&mut self, change: &Change, outcome: &Outcome) {
+        let device = &change.effect.device;
+        let is_done = matches!(outcome, Outcome::Done { .. });
+        match (change.action(), outcome) {
+            (Action::Register(register), Outcome::Done { registration_id, .. }) => {
+                self.track(device, *registration_id, false, values(register.values.iter().cloned()));
+            }
+            (Action::Update(update), outcome) if may_be_written(outcome) => self.update(device, update),
+            (Action::Adopt(adopt), Outcome::Done { .. }) => {
+                self.track(device, adopt.id, true, shown(&adopt.before));
+            }
+            (Action::Unprotect(_), Outcome::Done { .. }) => {
+                if let Some(tracked) = self.ledger.get_mut(device) {
+                    tracked.protect = false;
+                    tracked.plan.clone_from(&self.plan);
+                    tracked.at = self.now;
+                }
+            }
+            (Action::Release(Release { is_gone, .. }), Outcome::Done { .. }) => {
+                self.forget(device, if *is_gone { Gone::Vanished } else { Gone::Released });
+            }
+            (Action::Deregister(_), _) if is_done => self.forget(device, Gone::Deregistered),
+            (Action::Deregister(_), outcome) if !may_be_written(outcome) => {
+                if let Some(tracked) = self.ledger.get_mut(device) {
+                    tracked.deleting = None;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// An update that was sent is what we last wrote, whether the service shows
+    /// it or not: where it never does, nothing is removed by it.
+    fn update(&mut self, device: &DeviceKey, update: &Update) {
+        let mut now = Device::clone(&update.before);
+        for change in &update.fields {
+            change.field.set(&mut now, change.after.clone());
+        }
+        // What the service takes away with the user.
+        if now.user.is_empty() {
+            now.addressable_user_name = CompactString::default();
+        }
+        let known = self.ledger.get(device).filter(|tracked| tracked.registration_id == update.id);
+        let adopted = known.map_or(update.adopts, |tracked| tracked.adopted);
+        self.track(device, update.id, adopted, shown(&now));
+    }
+
+    fn track(&mut self, device: &DeviceKey, id: RegistrationId, adopted: bool, values: BTreeMap<Field, CompactString>) {
+        let Some(claim) = self.claims.get(device).copied() else { return };
+        // One of the same name that is on its way out has its own end.
+        let known = self.ledger.get(device);
+        if known.is_some_and(|known| known.deleting.is_some() && known.registration_id != id) {
+            self.forget(device, Gone::Deregistered);
+        }
+        let protect = claim.protect || self.ledger.get(device).is_some_and(|known| known.protect);
+        let tracked = Tracked {
+            serial_number: device.serial.clone(),
+            declared_registration_id: device.registration,
+            registration_id: id,
+            adopted,
+            values,
+            declared: wanted(claim).into_iter().map(|(field, _)| field).collect(),
+            deletion_policy: claim.deletion_policy,
+            protect,
+            file: (self.file)(claim.origin),
+            plan: self.plan.clone(),
+            at: self.now,
+            deleting: None,
+        };
+        self.ledger.track(tracked);
+    }
+
+    /// A registration that is as declared: what its declaration says otherwise is
+    /// applied with that, but for what it loosens.
+    fn unchanged(&mut self, device: &DeviceKey, id: RegistrationId, journal: &Journal) {
+        let Some(claim) = self.claims.get(device) else { return };
+        let wanted = wanted(claim);
+        match self.ledger.get_mut(device).filter(|tracked| tracked.registration_id == id) {
+            Some(tracked) => {
+                tracked.declared = wanted.iter().map(|(field, _)| *field).collect();
+                tracked.deletion_policy = claim.deletion_policy;
+                tracked.protect |= claim.protect;
+                tracked.file = (self.file)(claim.origin);
+            }
+            // Ours without a word: an import or an update of a run that did not
+            // come to writing it down.
+            None if journal.owned().contains(&id) => {
+                let values = values(carried(&wanted).into_iter().chain(crate::model::tail(&wanted)));
+                self.track(device, id, false, values);
+            }
+            None => {}
+        }
+    }
+
+    fn forget(&mut self, device: &DeviceKey, end: Gone) {
+        let plan = self.plan.clone();
+        self.ledger.forget(device, end, &plan, self.now);
+    }
+}
+
+/// True unless it is certain that the service did not take it.
+fn may_be_written(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Done { .. } | Outcome::Awaiting { .. } => true,
+        Outcome::Failed { reason, .. } => {
+            matches!(reason, Reason::NotVisible | Reason::NotGone | Reason::OutcomeUnknown)
+        }
+        Outcome::NotAttempted { .. } => false,
+    }
+}
+
+fn values(values: impl Iterator<Item = (Field, CompactString)>) -> BTreeMap<Field, CompactString> {
+    values.filter(|(_, value)| !value.is_empty()).collect()
+}
+
+fn shown(device: &Device) -> BTreeMap<Field, CompactString> {
+    values(Field::ALL.into_iter().map(|field| (field, field.of(device).clone())))
+}

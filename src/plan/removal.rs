@@ -1,0 +1,389 @@
+//! What becomes of devices that we have applied and that are declared no more:
+//! in the ledger, and not among the claims. Never of those that are registered
+//! and not declared; they are nobody's but the tenant's.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::{Ledger, Tracked};
+use crate::model::{
+    Action, Claim, DeletionPolicy, Deregister, Desired, Device, DeviceKey, Effect, Field, Limits, Observed, Origin,
+    Policy, RegistrationId, Release, SerialKey, Tenant, later,
+};
+
+use super::action::ActionKind;
+use super::change::{Change, Note};
+use super::facts::Facts;
+use super::guard::hold;
+use super::held::{Awaiting, Held, Reason, Waiting};
+
+/// How long a deletion takes at most, once it was accepted (30 minutes in the
+/// field). What is listed for longer was not deleted.
+pub(crate) const GONE_WITHIN: SignedDuration = SignedDuration::from_mins(35);
+
+/// Whether devices that are declared no more are removed, and if not, why.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Removal {
+    /// Devices in the ledger.
+    pub tracked: usize,
+    /// Those of them that are declared no more, and are not on their way out
+    /// already.
+    pub undeclared: usize,
+    /// Why nothing is removed, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_computed: Option<NoRemoval>,
+    /// Registrations that were removed in the last 24 h, by whichever run.
+    pub deleted_within_a_day: usize,
+    /// Devices whose removal we have asked for, and that are gone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gone: Vec<DeviceKey>,
+    /// The files that declared the devices which are declared no more.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "pairs")]
+    pub files: BTreeMap<DeviceKey, String>,
+}
+
+/// Why no removal is even computed. Closed list; the names are the contract.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "reason", content = "words")]
+pub enum NoRemoval {
+    /// No ledger is there.
+    NoLedger,
+    /// One is there, and it cannot be used; why, in words.
+    LedgerUnusable(String),
+    /// One is there, of another tenant, owner or lineage; what differs, in words.
+    OtherLineage(String),
+    /// The reading does not cover the tenant.
+    Incomplete,
+    /// Only a part of what is declared was looked at.
+    Partial,
+    /// Files under Git differ from the commit; which, in words.
+    DirtyTree(String),
+    /// Nothing is declared, and something was.
+    DesiredSetEmpty,
+    /// Far less is declared than was applied; how much, in words.
+    DesiredSetCollapsed(String),
+}
+
+impl NoRemoval {
+    /// The name for tools.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::NoLedger => "NoLedger",
+            Self::LedgerUnusable(_) => "LedgerUnusable",
+            Self::OtherLineage(_) => "OtherLineage",
+            Self::Incomplete => "Incomplete",
+            Self::Partial => "Partial",
+            Self::DirtyTree(_) => "DirtyTree",
+            Self::DesiredSetEmpty => "DesiredSetEmpty",
+            Self::DesiredSetCollapsed(_) => "DesiredSetCollapsed",
+        }
+    }
+
+    /// The sentence for people.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match self {
+            Self::NoLedger => "there is no ledger of what was applied before".to_owned(),
+            Self::LedgerUnusable(why) => format!("the ledger cannot be used: {why}"),
+            Self::OtherLineage(what) => format!("the ledger is another one: {what}"),
+            Self::Incomplete => "the tenant was not read to the end".to_owned(),
+            Self::Partial => "the plan is about some devices only".to_owned(),
+            Self::DirtyTree(what) => format!("the files are not as they were committed: {what}"),
+            Self::DesiredSetEmpty => "no device is declared at all".to_owned(),
+            Self::DesiredSetCollapsed(how) => format!("far less is declared than was applied: {how}"),
+        }
+    }
+
+    /// What a person can do.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::NoLedger => "the next apply begins one; it owns what it registers, changes or adopts",
+            Self::LedgerUnusable(_) => {
+                "restore it, or look at what it says and run `apgit ledger import FILE`, or begin anew with `apgit \
+                 ledger rebuild`"
+            }
+            Self::OtherLineage(_) => "use the ledger of this tenant and owner, or correct `ledger.lineage`",
+            Self::Incomplete => "run apgit plan again",
+            Self::Partial => "leave out --target and --exclude",
+            Self::DirtyTree(_) => "commit what you mean, and plan again",
+            Self::DesiredSetEmpty => "to give up the whole fleet, release or decommission its devices by name",
+            Self::DesiredSetCollapsed(_) => {
+                "look whether files are missing; if not, remove fewer at a time, or raise `limits.maxShrink` and \
+                 `maxShrinkPercent` first"
+            }
+        }
+    }
+}
+
+/// Devices that were applied and are claimed no more, with their registrations.
+pub(super) fn undeclared<'l>(desired: &Desired, ledger: &'l Ledger) -> Vec<&'l Tracked> {
+    let named: HashSet<RegistrationId> = desired.claims().iter().filter_map(|claim| claim.registration_id).collect();
+    let serials: HashSet<SerialKey> = desired
+        .claims()
+        .iter()
+        .filter(|claim| claim.registration_id.is_none())
+        .map(|claim| claim.serial.key())
+        .collect();
+    let is_declared = |of: &Tracked| named.contains(&of.registration_id) || serials.contains(&of.serial_number.key());
+    ledger.devices().filter(|tracked| !is_declared(tracked)).collect()
+}
+
+/// How many devices may leave the declarations at once, of so many.
+fn shrink_limit(limits: &Limits, tracked: usize) -> usize {
+    let percent = (tracked * limits.max_shrink_percent as usize).div_ceil(100).max(1);
+    percent.min(limits.max_shrink as usize)
+}
+
+/// What is found about devices that are declared no more.
+#[derive(Default)]
+pub(super) struct Removed {
+    pub removal: Removal,
+    pub changes: Vec<Change>,
+    pub held: Vec<Held>,
+    pub awaiting: Vec<Awaiting>,
+}
+
+/// Judges all devices that are declared no more. Nothing follows for any where
+/// something is wrong with the whole.
+pub(super) fn removed(desired: &Desired, observed: &Observed, facts: &Facts, covers_all: bool) -> Removed {
+    let mut found = Removed::default();
+    let Some(ledger) = facts.ledger.as_deref() else { return found };
+    // Whoever knows only some of the claims knows of none that it is gone.
+    if facts.no_removal == Some(NoRemoval::Partial) {
+        found.removal.not_computed.clone_from(&facts.no_removal);
+        return found;
+    }
+    let undeclared = undeclared(desired, ledger);
+    let (going, left): (Vec<&Tracked>, Vec<&Tracked>) =
+        undeclared.into_iter().partition(|tracked| facts.deleting_since(tracked).is_some());
+    let obstacle = obstacle(desired, facts, left.len(), ledger.devices().len(), covers_all);
+    let is_news = |why: &NoRemoval| match why {
+        // Who begins is told where somebody counts on removals.
+        NoRemoval::NoLedger => {
+            let deletes = |claim: &Claim| claim.deletion_policy == DeletionPolicy::Delete;
+            !left.is_empty() || desired.claims().iter().any(deletes)
+        }
+        NoRemoval::LedgerUnusable(_) | NoRemoval::OtherLineage(_) => true,
+        NoRemoval::DirtyTree(_)
+        | NoRemoval::Incomplete
+        | NoRemoval::Partial
+        | NoRemoval::DesiredSetEmpty
+        | NoRemoval::DesiredSetCollapsed(_) => !left.is_empty(),
+    };
+    found.removal = Removal {
+        tracked: ledger.devices().len(),
+        undeclared: left.len(),
+        not_computed: obstacle.clone().filter(is_news),
+        deleted_within_a_day: ledger.deleted_within_a_day(facts.now),
+        gone: Vec::new(),
+        files: left.iter().chain(&going).map(|tracked| (tracked.key(), tracked.file.clone())).collect(),
+    };
+    let ids: HashSet<RegistrationId> = left.iter().chain(&going).map(|tracked| tracked.registration_id).collect();
+    let devices = observed.devices().iter().filter(|device| ids.contains(&device.id));
+    let devices = devices.map(|device| (device.id, device)).collect();
+    let judge = Judge { tenant: &desired.tenant, devices, facts, may_remove: obstacle.is_none() && covers_all };
+    // What is on its way out is looked at, whatever else is wrong.
+    going.into_iter().for_each(|tracked| judge.going(tracked, &mut found));
+    let declared_again = ledger.devices().filter(|tracked| facts.deleting_since(tracked).is_some());
+    let is_gone = |tracked: &&Tracked| covers_all && !facts.unread.contains(&tracked.registration_id);
+    let is_listed: HashSet<RegistrationId> = observed.devices().iter().map(|device| device.id).collect();
+    let gone = declared_again.filter(is_gone).filter(|tracked| !is_listed.contains(&tracked.registration_id));
+    found.removal.gone = gone.map(Tracked::key).collect();
+    if judge.may_remove {
+        left.into_iter().for_each(|tracked| judge.left(tracked, &mut found));
+    }
+    found
+}
+
+/// What stands in the way of every removal.
+fn obstacle(desired: &Desired, facts: &Facts, left: usize, tracked: usize, covers_all: bool) -> Option<NoRemoval> {
+    let limit = shrink_limit(&desired.tenant.limits, tracked);
+    match () {
+        () if facts.no_removal.is_some() => facts.no_removal.clone(),
+        () if !covers_all => Some(NoRemoval::Incomplete),
+        () if desired.claims().is_empty() => Some(NoRemoval::DesiredSetEmpty),
+        () if left == 0 => None,
+        () if left > limit => {
+            let words = format!("{left} of {tracked} devices are declared no more, at most {limit} may be");
+            Some(NoRemoval::DesiredSetCollapsed(words))
+        }
+        () => None,
+    }
+}
+
+struct Judge<'a> {
+    tenant: &'a Tenant,
+    devices: HashMap<RegistrationId, &'a Device>,
+    facts: &'a Facts,
+    may_remove: bool,
+}
+
+impl Judge<'_> {
+    fn device(&self, id: RegistrationId) -> Option<&Device> {
+        self.devices.get(&id).copied()
+    }
+
+    /// A deletion that the service has accepted.
+    fn going(&self, tracked: &Tracked, found: &mut Removed) {
+        let Some(since) = self.facts.deleting_since(tracked) else { return };
+        let id = tracked.registration_id;
+        match self.device(id) {
+            None if !self.facts.unread.contains(&id) => {}
+            Some(_) | None if self.facts.now < later(since, GONE_WITHIN) => {
+                let what = Waiting::Gone { since };
+                found.awaiting.push(Awaiting {
+                    device: tracked.key(),
+                    registration_id: Some(id),
+                    origin: Origin::NOWHERE,
+                    what,
+                });
+            }
+            Some(_) if self.may_remove => self.left(tracked, found),
+            Some(_) | None => {}
+        }
+    }
+
+    fn left(&self, tracked: &Tracked, found: &mut Removed) {
+        let id = tracked.registration_id;
+        let change = |action, notes| Change {
+            effect: Effect { device: tracked.key(), action },
+            origin: Origin::NOWHERE,
+            hash: None,
+            notes,
+        };
+        let release = |is_gone| Action::Release(Release { id, is_gone });
+        let Some(device) = self.device(id) else {
+            // Only a reading by id that found nothing says that it is gone.
+            let is_gone = !self.facts.unread.contains(&id);
+            let change = change(release(is_gone), vec![Note::GoneAlready]);
+            if !is_gone {
+                found.held.push(hold(change, Reason::ServiceUnavailable, Vec::new()));
+            } else if let Some(reason) = self.nothing_at_all() {
+                found.held.push(hold(change, reason, Vec::new()));
+            } else {
+                found.changes.push(change);
+            }
+            return;
+        };
+        let (change, refused) = match tracked.deletion_policy {
+            DeletionPolicy::Orphan => {
+                let refused = self.nothing_at_all().map(|reason| (reason, Vec::new()));
+                (change(release(false), vec![Note::StaysRegistered]), refused)
+            }
+            DeletionPolicy::Delete => {
+                let deregister = Deregister { id, before: Box::new(device.clone()) };
+                (change(Action::Deregister(deregister), Vec::new()), self.refuses(tracked, device))
+            }
+        };
+        match refused {
+            None => found.changes.push(change),
+            Some((reason, details)) => found.held.push(hold(change, reason, details)),
+        }
+    }
+
+    /// Why not even the ledger is written.
+    fn nothing_at_all(&self) -> Option<Reason> {
+        match self.tenant.policy {
+            Policy::Observe => Some(Reason::ObserveOnly),
+            _ if self.tenant.suspend => Some(Reason::Suspended),
+            Policy::CreateOnly | Policy::UpsertOnly | Policy::Sync => None,
+        }
+    }
+
+    /// Why a registration stays. What would stand in the way under another
+    /// policy, too, is told first.
+    fn refuses(&self, tracked: &Tracked, device: &Device) -> Option<(Reason, Vec<String>)> {
+        let changed: Vec<Field> = tracked.changed_since(device).collect();
+        let is_other = device.key() != tracked.serial_number.key();
+        let reason = match () {
+            () if tracked.protect => Reason::DeletionProtected,
+            () if self.facts.unread.contains(&device.id) => Reason::ServiceUnavailable,
+            () if !self.tenant.scope.contains(&device.group_tag) => Reason::OutOfScope,
+            () if is_other || !changed.is_empty() => Reason::ChangedSinceApplied,
+            () if device.is_enrolled() => Reason::StillEnrolled,
+            () if self.nothing_at_all().is_some() => return self.nothing_at_all().map(|reason| (reason, Vec::new())),
+            () if self.tenant.policy != Policy::Sync => Reason::DeletionNotAllowed,
+            () => return None,
+        };
+        let details = match reason {
+            Reason::DeletionProtected => vec![format!("protected since {} ({})", day(tracked), tracked.plan)],
+            Reason::ChangedSinceApplied if is_other => vec![format!("its serial is `{}` now", device.serial)],
+            Reason::ChangedSinceApplied => {
+                let line = |field: &Field| {
+                    let (was, is) = (quoted(tracked.value(*field)), quoted(field.of(device)));
+                    format!("{}: {was} when applied on {}, {is} now", field.label(), day(tracked))
+                };
+                changed.iter().map(line).collect()
+            }
+            Reason::StillEnrolled => {
+                device.last_contacted.map(|at| format!("last contact {}", &at.to_string()[..10])).into_iter().collect()
+            }
+            Reason::OutOfScope => vec![format!("group tag {}, scope {}", quoted(&device.group_tag), self.tenant.scope)],
+            _ => Vec::new(),
+        };
+        Some((reason, details))
+    }
+}
+
+fn day(tracked: &Tracked) -> String {
+    tracked.at.to_string()[..10].to_owned()
+}
+
+fn quoted(value: &str) -> String {
+    if value.is_empty() { "nothing".to_owned() } else { format!("`{value}`") }
+}
+
+/// A claim whose registration we have applied and that somebody else removed.
+pub(super) fn vanished(claim: &Claim, facts: &Facts, tenant: &Tenant) -> Option<Held> {
+    let tracked = facts.ledger.as_deref()?.get(&claim.key())?;
+    if facts.deleting_since(tracked).is_some() {
+        return None;
+    }
+    let reason = match () {
+        () if facts.unread.contains(&tracked.registration_id) => Reason::ServiceUnavailable,
+        () if tenant.hold_vanished => Reason::VanishedFromTenant,
+        () => return None,
+    };
+    let details = vec![format!("registration {}, applied on {}", tracked.registration_id, day(tracked))];
+    Some(Held {
+        device: claim.key(),
+        registration_id: None,
+        origin: claim.origin,
+        action: ActionKind::Register,
+        reason,
+        details,
+        limits: Vec::new(),
+        fields: Vec::new(),
+        hash: None,
+        before: None,
+        since: None,
+        retry_at: None,
+    })
+}
+
+/// A map as a list of pairs: JSON has only text for keys.
+mod pairs {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::model::DeviceKey;
+
+    pub(super) fn serialize<S: Serializer>(
+        map: &BTreeMap<DeviceKey, String>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        map.iter().collect::<Vec<_>>().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<DeviceKey, String>, D::Error> {
+        Ok(Vec::<(DeviceKey, String)>::deserialize(deserializer)?.into_iter().collect())
+    }
+}
