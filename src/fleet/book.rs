@@ -12,7 +12,8 @@ use crate::apply::Outcome;
 use crate::graph::is_on_loopback;
 use crate::ledger::{Deleting, Gone, Journal, Ledger, LedgerError, LedgerStore, Running, Tracked};
 use crate::model::{
-    Action, Claim, Desired, Device, DeviceKey, Field, Origin, RegistrationId, Release, Target, Update, carried, later,
+    Action, Claim, DeletionPolicy, Desired, Device, DeviceKey, Field, Origin, RegistrationId, Release, Target, Update,
+    carried, later,
 };
 use crate::plan::{Change, NoRemoval, Plan, Reason, wanted};
 use crate::round::Report;
@@ -269,20 +270,27 @@ impl Page<'_> {
             self.forget(device, Gone::Deregistered);
         }
         let protect = claim.protect || self.ledger.get(device).is_some_and(|known| known.protect);
-        let tracked = Tracked {
+        let known = self.ledger.get(device).filter(|known| known.registration_id == id);
+        let adopted_with = match known {
+            Some(known) => known.adopted_with,
+            None => adopted.then_some(claim.deletion_policy),
+        };
+        let mut tracked = Tracked {
             serial_number: device.serial.clone(),
             declared_registration_id: device.registration,
             registration_id: id,
             adopted,
             values,
             declared: wanted(claim).into_iter().map(|(field, _)| field).collect(),
-            deletion_policy: claim.deletion_policy,
+            deletion_policy: DeletionPolicy::Orphan,
+            adopted_with,
             protect,
             file: (self.file)(claim.origin),
             plan: self.plan.clone(),
             at: self.now,
             deleting: None,
         };
+        tracked.declare_deletion(claim.deletion_policy);
         self.ledger.track(tracked);
     }
 
@@ -294,7 +302,7 @@ impl Page<'_> {
         match self.ledger.get_mut(device).filter(|tracked| tracked.registration_id == id) {
             Some(tracked) => {
                 tracked.declared = wanted.iter().map(|(field, _)| *field).collect();
-                tracked.deletion_policy = claim.deletion_policy;
+                tracked.declare_deletion(claim.deletion_policy);
                 tracked.protect |= claim.protect;
                 tracked.file = (self.file)(claim.origin);
             }

@@ -104,6 +104,11 @@ pub struct Tracked {
     #[serde(default)]
     #[schemars(with = "String")]
     pub deletion_policy: DeletionPolicy,
+    /// What was declared when it was adopted: as long as nobody declares anything
+    /// else, an adopted device is not removed, whatever a default says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub adopted_with: Option<DeletionPolicy>,
     /// True until `protect: false` was applied.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub protect: bool,
@@ -167,6 +172,14 @@ impl Tracked {
     #[must_use]
     pub fn key(&self) -> DeviceKey {
         DeviceKey { serial: self.serial_number.clone(), registration: self.declared_registration_id }
+    }
+
+    /// Takes over what its declaration says of its removal.
+    pub fn declare_deletion(&mut self, declared: DeletionPolicy) {
+        if self.adopted_with != Some(declared) {
+            self.adopted_with = None;
+            self.deletion_policy = declared;
+        }
     }
 
     /// What the registration held in a field when we last wrote it.

@@ -7,6 +7,7 @@ mod held;
 mod house;
 mod narrow;
 mod readme;
+mod removal;
 mod render;
 mod reports;
 mod sample;

@@ -26,6 +26,7 @@ fn tracked(text: &str) -> Tracked {
         values: [(Field::GroupTag, "OSL-STD".into())].into(),
         declared: vec![Field::GroupTag],
         deletion_policy: DeletionPolicy::Delete,
+        adopted_with: None,
         protect: true,
         file: "devices/oslo.yaml".to_owned(),
         plan: "plan-000000000001".to_owned(),

@@ -26,6 +26,7 @@ fn tracked(line: &str) -> Tracked {
         values: BTreeMap::new(),
         declared: Vec::new(),
         deletion_policy: DeletionPolicy::Delete,
+        adopted_with: None,
         protect: false,
         file: "devices/oslo.yaml".to_owned(),
         plan: "plan-0000000000aa".to_owned(),
