@@ -39,6 +39,7 @@ mod apply;
 mod status;
 #[deny(clippy::disallowed_methods)]
 mod round;
+mod program;
 mod transport;
 mod clock;
 mod graph;

@@ -10,14 +10,14 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Who may import whom, besides itself. ARCHITECTURE.md gives the reasons.
-const MAY_IMPORT: [(&str, &[&str]); 19] = [
+const MAY_IMPORT: [(&str, &[&str]); 20] = [
     ("model", &[]),
     ("hash", &["model"]),
     ("resource", &["model"]),
     ("capture", &["model", "hash"]),
     ("desired", &["model", "resource"]),
-    // `manifest` reads hashes through `capture`.
-    ("manifest", &["model", "hash", "resource", "capture", "desired"]),
+    // `manifest` reads hashes through `capture`, and asks `git`, `age` and `sops`.
+    ("manifest", &["model", "hash", "resource", "capture", "desired", "program"]),
     ("ledger", &["model"]),
     ("plan", &["model", "hash", "ledger"]),
     // `graph` and `clock` for `execute` and what it is made of.
@@ -26,6 +26,7 @@ const MAY_IMPORT: [(&str, &[&str]); 19] = [
     ("round", &["model", "hash", "ledger", "plan", "apply", "status", "graph", "clock"]),
     // Rounds over several tenants need the ways to them.
     ("fleet", &["model", "hash", "ledger", "plan", "apply", "status", "round", "graph", "clock", "connect"]),
+    ("program", &[]),
     ("transport", &[]),
     ("clock", &["transport"]),
     ("graph", &["model", "hash", "transport", "clock"]),
@@ -47,6 +48,7 @@ const MAY_IMPORT: [(&str, &[&str]); 19] = [
             "status",
             "round",
             "fleet",
+            "program",
             "transport",
             "clock",
             "graph",
