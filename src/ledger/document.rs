@@ -204,6 +204,7 @@ impl Ledger {
     }
 
     /// All devices, sorted by key.
+    #[must_use]
     pub fn devices(&self) -> impl ExactSizeIterator<Item = &Tracked> {
         self.devices.values()
     }
