@@ -40,6 +40,7 @@ mod status;
 #[deny(clippy::disallowed_methods)]
 mod round;
 mod program;
+mod git;
 mod transport;
 mod clock;
 mod graph;

@@ -10,7 +10,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Who may import whom, besides itself. ARCHITECTURE.md gives the reasons.
-const MAY_IMPORT: [(&str, &[&str]); 20] = [
+const MAY_IMPORT: [(&str, &[&str]); 21] = [
     ("model", &[]),
     ("hash", &["model"]),
     ("resource", &["model"]),
@@ -18,7 +18,8 @@ const MAY_IMPORT: [(&str, &[&str]); 20] = [
     ("desired", &["model", "resource"]),
     // `manifest` reads hashes through `capture`, and asks `git`, `age` and `sops`.
     ("manifest", &["model", "hash", "resource", "capture", "desired", "program"]),
-    ("ledger", &["model"]),
+    // `git` for the one store that is a branch.
+    ("ledger", &["model", "git"]),
     ("plan", &["model", "hash", "ledger"]),
     // `graph` and `clock` for `execute` and what it is made of.
     ("apply", &["model", "hash", "plan", "ledger", "graph", "clock"]),
@@ -27,6 +28,8 @@ const MAY_IMPORT: [(&str, &[&str]); 20] = [
     // Rounds over several tenants need the ways to them.
     ("fleet", &["model", "hash", "ledger", "plan", "apply", "status", "round", "graph", "clock", "connect"]),
     ("program", &[]),
+    // `model` for how words of others are shown.
+    ("git", &["model", "program"]),
     ("transport", &[]),
     ("clock", &["transport"]),
     ("graph", &["model", "hash", "transport", "clock"]),
@@ -49,6 +52,7 @@ const MAY_IMPORT: [(&str, &[&str]); 20] = [
             "round",
             "fleet",
             "program",
+            "git",
             "transport",
             "clock",
             "graph",
