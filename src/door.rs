@@ -58,9 +58,9 @@ pub mod manifest {
 /// The ledger and the journal.
 pub mod ledger {
     pub use crate::ledger::{
-        Deleting, DeregisterEnd, Entry, FileJournal, FileLedger, Gone, Head, ImportFact, Journal, JournalError,
-        JournalStore, Ledger, LedgerError, LedgerStore, Memory, PendingUpdate, Running, Tail, Tombstone, Tracked,
-        UpdateEnd, Use,
+        Deleting, DeregisterEnd, Entry, FileJournal, FileLedger, GitLedger, Gone, Head, ImportFact, Journal,
+        JournalError, JournalStore, Ledger, LedgerError, LedgerStore, Memory, PendingUpdate, Running, Tail, Tombstone,
+        Tracked, UpdateEnd, Use,
     };
 }
 
@@ -90,6 +90,11 @@ pub mod status {
 /// All of that once.
 pub mod round {
     pub use crate::round::{Consent, Prepared, Report, Round, RoundError};
+}
+
+/// The seam to Git.
+pub mod git {
+    pub use crate::git::{Ancestry, Found, GitError, Repository, Revision};
 }
 
 /// The seam to the network.

@@ -5,6 +5,7 @@
 #[deny(clippy::disallowed_methods)]
 mod document;
 mod file;
+mod git;
 #[deny(clippy::disallowed_methods)]
 mod journal;
 mod ledger_file;
@@ -14,6 +15,7 @@ mod store;
 
 pub use document::{Deleting, Gone, Head, Ledger, Running, Tombstone, Tracked};
 pub use file::FileJournal;
+pub use git::GitLedger;
 pub(crate) use journal::Approval;
 pub use journal::{
     DeregisterEnd, Entry, ImportFact, Journal, JournalError, JournalStore, Memory, PendingUpdate, Tail, UpdateEnd, Use,

@@ -39,6 +39,8 @@ mod apply;
 mod status;
 #[deny(clippy::disallowed_methods)]
 mod round;
+mod program;
+mod git;
 mod transport;
 mod clock;
 mod graph;

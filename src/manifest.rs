@@ -24,7 +24,6 @@ mod key_source;
 mod mistake;
 #[deny(clippy::disallowed_methods)]
 mod problem;
-mod program;
 mod root;
 #[deny(clippy::disallowed_methods)]
 mod scalar;
@@ -47,7 +46,6 @@ pub(crate) use hashes::check_key_sources;
 pub use hashes::{Hashes, check_hashes};
 pub(crate) use problem::{Excerpt, Place, Spot};
 pub use problem::{Problem, Severity};
-pub(crate) use program::end_commands;
 pub(crate) use root::leads_astray;
 
 use crate::model::{Desired, Origin};

@@ -2,7 +2,7 @@
 //! the second one ends the process at once.
 
 use crate::clock::{Stop, Stopper};
-use crate::manifest::end_commands;
+use crate::program::end_commands;
 
 use super::error::CliError;
 use super::exit::Exit;

@@ -11,8 +11,8 @@ use std::time::Duration;
 use super::files::{Unread, bytes};
 use super::key_source::{self, Refusal, Service};
 use super::problem::show;
-use super::program::{self, Cut};
 use crate::model::HashError;
+use crate::program::{self, Cut};
 
 /// Commands that took too long once, and would again: a branch can have any number
 /// of files for them.

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
 use super::ignored::{Ignored, Patterns, WILDCARDS_MAX};
-use super::program;
+use crate::program;
 
 /// The repository: paths may lead anywhere in it, and not out.
 #[derive(Debug)]

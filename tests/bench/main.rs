@@ -14,6 +14,7 @@
 mod apply;
 mod fleets;
 mod floor;
+mod ledger;
 mod listing;
 mod simulator;
 
@@ -122,6 +123,9 @@ fn run_all(words: &[String]) {
     }
     if words.is_empty() {
         apply::remove_fleets();
+    }
+    if is_wanted(ledger::NAME) {
+        println!("{}", ledger::commits());
     }
     if is_wanted("command-line") {
         command_line();

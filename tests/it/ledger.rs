@@ -1,6 +1,7 @@
 //! The journal in a real file: what survives a crash, and who may write it.
 
 mod document;
+mod git;
 
 use std::io::Write as _;
 

@@ -10,15 +10,16 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Who may import whom, besides itself. ARCHITECTURE.md gives the reasons.
-const MAY_IMPORT: [(&str, &[&str]); 19] = [
+const MAY_IMPORT: [(&str, &[&str]); 21] = [
     ("model", &[]),
     ("hash", &["model"]),
     ("resource", &["model"]),
     ("capture", &["model", "hash"]),
     ("desired", &["model", "resource"]),
-    // `manifest` reads hashes through `capture`.
-    ("manifest", &["model", "hash", "resource", "capture", "desired"]),
-    ("ledger", &["model"]),
+    // `manifest` reads hashes through `capture`, and asks `git`, `age` and `sops`.
+    ("manifest", &["model", "hash", "resource", "capture", "desired", "program"]),
+    // `git` for the one store that is a branch.
+    ("ledger", &["model", "git"]),
     ("plan", &["model", "hash", "ledger"]),
     // `graph` and `clock` for `execute` and what it is made of.
     ("apply", &["model", "hash", "plan", "ledger", "graph", "clock"]),
@@ -26,6 +27,9 @@ const MAY_IMPORT: [(&str, &[&str]); 19] = [
     ("round", &["model", "hash", "ledger", "plan", "apply", "status", "graph", "clock"]),
     // Rounds over several tenants need the ways to them.
     ("fleet", &["model", "hash", "ledger", "plan", "apply", "status", "round", "graph", "clock", "connect"]),
+    ("program", &[]),
+    // `model` for how words of others are shown.
+    ("git", &["model", "program"]),
     ("transport", &[]),
     ("clock", &["transport"]),
     ("graph", &["model", "hash", "transport", "clock"]),
@@ -47,6 +51,8 @@ const MAY_IMPORT: [(&str, &[&str]); 19] = [
             "status",
             "round",
             "fleet",
+            "program",
+            "git",
             "transport",
             "clock",
             "graph",

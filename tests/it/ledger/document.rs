@@ -5,7 +5,7 @@ use apgit::door::model::{DeletionPolicy, DeviceKey, Field, RegistrationId, Seria
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-fn at(hour: i64) -> Timestamp {
+pub(super) fn at(hour: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + hour * 3600).unwrap()
 }
 
@@ -13,11 +13,11 @@ fn serial(text: &str) -> SerialNumber {
     SerialNumber::parse(text).unwrap()
 }
 
-fn key(text: &str) -> DeviceKey {
+pub(super) fn key(text: &str) -> DeviceKey {
     DeviceKey::of(serial(text))
 }
 
-fn tracked(text: &str) -> Tracked {
+pub(super) fn tracked(text: &str) -> Tracked {
     Tracked {
         serial_number: serial(text),
         declared_registration_id: None,
@@ -35,7 +35,7 @@ fn tracked(text: &str) -> Tracked {
     }
 }
 
-fn ledger(serials: &[&str]) -> Ledger {
+pub(super) fn ledger(serials: &[&str]) -> Ledger {
     let tenant = TenantId("11111111-2222-3333-4444-555555555555".parse().unwrap());
     let mut ledger = Ledger::new("Global", tenant, "corp-devices", Uuid::from_u128(7), at(0));
     serials.iter().for_each(|serial| ledger.track(tracked(serial)));

@@ -13,26 +13,29 @@ use std::time::{Duration, Instant};
 
 /// Git and key services answer within seconds. Longer than a minute waits only who
 /// waits for somebody, and nobody is there: input is closed.
-pub(super) const TIME_MAX: Duration = Duration::from_secs(60);
+pub(crate) const TIME_MAX: Duration = Duration::from_secs(60);
 /// What either says on stderr is shown by one line.
 const SAID_BYTES_MAX: u64 = 64 << 10;
 /// Between two looks at whether it has ended, or shall.
 const LOOK: Duration = Duration::from_millis(20);
+/// The first of these looks once it has said all: most have ended by then, and a
+/// save of the ledger is eight commands.
+const FIRST_LOOK: Duration = Duration::from_micros(200);
 
 /// A program as an absolute path: of the name that it has on every machine.
-pub(super) fn find(name: &str) -> Option<PathBuf> {
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
     folders().into_iter().find_map(|folder| in_folder(&folder, name))
 }
 
 /// The program of this name in a folder.
-pub(super) fn in_folder(folder: &Path, name: &str) -> Option<PathBuf> {
+pub(crate) fn in_folder(folder: &Path, name: &str) -> Option<PathBuf> {
     let path = folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
     is_program(&path).then_some(path)
 }
 
 /// `PATH` for what a program starts itself, without the entries that lead into
 /// the folder at hand.
-pub(super) fn path() -> Option<OsString> {
+pub(crate) fn path() -> Option<OsString> {
     std::env::var_os("PATH")?;
     std::env::join_paths(folders()).ok()
 }
@@ -54,7 +57,8 @@ fn is_program(path: &Path) -> bool {
 }
 
 /// A command that came to its end.
-pub(super) struct Ended {
+#[derive(Debug)]
+pub(crate) struct Ended {
     pub status: ExitStatus,
     pub out: Vec<u8>,
     pub err: Vec<u8>,
@@ -62,7 +66,7 @@ pub(super) struct Ended {
 
 /// Why a command was not let to its end.
 #[derive(Debug)]
-pub(super) enum Cut {
+pub(crate) enum Cut {
     NotStarted(std::io::Error),
     TooLong,
     TooMuch,
@@ -95,7 +99,7 @@ pub(crate) fn end_commands() {
 
 /// Runs a command in a group of its own, and ends the group where it goes on
 /// for too long, says too much, or somebody asks to stop.
-pub(super) fn run(
+pub(crate) fn run(
     command: &mut Command,
     time_max: Duration,
     bytes_max: u64,
@@ -130,7 +134,7 @@ fn follow(child: &Mutex<Child>, until: Instant, bytes_max: u64, stopped: &dyn Fn
     let tells = says.clone();
     std::thread::spawn(move || tells.send(Said::Out(read(stdout, bytes_max + 1))));
     std::thread::spawn(move || says.send(Said::Err(read(stderr, SAID_BYTES_MAX))));
-    let (mut out, mut err, mut status) = (None, None, None);
+    let (mut out, mut err, mut status, mut look) = (None, None, None, FIRST_LOOK);
     loop {
         match said.recv_timeout(LOOK) {
             Ok(Said::Out(bytes)) if bytes.len() as u64 > bytes_max => return Err(Cut::TooMuch),
@@ -138,7 +142,10 @@ fn follow(child: &Mutex<Child>, until: Instant, bytes_max: u64, stopped: &dyn Fn
             Ok(Said::Err(bytes)) => err = Some(bytes),
             Err(RecvTimeoutError::Timeout) => {}
             // Both have said all, and what is left is its end.
-            Err(RecvTimeoutError::Disconnected) => std::thread::sleep(LOOK),
+            Err(RecvTimeoutError::Disconnected) => {
+                std::thread::sleep(look);
+                look = (look * 2).min(LOOK);
+            }
         }
         status = status.or_else(|| lock(child).try_wait().ok().flatten());
         if let (Some(status), true, true) = (status, out.is_some(), err.is_some()) {

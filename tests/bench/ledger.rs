@@ -1,0 +1,104 @@
+//! What a commit to a ledger in a Git branch costs, against a bare repository on
+//! this machine: how long it takes until the other side has it.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use apgit::door::git::{Found, Repository};
+use apgit::door::ledger::{GitLedger, Ledger, LedgerStore as _, Tracked};
+use apgit::door::model::{
+    DeletionPolicy, DeviceKey, Field, RegistrationId, SerialNumber, Target, TenantId, UserPrincipalName,
+};
+use uuid::Uuid;
+
+use crate::{verdict, work_folder};
+
+pub const NAME: &str = "ledger-commit";
+
+const DEVICES: u128 = 10_000;
+const COMMITS: u128 = 20;
+
+/// Loads, and saves one changed device after the other.
+pub fn commits() -> String {
+    let folder = work_folder().join("ledger");
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).expect("a folder for the bench");
+    git(&folder, &["init", "-q", "--bare", "shared.git"]);
+    let url = format!("file://{}", folder.join("shared.git").display());
+    git(&folder, &["clone", "-q", &url, "here"]);
+    let Ok(Found::Repository(here)) = Repository::find(&folder.join("here")) else { panic!("it was cloned") };
+    let tenant = TenantId(Uuid::from_u128(1));
+    let branch = GitLedger::branch(tenant, "corp-devices");
+    let mut store = GitLedger::new(here, "origin", &branch);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let start = apgit::door::sim::EPOCH;
+    let mut ledger = Ledger::new(&Target::default(), tenant, "corp-devices", Uuid::from_u128(2), start);
+    (0..DEVICES).for_each(|number| ledger.track(tracked(number)));
+    let mut save = |ledger: &Ledger| {
+        let began = Instant::now();
+        runtime.block_on(store.save(ledger, "a device")).expect("it is saved");
+        began.elapsed()
+    };
+    let first = save(&ledger);
+    let before = children_cpu();
+    let mut saves: Vec<Duration> = (0..COMMITS)
+        .map(|number| {
+            let device = ledger.get_mut(&DeviceKey::of(serial(number * 37))).expect("a device of the ledger");
+            device.values.insert(Field::DisplayName, format!("OSL-{number}").into());
+            ledger.head.serial += 1;
+            save(&ledger)
+        })
+        .collect();
+    let cpu = (children_cpu() - before) / u32::try_from(COMMITS).expect("a few");
+    let began = Instant::now();
+    let read = runtime.block_on(store.load()).expect("it is loaded");
+    let load = began.elapsed();
+    assert_eq!(read.as_ref(), Some(&ledger));
+    saves.sort();
+    let (median, most) = (saves[saves.len() / 2], saves[saves.len() - 1]);
+    let goal = Duration::from_millis(200);
+    format!(
+        "ledger in a Git branch, {DEVICES} devices ({} KiB), {COMMITS} commits pushed to a repository on this machine\n\
+         \x20 median {median:.1?}, most {most:.1?}   goal {goal:?} {}   (Git's CPU {cpu:.0?} each, both sides; the first {first:.1?}; to load {load:.1?})\n",
+        ledger.written().len() / 1024,
+        verdict(median < goal),
+    )
+}
+
+/// CPU time of all processes that have ended under this one, as Linux counts it,
+/// in hundredths of a second.
+fn children_cpu() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let behind_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let ticks = behind_name.split_whitespace().skip(13).take(2).filter_map(|ticks| ticks.parse::<u64>().ok());
+    Duration::from_millis(ticks.sum::<u64>() * 10)
+}
+
+fn serial(number: u128) -> SerialNumber {
+    SerialNumber::parse(&format!("BENCH-{number:06}")).expect("a serial")
+}
+
+fn tracked(number: u128) -> Tracked {
+    let user = format!("user{number}@contoso.com");
+    let user = UserPrincipalName::parse(&user).expect("a user");
+    Tracked {
+        serial_number: serial(number),
+        declared_registration_id: None,
+        registration_id: RegistrationId(Uuid::new_v5(&Uuid::NAMESPACE_OID, &number.to_be_bytes())),
+        adopted: false,
+        values: [(Field::GroupTag, "OSL-STD".into()), (Field::UserPrincipalName, user.as_str().into())].into(),
+        declared: vec![Field::GroupTag, Field::UserPrincipalName],
+        deletion_policy: DeletionPolicy::Delete,
+        protect: false,
+        file: "devices/oslo/laptops.yaml".to_owned(),
+        plan: "plan-000000000001".to_owned(),
+        at: apgit::door::sim::EPOCH,
+        deleting: None,
+    }
+}
+
+fn git(folder: &Path, words: &[&str]) {
+    let output = Command::new("git").arg("-C").arg(folder).args(words).output().expect("git is here");
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
