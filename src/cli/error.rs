@@ -142,6 +142,7 @@ pub(super) fn exit_of(kind: ErrorKind) -> Exit {
         | ErrorKind::Connect => Exit::Later,
         ErrorKind::NotFound
         | ErrorKind::Refused
+        | ErrorKind::Enrolled
         | ErrorKind::RouteMissing
         | ErrorKind::Protocol
         | ErrorKind::Oversized

@@ -25,6 +25,9 @@ pub enum ErrorKind {
     NotFound,
     /// 400 and its kin: the service understood and declined.
     Refused,
+    /// Declined, because the device is enrolled in Intune: its registration
+    /// goes only after it has left there.
+    Enrolled,
     /// The service has no such route; a bug of ours, or a retired feature.
     RouteMissing,
     /// 429, or text that means the same.
@@ -161,6 +164,7 @@ impl GraphError {
             | ErrorKind::Stopped => true,
             ErrorKind::NotFound
             | ErrorKind::Refused
+            | ErrorKind::Enrolled
             | ErrorKind::RouteMissing
             | ErrorKind::Throttled
             | ErrorKind::Conflict
@@ -188,6 +192,7 @@ impl GraphError {
             | ErrorKind::Permission
             | ErrorKind::NotFound
             | ErrorKind::Refused
+            | ErrorKind::Enrolled
             | ErrorKind::RouteMissing
             | ErrorKind::Conflict
             | ErrorKind::Untrusted
@@ -211,6 +216,7 @@ impl GraphError {
             | ErrorKind::Permission
             | ErrorKind::NotFound
             | ErrorKind::Refused
+            | ErrorKind::Enrolled
             | ErrorKind::RouteMissing
             | ErrorKind::Conflict
             | ErrorKind::PreconditionFailed
@@ -219,6 +225,20 @@ impl GraphError {
             | ErrorKind::Endpoint
             | ErrorKind::Stopped => false,
         }
+    }
+
+    /// True if the answer says that the registration is being deleted already.
+    #[must_use]
+    pub fn says_deletion_under_way(&self) -> bool {
+        // Half a word: the service misspells the rest ("Progess"), and may
+        // mend that one day.
+        self.kind == ErrorKind::Refused && self.phrase.to_ascii_lowercase().starts_with("ztddevicedeletioninpro")
+    }
+
+    /// The same refusal, now that a reading says why.
+    pub(super) fn because_enrolled(mut self) -> Self {
+        self.0.kind = ErrorKind::Enrolled;
+        self
     }
 
     /// True if the answer says that the registration does not exist: 404, or
@@ -428,6 +448,9 @@ impl fmt::Display for GraphError {
             )?,
             ErrorKind::NotFound => write!(f, "cannot {operation}: it does not exist")?,
             ErrorKind::Refused => write!(f, "cannot {operation}: the service declined")?,
+            ErrorKind::Enrolled => {
+                write!(f, "cannot {operation}: the device is enrolled in Intune, and has to be deleted there first")?
+            }
             ErrorKind::RouteMissing => write!(f, "cannot {operation}: the service has no such route")?,
             ErrorKind::Throttled => write!(f, "cannot {operation}: the service asks us to slow down")?,
             ErrorKind::Conflict => write!(f, "cannot {operation}: something else is under way")?,

@@ -49,6 +49,14 @@ pub enum Write {
         /// From which registration.
         id: RegistrationId,
     },
+    /// Asks for the deletion of a registration. Accepted is not gone: that takes
+    /// up to half an hour, and only a reading by id that finds nothing proves
+    /// it. Already gone, or asked for before, counts as accepted; an enrolled
+    /// device is [`ErrorKind::Enrolled`](super::ErrorKind::Enrolled).
+    Deregister {
+        /// Which registration.
+        id: RegistrationId,
+    },
     /// Removes the record of an import; the registration stays. A record that
     /// is already gone is a success.
     DeleteImport {

@@ -1,11 +1,12 @@
 //! What can be written. Nothing here decides whether to: that is done before
 //! a [`GraphWriter`] is made.
 
+use std::collections::HashMap;
 use std::ops::Deref;
 
 use bytes::Bytes;
 use http::Method;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::batch::{self, Part, PartResult};
@@ -15,6 +16,7 @@ use super::pace::Class;
 use super::reader::{Graph, IMPORTS, REGISTRATIONS, SETTINGS, without_version};
 use super::records::{ImportRecord, ImportRow, Write};
 use super::{WRITE_SCOPE, wire};
+use crate::model::later;
 
 /// Writes to a tenant, and reads it too.
 #[derive(Clone, Debug)]
@@ -71,9 +73,52 @@ impl GraphWriter {
     /// After `send_before` (by our own clock) nothing is sent, a first time or
     /// again: what the writes rest on was read too long ago then.
     pub async fn write(&self, writes: &[Write], send_before: Option<Timestamp>) -> Vec<Result<(), GraphError>> {
+        let mut outcomes = self.send(writes, send_before).await;
+        let refused = |index: &usize| is_refused_deletion(&writes[*index], &outcomes[*index]);
+        let mut waiting: Vec<usize> = (0..writes.len()).filter(refused).collect();
+        for attempt in 1.. {
+            self.find_enrolled(writes, &mut waiting, &mut outcomes).await;
+            let again = later(self.0.0.clock.now(), DELETION_PAUSE);
+            let late = send_before.is_some_and(|before| again > before);
+            let Some(first) = waiting.first().filter(|_| attempt < DELETION_ATTEMPTS && !late) else { break };
+            if self.0.0.wait(again, part(&writes[*first]).about).await.is_err() {
+                break;
+            }
+            let deletions: Vec<Write> = waiting.iter().map(|index| writes[*index].clone()).collect();
+            for (index, outcome) in waiting.iter().zip(self.send(&deletions, send_before).await) {
+                outcomes[*index] = outcome;
+            }
+            waiting.retain(|index| is_refused_deletion(&writes[*index], &outcomes[*index]));
+        }
+        outcomes
+    }
+
+    async fn send(&self, writes: &[Write], send_before: Option<Timestamp>) -> Vec<Result<(), GraphError>> {
         let parts: Vec<Part> = writes.iter().map(part).collect();
         let answers = batch::send(&self.0.0, Class::Write, &parts, send_before).await;
         writes.iter().zip(answers).map(|(write, answer)| outcome(write, answer)).collect()
+    }
+
+    /// Leaves `waiting` with the deletions that nothing explains. No code and
+    /// no phrase says that a device is enrolled, and its words are not known;
+    /// a reading of the registration tells.
+    async fn find_enrolled(&self, writes: &[Write], waiting: &mut Vec<usize>, outcomes: &mut [Result<(), GraphError>]) {
+        let id_of = |index: &usize| match writes[*index] {
+            Write::Deregister { id } => Some(id),
+            _ => None,
+        };
+        let ids: Vec<_> = waiting.iter().filter_map(id_of).collect();
+        let readings: HashMap<_, _> = self.get_devices(&ids).await.into_iter().collect();
+        waiting.retain(|index| match id_of(index).and_then(|id| readings.get(&id)) {
+            Some(Ok(Some(device))) if device.is_enrolled() => {
+                let outcome = std::mem::replace(&mut outcomes[*index], Ok(()));
+                outcomes[*index] = outcome.map_err(GraphError::because_enrolled);
+                false
+            }
+            // Not to be read yet is not gone: that, only the deletion says.
+            Some(Ok(_)) => true,
+            Some(Err(_)) | None => false,
+        });
     }
 
     /// Starts a sync of the tenant with Autopilot.
@@ -132,6 +177,12 @@ fn part(write: &Write) -> Part {
             url: format!("{registrations}/{id}/unassignUserFromDevice"),
             body: None,
         },
+        Write::Deregister { id } => Part {
+            about: about("delete a registration"),
+            method: "DELETE",
+            url: format!("{registrations}/{id}"),
+            body: None,
+        },
         Write::DeleteImport { record } => Part {
             about: about("delete an import record"),
             method: "DELETE",
@@ -151,10 +202,21 @@ fn update_body(fields: &super::records::Fields) -> Value {
     serde_json::to_value(body).expect("text becomes JSON")
 }
 
+/// A registration takes no deletion in the first seconds after its import, and
+/// no reading shows why (`graph-autopilot.md` 3.5, where three attempts do).
+const DELETION_ATTEMPTS: u32 = 3;
+const DELETION_PAUSE: SignedDuration = SignedDuration::from_secs(5);
+
+fn is_refused_deletion(write: &Write, outcome: &Result<(), GraphError>) -> bool {
+    let refused = outcome.as_ref().is_err_and(|error| error.kind == ErrorKind::Refused);
+    refused && matches!(write, Write::Deregister { .. })
+}
+
 fn outcome(write: &Write, answer: PartResult) -> Result<(), GraphError> {
     match (write, answer) {
         (_, Ok(_)) => Ok(()),
-        (Write::DeleteImport { .. }, Err(error)) if error.says_absent() => Ok(()),
+        (Write::DeleteImport { .. } | Write::Deregister { .. }, Err(error)) if error.says_absent() => Ok(()),
+        (Write::Deregister { .. }, Err(error)) if error.says_deletion_under_way() => Ok(()),
         (_, Err(error)) => Err(error),
     }
 }

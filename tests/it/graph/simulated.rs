@@ -218,6 +218,86 @@ async fn the_budget_keeps_a_busy_tenant_from_throttling_us() {
     assert_eq!(world.sim.with(|tenant| tenant.counters().calls_with(429)), 0);
 }
 
+async fn deregister(world: &World, ids: &[RegistrationId]) -> Vec<Result<(), GraphError>> {
+    let writes: Vec<_> = ids.iter().map(|id| Write::Deregister { id: *id }).collect();
+    world.graph.write(&writes, None).await
+}
+
+async fn is_there(world: &World, id: RegistrationId) -> bool {
+    world.graph.get_devices(&[id]).await.remove(0).1.unwrap().is_some()
+}
+
+#[tokio::test]
+async fn a_deletion_is_accepted_however_often_it_is_asked_for_and_ends_later() {
+    for gone in ["delete.gone_status=400", "delete.gone_status=404"] {
+        let mut settings = Settings::busy();
+        settings.set(gone).unwrap();
+        let (world, ids) = World::with_devices(settings, 1, 1);
+        let id = *ids.first().unwrap();
+        for _ in 0..2 {
+            assert_eq!(deregister(&world, &[id]).await, [Ok(())], "{gone}");
+            assert!(is_there(&world, id).await, "{gone}: accepted is not gone");
+        }
+        world.wait(1800).await;
+        assert!(!is_there(&world, id).await, "{gone}");
+        let never = RegistrationId(uuid::Uuid::from_u128(1));
+        assert_eq!(deregister(&world, &[id, never]).await, [Ok(()), Ok(())], "{gone}");
+        assert_eq!(world.sim.with(|tenant| tenant.counters().deletes_accepted), 1, "{gone}");
+    }
+}
+
+#[tokio::test]
+async fn the_deletion_of_an_enrolled_device_is_refused_in_words_of_its_own_and_alone() {
+    let (world, ids) = World::with_devices(Settings::busy(), 1, 3);
+    let ids: Vec<_> = ids.into_iter().collect();
+    world.sim.with(|tenant| tenant.enrol(ids[1].0).unwrap());
+    let outcomes = deregister(&world, &ids).await;
+    assert_eq!((&outcomes[0], &outcomes[2]), (&Ok(()), &Ok(())));
+    let error = outcomes[1].as_ref().unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Enrolled);
+    let text = error.to_string();
+    let told = "cannot delete a registration: the device is enrolled in Intune, and has to be deleted there first";
+    assert!(text.starts_with(told), "{text}");
+    world.wait(3600).await;
+    assert!(is_there(&world, ids[1]).await);
+}
+
+#[tokio::test]
+async fn a_deletion_right_after_the_import_is_asked_for_until_it_is_taken() {
+    let mut settings = Settings::calm();
+    settings.set("delete.settling=9s").unwrap();
+    let world = world(settings, 1);
+    import_and_look_up(&world, &[serial("NEW")]).await;
+    let id = loop {
+        match world.graph.list_imports().await.unwrap()[0].state {
+            ImportState::Complete { registration_id } => break registration_id,
+            _ => world.wait(1).await,
+        }
+    };
+    assert_eq!(deregister(&world, &[id]).await, [Ok(())]);
+    let deletions = world.sim.with(|tenant| tenant.request_log());
+    let deletions: Vec<u16> =
+        deletions.iter().filter(|entry| entry.method == "DELETE").map(|entry| entry.status).collect();
+    assert_eq!(deletions, [400, 400, 200]);
+    world.wait(1800).await;
+    assert!(!is_there(&world, id).await);
+}
+
+#[tokio::test]
+async fn a_hostile_service_deletes_each_registration_once() {
+    for seed in 0..20 {
+        let (world, ids) = World::with_devices(Settings::hostile(), seed, 60);
+        let ids: Vec<_> = ids.into_iter().collect();
+        let outcomes = deregister(&world, &ids[..50]).await;
+        assert!(outcomes.iter().all(Result::is_ok), "seed {seed}: {outcomes:?}");
+        world.wait(1800).await;
+        for (number, id) in ids.iter().enumerate() {
+            assert_eq!(is_there(&world, *id).await, number >= 50, "seed {seed}: {number}");
+        }
+        assert_eq!(world.sim.with(|tenant| tenant.counters().deletes_accepted), 50, "seed {seed}");
+    }
+}
+
 #[tokio::test]
 async fn a_second_sync_is_a_conflict_or_too_early() {
     let world = world(Settings::busy(), 1);
