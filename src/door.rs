@@ -111,8 +111,9 @@ pub mod graph {
 /// The simulated tenant.
 pub mod sim {
     pub use crate::sim::{
-        CLIENT_SECRET, Certificates, EPOCH, InProcess, LogEntry, MICROSOFT_HOSTS, Mishap, Origin, RegistrationView,
-        ScenarioError, Script, Server, Settings, Shared, Speed, Switch, Tenant, Tenants, Write, WriteKind,
+        CLIENT_SECRET, Certificates, EPOCH, InProcess, LogEntry, MICROSOFT_HOSTS, Mishap, NeighbourView, Origin,
+        RegistrationView, ScenarioError, Script, Server, Settings, Shared, Speed, Switch, Tenant, Tenants, Write,
+        WriteKind,
     };
     /// How the tenant behaves.
     pub mod settings {

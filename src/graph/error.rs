@@ -449,7 +449,7 @@ impl fmt::Display for GraphError {
             ErrorKind::NotFound => write!(f, "cannot {operation}: it does not exist")?,
             ErrorKind::Refused => write!(f, "cannot {operation}: the service declined")?,
             ErrorKind::Enrolled => {
-                write!(f, "cannot {operation}: the device is enrolled in Intune, and has to be deleted there first")?
+                write!(f, "cannot {operation}: the device is enrolled in Intune, and has to be deleted there first")?;
             }
             ErrorKind::RouteMissing => write!(f, "cannot {operation}: the service has no such route")?,
             ErrorKind::Throttled => write!(f, "cannot {operation}: the service asks us to slow down")?,
