@@ -6,11 +6,11 @@
 /// The nouns.
 pub mod model {
     pub use crate::model::{
-        Action, AdoptionPolicy, Claim, Coverage, DeletionPolicy, Desired, Device, DeviceKey, DisplayName, Effect,
-        EnrollmentState, Field, FieldChange, Greeting, GroupTag, HardwareHash, HashCheck, HashDigest, HashError,
-        HashLocation, HashRef, ImportId, ImportRecordId, ImportState, Limits, Observed, Origin, Policy, Register,
-        RegistrationId, Request, Scope, SerialKey, SerialNumber, SyncState, Target, Tenant, TenantId, Update,
-        UserPrincipalName, Want, is_unseen, later, seen,
+        Action, AdoptionPolicy, Claim, Coverage, DeletionPolicy, Desired, Device, DeviceKey, DirectoryDeviceId,
+        DirectoryObjectId, DisplayName, Effect, EnrollmentState, Field, FieldChange, Greeting, GroupTag, HardwareHash,
+        HashCheck, HashDigest, HashError, HashLocation, HashRef, ImportId, ImportRecordId, ImportState, Limits,
+        ManagedDeviceId, Observed, Origin, Policy, Register, RegistrationId, Request, Scope, SerialKey, SerialNumber,
+        SyncState, Target, Tenant, TenantId, Update, UserPrincipalName, Want, is_unseen, later, seen,
     };
 }
 
@@ -103,8 +103,8 @@ pub mod clock {
 /// Microsoft Graph.
 pub mod graph {
     pub use crate::graph::{
-        Auth, Cloud, Credential, Endpoints, ErrorKind, Fields, Graph, GraphError, GraphWriter, Http, ImportRow, Login,
-        LoginError, Write,
+        Auth, Cloud, Credential, DirectoryDevice, Endpoints, ErrorKind, Fields, Graph, GraphError, GraphWriter, Http,
+        ImportRow, Login, LoginError, ManagedDevice, Write,
     };
 }
 

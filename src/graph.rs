@@ -19,6 +19,8 @@ mod http;
 mod listing;
 mod login;
 #[deny(clippy::disallowed_methods)]
+mod neighbours;
+#[deny(clippy::disallowed_methods)]
 mod pace;
 #[deny(clippy::disallowed_methods)]
 mod reader;
@@ -39,7 +41,7 @@ pub use login::{Auth, Credential, Login, LoginError};
 pub(crate) use login::{AuthKind, Declared};
 pub use reader::Graph;
 pub(crate) use records::ImportRecord;
-pub use records::{Fields, ImportRow, Write};
+pub use records::{DirectoryDevice, Fields, ImportRow, ManagedDevice, Write};
 pub use writer::GraphWriter;
 
 /// What a reader needs to be granted.
