@@ -1,7 +1,8 @@
 //! Microsoft Graph, as far as Windows Autopilot needs it: typed operations
 //! over a [`Transport`](crate::transport::Transport), login, and the budget.
 //!
-//! [`Graph`] reads, [`GraphWriter`] writes. Below them: `client` (one request
+//! [`Graph`] reads, [`GraphWriter`] writes; `neighbours` is their part about
+//! Intune and Entra. Below them: `client` (one request
 //! as often as it takes), `listing` (pages), `batch` (twenty at once), `pace`
 //! (the budget), `wire` (Microsoft's shapes), `error`. No decisions about
 //! devices live here.
