@@ -7,10 +7,11 @@
 pub mod model {
     pub use crate::model::{
         Action, Adopt, AdoptionPolicy, Claim, Coverage, DeletionPolicy, Deregister, Desired, Device, DeviceKey,
-        DisplayName, Effect, EnrollmentState, Field, FieldChange, Greeting, GroupTag, HardwareHash, HashCheck,
-        HashDigest, HashError, HashLocation, HashRef, ImportId, ImportRecordId, ImportState, Limits, Observed, Origin,
-        Policy, Register, RegistrationId, Release, Request, Scope, SerialKey, SerialNumber, SyncState, Target, Tenant,
-        TenantId, Unprotect, Update, UserPrincipalName, Want, is_unseen, later, seen,
+        DirectoryDeviceId, DirectoryObjectId, DisplayName, Effect, EnrollmentState, Field, FieldChange, Greeting,
+        GroupTag, HardwareHash, HashCheck, HashDigest, HashError, HashLocation, HashRef, ImportId, ImportRecordId,
+        ImportState, Limits, ManagedDeviceId, Observed, Origin, Policy, Register, RegistrationId, Release, Request,
+        Scope, SerialKey, SerialNumber, SyncState, Target, Tenant, TenantId, Unprotect, Update, UserPrincipalName,
+        Want, is_unseen, later, seen,
     };
 }
 
@@ -110,16 +111,17 @@ pub mod clock {
 /// Microsoft Graph.
 pub mod graph {
     pub use crate::graph::{
-        Auth, Cloud, Credential, Endpoints, ErrorKind, Fields, Graph, GraphError, GraphWriter, Http, ImportRow, Login,
-        LoginError, Write,
+        Auth, Cloud, Credential, DirectoryDevice, Endpoints, ErrorKind, Fields, Graph, GraphError, GraphWriter, Http,
+        ImportRow, Login, LoginError, ManagedDevice, Write,
     };
 }
 
 /// The simulated tenant.
 pub mod sim {
     pub use crate::sim::{
-        CLIENT_SECRET, Certificates, EPOCH, InProcess, LogEntry, MICROSOFT_HOSTS, Mishap, Origin, RegistrationView,
-        ScenarioError, Script, Server, Settings, Shared, Speed, Switch, Tenant, Tenants, Write, WriteKind,
+        CLIENT_SECRET, Certificates, EPOCH, InProcess, LogEntry, MICROSOFT_HOSTS, Mishap, NeighbourView, Origin,
+        RegistrationView, ScenarioError, Script, Server, Settings, Shared, Speed, Switch, Tenant, Tenants, Write,
+        WriteKind,
     };
     /// How the tenant behaves.
     pub mod settings {

@@ -1,7 +1,8 @@
 //! Microsoft Graph, as far as Windows Autopilot needs it: typed operations
 //! over a [`Transport`](crate::transport::Transport), login, and the budget.
 //!
-//! [`Graph`] reads, [`GraphWriter`] writes. Below them: `client` (one request
+//! [`Graph`] reads, [`GraphWriter`] writes; `neighbours` is their part about
+//! Intune and Entra. Below them: `client` (one request
 //! as often as it takes), `listing` (pages), `batch` (twenty at once), `pace`
 //! (the budget), `wire` (Microsoft's shapes), `error`. No decisions about
 //! devices live here.
@@ -18,6 +19,8 @@ mod http;
 #[deny(clippy::disallowed_methods)]
 mod listing;
 mod login;
+#[deny(clippy::disallowed_methods)]
+mod neighbours;
 #[deny(clippy::disallowed_methods)]
 mod pace;
 #[deny(clippy::disallowed_methods)]
@@ -39,7 +42,7 @@ pub use login::{Auth, Credential, Login, LoginError};
 pub(crate) use login::{AuthKind, Declared};
 pub use reader::Graph;
 pub(crate) use records::ImportRecord;
-pub use records::{Fields, ImportRow, Write};
+pub use records::{DirectoryDevice, Fields, ImportRow, ManagedDevice, Write};
 pub use writer::GraphWriter;
 
 /// What a reader needs to be granted.

@@ -24,7 +24,9 @@ pub use field::{Field, FieldChange};
 pub use hardware_hash::{HardwareHash, HashDigest};
 pub(crate) use hardware_hash::{hex, sha256};
 pub use hash_ref::{HashCheck, HashError, HashLocation, HashRef};
-pub use ids::{ImportId, ImportRecordId, RegistrationId, TenantId};
+pub use ids::{
+    DirectoryDeviceId, DirectoryObjectId, ImportId, ImportRecordId, ManagedDeviceId, RegistrationId, TenantId,
+};
 pub use import::ImportState;
 pub(crate) use import::is_open_error;
 pub use key::DeviceKey;

@@ -21,7 +21,7 @@ mod state;
 
 pub use door::{Certificates, InProcess, MICROSOFT_HOSTS, Server, Shared, Speed};
 pub(crate) use stage::settings;
-pub use stage::{LogEntry, Mishap, RegistrationView, ScenarioError, Script, Settings, Switch};
+pub use stage::{LogEntry, Mishap, NeighbourView, RegistrationView, ScenarioError, Script, Settings, Switch};
 pub use state::{CLIENT_SECRET, Origin, Tenant, Tenants, Write, WriteKind};
 pub(crate) use state::{StateError, StateFile};
 

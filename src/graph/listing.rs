@@ -20,6 +20,9 @@ use super::wire;
 pub(super) struct Listing<W, T, K> {
     pub about: About,
     pub route: &'static str,
+    /// What is asked for beyond that, from its `?` on; empty for all.
+    pub query: String,
+    pub class: Class,
     pub item: fn(W) -> Result<T, String>,
     pub key: fn(&T) -> K,
     /// The bytes of an item's texts.
@@ -53,7 +56,7 @@ impl<W: DeserializeOwned, T, K: Hash + Eq> Listing<W, T, K> {
 
     async fn follow(&self, client: &Client) -> Result<Vec<T>, GraphError> {
         let senseless = |reason: &str| GraphError::new(ErrorKind::Protocol, self.about, reason);
-        let mut url = format!("{}{}", client.endpoints.graph, self.route);
+        let mut url = format!("{}{}{}", client.endpoints.graph, self.route, self.query);
         let mut visited = HashSet::new();
         let mut seen = HashSet::new();
         let mut items = Vec::new();
@@ -108,7 +111,7 @@ impl<W: DeserializeOwned, T, K: Hash + Eq> Listing<W, T, K> {
             url,
             route: self.route,
             body: Bytes::new(),
-            class: Class::Read,
+            class: self.class,
             cost: 1,
             repeat: Repeat::Freely,
             send_before: None,

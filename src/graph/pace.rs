@@ -2,9 +2,11 @@
 //! never waits itself.
 //!
 //! Microsoft documents, per app and tenant, 100 writes and 1000 requests in
-//! any 20 seconds for Intune's enrolment services; imports are throttled far
-//! earlier in practice (after 60 to 70 posted in a row). We stay below, leave
-//! a share to other apps, and learn from every 429.
+//! any 20 seconds for Intune's enrolment services, and twice that for its
+//! devices; imports are throttled far earlier in practice (after 60 to 70
+//! posted in a row). We stay below, leave a share to other apps, and learn from
+//! every 429. The directory's limits are others and larger; what we ask it
+//! counts as if it were an enrolment service.
 
 use std::collections::VecDeque;
 
@@ -22,6 +24,19 @@ pub enum Class {
     /// The tenant sync. Its 429 is a rule about ten minutes, not about load,
     /// so nothing is learnt from it.
     Sync,
+    /// Reading devices in Intune.
+    IntuneRead,
+    /// Deleting devices in Intune.
+    IntuneWrite,
+}
+
+impl Class {
+    fn writes(self) -> bool {
+        match self {
+            Self::Read | Self::IntuneRead => false,
+            Self::Write | Self::Import | Self::Sync | Self::IntuneWrite => true,
+        }
+    }
 }
 
 /// The service's limits, and the part of them that is ours.
@@ -31,6 +46,11 @@ pub struct PaceLimits {
     pub requests_max: u32,
     /// Writes per window; imports and syncs count too.
     pub writes_max: u32,
+    /// Requests about devices in Intune per window, which have limits of their
+    /// own.
+    pub intune_requests_max: u32,
+    /// Writes of these.
+    pub intune_writes_max: u32,
     pub window: SignedDuration,
     /// The least time between two imports.
     pub import_gap: SignedDuration,
@@ -43,6 +63,8 @@ impl Default for PaceLimits {
         Self {
             requests_max: 1000,
             writes_max: 100,
+            intune_requests_max: 2000,
+            intune_writes_max: 200,
             window: SignedDuration::from_secs(20),
             import_gap: SignedDuration::from_secs(1),
             share_percent: 80,
@@ -54,11 +76,18 @@ impl Default for PaceLimits {
 #[derive(Debug)]
 pub struct Pace {
     limits: PaceLimits,
-    requests: Window,
-    writes: Window,
+    enrolment: Service,
+    intune: Service,
     imports: Speed,
     last_import: Option<Timestamp>,
-    paused: [Option<Timestamp>; 4],
+    paused: [Option<Timestamp>; 6],
+}
+
+/// What counts together.
+#[derive(Debug)]
+struct Service {
+    requests: Window,
+    writes: Window,
 }
 
 /// No answer asks for less than a second, whatever `Retry-After` says.
@@ -69,11 +98,17 @@ impl Pace {
     pub fn new(limits: PaceLimits) -> Self {
         let share = |max: u32| (max * limits.share_percent.clamp(1, 100) / 100).max(1);
         Self {
-            requests: Window::new(share(limits.requests_max)),
-            writes: Window::new(share(limits.writes_max)),
+            enrolment: Service {
+                requests: Window::new(share(limits.requests_max)),
+                writes: Window::new(share(limits.writes_max)),
+            },
+            intune: Service {
+                requests: Window::new(share(limits.intune_requests_max)),
+                writes: Window::new(share(limits.intune_writes_max)),
+            },
             imports: Speed::default(),
             last_import: None,
-            paused: [None; 4],
+            paused: [None; 6],
             limits,
         }
     }
@@ -87,9 +122,10 @@ impl Pace {
         if earliest > now {
             return Err(earliest);
         }
-        self.requests.book(cost, now);
-        if class != Class::Read {
-            self.writes.book(cost, now);
+        let service = self.service_mut(class);
+        service.requests.book(cost, now);
+        if class.writes() {
+            service.writes.book(cost, now);
         }
         if class == Class::Import {
             self.last_import = Some(now);
@@ -101,18 +137,17 @@ impl Pace {
     /// has no more parts than this.
     #[must_use]
     pub fn most(&self, class: Class) -> u32 {
-        match class {
-            Class::Read => self.requests.allowed(),
-            Class::Write | Class::Import | Class::Sync => self.writes.allowed().min(self.requests.allowed()),
-        }
+        let service = self.service(class);
+        let requests = service.requests.allowed();
+        if class.writes() { service.writes.allowed().min(requests) } else { requests }
     }
 
     /// The service said 429: go half as fast from here, and send nothing of
     /// this class for `wait`.
     pub fn throttled(&mut self, class: Class, wait: SignedDuration, now: Timestamp) {
         match class {
-            Class::Read => self.requests.speed.halve(now),
-            Class::Write => self.writes.speed.halve(now),
+            Class::Read | Class::IntuneRead => self.service_mut(class).requests.speed.halve(now),
+            Class::Write | Class::IntuneWrite => self.service_mut(class).writes.speed.halve(now),
             Class::Import => self.imports.halve(now),
             Class::Sync => return,
         }
@@ -121,11 +156,26 @@ impl Pace {
         *paused = Some(paused.map_or(until, |already| already.max(until)));
     }
 
+    fn service(&self, class: Class) -> &Service {
+        match class {
+            Class::Read | Class::Write | Class::Import | Class::Sync => &self.enrolment,
+            Class::IntuneRead | Class::IntuneWrite => &self.intune,
+        }
+    }
+
+    fn service_mut(&mut self, class: Class) -> &mut Service {
+        match class {
+            Class::Read | Class::Write | Class::Import | Class::Sync => &mut self.enrolment,
+            Class::IntuneRead | Class::IntuneWrite => &mut self.intune,
+        }
+    }
+
     fn earliest(&mut self, class: Class, cost: u32, now: Timestamp) -> Timestamp {
         let window = self.limits.window;
-        let mut earliest = self.requests.earliest(cost, window, now);
-        if class != Class::Read {
-            earliest = earliest.max(self.writes.earliest(cost, window, now));
+        let service = self.service_mut(class);
+        let mut earliest = service.requests.earliest(cost, window, now);
+        if class.writes() {
+            earliest = earliest.max(service.writes.earliest(cost, window, now));
         }
         if class == Class::Import {
             self.imports.restore(window, now);
@@ -259,6 +309,19 @@ mod tests {
         let sent = run(&mut pace, Class::Read, 20, 100, at(1));
         assert_eq!(sent[35], at(1), "720 reads fit beside 80 writes");
         assert!(most_in_any_window(&sent, 20) <= 800);
+    }
+
+    #[test]
+    fn devices_in_intune_have_twice_as_much_and_a_budget_of_their_own() {
+        let mut pace = Pace::new(PaceLimits::default());
+        run(&mut pace, Class::Write, 20, 4, at(0));
+        let sent = run(&mut pace, Class::IntuneWrite, 1, 400, at(0));
+        assert_eq!((sent[159], sent[160]), (at(0), at(20)));
+        assert_eq!(most_in_any_window(&sent, 1), 160);
+        let sent = run(&mut pace, Class::IntuneRead, 1, 3000, at(100));
+        assert_eq!(most_in_any_window(&sent, 1), 1600);
+        pace.throttled(Class::IntuneWrite, SignedDuration::ZERO, at(200));
+        assert_eq!((pace.most(Class::IntuneWrite), pace.most(Class::Write)), (80, 80));
     }
 
     #[test]

@@ -99,6 +99,8 @@ impl Graph {
         let listing = Listing {
             about: About { operation: "list registrations", scope: READ_SCOPE },
             route: REGISTRATIONS,
+            query: String::new(),
+            class: Class::Read,
             item: wire::Registration::into_device,
             key: |device: &Device| device.id,
             texts: |device| wire::texts(device).iter().map(|text| text.len()).sum(),
@@ -144,6 +146,8 @@ impl Graph {
         let listing = Listing {
             about: About { operation: "list import records", scope: READ_SCOPE },
             route: IMPORTS,
+            query: String::new(),
+            class: Class::Read,
             item: wire::Imported::into_record,
             key: |record: &ImportRecord| record.id,
             texts: |record| record.serial.len(),

@@ -2,8 +2,12 @@
 //! records and rows, writes, the organization.
 
 use compact_str::CompactString;
+use jiff::Timestamp;
 
-use crate::model::{HardwareHash, ImportId, ImportRecordId, ImportState, RegistrationId, SerialNumber};
+use crate::model::{
+    DirectoryDeviceId, DirectoryObjectId, HardwareHash, ImportId, ImportRecordId, ImportState, ManagedDeviceId,
+    RegistrationId, SerialNumber,
+};
 
 /// An import request and how far it has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +81,39 @@ pub struct Fields {
     pub addressable_user_name: Option<CompactString>,
     /// The device's name.
     pub display_name: Option<CompactString>,
+}
+
+/// A device in Intune.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ManagedDevice {
+    /// Intune's own name for it; a registration links to it by this.
+    pub id: ManagedDeviceId,
+    /// As the device told it.
+    pub serial: CompactString,
+    /// The computer's name.
+    pub name: CompactString,
+    /// Who works on it; empty for nobody.
+    pub user: CompactString,
+    /// The same device in Entra; `None` where it has not joined.
+    pub directory_device: Option<DirectoryDeviceId>,
+    /// When it was last in touch; `None` for never.
+    pub last_sync: Option<Timestamp>,
+}
+
+/// A device in Entra.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectoryDevice {
+    /// What it is read and deleted by.
+    pub object: DirectoryObjectId,
+    /// What Intune and a registration link to it by.
+    pub id: Option<DirectoryDeviceId>,
+    /// What the directory shows; before the first enrolment, often the serial.
+    pub name: CompactString,
+    /// The registration that it belongs to, by its `[ZTDID]`.
+    pub registration: Option<RegistrationId>,
+    /// True where it comes from a directory of the user's own (hybrid join):
+    /// deleted here, it would come back, so it has to be deleted there.
+    pub is_synced: bool,
 }
 
 /// The tenant, as its directory names it.

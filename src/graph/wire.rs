@@ -16,9 +16,12 @@ use serde::de::{Deserializer, Error, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::records::{ImportRecord, Organization};
+use super::records::{DirectoryDevice, ImportRecord, ManagedDevice, Organization};
 use crate::hash::pieces;
-use crate::model::{Device, EnrollmentState, ImportId, ImportRecordId, ImportState, RegistrationId, SyncState};
+use crate::model::{
+    Device, DirectoryDeviceId, DirectoryObjectId, EnrollmentState, ImportId, ImportRecordId, ImportState,
+    ManagedDeviceId, RegistrationId, SyncState,
+};
 
 /// The most items of a page that are read. The service writes a thousand; of
 /// `{}`, an answer could hold twenty million.
@@ -233,6 +236,83 @@ impl From<Settings> for SyncState {
             running: settings.sync_status == "inProgress",
             failed: settings.sync_status == "failed",
         }
+    }
+}
+
+/// `managedDevice`, as far as we look at it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ManagedDeviceEntity {
+    #[serde(default, deserialize_with = "guid")]
+    id: Option<Uuid>,
+    #[serde(default, deserialize_with = "text")]
+    serial_number: CompactString,
+    #[serde(default, deserialize_with = "text")]
+    device_name: CompactString,
+    #[serde(default, deserialize_with = "text")]
+    user_principal_name: CompactString,
+    #[serde(default, rename = "azureADDeviceId", deserialize_with = "guid")]
+    azure_ad_device_id: Option<Uuid>,
+    #[serde(default, deserialize_with = "time")]
+    last_sync_date_time: Option<Timestamp>,
+}
+
+impl ManagedDeviceEntity {
+    /// # Errors
+    /// When it has no usable id.
+    pub(super) fn into_device(self) -> Result<ManagedDevice, String> {
+        let id = self.id.ok_or_else(|| "a device in Intune has no usable `id`".to_owned())?;
+        let texts = [&self.serial_number, &self.device_name, &self.user_principal_name];
+        if texts.iter().any(|text| text.len() > TEXT_BYTES_MAX) {
+            return Err(format!("the device {id} in Intune has a text of more than {TEXT_BYTES_MAX} bytes"));
+        }
+        Ok(ManagedDevice {
+            id: ManagedDeviceId(id),
+            serial: self.serial_number,
+            name: self.device_name,
+            user: self.user_principal_name,
+            directory_device: self.azure_ad_device_id.map(DirectoryDeviceId),
+            last_sync: self.last_sync_date_time,
+        })
+    }
+}
+
+/// `device`, as far as we look at it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DirectoryDeviceEntity {
+    #[serde(default, deserialize_with = "guid")]
+    id: Option<Uuid>,
+    #[serde(default, deserialize_with = "guid")]
+    device_id: Option<Uuid>,
+    #[serde(default, deserialize_with = "text")]
+    display_name: CompactString,
+    #[serde(default, deserialize_with = "text")]
+    trust_type: CompactString,
+    #[serde(default)]
+    physical_ids: Option<Vec<CompactString>>,
+}
+
+impl DirectoryDeviceEntity {
+    /// # Errors
+    /// When it has no usable id.
+    pub(super) fn into_device(self) -> Result<DirectoryDevice, String> {
+        let id = self.id.ok_or_else(|| "a device in Entra has no usable `id`".to_owned())?;
+        if self.display_name.len() > TEXT_BYTES_MAX {
+            return Err(format!("the device {id} in Entra has a name of more than {TEXT_BYTES_MAX} bytes"));
+        }
+        let physical_ids = self.physical_ids.unwrap_or_default();
+        Ok(DirectoryDevice {
+            object: DirectoryObjectId(id),
+            id: self.device_id.map(DirectoryDeviceId),
+            name: self.display_name,
+            // The token in brackets is compared letter by letter.
+            registration: physical_ids
+                .iter()
+                .find_map(|id| parse_guid(id.strip_prefix("[ZTDID]:")?))
+                .map(RegistrationId),
+            is_synced: self.trust_type == "ServerAd",
+        })
     }
 }
 

@@ -31,6 +31,19 @@ id! {
     RegistrationId
 }
 id! {
+    /// A device in Intune (`managedDevice.id`).
+    ManagedDeviceId
+}
+id! {
+    /// A device in Entra, as Intune and the device itself call it
+    /// (`device.deviceId`).
+    DirectoryDeviceId
+}
+id! {
+    /// The same device, as the directory calls its object (`device.id`).
+    DirectoryObjectId
+}
+id! {
     /// An Entra tenant.
     TenantId
 }

@@ -28,4 +28,4 @@ pub use waiting_room::Speed;
 pub(super) use answer::Answer;
 pub(super) use call::{Call, control_route};
 pub(super) use errors::Problem;
-pub(super) use routes::{Action, Area, Target};
+pub(super) use routes::{Action, Area, ManagedAction, Target};

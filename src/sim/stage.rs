@@ -5,6 +5,7 @@
 mod control;
 mod counters;
 mod faults;
+mod neighbours;
 mod scenario;
 mod script;
 pub(crate) mod settings;
@@ -14,6 +15,7 @@ mod words;
 pub(crate) use counters::Counters;
 pub use counters::LogEntry;
 pub use faults::Mishap;
+pub use neighbours::NeighbourView;
 pub use scenario::{RegistrationView, ScenarioError};
 pub use script::Script;
 pub(crate) use settings::Delay;

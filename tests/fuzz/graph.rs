@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use apgit::door::clock::{Clock as _, Virtual};
 use apgit::door::graph::{Auth, Cloud, Fields, Graph, GraphError, GraphWriter, ImportRow, Login, Write};
-use apgit::door::model::{HardwareHash, ImportId, ImportRecordId, RegistrationId};
+use apgit::door::model::{
+    DirectoryDeviceId, DirectoryObjectId, HardwareHash, ImportId, ImportRecordId, ManagedDeviceId, RegistrationId,
+};
 use apgit::door::transport::{Request, Response, Transport, TransportError};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -21,8 +23,22 @@ use crate::seeds::captures;
 /// Between answers.
 const NEXT: &str = "\n%%\n";
 
-const OPERATIONS: [&str; 11] =
-    ["list", "imports", "settings", "organization", "users", "get", "import", "update", "remove", "sync", "login"];
+const OPERATIONS: [&str; 14] = [
+    "list",
+    "imports",
+    "settings",
+    "organization",
+    "users",
+    "get",
+    "import",
+    "update",
+    "remove",
+    "deregister",
+    "intune",
+    "entra",
+    "sync",
+    "login",
+];
 
 /// What must never be said. No seed has them, so no answer can.
 const TOKEN: &str = "token~of~ours~that~no~answer~brings";
@@ -135,6 +151,9 @@ fn scripts() -> Vec<Vec<u8>> {
         format!("import{NEXT}{}", of("import-action")),
         format!("update{NEXT}{batch}"),
         format!("remove{NEXT}{batch}"),
+        format!("deregister{NEXT}{batch}"),
+        format!("intune{NEXT}{}{NEXT}{}", of("registration-get"), page(0, "a")),
+        format!("entra{NEXT}{}{NEXT}{}", of("registration-get"), page(0, "")),
         format!("sync{NEXT}204\n\n"),
         format!("login{NEXT}{}{NEXT}{list}", of("token")),
         format!("login{NEXT}{}", of("token-error")),
@@ -199,6 +218,27 @@ async fn carry_out(operation: &[u8], writer: &GraphWriter) -> Vec<GraphError> {
         b"remove" => {
             let write = |id: RegistrationId| Write::DeleteImport { record: ImportRecordId(id.0) };
             all(writer.write(&registrations().into_iter().map(write).collect::<Vec<_>>(), None).await)
+        }
+        b"deregister" => {
+            let write = |id: RegistrationId| Write::Deregister { id };
+            all(writer.write(&registrations().into_iter().map(write).collect::<Vec<_>>(), None).await)
+        }
+        b"intune" => {
+            let id = ManagedDeviceId(Uuid::from_u128(7));
+            let serial = MACHINES[0].serial().expect("it has one");
+            let read = writer.managed_device(id).await.map(|device| {
+                assert!(device.is_none_or(|device| device.id == id), "another device passes for this one");
+            });
+            all(vec![read, writer.managed_devices_of(serial).await.map(drop), writer.delete_managed_device(id).await])
+        }
+        b"entra" => {
+            let id = DirectoryDeviceId(Uuid::from_u128(7));
+            let registration = registrations()[0];
+            let read = writer.directory_device(id).await.map(|device| {
+                assert!(device.is_none_or(|device| device.id == Some(id)), "another device passes for this one");
+            });
+            let found = writer.directory_devices_of(registration).await.map(drop);
+            all(vec![read, found, writer.delete_directory_device(DirectoryObjectId(id.0)).await])
         }
         b"sync" => failed(writer.sync().await),
         _ => failed(writer.list_devices().await.map(|observed| {

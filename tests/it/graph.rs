@@ -3,6 +3,7 @@
 
 mod http_client;
 mod login;
+mod neighbours;
 mod simulated;
 mod support;
 

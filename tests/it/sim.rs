@@ -19,6 +19,7 @@ mod fixtures;
 mod hands;
 mod imports;
 mod keeping;
+mod leaving;
 mod login;
 mod neighbours;
 mod over_http;

@@ -45,6 +45,7 @@ pub(in crate::sim) enum Target {
     CorporateSearch,
     ManagedDevices,
     ManagedDevice(Uuid),
+    ManagedAction(Uuid, ManagedAction),
     Devices,
     Device(Key),
     ScopeTags,
@@ -69,6 +70,13 @@ pub(in crate::sim) enum Action {
     UnassignResourceAccount,
 }
 
+/// Actions on one device in Intune.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::sim) enum ManagedAction {
+    Wipe,
+    Retire,
+}
+
 /// Which permissions a request needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::sim) enum Area {
@@ -85,6 +93,8 @@ pub(in crate::sim) enum Area {
     DevicesWrite,
     ManagedRead,
     ManagedWrite,
+    /// Wipes and the like.
+    ManagedPrivileged,
 }
 
 impl Target {
@@ -156,6 +166,17 @@ impl Target {
                 ["rolescopetags"] if beta => Self::ScopeTags,
                 ["manageddevices"] => Self::ManagedDevices,
                 ["manageddevices", _] => id(2).map_or(Self::NoRoute("~/singleton/navigation/key"), Self::ManagedDevice),
+                ["manageddevices", _, action] => {
+                    let action = match action.strip_prefix("microsoft.graph.").unwrap_or(action) {
+                        "wipe" => ManagedAction::Wipe,
+                        "retire" => ManagedAction::Retire,
+                        _ => return unknown(3),
+                    };
+                    match id(2) {
+                        Ok(id) => Self::ManagedAction(id, action),
+                        Err(_) => Self::NoRoute("~/singleton/navigation/key/action"),
+                    }
+                }
                 ["importeddeviceidentities"] if beta => Self::Corporates,
                 ["importeddeviceidentities", "importdeviceidentitylist"] if beta => Self::CorporateImport,
                 ["importeddeviceidentities", "searchexistingidentities"] if beta => Self::CorporateSearch,
@@ -224,6 +245,8 @@ impl Target {
             Self::CorporateSearch => "deviceManagement/importedDeviceIdentities/searchExistingIdentities",
             Self::ManagedDevices => "deviceManagement/managedDevices",
             Self::ManagedDevice(_) => "deviceManagement/managedDevices/{id}",
+            Self::ManagedAction(_, ManagedAction::Wipe) => "deviceManagement/managedDevices/{id}/wipe",
+            Self::ManagedAction(_, ManagedAction::Retire) => "deviceManagement/managedDevices/{id}/retire",
             Self::Devices => "devices",
             Self::Device(_) => "devices/{id}",
             Self::ScopeTags => "deviceManagement/roleScopeTags",
@@ -273,6 +296,7 @@ impl Target {
             Self::Devices | Self::Device(_) => Area::DevicesWrite,
             Self::ManagedDevices | Self::ManagedDevice(_) if method == Method::GET => Area::ManagedRead,
             Self::ManagedDevices | Self::ManagedDevice(_) => Area::ManagedWrite,
+            Self::ManagedAction(..) => Area::ManagedPrivileged,
             _ if method == Method::GET => Area::AutopilotRead,
             _ => Area::AutopilotWrite,
         }
@@ -288,6 +312,7 @@ impl Target {
             self,
             Self::Batch
                 | Self::RegistrationAction(..)
+                | Self::ManagedAction(..)
                 | Self::DeleteDevices
                 | Self::ImportAction
                 | Self::Sync
@@ -340,6 +365,7 @@ impl Tenant {
             Target::ManagedDevices if get => self.list_managed(call),
             Target::ManagedDevice(id) if get => self.get_managed(call, *id),
             Target::ManagedDevice(id) if delete => self.delete_managed(call, *id),
+            Target::ManagedAction(id, action) if post => self.act_on_managed(call, *id, *action),
             Target::Devices if get => self.list_objects(call),
             Target::Device(key) if get => self.get_object(call, *key),
             Target::Device(key) if delete => self.delete_object(call, *key),

@@ -17,9 +17,9 @@ use crate::sim::door::{Answer, Call, Problem};
 use crate::sim::state::{Tenant, hash::Hardware};
 
 /// What others can do to a tenant: by `POST /_sim/<deed>`, or in a script.
-pub(super) const DEEDS: [&str; 17] = [
-    "vendor", "devices", "enrol", "unenrol", "board", "tag", "user", "remove", "foreign", "release", "refuse", "sync",
-    "inject", "settings", "roles", "expire", "reset",
+pub(super) const DEEDS: [&str; 19] = [
+    "vendor", "devices", "enrol", "unenrol", "board", "tag", "user", "remove", "object", "foreign", "release",
+    "refuse", "sync", "inject", "settings", "roles", "secret", "expire", "reset",
 ];
 
 /// A wrong number must not fill this machine's memory while everybody waits.
@@ -32,12 +32,13 @@ fn fields_of(deed: &str) -> Option<(&'static [&'static str], &'static [&'static 
         "vendor" => (&[], &["serial", "manufacturer", "model", "groupTag", "hash", "purchaseOrder"]),
         "devices" => (&[], &["count"]),
         "enrol" => (&[], &["id", "serial", "userless"]),
-        "unenrol" | "board" | "remove" => (&[], &["id", "serial"]),
+        "unenrol" | "board" | "remove" | "object" => (&[], &["id", "serial"]),
         "tag" => (&["groupTag"], &["id", "serial", "groupTag"]),
         "user" => (&["user"], &["id", "serial", "user"]),
         "foreign" | "release" => (&["hash"], &["hash"]),
         "refuse" => (&["hash", "code"], &["hash", "code", "name"]),
         "roles" => (&["app", "roles"], &["app", "roles"]),
+        "secret" => (&["app", "secret"], &["app", "secret"]),
         "inject" => (&["mishap"], &["mishap", "method", "route", "retryAfter", "times"]),
         "clock" => (&["client"], &["client", "until"]),
         "advance" => (&[], &["by", "to"]),
@@ -183,7 +184,7 @@ pub(super) fn check_deed(deed: &str, body: &Value) -> Result<(), String> {
         }
         "refuse" => code(body).map(|_| ()),
         "devices" => count(body).map(|_| ()),
-        "enrol" | "unenrol" | "board" | "tag" | "user" | "remove" => meant_by(deed, body).map(|_| ()),
+        "enrol" | "unenrol" | "board" | "tag" | "user" | "remove" | "object" => meant_by(deed, body).map(|_| ()),
         "inject" => Inject::read(body).map(|_| ()),
         "settings" => Settings::busy().read_tree(body).map_err(|error| error.to_string()),
         _ => Ok(()),
@@ -225,6 +226,7 @@ impl Tenant {
             (&Method::GET, ["log"]) => Ok(Answer::json(200, &self.counters.log)),
             (&Method::GET, ["settings"]) => Ok(Answer::json(200, &self.settings)),
             (&Method::GET, ["registrations"]) => Ok(Answer::json(200, &self.registrations())),
+            (&Method::GET, ["devices"]) => Ok(Answer::json(200, &self.neighbours())),
             (&Method::GET, ["imports"]) => Ok(Answer::json(200, &self.import_records())),
             (&Method::POST, [deed]) => {
                 let done = self.do_deed(deed, &call.json()?);
@@ -266,6 +268,7 @@ impl Tenant {
             "tag" => self.set_tag_as_portal(id(self)?, text("groupTag")).map_err(wrong)?,
             "user" => self.set_user_as_portal(id(self)?, text("user")).map_err(wrong)?,
             "remove" => self.remove_as_portal(id(self)?).map_err(wrong)?,
+            "object" => self.delete_object_as_portal(id(self)?).map_err(wrong)?,
             "foreign" => self.make_foreign(text("hash")).map_err(wrong)?,
             "release" => self.release_foreign(text("hash")).map_err(wrong)?,
             "refuse" => self.refuse_hardware(text("hash"), code(body)?, text("name")).map_err(wrong)?,
@@ -280,6 +283,7 @@ impl Tenant {
                 let roles = body["roles"].as_array().into_iter().flatten().filter_map(Value::as_str);
                 self.set_roles(text("app"), &roles.collect::<Vec<_>>());
             }
+            "secret" => self.set_secret(text("app"), text("secret")),
             "expire" => self.expire_tokens(),
             "reset" => self.reset_counters(),
             other => unreachable!("`{other}` is one of the deeds"),
@@ -288,14 +292,18 @@ impl Tenant {
     }
 
     /// The registration that a deed is about: by `id`, or by a `serial` that
-    /// only one has.
+    /// only one has. What one left in Intune or Entra counts for deeds there.
     fn meant(&self, deed: &str, body: &Value) -> Result<Uuid, String> {
         let serial = match meant_by(deed, body)? {
             Meant::Id(id) => return Ok(id),
             Meant::Serial(serial) => serial,
         };
-        match self.registrations_of(serial).as_slice() {
-            [one] => Ok(one.id),
+        let found = match deed {
+            "unenrol" | "object" => self.neighbours_of(serial),
+            _ => self.registrations.of_serial(serial).map(|(id, _)| id).collect(),
+        };
+        match found.as_slice() {
+            [one] => Ok(*one),
             found => Err(format!("{} registrations have the serial `{serial}`, not one", found.len())),
         }
     }

@@ -88,6 +88,10 @@ pub enum ScenarioError {
     NoSyncNow,
     #[error("`{0}` comes with the next sync; until then it cannot enrol")]
     AwaitsSync(Uuid),
+    #[error("`{0}` has no Entra object that could be deleted")]
+    NoObjectLeft(Uuid),
+    #[error("`{0}` is registered: as long as it is, the portal does not delete its Entra object")]
+    ObjectOfRegistration(Uuid),
     #[error("the Entra object of `{0}` was deleted, so the device cannot enrol; remove the registration")]
     NoObject(Uuid),
 }
@@ -354,6 +358,7 @@ impl Tenant {
             managed_device: self.random.uuid("managed device"),
             directory_device: device_id(id),
             contacted: self.now,
+            leaving: false,
         };
         let registration = self.registration_mut(id)?;
         if registration.awaits_sync {
@@ -367,6 +372,7 @@ impl Tenant {
         if let Some(enrolled) = &registration.enrolment {
             enrolment.managed_device = enrolled.managed_device;
             enrolment.directory_device = enrolled.directory_device;
+            enrolment.leaving = enrolled.leaving;
         }
         self.registrations.set_enrolment(id, Some(enrolment));
         Ok(())
@@ -394,16 +400,6 @@ impl Tenant {
         Ok(())
     }
 
-    /// The device is wiped and leaves Intune.
-    ///
-    /// # Errors
-    /// When there is no such registration.
-    pub fn unenrol(&mut self, id: Uuid) -> Result<(), ScenarioError> {
-        self.registration_mut(id)?;
-        self.registrations.set_enrolment(id, None);
-        Ok(())
-    }
-
     /// Somebody removes the registration in the portal, at once.
     ///
     /// # Errors
@@ -411,7 +407,7 @@ impl Tenant {
     pub fn remove_as_portal(&mut self, id: Uuid) -> Result<(), ScenarioError> {
         self.registration_mut(id)?;
         self.witness_write_to(id, WriteKind::Delete, "", Vec::new());
-        self.registrations.remove(id);
+        self.remove_registration(id);
         Ok(())
     }
 

@@ -147,6 +147,7 @@ group! {
         list: List = List::default(),
         update: Update = Update::default(),
         delete: Delete = Delete::default(),
+        intune: Intune = Intune::default(),
         sync: Sync = Sync::default(),
         profiles: Profiles = Profiles::default(),
         throttle: Throttle = Throttle::default(),
@@ -162,7 +163,7 @@ group! {
         /// Life of an access token.
         token_life: Delay = Delay::secs(3599, 3599),
         /// What an app may do unless `Tenant::set_roles` says otherwise.
-        roles: Vec<String> = ["DeviceManagementServiceConfig.ReadWrite.All", "User.Read.All", "Organization.Read.All", "Device.ReadWrite.All", "Group.Read.All", "DeviceManagementManagedDevices.ReadWrite.All"].map(str::to_owned).to_vec(),
+        roles: Vec<String> = ["DeviceManagementServiceConfig.ReadWrite.All", "User.Read.All", "Organization.Read.All", "Device.ReadWrite.All", "Group.Read.All", "DeviceManagementManagedDevices.ReadWrite.All", "DeviceManagementManagedDevices.PrivilegedOperations.All"].map(str::to_owned).to_vec(),
         /// Tenant ids or domains that may log in; empty for any.
         tenants: Vec<String> = Vec::new(),
         /// Share of token requests answered with 503.
@@ -298,6 +299,31 @@ group! {
 }
 
 group! {
+    /// Devices in Intune: how they leave (the times are guesses), and the
+    /// documented limits, which are not those of Autopilot.
+    Intune {
+        /// From the accepted deletion of a device to its end.
+        deleting: Delay = Delay::secs(10, 600),
+        /// From an accepted wipe or retirement to the same end: the device
+        /// must be in touch first.
+        wiping: Delay = Delay::secs(300, 3600),
+        /// Of one app, within `throttle.window`, while `throttle.on`.
+        app_writes: usize = 200,
+        app_requests: usize = 2000,
+        all_writes: usize = 400,
+        all_requests: usize = 4000,
+    }
+}
+
+impl Intune {
+    /// The same, for requests about devices in Intune.
+    pub(in crate::sim) fn limits(&self, like: &Throttle) -> Throttle {
+        let Self { app_writes, app_requests, all_writes, all_requests, .. } = *self;
+        Throttle { app_writes, app_requests, all_writes, all_requests, ..like.clone() }
+    }
+}
+
+group! {
     /// The tenant's sync with the device directory (rule 33).
     Sync {
         runs: Delay = Delay::millis(500, 60_000),
@@ -397,6 +423,10 @@ group! {
         /// Whether a registration shows its Entra device before it is
         /// enrolled.
         linked_early: bool = false,
+        /// Whether the device object of a device that has enrolled stays when
+        /// its registration goes (a guess: Microsoft's page says that it goes
+        /// where devices join Entra only).
+        object_stays: bool = true,
     }
 }
 
@@ -420,6 +450,8 @@ impl Settings {
         calm.update.assign_broken_share = 0.0;
         calm.delete.visible = Delay::secs(10, 60);
         calm.delete.settling = Delay::NONE;
+        calm.intune.deleting = Delay::secs(5, 30);
+        calm.intune.wiping = Delay::secs(30, 60);
         calm.sync.runs = Delay::millis(500, 500);
         calm.profiles.pending_after = Delay::secs(1, 5);
         calm.profiles.assigned_after = Delay::secs(10, 60);

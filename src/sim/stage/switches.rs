@@ -108,6 +108,7 @@ switches! {
             let busy = Settings::busy().delete;
             s.delete.visible = busy.visible;
             s.delete.settling = busy.settling;
+            s.intune.deleting = Settings::busy().intune.deleting;
         };
     fault BlankContacts = "blank-contacts": "the beta list shows the year 1 as last contact",
         |s| s.list.blanks_contact = true;

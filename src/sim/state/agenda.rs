@@ -60,6 +60,10 @@ pub(in crate::sim) enum Event {
         name: String,
         body: Box<serde_json::Value>,
     },
+    /// A device leaves Intune, where it has this id.
+    LeavesIntune {
+        managed: Uuid,
+    },
     /// The Entra device object of a registration appears.
     ObjectAppears {
         id: Uuid,

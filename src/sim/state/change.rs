@@ -39,11 +39,15 @@ pub(super) struct Change {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     registrations: Entries<Uuid, Registration>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    departed: Entries<Uuid, Registration>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     records: Entries<Uuid, Record>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     corporate: Entries<Uuid, Corporate>,
     #[serde(default, skip_serializing_if = "Passed::is_empty")]
     passed: Passed,
+    #[serde(default, skip_serializing_if = "Passed::is_empty")]
+    passed_intune: Passed,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     bucket: Option<Bucket>,
     counters: Box<Counters>,
@@ -94,6 +98,7 @@ impl Tenant {
         self.imports.records.watch();
         self.corporate.watch();
         self.throttle.watch();
+        self.intune_throttle.watch();
         self.counters.watch();
         self.before = Some(Box::new(Before {
             organization_id: self.organization_id,
@@ -118,7 +123,9 @@ impl Tenant {
     pub(super) fn take_change(&mut self) -> Option<Change> {
         let before = self.before.as_deref_mut()?;
         self.throttle.forget_until(self.now - self.settings.throttle.window.max);
+        self.intune_throttle.forget_until(self.now - self.settings.throttle.window.max);
         let (passed, bucket) = self.throttle.take_passed();
+        let (passed_intune, _) = self.intune_throttle.take_passed();
         let drawn = self.random.drawn_since(&before.random);
         before.random.go_on(drawn.clone());
         Some(Change {
@@ -128,9 +135,11 @@ impl Tenant {
             agenda: self.agenda.take_touched(),
             tokens: self.logins.tokens.take_touched(),
             registrations: self.registrations.take_touched(),
+            departed: self.registrations.take_touched_departed(),
             records: self.imports.records.take_touched(),
             corporate: self.corporate.take_touched(),
             passed,
+            passed_intune,
             bucket,
             counters: self.counters.take_grown(),
             organization_id: changed(&mut before.organization_id, &self.organization_id),
@@ -150,6 +159,7 @@ impl Tenant {
         self.agenda.put(change.entered, change.agenda);
         self.logins.tokens.put(change.tokens);
         self.registrations.put(change.registrations);
+        self.registrations.put_departed(change.departed);
         change.records.into_iter().for_each(|(id, record)| self.imports.put(id, record));
         self.corporate.put(change.corporate);
         self.counters.grow(*change.counters);
@@ -162,6 +172,8 @@ impl Tenant {
         set(&mut self.injections, change.injections);
         self.throttle.put(change.passed, change.bucket);
         self.throttle.forget_until(self.now - self.settings.throttle.window.max);
+        self.intune_throttle.put(change.passed_intune, None);
+        self.intune_throttle.forget_until(self.now - self.settings.throttle.window.max);
     }
 }
 

@@ -1,21 +1,30 @@
 //! What stands beside a registration: its device object in Entra's directory,
 //! and the device in Intune once it has enrolled.
 //!
-//! Neither is kept apart from its registration, as in a tenant where Autopilot
-//! is all there is: an object goes when its registration goes. When an object
-//! appears and follows a new tag is planned in `registrations.rs`.
+//! Each lives and dies by itself. What has no registration any more is kept
+//! under the id that this had (`registry.rs`); what never had one is not
+//! simulated. When an object appears and follows a new tag is planned in
+//! `registrations.rs`.
+//!
+//! Guesses, as no source says it: an object whose device never enrolled goes
+//! with its registration, and that of one which did stays (by a setting, it
+//! goes too), without the marks of Autopilot in its `physicalIds`; a device
+//! leaves Intune minutes after it was deleted there, later when it was wiped or
+//! retired, and a second request meanwhile is accepted and changes nothing.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::agenda::Event;
 use super::registrations::{Enrolment, Object, Registration};
 use super::tenant::Tenant;
 use super::witness::WriteKind;
 use crate::sim::door::{
-    Answer, Call, Problem, Target,
+    Answer, Call, ManagedAction, Problem, Target,
     query::{self, Filter, Operator},
     wire::{NEVER, Page, seconds},
 };
+use crate::sim::stage::settings;
 
 /// Entra's own page size and the most that `$top` gets.
 const PAGE: usize = 100;
@@ -113,6 +122,9 @@ fn object_name(registration: &Registration) -> &str {
 }
 
 fn physical_ids(id: Uuid, registration: &Registration) -> Vec<String> {
+    if registration.departed {
+        return Vec::new();
+    }
     let mut ids = vec![format!("[ZTDID]:{id}")];
     if !registration.object_tag.is_empty() {
         ids.push(format!("[OrderID]:{}", registration.object_tag));
@@ -162,7 +174,7 @@ impl Tenant {
             Some(_) => query::top(call, PAGE_MAX, PAGE_MAX)?,
             None => PAGE,
         };
-        let mut found = self.registrations.after(query::skip_token(call)?).filter(|(id, registration)| {
+        let mut found = self.registrations.neighbours_after(query::skip_token(call)?).filter(|(id, registration)| {
             registration.object == Object::There && wanted.as_ref().is_none_or(|wanted| wanted.takes(*id, registration))
         });
         let page: Vec<_> = found.by_ref().take(size).collect();
@@ -174,7 +186,8 @@ impl Tenant {
 
     pub(in crate::sim) fn get_object(&self, call: &Call<'_>, key: Key) -> Result<Answer, Problem> {
         let id = key.registration();
-        let registration = self.registrations.get(id).filter(|registration| registration.object == Object::There);
+        let registration = self.registrations.neighbour(id);
+        let registration = registration.filter(|registration| registration.object == Object::There);
         let registration = registration.ok_or_else(|| Problem::no_object(&key.as_text()))?;
         let mut object = query::selected(call, object_json(id, registration));
         object["@odata.context"] = call.context("devices/$entity").into();
@@ -184,11 +197,13 @@ impl Tenant {
     /// The portal refuses this for a registered device; Graph does not, and
     /// the device cannot enrol any more.
     pub(in crate::sim) fn delete_object(&mut self, call: &Call<'_>, key: Key) -> Result<Answer, Problem> {
-        let registration = self.registrations.get_mut(key.registration());
-        let registration = registration.filter(|registration| registration.object == Object::There);
-        registration.ok_or_else(|| Problem::no_object(&key.as_text()))?.object = Object::Deleted;
+        let id = key.registration();
+        if self.registrations.neighbour(id).is_none_or(|device| device.object != Object::There) {
+            return Err(Problem::no_object(&key.as_text()));
+        }
         let kind = WriteKind::Other(Target::Device(key).template());
-        self.witness_write_to(key.registration(), kind, &call.app, Vec::new());
+        self.witness_write_to(id, kind, &call.app, Vec::new());
+        self.registrations.delete_object(id);
         Ok(Answer::empty(204))
     }
 
@@ -202,13 +217,14 @@ impl Tenant {
             return Err(Problem::nested(400, "Invalid filter clause"));
         }
         let size = query::page_size(call, &self.settings.list)?;
-        let mut found = self.registrations.after(query::skip_token(call)?).filter_map(|(id, registration)| {
-            let json = managed_json(id, registration, registration.enrolment.as_ref()?, call.is_beta());
-            let taken = filter
-                .as_ref()
-                .is_none_or(|filter| json[filter.property.as_str()].as_str().is_some_and(|value| filter.takes(value)));
-            taken.then_some((id, json))
-        });
+        let mut found =
+            self.registrations.neighbours_after(query::skip_token(call)?).filter_map(|(id, registration)| {
+                let json = managed_json(id, registration, registration.enrolment.as_ref()?, call.is_beta());
+                let taken = filter.as_ref().is_none_or(|filter| {
+                    json[filter.property.as_str()].as_str().is_some_and(|value| filter.takes(value))
+                });
+                taken.then_some((id, json))
+            });
         let page: Vec<_> = found.by_ref().take(size).collect();
         let more = found.next().is_some();
         let next_link = page.last().filter(|_| more).map(|(last, _)| query::next_link(call, *last));
@@ -224,13 +240,58 @@ impl Tenant {
         Ok(Answer::json(200, &json))
     }
 
-    /// The device leaves Intune; its registration stays, and can be deleted.
+    /// Takes the request for a deletion. Once the device has left Intune, its
+    /// registration can be deleted.
     pub(in crate::sim) fn delete_managed(&mut self, call: &Call<'_>, id: Uuid) -> Result<Answer, Problem> {
-        let (registration_id, ..) = self.managed(id)?;
-        let kind = WriteKind::Other(Target::ManagedDevice(id).template());
-        self.witness_write_to(registration_id, kind, &call.app, Vec::new());
-        self.registrations.set_enrolment(registration_id, None);
+        self.send_from_intune(call, id, Target::ManagedDevice(id), |intune| intune.deleting)
+    }
+
+    /// `wipe` or `retire`: done once the device is in touch, which ends in the
+    /// same.
+    pub(in crate::sim) fn act_on_managed(
+        &mut self,
+        call: &Call<'_>,
+        id: Uuid,
+        action: ManagedAction,
+    ) -> Result<Answer, Problem> {
+        self.send_from_intune(call, id, Target::ManagedAction(id, action), |intune| intune.wiping)
+    }
+
+    fn send_from_intune(
+        &mut self,
+        call: &Call<'_>,
+        managed: Uuid,
+        target: Target,
+        delay: impl FnOnce(&settings::Intune) -> settings::Delay,
+    ) -> Result<Answer, Problem> {
+        let (id, _, enrolment) = self.managed(managed)?;
+        let enrolment = enrolment.clone();
+        self.witness_write_to(id, WriteKind::Other(target.template()), &call.app, Vec::new());
+        if !enrolment.leaving {
+            let delay = self.random.delay("leaves intune", delay(&self.settings.intune));
+            self.agenda.enter(self.now + delay, Event::LeavesIntune { managed });
+            self.registrations.set_enrolment(id, Some(Enrolment { leaving: true, ..enrolment }));
+        }
         Ok(Answer::empty(204))
+    }
+
+    /// The device is in Intune no more, if it still was.
+    pub(super) fn leave_intune(&mut self, managed: Uuid) {
+        if let Some((id, _)) = self.registrations.of_managed_device(managed) {
+            self.registrations.set_enrolment(id, None);
+        }
+    }
+
+    /// The registration is gone; what stands beside it may stay.
+    pub(in crate::sim) fn remove_registration(&mut self, id: Uuid) {
+        let Some(mut device) = self.registrations.remove(id) else { return };
+        let stays = device.enrolment.is_some() || device.joined && self.settings.directory.object_stays;
+        if device.object == Object::There && !stays {
+            device.object = Object::Gone;
+        }
+        if device.enrolment.is_some() || device.object == Object::There {
+            self.registrations.leave_behind(id, Registration { departed: true, ..device });
+        }
     }
 
     fn managed(&self, id: Uuid) -> Result<(Uuid, &Registration, &Enrolment), Problem> {

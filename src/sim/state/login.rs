@@ -15,7 +15,8 @@ use super::token::Claims;
 use super::tracked::Tracked;
 use crate::sim::door::{Answer, Area, Call, Problem};
 
-/// The secret of every app in every simulated tenant. It opens nothing else.
+/// The secret of every app in every simulated tenant, but for those that were
+/// given one of their own. It opens nothing else.
 pub const CLIENT_SECRET: &str = "simulated-secret-of-no-value";
 
 /// Tokens given out, and what apps may do.
@@ -31,6 +32,9 @@ pub(super) struct Logins {
 pub(super) struct Known {
     tenants_seen: BTreeSet<String>,
     pub(super) roles: BTreeMap<String, Vec<String>>,
+    /// Of apps that have one of their own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) secrets: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -143,10 +147,10 @@ fn host_of(url: &str) -> &str {
 }
 
 /// Whether the app proves who it is.
-fn check_proof(form: &BTreeMap<String, String>, app: &str) -> Result<(), Problem> {
+fn check_proof(form: &BTreeMap<String, String>, app: &str, own_secret: &str) -> Result<(), Problem> {
     let refused = |code, description: &str| Problem::login(401, "invalid_client", code, description);
     match (form.get("client_secret"), form.get("client_assertion")) {
-        (Some(secret), _) if secret == CLIENT_SECRET => Ok(()),
+        (Some(secret), _) if secret == own_secret => Ok(()),
         (Some(_), _) => Err(refused(
             7_000_215,
             &format!(
@@ -226,7 +230,8 @@ impl Tenant {
                 ),
             ));
         };
-        check_proof(&form, &app)?;
+        let own_secret = self.logins.known.secrets.get(&app).map_or(CLIENT_SECRET, String::as_str);
+        check_proof(&form, &app, own_secret)?;
         let id = tenant.parse().ok();
         self.logins.known.tenants_seen.insert(tenant);
         let asks = Asks {
@@ -352,6 +357,7 @@ impl Tenant {
                 &["DeviceManagementManagedDevices.Read.All", "DeviceManagementManagedDevices.ReadWrite.All"]
             }
             Area::ManagedWrite => &["DeviceManagementManagedDevices.ReadWrite.All"],
+            Area::ManagedPrivileged => &["DeviceManagementManagedDevices.PrivilegedOperations.All"],
         };
         let roles = self.logins.known.roles.get(app).unwrap_or(&self.settings.login.roles);
         if enough.iter().any(|wanted| roles.iter().any(|role| role == wanted)) {

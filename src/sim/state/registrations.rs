@@ -49,6 +49,8 @@ pub(in crate::sim) enum Object {
     There,
     /// Somebody deleted it, and so broke the device's enrolment.
     Deleted,
+    /// It went with its registration.
+    Gone,
 }
 
 /// Whether a device that enrolled without a user may do so again.
@@ -89,6 +91,9 @@ pub(in crate::sim) struct Enrolment {
     pub(in crate::sim) managed_device: Uuid,
     pub(in crate::sim) directory_device: Uuid,
     pub(in crate::sim) contacted: Timestamp,
+    /// Its deletion from Intune, or its wipe, is under way.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(in crate::sim) leaving: bool,
 }
 
 /// One registration.
@@ -125,6 +130,12 @@ pub(in crate::sim) struct Registration {
     pub(super) deletable_from: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::sim) enrolment: Option<Enrolment>,
+    /// It has enrolled at least once, and so joined the directory.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(in crate::sim) joined: bool,
+    /// It is none any more: only what it left in Entra and Intune is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(in crate::sim) departed: bool,
     #[serde(default)]
     pub(in crate::sim) profile: ProfileState,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -169,6 +180,8 @@ impl Registration {
             deleting: false,
             deletable_from: now,
             enrolment: None,
+            joined: false,
+            departed: false,
             profile: ProfileState::NotAssigned,
             profile_since: None,
             object: Object::NotYet,
@@ -261,10 +274,7 @@ impl Tenant {
     pub(super) fn happen_to_registration(&mut self, due: &Due, id: Uuid, event: Event) {
         let at = due.at;
         match event {
-            Event::Gone { .. } => {
-                self.registrations.remove(id);
-                return;
-            }
+            Event::Gone { .. } => return self.remove_registration(id),
             Event::VendorArrives { .. } => return self.vendor_arrives(at, id),
             _ => {}
         }

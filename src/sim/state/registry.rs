@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
 use super::hash::{Digest, Hardware};
-use super::registrations::{Enrolment, Registration};
+use super::registrations::{Enrolment, Object, Registration};
 use super::tracked::{Entries, Tracked};
 
 /// All registrations, in the order of a listing.
@@ -20,6 +20,8 @@ pub(in crate::sim) struct Registrations {
     all: Tracked<Uuid, Registration>,
     /// Ids that were registrations once.
     deleted: BTreeSet<Uuid>,
+    /// What some of them left in Entra or Intune, or both.
+    departed: Tracked<Uuid, Registration>,
     by_hardware: Index<Digest>,
     by_serial: Index<String>,
     by_managed_device: HashMap<Uuid, Uuid>,
@@ -54,6 +56,8 @@ fn serial_key(serial: &str) -> String {
 struct Saved {
     all: BTreeMap<Uuid, Registration>,
     deleted: BTreeSet<Uuid>,
+    #[serde(default)]
+    departed: BTreeMap<Uuid, Registration>,
 }
 
 impl From<Saved> for Registrations {
@@ -61,6 +65,9 @@ impl From<Saved> for Registrations {
         let mut registrations = Self { deleted: saved.deleted, ..Self::default() };
         for (id, registration) in saved.all {
             registrations.insert(id, registration);
+        }
+        for (id, device) in saved.departed {
+            registrations.leave_behind(id, device);
         }
         registrations
     }
@@ -72,8 +79,11 @@ impl Serialize for Registrations {
         struct Saved<'a> {
             all: &'a Tracked<Uuid, Registration>,
             deleted: &'a BTreeSet<Uuid>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            departed: Option<&'a Tracked<Uuid, Registration>>,
         }
-        Saved { all: &self.all, deleted: &self.deleted }.serialize(serializer)
+        let departed = Some(&self.departed).filter(|departed| !departed.is_empty());
+        Saved { all: &self.all, deleted: &self.deleted, departed }.serialize(serializer)
     }
 }
 
@@ -91,15 +101,29 @@ impl Registrations {
         Some(registration)
     }
 
+    /// Keeps what a registration that was taken out leaves in Entra or Intune.
+    pub(super) fn leave_behind(&mut self, id: Uuid, device: Registration) {
+        if let Some(enrolment) = &device.enrolment {
+            self.by_managed_device.insert(enrolment.managed_device, id);
+        }
+        self.departed.insert(id, device);
+    }
+
     /// From now on, remembers what is touched.
     pub(super) fn watch(&mut self) {
         self.all.watch();
+        self.departed.watch();
     }
 
     /// What became of the registrations that were touched since this was last
     /// asked.
     pub(super) fn take_touched(&mut self) -> Entries<Uuid, Registration> {
         self.all.take_touched()
+    }
+
+    /// The same of what registrations left behind.
+    pub(super) fn take_touched_departed(&mut self) -> Entries<Uuid, Registration> {
+        self.departed.take_touched()
     }
 
     /// Lets registrations become what they became elsewhere.
@@ -111,6 +135,18 @@ impl Registrations {
             match registration {
                 Some(registration) => self.insert(id, registration),
                 None => _ = self.deleted.insert(id),
+            }
+        }
+    }
+
+    /// Lets what was left behind become what it became elsewhere.
+    pub(super) fn put_departed(&mut self, entries: Entries<Uuid, Registration>) {
+        for (id, device) in entries {
+            if let Some(Enrolment { managed_device, .. }) = self.departed.remove(&id).and_then(|old| old.enrolment) {
+                self.by_managed_device.remove(&managed_device);
+            }
+            if let Some(device) = device {
+                self.leave_behind(id, device);
             }
         }
     }
@@ -151,14 +187,60 @@ impl Registrations {
 
     /// Enrols the device, or ends its enrolment.
     pub(in crate::sim) fn set_enrolment(&mut self, id: Uuid, enrolment: Option<Enrolment>) {
-        let Some(registration) = self.all.get_mut(&id) else { return };
+        let Some(registration) = neighbour_in(&mut self.all, &mut self.departed, id) else { return };
         if let Some(old) = &registration.enrolment {
             self.by_managed_device.remove(&old.managed_device);
         }
         if let Some(new) = &enrolment {
             self.by_managed_device.insert(new.managed_device, id);
         }
+        registration.joined |= enrolment.is_some();
         registration.enrolment = enrolment;
+        self.forget_traceless(id);
+    }
+
+    /// Somebody deletes its Entra object; false where it has none.
+    pub(in crate::sim) fn delete_object(&mut self, id: Uuid) -> bool {
+        let Some(device) = self.neighbour(id).filter(|device| device.object == Object::There) else { return false };
+        let end = if device.departed { Object::Gone } else { Object::Deleted };
+        if let Some(device) = neighbour_in(&mut self.all, &mut self.departed, id) {
+            device.object = end;
+        }
+        self.forget_traceless(id);
+        true
+    }
+
+    /// A device that is nowhere any more is no neighbour.
+    fn forget_traceless(&mut self, id: Uuid) {
+        let traceless = |device: &Registration| device.enrolment.is_none() && device.object != Object::There;
+        if self.departed.get(&id).is_some_and(traceless) {
+            self.departed.remove(&id);
+        }
+    }
+
+    /// What stands in Entra and Intune under this registration, though it may
+    /// be none any more.
+    pub(in crate::sim) fn neighbour(&self, id: Uuid) -> Option<&Registration> {
+        self.all.get(&id).or_else(|| self.departed.get(&id))
+    }
+
+    /// Only what has no registration any more.
+    pub(in crate::sim) fn departed(&self) -> impl Iterator<Item = (Uuid, &Registration)> {
+        self.departed.iter().map(|(id, device)| (*id, device))
+    }
+
+    /// All of them behind `after`, in the order of a listing.
+    pub(in crate::sim) fn neighbours_after(&self, after: Option<Uuid>) -> impl Iterator<Item = (Uuid, &Registration)> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let start = after.map_or(Unbounded, Excluded);
+        let mut registered = self.after(after).peekable();
+        let departed = self.departed.range((start, Unbounded)).map(|(id, device)| (*id, device));
+        let mut departed = departed.peekable();
+        std::iter::from_fn(move || match (registered.peek(), departed.peek()) {
+            (Some((one, _)), Some((other, _))) if other < one => departed.next(),
+            (None, _) => departed.next(),
+            (Some(_), _) => registered.next(),
+        })
     }
 
     /// A sync has brought it; false where it was here already.
@@ -210,9 +292,17 @@ impl Registrations {
         ids.filter_map(|id| Some((*id, self.all.get(id)?)))
     }
 
-    /// The registration whose device has this id in Intune.
+    /// The device that has this id in Intune.
     pub(super) fn of_managed_device(&self, id: Uuid) -> Option<(Uuid, &Registration)> {
         let id = self.by_managed_device.get(&id)?;
-        Some((*id, self.all.get(id)?))
+        Some((*id, self.neighbour(*id)?))
     }
+}
+
+fn neighbour_in<'a>(
+    all: &'a mut Tracked<Uuid, Registration>,
+    departed: &'a mut Tracked<Uuid, Registration>,
+    id: Uuid,
+) -> Option<&'a mut Registration> {
+    if all.contains_key(&id) { all.get_mut(&id) } else { departed.get_mut(&id) }
 }

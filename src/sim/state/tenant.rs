@@ -47,6 +47,9 @@ pub struct Tenant {
     pub(in crate::sim) imports: Imports,
     pub(super) sync: SyncState,
     pub(super) throttle: Throttle,
+    /// Of devices in Intune.
+    #[serde(default)]
+    pub(super) intune_throttle: Throttle,
     /// Hardware that another tenant owns.
     pub(in crate::sim) foreign: Vec<Hardware>,
     /// Hardware that never gets in, and the error it ends with.
@@ -86,6 +89,7 @@ impl Tenant {
             registrations: Registrations::default(),
             imports: Imports::default(),
             throttle: Throttle::default(),
+            intune_throttle: Throttle::default(),
             foreign: Vec::new(),
             refused: Vec::new(),
             injections: VecDeque::new(),
@@ -126,6 +130,7 @@ impl Tenant {
                 }
                 Event::SyncEnds { fails } => self.end_sync(at, fails),
                 Event::Deed { name, body } => self.happen_by_script(&name, &body),
+                Event::LeavesIntune { managed } => self.leave_intune(managed),
                 Event::Readable { id }
                 | Event::Listed { id }
                 | Event::ShowById { id, .. }
@@ -169,14 +174,8 @@ impl Tenant {
         }
         (call.app, call.tenant) = self.authenticate(call)?;
         self.authorize(&call.app, area)?;
-        // The documented limits are those of Intune's enrolment services: a
-        // batch's envelope and the directory are none of theirs.
-        if matches!(area, Area::AutopilotRead | Area::AutopilotWrite) {
-            let writes = call.method != Method::GET;
-            let settings = &self.settings.throttle;
-            if settings.on && !self.throttle.allows(&call.app, writes, self.now, settings) {
-                return Err(self.throttled().into());
-            }
+        if self.settings.throttle.on && !self.lets_through(call, area) {
+            return Err(self.throttled().into());
         }
         if target.is_import_post(&call.method) {
             let settings = &self.settings.import;
@@ -195,6 +194,27 @@ impl Tenant {
         match mishap {
             Some((mishap, retry_after_s)) => Err(self.befall(mishap, retry_after_s)),
             None => Ok(done?),
+        }
+    }
+
+    /// The documented limits are those of Intune's enrolment services, and of
+    /// its devices: a batch's envelope and the directory are none of theirs.
+    fn lets_through(&mut self, call: &Call<'_>, area: Area) -> bool {
+        let writes = call.method != Method::GET;
+        let limits = &self.settings.throttle;
+        match area {
+            Area::AutopilotRead | Area::AutopilotWrite => self.throttle.allows(&call.app, writes, self.now, limits),
+            Area::ManagedRead | Area::ManagedWrite | Area::ManagedPrivileged => {
+                let limits = self.settings.intune.limits(limits);
+                self.intune_throttle.allows(&call.app, writes, self.now, &limits)
+            }
+            Area::Open
+            | Area::Token
+            | Area::Users
+            | Area::Organization
+            | Area::Groups
+            | Area::DevicesRead
+            | Area::DevicesWrite => true,
         }
     }
 
@@ -362,6 +382,12 @@ impl Tenant {
     /// How far the request just handled moves a clock that stands still.
     pub(super) fn latency(&mut self) -> jiff::SignedDuration {
         self.random.delay("latency", self.settings.wire.latency)
+    }
+
+    /// From now on, the app with this client id has this secret and no other.
+    pub fn set_secret(&mut self, client_id: &str, secret: &str) {
+        self.logins.known.secrets.insert(client_id.to_lowercase(), secret.to_owned());
+        self.changed = true;
     }
 
     /// What an app with this client id may do, instead of the setting

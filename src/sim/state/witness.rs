@@ -181,7 +181,7 @@ impl Tenant {
         by: &str,
         written: Vec<(&'static str, CompactString)>,
     ) {
-        let registration = self.registrations.get(id);
+        let registration = self.registrations.neighbour(id);
         let serial = registration.map(|registration| registration.serial.clone()).unwrap_or_default();
         let before = registration.map(Found::of).map(Box::new);
         let new = Write::new(kind, self.now, by);

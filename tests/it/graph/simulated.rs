@@ -14,15 +14,15 @@ use base64::engine::general_purpose::STANDARD;
 use super::support::{TENANT, seconds};
 use crate::sim::hash as hash_text;
 
-const APP: &str = "app";
+pub(super) const APP: &str = "app";
 
-struct World {
-    sim: InProcess,
-    graph: GraphWriter,
-    clock: Virtual,
+pub(super) struct World {
+    pub(super) sim: InProcess,
+    pub(super) graph: GraphWriter,
+    pub(super) clock: Virtual,
 }
 
-fn world(settings: Settings, seed: u64) -> World {
+pub(super) fn world(settings: Settings, seed: u64) -> World {
     let clock = Virtual::starting_at(sim::EPOCH);
     let sim = InProcess::new(Tenant::new(settings, seed, sim::EPOCH), clock.clone());
     let transport = Arc::new(sim.clone());
@@ -36,19 +36,19 @@ fn world(settings: Settings, seed: u64) -> World {
 }
 
 impl World {
-    fn with_devices(settings: Settings, seed: u64, count: usize) -> (Self, BTreeSet<RegistrationId>) {
+    pub(super) fn with_devices(settings: Settings, seed: u64, count: usize) -> (Self, BTreeSet<RegistrationId>) {
         let world = world(settings, seed);
         world.sim.with(|tenant| tenant.add_devices(count));
         let ids = world.sim.with(|tenant| tenant.registrations());
         (world, ids.into_iter().map(|registration| RegistrationId(registration.id)).collect())
     }
 
-    async fn wait(&self, span_s: i64) {
+    pub(super) async fn wait(&self, span_s: i64) {
         self.clock.sleep_until(self.clock.now() + seconds(span_s)).await;
     }
 }
 
-fn serial(text: &str) -> SerialNumber {
+pub(super) fn serial(text: &str) -> SerialNumber {
     SerialNumber::parse(text).unwrap()
 }
 
@@ -218,12 +218,12 @@ async fn the_budget_keeps_a_busy_tenant_from_throttling_us() {
     assert_eq!(world.sim.with(|tenant| tenant.counters().calls_with(429)), 0);
 }
 
-async fn deregister(world: &World, ids: &[RegistrationId]) -> Vec<Result<(), GraphError>> {
+pub(super) async fn deregister(world: &World, ids: &[RegistrationId]) -> Vec<Result<(), GraphError>> {
     let writes: Vec<_> = ids.iter().map(|id| Write::Deregister { id: *id }).collect();
     world.graph.write(&writes, None).await
 }
 
-async fn is_there(world: &World, id: RegistrationId) -> bool {
+pub(super) async fn is_there(world: &World, id: RegistrationId) -> bool {
     world.graph.get_devices(&[id]).await.remove(0).1.unwrap().is_some()
 }
 

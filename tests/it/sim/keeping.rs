@@ -125,8 +125,10 @@ async fn whatever_happens_the_next_run_finds_the_tenant_as_it_was_left() {
 fn disturb(tenant: &mut Tenant, rng: &mut fastrand::Rng) {
     let device = hash(&format!("TEST-{}", rng.u8(0..12)));
     let one = tenant.registrations().first().map(|registration| registration.id).unwrap_or_default();
+    let left = tenant.neighbours().into_iter().find(|device| !device.registered);
+    let left = left.map(|device| device.registration).unwrap_or(one);
     let record = tenant.import_records().first().map(|record| record.id).unwrap_or_default();
-    match rng.u8(0..16) {
+    match rng.u8(0..19) {
         0 => tenant.add_devices(2),
         1 => _ = tenant.set_tag_as_portal(one, "BY-HAND"),
         2 => _ = tenant.remove_as_portal(one),
@@ -141,7 +143,10 @@ fn disturb(tenant: &mut Tenant, rng: &mut fastrand::Rng) {
         11 => _ = tenant.import_as_other_client("theirs", "TEST-X", &device, ""),
         12 => _ = tenant.remove_record_as_portal(record),
         13 => tenant.play(&Script::read("- {at: 40m, devices: {count: 1}}").unwrap()),
-        14 => tenant.set_settings(Settings { list: Settings::calm().list, ..Settings::hostile() }),
+        14 => _ = tenant.unenrol(left),
+        15 => _ = tenant.delete_object_as_portal(left),
+        16 => tenant.set_secret("somebody", "of their own"),
+        17 => tenant.set_settings(Settings { list: Settings::calm().list, ..Settings::hostile() }),
         _ if rng.u8(0..4) == 0 => tenant.reset_counters(),
         _ => tenant.expire_tokens(),
     }

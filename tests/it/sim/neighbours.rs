@@ -93,7 +93,11 @@ async fn an_enrolled_device_is_in_intune_until_it_is_deleted_there() {
     let path = format!("{MANAGED}/{}", device["id"].as_str().unwrap());
     assert_eq!(client.get(&path).await.json["serialNumber"], "TEST-1");
     assert_eq!(client.delete(&format!("{DEVICES}/{}", ids[0])).await.status, 400, "enrolled");
-    assert_eq!((client.delete(&path).await.status, client.get(&path).await.status), (204, 404));
+    assert_eq!((client.delete(&path).await.status, client.get(&path).await.status), (204, 200));
+    assert_eq!(client.delete(&path).await.status, 204, "once more changes nothing");
+    assert_eq!(client.delete(&format!("{DEVICES}/{}", ids[0])).await.status, 400, "it is still there");
+    client.wait(seconds(30)).await;
+    assert_eq!((client.delete(&path).await.status, client.get(&path).await.status), (404, 404));
     assert_eq!(client.delete(&format!("{DEVICES}/{}", ids[0])).await.status, 204, "not any more");
 }
 

@@ -16,7 +16,7 @@ pub async fn wander(client: &mut Client, span: SignedDuration, rng: &mut fastran
         let serial = format!("TEST-{}", rng.u8(0..12));
         let known: Vec<String> = client.sim.with(|t| t.registrations().iter().map(|r| r.id.to_string()).collect());
         let id = rng.choice(&known).cloned().unwrap_or_else(|| "0c9be9b6-1b2f-4c0f-9d4a-000000000001".to_owned());
-        let (method, path, body) = match rng.u8(0..12) {
+        let (method, path, body) = match rng.u8(0..13) {
             0 | 1 => {
                 let row = json!({"serialNumber": serial, "hardwareIdentifier": hash(&serial)});
                 (
@@ -46,6 +46,19 @@ pub async fn wander(client: &mut Client, span: SignedDuration, rng: &mut fastran
                     let _ = client.sim.with(|tenant| tenant.enrol(id));
                 }
                 (Method::GET, "/beta/deviceManagement/managedDevices".to_owned(), String::new())
+            }
+            11 => {
+                let managed = client.sim.with(|tenant| {
+                    let enrolled: Vec<_> =
+                        tenant.neighbours().into_iter().filter_map(|n| n.managed_device_id).collect();
+                    rng.choice(&enrolled).copied()
+                });
+                let managed = managed.map_or_else(|| id.clone(), |managed| managed.to_string());
+                let path = format!("/v1.0/deviceManagement/managedDevices/{managed}");
+                match rng.u8(0..3) {
+                    0 => (Method::POST, format!("{path}/retire"), String::new()),
+                    _ => (Method::DELETE, path, String::new()),
+                }
             }
             _ => (Method::GET, DEVICES.replace("v1.0", "beta"), String::new()),
         };

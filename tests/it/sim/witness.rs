@@ -172,6 +172,7 @@ async fn what_else_is_written_is_witnessed_by_its_route() {
     client
         .delete(&format!("/v1.0/deviceManagement/managedDevices/{}", device["managedDeviceId"].as_str().unwrap()))
         .await;
+    client.wait(seconds(30)).await;
     let object = format!("/v1.0/devices(deviceId='{}')", device["azureActiveDirectoryDeviceId"].as_str().unwrap());
     assert_eq!(client.delete(&object).await.status, 204);
     let identity = json!({"importedDeviceIdentityType": "serialNumber", "importedDeviceIdentifier": "C-1"});
