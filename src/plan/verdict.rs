@@ -24,7 +24,7 @@ use super::{Counts, Plan};
 /// Compares all claims of a tenant with a reading of it. Touches nothing.
 #[must_use]
 pub fn plan(desired: &Desired, observed: &Observed, facts: &Facts) -> Plan {
-    let mut maker = Maker::new(&desired.tenant, observed, facts);
+    let mut maker = Maker::new(desired, observed, facts);
     maker.find_twins(desired);
     let mut counts =
         Counts { declared: desired.claims().len(), registered: observed.devices().len(), ..Counts::default() };
@@ -57,7 +57,7 @@ pub fn plan(desired: &Desired, observed: &Observed, facts: &Facts) -> Plan {
         counts,
         observed_at: observed.at,
         again: 0,
-        complete: *observed.coverage() == Coverage::All,
+        complete: *observed.coverage() == Coverage::All && !desired.is_part(),
     }
 }
 
@@ -105,7 +105,8 @@ enum Met<'a> {
 /// with a registration id matches that registration only, whatever its serial.
 fn walk<'a>(desired: &'a Desired, observed: &'a Observed, mut visit: impl FnMut(Met<'a>)) {
     let (claims, devices) = (desired.claims(), observed.devices());
-    let named: HashSet<RegistrationId> = claims.iter().filter_map(|claim| claim.registration_id).collect();
+    let named = claims.iter().filter_map(|claim| claim.registration_id).chain(desired.named_outside());
+    let named: HashSet<RegistrationId> = named.collect();
     let by_id: HashMap<RegistrationId, &Device> = if named.is_empty() {
         HashMap::new()
     } else {
@@ -150,6 +151,8 @@ enum Verdict {
 struct Maker<'a> {
     tenant: &'a Tenant,
     covers_all: bool,
+    /// True if other devices may be declared besides.
+    is_part: bool,
     facts: &'a Facts,
     /// Registrations that our own imports made.
     made: HashSet<RegistrationId>,
@@ -163,10 +166,11 @@ struct Maker<'a> {
 }
 
 impl<'a> Maker<'a> {
-    fn new(tenant: &'a Tenant, observed: &Observed, facts: &'a Facts) -> Self {
+    fn new(desired: &'a Desired, observed: &Observed, facts: &'a Facts) -> Self {
         Self {
-            tenant,
+            tenant: &desired.tenant,
             covers_all: *observed.coverage() == Coverage::All,
+            is_part: desired.is_part(),
             facts,
             made: facts.imports.values().filter_map(made).collect(),
             twins: HashMap::new(),
@@ -433,7 +437,7 @@ impl<'a> Maker<'a> {
     }
 
     fn leave_alone(&mut self, device: &Device) {
-        if self.covers_all && self.tenant.scope.contains(&device.group_tag) {
+        if self.covers_all && !self.is_part && self.tenant.scope.contains(&device.group_tag) {
             self.unmanaged.push(Unmanaged { device: device.clone() });
         }
     }
