@@ -2,7 +2,7 @@
 
 use crate::clock::Stop;
 use crate::connect::Purpose;
-use crate::fleet::{Member, Members};
+use crate::fleet::{Member, Members, Saved};
 use crate::ledger::{FileJournal, Journal, JournalError, folder_within};
 use crate::manifest::{Fleet, Hashes};
 use crate::model::seen;
@@ -11,6 +11,7 @@ use crate::plan::Approvals;
 use super::args::Simulated;
 use super::error::CliError;
 use super::progress::patiently;
+use super::saved::SavedPlan;
 use super::settings::Settings;
 use super::simulated::Tenants;
 use super::source;
@@ -59,6 +60,23 @@ impl<'s> Opener<'s> {
         Ok(Members::new(members, self.stop))
     }
 
+    /// The same where each tenant has a saved plan.
+    ///
+    /// # Errors
+    /// As above.
+    pub(super) async fn open_saved<'f>(
+        &mut self,
+        fleets: impl Iterator<Item = (&'f Fleet, &SavedPlan)>,
+    ) -> Result<Members<'f>, (usize, CliError)> {
+        let mut members = Vec::new();
+        for (at, (fleet, plan)) in fleets.enumerate() {
+            let member = self.open(fleet, plan.approvals.clone()).await.map_err(|error| (at, error))?;
+            let saved = Saved { plan: plan.prepared.clone(), moved: Vec::new(), already: Vec::new() };
+            members.push(Member { saved: Some(saved), ..member });
+        }
+        Ok(Members::new(members, self.stop))
+    }
+
     /// The same for readers: one that cannot be opened keeps no other from being
     /// read. The errors stand in the place of their tenants.
     pub(super) async fn open_each<'f>(
@@ -100,6 +118,6 @@ impl<'s> Opener<'s> {
         let stop = stop.clone();
         let hashes = Hashes::new(fleet.root.clone()).asking(&settings.allow_key_hosts).until(move || stop.is_asked());
         let hashes = Box::new(hashes);
-        Ok(Member { desired: &fleet.desired, connection, journal, hashes, approvals })
+        Ok(Member { desired: &fleet.desired, connection, journal, hashes, approvals, saved: None })
     }
 }

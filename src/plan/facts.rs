@@ -63,6 +63,9 @@ pub struct Facts {
     pub retry: HashSet<SerialKey>,
     /// True in a repeated round: what our own imports lack goes first, alone.
     pub tails_first: bool,
+    /// Devices that a reading of the whole tenant has not shown, for one that is
+    /// of some devices. Whether they are absent still, the service says (806).
+    pub absent: HashSet<DeviceKey>,
 }
 
 /// What is known about the hash of one device.

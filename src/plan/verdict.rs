@@ -346,9 +346,10 @@ impl<'a> Maker<'a> {
         let (import_id, running) = loop {
             let id = id_of(attempt);
             let fact = imports.get(&id);
-            // A reading of some devices cannot tell that this one is absent; and
-            // we have sent nothing that could be waited for.
-            if fact.is_none() && attempt == 1 && !self.covers_all {
+            // A reading of some devices cannot tell that this one is absent, unless
+            // a whole one has; and we have sent nothing that could be waited for.
+            let may_be_there = !self.covers_all && !self.facts.absent.contains(&claim.key());
+            if fact.is_none() && attempt == 1 && may_be_there {
                 return Verdict::hold_absent(claim, Reason::ChangedMeanwhile, vec![]);
             }
             match attempts.judge(fact, *now) {

@@ -45,6 +45,8 @@ pub(super) struct Reading {
     sync: Option<SyncState>,
     /// True in a repeated round.
     is_follow_up: bool,
+    /// Devices that were absent in the reading that a saved plan is of.
+    absent: HashSet<DeviceKey>,
 }
 
 impl Reading {
@@ -58,7 +60,30 @@ impl Reading {
             hashes: HashMap::new(),
             sync,
             is_follow_up: false,
+            absent: HashSet::new(),
         }
+    }
+
+    /// What a saved plan writes, by id. For what it registers nothing is listed:
+    /// the service knows, and says so (806).
+    pub(super) async fn touched(round: &Round<'_>, saved: &Plan, sync: Option<SyncState>) -> Result<Self, GraphError> {
+        let (mut ids, mut absent) = (Vec::new(), HashSet::new());
+        for change in &saved.changes {
+            match change.action() {
+                Action::Update(update) => ids.push(update.id),
+                Action::Register(_) => _ = absent.insert(change.effect.device.clone()),
+            }
+        }
+        let mut devices = Vec::with_capacity(ids.len());
+        if !ids.is_empty() {
+            // One that cannot be read is not gone.
+            for (_, reading) in round.graph.get_devices(&ids).await {
+                devices.extend(reading?);
+            }
+        }
+        let observed = Observed::new(Coverage::Only(ids.clone()), devices, round.graph.service_now());
+        let singles = ids.iter().copied().collect();
+        Ok(Self { ids: Some(ids), singles, absent, ..Self::whole(observed, sync) })
     }
 
     /// After a round: the registrations of its devices, by id, as far as they
@@ -232,6 +257,7 @@ impl Round<'_> {
             // Once a run.
             retry: if reading.is_follow_up { HashSet::new() } else { self.approvals.retry.clone() },
             tails_first: reading.is_follow_up,
+            absent: reading.absent.clone(),
         }
     }
 

@@ -10,5 +10,6 @@ mod readme;
 mod render;
 mod reports;
 mod sample;
+mod saved;
 mod story;
 mod transcript;
