@@ -204,6 +204,12 @@ fn a_saved_plan_expires_by_the_services_time() {
     assert_eq!(late.code, 6, "{}{}", late.out, late.err);
     assert!(late.err.contains("the plan has expired: it could be applied until 2026-01-05 08:05:0"), "{}", late.err);
     assert_eq!(plan_now(&desk, &fleet)["summary"]["register"], 9, "nothing was written");
+    // What was done in time is done.
+    save(&desk, &fleet, "--plan-ttl 5m");
+    assert_eq!(apply(&desk, &fleet, "").code, 0);
+    assert_eq!(desk.run(&format!("sync {path} --simulate --when-allowed")).code, 0);
+    let again = apply(&desk, &fleet, "");
+    assert!(again.code == 0 && again.err.contains("all that was approved is done"), "{}{}", again.out, again.err);
     let wrong = desk.run(&format!("plan {path} --simulate --out {} --plan-ttl never", file(&desk).display()));
     assert_eq!(wrong.code, 64, "{}", wrong.err);
 }
