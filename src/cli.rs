@@ -5,10 +5,12 @@
 //! settings (and a [`Stop`](crate::clock::Stop), if it waits for anything).
 
 mod apply;
+mod apply_saved;
 mod approval;
 mod args;
 mod completions;
 mod crds;
+mod diff;
 mod error;
 mod exit;
 mod file;
@@ -19,9 +21,12 @@ mod plan;
 mod progress;
 mod prompt;
 mod report;
+mod saved;
 mod schema;
 mod secrets;
+mod select;
 mod settings;
+mod show;
 mod signals;
 mod simulate;
 mod simulated;
@@ -42,6 +47,7 @@ use crate::render::Look;
 use args::{Cli, Command};
 use error::CliError;
 pub use exit::Exit;
+pub use saved::show_saved;
 use settings::{Settings, tell};
 
 /// Runs one command line, the program's name included, and says how it ended.
@@ -77,6 +83,8 @@ fn dispatch(command: &Command, settings: &Settings) -> Result<Exit, CliError> {
     match command {
         Command::Plan(args) => signals::run(async |stop| plan::run(args, settings, &stop).await),
         Command::Apply(args) => signals::run(async |stop| apply::run(args, settings, &stop).await),
+        Command::Show(args) => show::run(args, settings),
+        Command::Diff(args) => diff::run(args, settings),
         Command::Status(args) => signals::run(async |stop| status::run(args, settings, &stop).await),
         Command::Sync(args) => signals::run(async |stop| sync::run(args, settings, &stop).await),
         Command::Simulate(args) => signals::run(async |stop| simulate::run(args, settings, &stop).await),

@@ -69,8 +69,8 @@ pub mod ledger {
 pub mod plan {
     pub use crate::plan::{
         Action, ActionKind, Approvals, Awaiting, Change, ClearedPlan, Counts, Facts, HashFact, Held, LimitReading,
-        Needs, NoRemoval, Note, Plan, Reason, Removal, Standing, SyncReason, Unmanaged, Upkeep, Waiting, import_id,
-        needs, plan, standing,
+        Moved, Needs, NoRemoval, Note, Plan, Reason, Removal, Removals, Standing, SyncReason, Unmanaged, Upkeep,
+        Waiting, import_id, needs, plan, standing,
     };
     /// What may pass.
     pub mod guard {
@@ -90,7 +90,7 @@ pub mod status {
 
 /// All of that once.
 pub mod round {
-    pub use crate::round::{Consent, Prepared, Report, Round, RoundError};
+    pub use crate::round::{Consent, Goes, Prepared, Report, Round, RoundError, Stale, TakenUp, take_up};
 }
 
 /// The seam to Git.
@@ -155,5 +155,5 @@ pub mod render {
 
 /// The command line.
 pub mod cli {
-    pub use crate::cli::{Exit, run};
+    pub use crate::cli::{Exit, run, show_saved};
 }

@@ -16,8 +16,10 @@ use crate::graph::{GraphError, GraphWriter};
 use crate::hash::{HashSource, WantedHash};
 use crate::ledger::{Entry, Journal, JournalError};
 use crate::model::{Desired, Device, DeviceKey, HashError, SerialKey};
-use crate::plan::{self, Approvals, Change, Note, Reason, Standing};
-use crate::round::{Consent, Prepared, Report, Round, RoundError, SyncAnswer, ask_for_sync};
+use crate::plan::{self, Approvals, Change, Moved, Note, Reason, Standing};
+use crate::round::{
+    self, Consent, Goes, Prepared, Report, Round, RoundError, Stale, SyncAnswer, TakenUp, ask_for_sync,
+};
 use crate::status::{FleetStatus, fold};
 pub(crate) use book::{Book, Source, Wanted};
 
@@ -31,6 +33,17 @@ pub(crate) struct Member<'a> {
     pub book: Option<Book>,
     /// What a person has approved beforehand, by number.
     pub approvals: Approvals,
+    /// The plan that was saved, where the run is to carry one out.
+    pub saved: Option<Saved>,
+}
+
+/// A saved plan of one tenant, and what is known of it besides.
+pub(crate) struct Saved {
+    pub plan: Prepared,
+    /// What is left out, once that is known.
+    pub moved: Vec<Moved>,
+    /// What is there without this run.
+    pub already: Vec<(DeviceKey, Outcome)>,
 }
 
 impl Member<'_> {
@@ -41,8 +54,30 @@ impl Member<'_> {
 
     /// `settle`: wait for our own writes first.
     async fn prepare(&mut self, settle: bool, stop: &Stop) -> Result<Prepared, RoundError> {
-        let Self { desired, connection, journal, hashes, approvals, book } = self;
-        round(desired, connection, hashes.as_ref(), approvals, book.as_ref(), settle, stop).prepare(journal).await
+        let Self { desired, connection, journal, hashes, approvals, book, saved } = self;
+        let round = round(desired, connection, hashes.as_ref(), approvals, book.as_ref(), settle, stop);
+        match saved {
+            None => round.prepare(journal).await,
+            Some(saved) => round.prepare_again(saved.plan.cleared.plan(), journal).await,
+        }
+    }
+
+    /// Holds the saved plan against what would be done now.
+    fn take_up(&self, now: Prepared, stale: Stale) -> TakenUp {
+        let saved = self.saved.as_ref().expect("only who has a saved plan asks");
+        round::take_up(saved.plan.cleared.plan(), now, stale, self.desired, &self.journal)
+    }
+
+    /// Writes down that it is carried out.
+    async fn taken_up(&mut self, goes: Goes) -> Result<(Prepared, Consent), JournalError> {
+        let Goes { prepared, consent, entries, moved, already, .. } = goes;
+        if !entries.is_empty() {
+            self.journal.record(self.connection.graph.service_now(), entries).await?;
+        }
+        if let Some(saved) = &mut self.saved {
+            (saved.moved, saved.already) = (moved, already);
+        }
+        Ok((prepared, consent))
     }
 
     /// Holds an approved digest against what would be done. An approval of
@@ -72,15 +107,31 @@ impl Member<'_> {
         stop: &Stop,
         on_event: &mut (dyn FnMut(Event) + Send),
     ) -> Report {
-        if stop.is_asked() {
-            return self.not_reached(prepared, consent, Halt::Asked);
+        let report = if stop.is_asked() {
+            self.not_reached(prepared, consent, Halt::Asked)
+        } else {
+            self.carry_out_over_ledger(prepared, consent, stop, on_event).await
+        };
+        match &self.saved {
+            None => report,
+            Some(Saved { plan, moved, already }) => report.of_saved(plan, moved, already),
         }
+    }
+
+    /// Marks the ledger, works, and writes the ledger.
+    async fn carry_out_over_ledger(
+        &mut self,
+        prepared: Prepared,
+        consent: Consent,
+        stop: &Stop,
+        on_event: &mut (dyn FnMut(Event) + Send),
+    ) -> Report {
         if let Some(book) = &mut self.book
             && let Err(error) = book.begin(prepared.cleared.plan(), self.connection.graph.service_now()).await
         {
             return self.not_reached(prepared, consent, Halt::Ledger(error));
         }
-        let Self { desired, connection, journal, hashes, approvals, book } = self;
+        let Self { desired, connection, journal, hashes, approvals, book, .. } = self;
         let writer = GraphWriter::new(connection.graph.clone());
         let round = round(desired, connection, hashes.as_ref(), approvals, book.as_ref(), true, stop);
         let mut report = round.carry_out(prepared, consent, &writer, journal, on_event).await;
@@ -316,18 +367,31 @@ impl<'a> Members<'a> {
         self.of[at].standing(digest, prepared).await
     }
 
+    /// Holds the saved plan of one tenant against what would be done there now.
+    pub(crate) fn take_up(&self, at: usize, now: Prepared, stale: Stale) -> TakenUp {
+        self.of[at].take_up(now, stale)
+    }
+
+    /// Writes down, of one tenant, that its saved plan is carried out.
+    ///
+    /// # Errors
+    /// When that cannot be written down.
+    pub(crate) async fn taken_up(&mut self, at: usize, goes: Goes) -> Result<(Prepared, Consent), JournalError> {
+        self.of[at].taken_up(goes).await
+    }
+
     /// Makes sure that every hash which a plan took on trust can be read, before
     /// anything is sent to any tenant: by what is wrong, which devices it keeps
     /// from being registered. Empty if all is well.
     ///
     /// # Errors
     /// When somebody asked to stop.
-    pub(crate) async fn unreadable_hashes(
+    pub(crate) async fn unreadable_hashes<'p>(
         &self,
-        approved: &[(Prepared, Consent)],
+        approved: impl IntoIterator<Item = &'p Prepared>,
     ) -> Result<BTreeMap<String, Vec<DeviceKey>>, Stopped> {
         let mut all = BTreeMap::new();
-        for (member, (prepared, _)) in self.of.iter().zip(approved) {
+        for (member, prepared) in self.of.iter().zip(approved) {
             member.unreadable(prepared, &self.stop, &mut all).await?;
         }
         Ok(all)

@@ -9,6 +9,7 @@ mod catch_up;
 mod finish;
 mod observe;
 mod run;
+mod saved;
 mod sync;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::plan::{Approvals, Approved, Change, ClearedPlan, NoRemoval, Plan, Rea
 
 use observe::Reading;
 use run::Run;
+pub use saved::{Goes, Stale, TakenUp, take_up};
 pub(crate) use sync::{SyncAnswer, ask_for_sync};
 
 /// The fixed parts of a run: what is wanted, and the ways to the outside.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{stderr, stdin};
+use std::path::PathBuf;
 
 use crate::clock::{SharedClock, Stop};
 use crate::connect::Purpose;
@@ -16,7 +17,7 @@ use crate::render::{Document, Format, Places};
 use crate::round::{Consent, End, Prepared, Report, RoundError};
 
 use super::approval::{Digests, Numbers};
-use super::args::{FailsOn, Reports, Source};
+use super::args::{FailsOn, Reports, Simulated};
 use super::error::{CliError, exit_of};
 use super::exit::Exit;
 use super::members::Opener;
@@ -24,14 +25,20 @@ use super::plan::{Shown, fail_on};
 use super::progress::{Progress, patiently, reading};
 use super::prompt::{Question, consent};
 use super::report::Outlets;
+use super::select::Selection;
 use super::settings::{Settings, print, tell};
-use super::{source, targets};
+use super::{apply_saved, saved, source, targets};
 
 /// What is applied, and who has said yes to it.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct ApplyArgs {
+    /// Folders or files with manifests; or a saved plan, and then these
+    #[arg(value_name = "PLAN|PATH", default_value = ".", hide_default_value = true)]
+    pub paths: Vec<PathBuf>,
     #[command(flatten)]
-    pub source: Source,
+    pub simulated: Simulated,
+    #[command(flatten)]
+    pub selection: Selection,
     #[command(flatten)]
     pub reports: Reports,
     #[command(flatten)]
@@ -39,27 +46,48 @@ pub(super) struct ApplyArgs {
     /// Do not ask
     #[arg(long, help_heading = "Approval")]
     pub auto_approve: bool,
+    /// Of a saved plan, what becomes of it where devices are not as they were planned [default: abort]
+    #[arg(long, value_enum, value_name = "WHAT", help_heading = "Approval")]
+    pub stale: Option<StaleWord>,
     #[command(flatten)]
     pub digests: Digests,
     #[command(flatten)]
     pub numbers: Numbers,
 }
 
+/// What becomes of a saved plan that is not as it was planned, in part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum StaleWord {
+    /// Nothing is done
+    Abort,
+    /// The rest is done
+    Skip,
+}
+
 /// # Errors
 /// When there is no plan, or no consent. What happens after that is a report.
 pub(super) async fn run(args: &ApplyArgs, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
     let mut outlets = Outlets::new(args.reports.wanted(), Kind::Apply, settings.look)?;
-    let ended = tenants(args, settings, stop, &mut outlets).await;
+    let ended = match saved::among(&args.paths) {
+        Ok(Some((plan, paths))) => apply_saved::run(args, &plan, &paths, settings, stop, &mut outlets).await,
+        Ok(None) => tenants(args, settings, stop, &mut outlets).await,
+        Err(error) => Err(error),
+    };
     outlets.finish(ended)
 }
 
 /// All tenants are read, shown and approved before the first write to any.
 async fn tenants(args: &ApplyArgs, settings: &Settings, stop: &Stop, outlets: &mut Outlets) -> Result<Exit, CliError> {
-    let declared = source::load(settings, &args.source.paths, &args.source.simulated)?;
+    if args.stale.is_some() {
+        return Err(CliError::new(Exit::Usage, "`--stale` is about a saved plan, and none is named")
+            .hint("apgit apply FILE, with what `apgit plan --out FILE` has written"));
+    }
+    let mut declared = source::load(settings, &args.paths, &args.simulated)?;
+    args.selection.narrow(&mut declared)?;
     let fleets: Vec<&Fleet> = declared.fleets.iter().collect();
     outlets.over(fleets.len());
     let digests = args.digests.of(&declared.fleets)?;
-    let mut opener = Opener::new(settings, &args.source.simulated, Purpose::Write, stop);
+    let mut opener = Opener::new(settings, &args.simulated, Purpose::Write, stop);
     let each = fleets.iter().copied().zip(args.numbers.of(&declared.fleets)?);
     let mut members = opener.open_all(each).await.map_err(|error| outlets.of(&fleets, error))?;
     for (at, member) in members.of().iter().enumerate() {
@@ -74,7 +102,9 @@ async fn tenants(args: &ApplyArgs, settings: &Settings, stop: &Stop, outlets: &m
         fleets.iter().copied().zip(members.of()).zip(&prepared).zip(&declared.news)
     {
         let fails = fail_on(&args.fails_on, prepared);
-        let shown = Shown { declared: &declared, fleet, news, connection: &member.connection, prepared };
+        let (connection, selection) = (&member.connection, &args.selection);
+        let now = connection.graph.service_now();
+        let shown = Shown { declared: &declared, fleet, selection, news, connection, prepared, now, expires_at: None };
         let plan = shown.document(fails);
         show_plan(&plan, settings, outlets.stdout_is(Format::Text))?;
         failed |= fails.is_some();
@@ -99,7 +129,22 @@ async fn tenants(args: &ApplyArgs, settings: &Settings, stop: &Stop, outlets: &m
             }
         }
     }
-    let unreadable = patiently(settings, "reading hashes", members.unreadable_hashes(&approved)).await;
+    before(args, settings, &fleets, &members, approved.iter().map(|(prepared, _)| prepared)).await?;
+    carry_out(settings, &fleets, &mut members, approved, outlets).await
+}
+
+/// What comes before the first write, and may keep it from being made.
+///
+/// # Errors
+/// When a hash cannot be read, or nobody would know later where a run has been.
+pub(super) async fn before(
+    args: &ApplyArgs,
+    settings: &Settings,
+    fleets: &[&Fleet],
+    members: &Members<'_>,
+    approved: impl Iterator<Item = &Prepared>,
+) -> Result<(), CliError> {
+    let unreadable = patiently(settings, "reading hashes", members.unreadable_hashes(approved)).await;
     if let Some(error) = not_readable_here(&unreadable.map_err(RoundError::from)?) {
         return Err(error);
     }
@@ -107,8 +152,22 @@ async fn tenants(args: &ApplyArgs, settings: &Settings, stop: &Stop, outlets: &m
     // off has not forgotten where it was.
     for (fleet, member) in fleets.iter().zip(members.of()) {
         let state = settings.state_of(&member.connection.target, fleet.desired.tenant.id);
-        targets::remember(settings, &args.source.simulated, fleet, &state)?;
+        targets::remember(settings, &args.simulated, fleet, &state)?;
     }
+    Ok(())
+}
+
+/// Does what was approved, and tells of it as it goes.
+///
+/// # Errors
+/// When a report cannot be written.
+pub(super) async fn carry_out(
+    settings: &Settings,
+    fleets: &[&Fleet],
+    members: &mut Members<'_>,
+    approved: Vec<(Prepared, Consent)>,
+    outlets: &mut Outlets,
+) -> Result<Exit, CliError> {
     let clocks: Vec<SharedClock> = members.of().iter().map(|member| member.connection.clock.clone()).collect();
     let (mut progress, mut shown) = (Progress::Silent, Ok(()));
     let mut told = |at: usize, told: Told<'_>| match told {
@@ -129,7 +188,7 @@ async fn tenants(args: &ApplyArgs, settings: &Settings, stop: &Stop, outlets: &m
 }
 
 /// The plan, on stdout unless that belongs to a report for tools.
-fn show_plan(plan: &Document, settings: &Settings, on_stdout: bool) -> Result<(), CliError> {
+pub(super) fn show_plan(plan: &Document, settings: &Settings, on_stdout: bool) -> Result<(), CliError> {
     let look = if on_stdout { settings.look } else { settings.err_look };
     let text = Format::Text.draw(plan, &look);
     match (on_stdout, settings.quiet) {
@@ -272,7 +331,7 @@ fn not_readable_here(unreadable: &BTreeMap<String, Vec<DeviceKey>>) -> Option<Cl
 }
 
 /// What is left of an approval, for people.
-fn said_of(rest: &Rest, name: &str) -> String {
+pub(super) fn said_of(rest: &Rest, name: &str) -> String {
     let Rest { left, others, held, gone, .. } = rest;
     let mut said = match *left {
         0 if rest.is_done() => format!("{name}: all that was approved is done\n"),

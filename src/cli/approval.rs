@@ -82,6 +82,18 @@ pub(super) struct Digests {
 }
 
 impl Numbers {
+    /// The first flag that was given, if one was.
+    pub(super) fn first(&self) -> Option<&'static str> {
+        let all = [
+            ("--approve-updates", self.approve_updates.is_empty()),
+            ("--approve-retags", self.approve_retags.is_empty()),
+            ("--approve-clears", self.approve_clears.is_empty()),
+            ("--approve-adopts", self.approve_adopts.is_empty()),
+            ("--retry", self.retry.is_empty()),
+        ];
+        all.into_iter().find(|(_, is_empty)| !is_empty).map(|(flag, _)| flag)
+    }
+
     /// What was approved for each of these tenants, in their order.
     ///
     /// # Errors

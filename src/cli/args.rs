@@ -10,10 +10,12 @@ use crate::render::{FailOn, Format};
 use super::apply::ApplyArgs;
 use super::completions::CompletionsArgs;
 use super::crds::CrdsArgs;
+use super::diff::DiffArgs;
 use super::hash::HashArgs;
 use super::help::HelpArgs;
 use super::plan::PlanArgs;
 use super::schema::SchemaArgs;
+use super::show::ShowArgs;
 use super::simulate::SimulateArgs;
 use super::status::StatusArgs;
 use super::sync::SyncArgs;
@@ -74,6 +76,10 @@ pub(super) enum Command {
     Plan(PlanArgs),
     /// Show the difference, ask, and close it
     Apply(ApplyArgs),
+    /// Show a saved plan
+    Show(ShowArgs),
+    /// Show in what two saved plans differ
+    Diff(DiffArgs),
     /// Show where each device stands
     Status(StatusArgs),
     /// Start the tenant's sync, at most once in ten minutes

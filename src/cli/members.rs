@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::clock::Stop;
 use crate::connect::Purpose;
-use crate::fleet::{Book, Member, Members, Source, Wanted};
+use crate::fleet::{Book, Member, Members, Saved, Source, Wanted};
 use crate::ledger::{FileJournal, FileLedger, Journal, JournalError, folder_within, private_file};
 use crate::manifest::{Fleet, Hashes};
 use crate::model::{Origin, seen};
@@ -16,6 +16,7 @@ use crate::plan::Approvals;
 use super::args::Simulated;
 use super::error::CliError;
 use super::progress::patiently;
+use super::saved::SavedPlan;
 use super::settings::Settings;
 use super::simulated::Tenants;
 use super::source;
@@ -89,6 +90,23 @@ impl<'s> Opener<'s> {
         Ok(Members::new(members, self.stop))
     }
 
+    /// The same where each tenant has a saved plan.
+    ///
+    /// # Errors
+    /// As above.
+    pub(super) async fn open_saved<'f>(
+        &mut self,
+        fleets: impl Iterator<Item = (&'f Fleet, &SavedPlan)>,
+    ) -> Result<Members<'f>, (usize, CliError)> {
+        let mut members = Vec::new();
+        for (at, (fleet, plan)) in fleets.enumerate() {
+            let member = self.open(fleet, plan.approvals.clone()).await.map_err(|error| (at, error))?;
+            let saved = Saved { plan: plan.prepared.clone(), moved: Vec::new(), already: Vec::new() };
+            members.push(Member { saved: Some(saved), ..member });
+        }
+        Ok(Members::new(members, self.stop))
+    }
+
     /// The same for readers: one that cannot be opened keeps no other from being
     /// read. The errors stand in the place of their tenants.
     pub(super) async fn open_each<'f>(
@@ -141,6 +159,6 @@ impl<'s> Opener<'s> {
         let stop = stop.clone();
         let hashes = Hashes::new(fleet.root.clone()).asking(&settings.allow_key_hosts).until(move || stop.is_asked());
         let hashes = Box::new(hashes);
-        Ok(Member { desired: &fleet.desired, connection, journal, hashes, book, approvals })
+        Ok(Member { desired: &fleet.desired, connection, journal, hashes, book, approvals, saved: None })
     }
 }

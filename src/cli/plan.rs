@@ -1,7 +1,12 @@
 //! `apgit plan`: the difference, and nothing else.
 
+use std::path::PathBuf;
+
+use jiff::{SignedDuration, Timestamp};
+
 use crate::clock::Stop;
 use crate::connect::{Connection, Purpose};
+use crate::fleet::Member;
 use crate::manifest::Fleet;
 use crate::render::document::{Kind, PlanView};
 use crate::render::{Detail, Document, FailOn, Format, Look};
@@ -14,6 +19,8 @@ use super::exit::Exit;
 use super::members::{Opener, in_place};
 use super::progress::reading;
 use super::report::Outlets;
+use super::saved::{self, Saver};
+use super::select::Selection;
 use super::settings::{Settings, tell};
 use super::source::{self, Declared};
 
@@ -23,7 +30,15 @@ pub(super) struct PlanArgs {
     #[command(flatten)]
     pub source: Source,
     #[command(flatten)]
+    pub selection: Selection,
+    #[command(flatten)]
     pub reports: Reports,
+    /// Save the plan, for `apgit show`, `apgit diff` and `apgit apply`
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub out: Option<PathBuf>,
+    /// For how long a saved plan can be applied: 90m, 24h, 7d
+    #[arg(long, value_name = "TIME", value_parser = saved::ttl, default_value = "24h", requires = "out", help_heading = "Output")]
+    pub plan_ttl: SignedDuration,
     /// Show every changed device as a unified diff of YAML: the same as `--report diff`
     #[arg(long, help_heading = "Output")]
     pub diff: bool,
@@ -47,14 +62,16 @@ pub(super) async fn run(args: &PlanArgs, settings: &Settings, stop: &Stop) -> Re
 }
 
 async fn tenants(args: &PlanArgs, settings: &Settings, stop: &Stop, outlets: &mut Outlets) -> Result<Exit, CliError> {
-    let declared = source::load(settings, &args.source.paths, &args.source.simulated)?;
+    let mut saver = args.out.as_ref().map(|path| Saver::new(path, args.plan_ttl)).transpose()?;
+    let mut declared = source::load(settings, &args.source.paths, &args.source.simulated)?;
+    args.selection.narrow(&mut declared)?;
     let fleets: Vec<&Fleet> = declared.fleets.iter().collect();
     outlets.over(fleets.len());
     let mut opener = Opener::new(settings, &args.source.simulated, Purpose::Read, stop);
-    let each = fleets.iter().copied().zip(args.approvals.of(&declared.fleets)?);
-    let (mut members, errors) = opener.open_each(each).await;
+    let approvals = args.approvals.of(&declared.fleets)?;
+    let (mut members, errors) = opener.open_each(fleets.iter().copied().zip(approvals)).await;
     let plans = reading(settings, &fleets, members.plan()).await;
-    let mut exit = Exit::Done;
+    let (mut exit, mut planned) = (Exit::Done, 0);
     for ((fleet, plan), news) in fleets.iter().copied().zip(in_place(errors, plans)).zip(&declared.news) {
         outlets.begin(fleet);
         let (at, prepared) = match plan {
@@ -64,8 +81,15 @@ async fn tenants(args: &PlanArgs, settings: &Settings, stop: &Stop, outlets: &mu
                 continue;
             }
         };
-        let connection = &members.of()[at].connection;
-        let shown = Shown { declared: &declared, fleet, news, connection, prepared: &prepared };
+        let Member { connection, approvals, .. } = &members.of()[at];
+        let selection = &args.selection;
+        let now = connection.graph.service_now();
+        let expires_at = saver.as_ref().map(|saver| saver.expires(now));
+        let shown =
+            Shown { declared: &declared, fleet, selection, news, connection, prepared: &prepared, now, expires_at };
+        if let Some(saver) = &mut saver {
+            saver.add(fleet, &prepared, approvals, news, now);
+        }
         let failed = fail_on(&args.fails_on, &prepared);
         let document = shown.document(failed);
         let look = Look { detail: Detail::Totals, ..settings.err_look };
@@ -73,6 +97,12 @@ async fn tenants(args: &PlanArgs, settings: &Settings, stop: &Stop, outlets: &mu
         outlets.add(document)?;
         tell(&totals.unwrap_or_default());
         exit = exit.worse(exit_of(args, &prepared, failed));
+        planned += 1;
+    }
+    match saver {
+        Some(saver) if planned == fleets.len() => saver.write(&declared.root, declared.files, &args.selection)?,
+        Some(_) => tell("nothing is saved: not every tenant has a plan\n"),
+        None => {}
     }
     Ok(exit)
 }
@@ -97,13 +127,19 @@ pub(super) fn fail_on(args: &FailsOn, prepared: &Prepared) -> Option<FailOn> {
 pub(super) struct Shown<'a> {
     pub declared: &'a Declared,
     pub fleet: &'a Fleet,
+    pub selection: &'a Selection,
     pub news: &'a [String],
     pub connection: &'a Connection,
     pub prepared: &'a Prepared,
+    /// By the service's clock.
+    pub now: Timestamp,
+    /// Of a plan that is saved.
+    pub expires_at: Option<Timestamp>,
 }
 
 impl Shown<'_> {
     pub(super) fn document(&self, failed_on: Option<FailOn>) -> Document {
+        let (targets, excludes) = self.selection.words();
         let view = PlanView {
             cleared: &self.prepared.cleared,
             schedule: &self.prepared.schedule,
@@ -113,7 +149,10 @@ impl Shown<'_> {
             several: self.declared.fleets.len() > 1,
             cloud: self.connection.target.cloud(),
             simulated: self.connection.target.is_simulated(),
-            created_at: self.connection.clock.now(),
+            created_at: self.now,
+            expires_at: self.expires_at,
+            targets: &targets,
+            excludes: &excludes,
             places: &|origin| source::place(self.fleet, origin),
             news: self.news,
             failed_on,

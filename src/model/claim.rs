@@ -1,5 +1,6 @@
 //! What is declared: a claim per device, and all claims of a tenant.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -274,6 +275,9 @@ pub struct Desired {
     /// Whose claims these are.
     pub tenant: Tenant,
     claims: Vec<Claim>,
+    /// Of a part, the registrations that claims outside of it name; `None` for
+    /// the whole.
+    others: Option<HashSet<RegistrationId>>,
 }
 
 impl Desired {
@@ -281,7 +285,34 @@ impl Desired {
     #[must_use]
     pub fn new(tenant: Tenant, mut claims: Vec<Claim>) -> Self {
         claims.sort_by_cached_key(|claim| (claim.serial.key(), claim.registration_id));
-        Self { tenant, claims }
+        Self { tenant, claims, others: None }
+    }
+
+    /// Some of the claims. What is planned over them says nothing of any other
+    /// device: neither that it is declared nowhere, nor that it may go.
+    #[must_use]
+    pub fn part(&self, is_wanted: impl Fn(&Claim) -> bool) -> Self {
+        let (mut claims, mut others) = (Vec::new(), self.others.clone().unwrap_or_default());
+        for claim in &self.claims {
+            if is_wanted(claim) {
+                claims.push(claim.clone());
+            } else {
+                others.extend(claim.registration_id);
+            }
+        }
+        Self { tenant: self.tenant.clone(), claims, others: Some(others) }
+    }
+
+    /// True if other devices may be declared besides.
+    #[must_use]
+    pub fn is_part(&self) -> bool {
+        self.others.is_some()
+    }
+
+    /// Registrations that claims outside of this part name: theirs, whatever
+    /// serial they have.
+    pub fn named_outside(&self) -> impl Iterator<Item = RegistrationId> {
+        self.others.iter().flatten().copied()
     }
 
     /// Sorted by serial key, then registration.

@@ -147,7 +147,7 @@ fn rest(approved: Approved, tails: &HashMap<RegistrationId, Tail>, desired: &Des
 }
 
 /// Devices that show what is declared, where that is what was approved.
-fn as_approved(approved: &Approved, desired: &Desired, plan: &Plan) -> HashSet<DeviceKey> {
+pub(super) fn as_approved(approved: &Approved, desired: &Desired, plan: &Plan) -> HashSet<DeviceKey> {
     let unchanged: HashSet<&DeviceKey> = plan.unchanged.iter().map(|(device, _)| device).collect();
     let is_so = |claim: &&Claim| {
         let key = claim.key();
@@ -201,6 +201,12 @@ impl Approved {
     #[must_use]
     pub fn get(&self, device: &DeviceKey) -> Option<&Effect> {
         self.effects.get(device)
+    }
+
+    /// True if no use was made of the device's approved effect.
+    #[must_use]
+    pub fn is_unused(&self, device: &DeviceKey) -> bool {
+        self.used(device) == Some(Use::None)
     }
 
     /// How much use was made of the device's approved effect, if it has one.

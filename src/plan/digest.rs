@@ -50,6 +50,12 @@ impl Digest {
     }
 }
 
+/// The digest of one effect, in the same encoding: 64 hex digits, lower case.
+#[must_use]
+pub(crate) fn digest_of(one: &Effect) -> String {
+    hex(&sha256(effect(one).to_string().as_bytes()))
+}
+
 /// The canonical form of an effect: everything that would be written, to what,
 /// and what must be true before.
 fn effect(effect: &Effect) -> Value {

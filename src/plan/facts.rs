@@ -15,7 +15,7 @@ use crate::model::{
 };
 
 use super::held::Reason;
-use super::removal::NoRemoval;
+use super::removal::{NoRemoval, Removals};
 
 /// How long after its row was sent a record may be missing in the list of the
 /// records. What is missing for longer was not taken, or somebody removed it.
@@ -67,10 +67,15 @@ pub struct Facts {
     pub ledger: Option<Arc<Ledger>>,
     /// Why nothing may be removed, as far as that is known before the plan.
     pub no_removal: Option<NoRemoval>,
+    /// What may be removed at all.
+    pub removals: Removals,
     /// Registrations whose deletion we have asked for, and since when.
     pub deleting: HashMap<RegistrationId, Timestamp>,
     /// True in a repeated round: what our own imports lack goes first, alone.
     pub tails_first: bool,
+    /// Devices that a reading of the whole tenant has not shown, for one that is
+    /// of some devices. Whether they are absent still, the service says (806).
+    pub absent: HashSet<DeviceKey>,
 }
 
 impl Facts {

@@ -1,10 +1,10 @@
 //! The guards: how much one run may change, per class. A class over its limit
 //! is held whole; no subset is chosen.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use compact_str::CompactString;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::ledger::Journal;
 use crate::model::{Action, Effect, Field, FieldChange, Limits, Release, SerialKey, Unprotect, Update};
@@ -16,7 +16,7 @@ use super::held::{Held, Reason};
 
 /// What a person has approved on the command line; of changes, per class:
 /// `--approve-retags=40` lets 40 through, not 41.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Approvals {
     /// Of [`Class::Update`].
     pub updates: Option<u32>,
@@ -31,7 +31,13 @@ pub struct Approvals {
     /// Of [`Class::Release`].
     pub releases: Option<u32>,
     /// Devices whose import was refused, and is tried again now.
+    #[serde(serialize_with = "sorted")]
     pub retry: HashSet<SerialKey>,
+}
+
+/// The same each time, wherever it is written.
+fn sorted<S: Serializer>(keys: &HashSet<SerialKey>, serializer: S) -> Result<S::Ok, S::Error> {
+    keys.iter().collect::<BTreeSet<_>>().serialize(serializer)
 }
 
 /// A class of changes that has a limit.
@@ -185,6 +191,14 @@ impl ClearedPlan {
         while is_used(&self.plan, memory) {
             self.plan.again += 1;
         }
+        self
+    }
+
+    /// The same plan without the list of devices that are as declared, for
+    /// whoever writes it down: their number is enough.
+    #[must_use]
+    pub(crate) fn without_unchanged(mut self) -> Self {
+        self.plan.unchanged.clear();
         self
     }
 

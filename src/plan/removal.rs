@@ -120,6 +120,39 @@ impl NoRemoval {
     }
 }
 
+/// Which removals a plan is about.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum Removals {
+    /// Whatever is declared no more: all claims are known.
+    #[default]
+    All,
+    /// These registrations, that a saved plan removes and that were read by id.
+    Only {
+        /// Those of them that are declared nowhere still.
+        ids: HashSet<RegistrationId>,
+        /// What stands in the way, by all claims.
+        obstacle: Option<NoRemoval>,
+    },
+    /// None: only some of the claims are known.
+    None,
+}
+
+impl Removals {
+    /// Those of `planned` that may be removed still. `desired` has all claims.
+    pub(crate) fn only(
+        desired: &Desired,
+        ledger: &Ledger,
+        no_removal: Option<&NoRemoval>,
+        planned: &HashSet<RegistrationId>,
+    ) -> Self {
+        let undeclared = undeclared(desired, ledger);
+        let left = undeclared.iter().filter(|tracked| tracked.deleting.is_none()).count();
+        let obstacle = obstacle(desired, no_removal, left, ledger.devices().len());
+        let ids = undeclared.iter().map(|tracked| tracked.registration_id).filter(|id| planned.contains(id)).collect();
+        Self::Only { ids, obstacle }
+    }
+}
+
 /// Devices that were applied and are claimed no more, with their registrations.
 pub(super) fn undeclared<'l>(desired: &Desired, ledger: &'l Ledger) -> Vec<&'l Tracked> {
     let named: HashSet<RegistrationId> = desired.claims().iter().filter_map(|claim| claim.registration_id).collect();
@@ -154,14 +187,24 @@ pub(super) fn removed(desired: &Desired, observed: &Observed, facts: &Facts, cov
     let mut found = Removed::default();
     let Some(ledger) = facts.ledger.as_deref() else { return found };
     // Whoever knows only some of the claims knows of none that it is gone.
-    if facts.no_removal == Some(NoRemoval::Partial) {
-        found.removal.not_computed.clone_from(&facts.no_removal);
-        return found;
-    }
-    let undeclared = undeclared(desired, ledger);
+    let is_meant = |tracked: &&Tracked| match &facts.removals {
+        Removals::All => !desired.is_part(),
+        Removals::Only { ids, .. } => ids.contains(&tracked.registration_id),
+        Removals::None => false,
+    };
+    let mut undeclared = undeclared(desired, ledger);
+    undeclared.retain(is_meant);
     let (going, left): (Vec<&Tracked>, Vec<&Tracked>) =
         undeclared.into_iter().partition(|tracked| facts.deleting_since(tracked).is_some());
-    let obstacle = obstacle(desired, facts, left.len(), ledger.devices().len(), covers_all);
+    let obstacle = match &facts.removals {
+        Removals::Only { obstacle, .. } => obstacle.clone(),
+        Removals::None => Some(NoRemoval::Partial),
+        Removals::All if desired.is_part() => Some(NoRemoval::Partial),
+        Removals::All if facts.no_removal.is_none() && !covers_all => Some(NoRemoval::Incomplete),
+        Removals::All => obstacle(desired, facts.no_removal.as_ref(), left.len(), ledger.devices().len()),
+    };
+    let is_listed = covers_all && facts.removals == Removals::All;
+    let covers_all = covers_all || matches!(facts.removals, Removals::Only { .. });
     let is_news = |why: &NoRemoval| match why {
         // Who begins is told where somebody counts on removals.
         NoRemoval::NoLedger => {
@@ -190,9 +233,9 @@ pub(super) fn removed(desired: &Desired, observed: &Observed, facts: &Facts, cov
     // What is on its way out is looked at, whatever else is wrong.
     going.into_iter().for_each(|tracked| judge.going(tracked, &mut found));
     let declared_again = ledger.devices().filter(|tracked| facts.deleting_since(tracked).is_some());
-    let is_gone = |tracked: &&Tracked| covers_all && !facts.unread.contains(&tracked.registration_id);
-    let is_listed: HashSet<RegistrationId> = observed.devices().iter().map(|device| device.id).collect();
-    let gone = declared_again.filter(is_gone).filter(|tracked| !is_listed.contains(&tracked.registration_id));
+    let is_gone = |tracked: &&Tracked| is_listed && !facts.unread.contains(&tracked.registration_id);
+    let there: HashSet<RegistrationId> = observed.devices().iter().map(|device| device.id).collect();
+    let gone = declared_again.filter(is_gone).filter(|tracked| !there.contains(&tracked.registration_id));
     found.removal.gone = gone.map(Tracked::key).collect();
     if judge.may_remove {
         left.into_iter().for_each(|tracked| judge.left(tracked, &mut found));
@@ -201,11 +244,10 @@ pub(super) fn removed(desired: &Desired, observed: &Observed, facts: &Facts, cov
 }
 
 /// What stands in the way of every removal.
-fn obstacle(desired: &Desired, facts: &Facts, left: usize, tracked: usize, covers_all: bool) -> Option<NoRemoval> {
+fn obstacle(desired: &Desired, known: Option<&NoRemoval>, left: usize, tracked: usize) -> Option<NoRemoval> {
     let limit = shrink_limit(&desired.tenant.limits, tracked);
     match () {
-        () if facts.no_removal.is_some() => facts.no_removal.clone(),
-        () if !covers_all => Some(NoRemoval::Incomplete),
+        () if known.is_some() => known.cloned(),
         () if desired.claims().is_empty() => Some(NoRemoval::DesiredSetEmpty),
         () if left == 0 => None,
         () if left > limit => {

@@ -67,6 +67,20 @@ impl Upkeep {
         Self { sync, clean_up }
     }
 
+    /// What is left of an upkeep that was planned before, for what is to be done
+    /// now: less of it, never more. `owed`: since when a sync is.
+    #[must_use]
+    pub(crate) fn now(&self, changes: &[Change], owed: Option<Timestamp>, ended: &[ImportRecordId]) -> Self {
+        let registers = changes.iter().any(|change| matches!(change.action(), Action::Register(_)));
+        let sync = match (self.sync, owed) {
+            (None | Some(SyncReason::Vendor), _) => self.sync,
+            (Some(_), Some(since)) => Some(SyncReason::Owed { since }),
+            (Some(_), None) => registers.then_some(SyncReason::Registers),
+        };
+        let clean_up = self.clean_up.iter().filter(|record| ended.contains(record)).copied().collect();
+        Self { sync, clean_up }
+    }
+
     /// True if the tenant needs nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -26,7 +26,7 @@ use super::{Counts, Plan};
 /// Compares all claims of a tenant with a reading of it. Touches nothing.
 #[must_use]
 pub fn plan(desired: &Desired, observed: &Observed, facts: &Facts) -> Plan {
-    let mut maker = Maker::new(&desired.tenant, observed, facts);
+    let mut maker = Maker::new(desired, observed, facts);
     maker.find_twins(desired);
     let mut counts =
         Counts { declared: desired.claims().len(), registered: observed.devices().len(), ..Counts::default() };
@@ -69,7 +69,7 @@ pub fn plan(desired: &Desired, observed: &Observed, facts: &Facts) -> Plan {
         observed_at: observed.at,
         again: 0,
         removal,
-        complete: *observed.coverage() == Coverage::All,
+        complete: *observed.coverage() == Coverage::All && !desired.is_part(),
     }
 }
 
@@ -82,7 +82,8 @@ pub fn needs(desired: &Desired, observed: &Observed, ledger: Option<&Ledger>) ->
     let mut users = HashSet::new();
     // A list lags, and blanks: what would be removed is read by id, and so is
     // what seems to be gone.
-    needs.read.extend(ledger.iter().flat_map(|ledger| undeclared(desired, ledger)).map(|of| of.registration_id));
+    let whole = ledger.filter(|_| !desired.is_part());
+    needs.read.extend(whole.iter().flat_map(|ledger| undeclared(desired, ledger)).map(|of| of.registration_id));
     // A list in which no device has a user shows none (a service of 2023 did).
     let shows_users = observed.devices().iter().any(|device| !device.user.is_empty());
     walk(desired, observed, |met| {
@@ -121,7 +122,8 @@ enum Met<'a> {
 /// with a registration id matches that registration only, whatever its serial.
 fn walk<'a>(desired: &'a Desired, observed: &'a Observed, mut visit: impl FnMut(Met<'a>)) {
     let (claims, devices) = (desired.claims(), observed.devices());
-    let named: HashSet<RegistrationId> = claims.iter().filter_map(|claim| claim.registration_id).collect();
+    let named = claims.iter().filter_map(|claim| claim.registration_id).chain(desired.named_outside());
+    let named: HashSet<RegistrationId> = named.collect();
     let by_id: HashMap<RegistrationId, &Device> = if named.is_empty() {
         HashMap::new()
     } else {
@@ -166,6 +168,8 @@ enum Verdict {
 struct Maker<'a> {
     tenant: &'a Tenant,
     covers_all: bool,
+    /// True if other devices may be declared besides.
+    is_part: bool,
     facts: &'a Facts,
     /// Registrations that our own imports made.
     made: HashSet<RegistrationId>,
@@ -181,11 +185,12 @@ struct Maker<'a> {
 }
 
 impl<'a> Maker<'a> {
-    fn new(tenant: &'a Tenant, observed: &Observed, facts: &'a Facts) -> Self {
+    fn new(desired: &'a Desired, observed: &Observed, facts: &'a Facts) -> Self {
         let tracked = facts.ledger.iter().flat_map(|ledger| ledger.devices());
         Self {
-            tenant,
+            tenant: &desired.tenant,
             covers_all: *observed.coverage() == Coverage::All,
+            is_part: desired.is_part(),
             facts,
             made: facts.imports.values().filter_map(made).collect(),
             tracked: tracked.map(|tracked| (tracked.registration_id, tracked)).collect(),
@@ -403,9 +408,10 @@ impl<'a> Maker<'a> {
         let (import_id, running) = loop {
             let id = id_of(attempt);
             let fact = imports.get(&id);
-            // A reading of some devices cannot tell that this one is absent; and
-            // we have sent nothing that could be waited for.
-            if fact.is_none() && attempt == 1 && !self.covers_all {
+            // A reading of some devices cannot tell that this one is absent, unless
+            // a whole one has; and we have sent nothing that could be waited for.
+            let may_be_there = !self.covers_all && !self.facts.absent.contains(&claim.key());
+            if fact.is_none() && attempt == 1 && may_be_there {
                 return Verdict::hold_absent(claim, Reason::ChangedMeanwhile, vec![]);
             }
             match attempts.judge(fact, *now) {
@@ -494,7 +500,7 @@ impl<'a> Maker<'a> {
     }
 
     fn leave_alone(&mut self, device: &Device) {
-        let is_strange = !self.tracked.contains_key(&device.id);
+        let is_strange = !self.tracked.contains_key(&device.id) && !self.is_part;
         if is_strange && self.covers_all && self.tenant.scope.contains(&device.group_tag) {
             self.unmanaged.push(Unmanaged { device: device.clone() });
         }

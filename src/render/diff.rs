@@ -26,9 +26,12 @@ pub fn draw(document: &Document, look: &Look) -> String {
     match document {
         Document::Plan(plan) => changes(plan, look),
         Document::Fleet(fleet) => fleet.tenants.iter().map(|tenant| draw(tenant, look)).collect(),
-        Document::Apply(_) | Document::Status(_) | Document::Problems(_) | Document::Hash(_) | Document::Failure(_) => {
-            String::new()
-        }
+        Document::Between(_)
+        | Document::Apply(_)
+        | Document::Status(_)
+        | Document::Problems(_)
+        | Document::Hash(_)
+        | Document::Failure(_) => String::new(),
     }
 }
 

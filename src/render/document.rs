@@ -6,6 +6,7 @@
 //! a document as it is serialised; what is skipped there is for people.
 
 mod apply;
+mod between;
 mod fail_on;
 mod failure;
 mod fleet;
@@ -26,6 +27,7 @@ pub(super) use crate::model::{is_command, is_unseen, seen, seen_line};
 pub(super) use crate::plan::Remedy;
 pub(crate) use apply::ApplyDocument;
 pub use apply::ApplyView;
+pub(crate) use between::{BetweenDocument, BetweenView, ChangeSide};
 pub use fail_on::FailOn;
 pub use failure::FailureDocument;
 pub use fleet::FleetDocument;
@@ -51,6 +53,8 @@ pub(crate) const FORMAT_VERSION: &str = "1.0";
 pub enum Document {
     /// What would be done.
     Plan(Box<PlanDocument>),
+    /// In what two plans differ.
+    Between(BetweenDocument),
     /// What became of it.
     Apply(ApplyDocument),
     /// Where devices stand.
@@ -70,6 +74,10 @@ pub enum Document {
 pub enum Kind {
     /// What would be done.
     Plan,
+    /// What would be done, as it was saved.
+    Saved,
+    /// In what two plans differ.
+    Between,
     /// What became of it.
     Apply,
     /// Where devices stand.
@@ -86,6 +94,8 @@ impl Kind {
     pub fn command(self) -> &'static str {
         match self {
             Self::Plan => "plan",
+            Self::Saved => "show",
+            Self::Between => "diff",
             Self::Apply => "apply",
             Self::Status => "status",
             Self::Problems => "validate",

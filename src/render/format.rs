@@ -34,7 +34,12 @@ impl Format {
         match self {
             Self::Text => Row { name: "text", draw: text::draw, streams: true, shows: |_| true },
             Self::Json => Row { name: "json", draw: json::draw, streams: false, shows: |_| true },
-            Self::Diff => Row { name: "diff", draw: diff::draw, streams: true, shows: |kind| kind == Kind::Plan },
+            Self::Diff => Row {
+                name: "diff",
+                draw: diff::draw,
+                streams: true,
+                shows: |kind| matches!(kind, Kind::Plan | Kind::Saved),
+            },
         }
     }
 

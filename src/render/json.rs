@@ -23,7 +23,7 @@ pub(crate) fn draw(document: &Document, _: &Look) -> String {
 /// JSON in which what nobody sees, or a pipeline takes for a command, is written
 /// as an escape: the values are the same, and whoever looks at the text sees
 /// what is in them.
-pub(super) fn escaped(json: &str) -> String {
+pub(crate) fn escaped(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for (at, c) in json.char_indices() {
         let is_command = c == '#' && is_command(&json[at..]);

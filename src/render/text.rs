@@ -1,6 +1,7 @@
 //! Reports for people at a terminal, and in a log.
 
 mod apply;
+mod between;
 mod hash;
 mod line;
 mod plan;
@@ -17,6 +18,7 @@ pub use problems::list as problems;
 pub fn draw(document: &Document, look: &Look) -> String {
     match document {
         Document::Plan(plan) => plan::draw(plan, look),
+        Document::Between(between) => between::draw(between, look),
         Document::Apply(apply) => apply::draw(apply, look),
         Document::Status(status) => status::draw(status, look),
         Document::Problems(problems) => problems::draw(problems, look),

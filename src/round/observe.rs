@@ -10,11 +10,11 @@ use crate::graph::{Graph, GraphError, ImportRecord};
 use crate::hash::{WantedHash, identity_keys};
 use crate::ledger::{DeregisterEnd, Entry, Journal, UpdateEnd};
 use crate::model::{
-    Action, Claim, Coverage, Desired, Device, DeviceKey, Field, HashDigest, HashError, ImportId, ImportState, Observed,
-    RegistrationId, SerialKey, SyncState, carried, later, tail,
+    Action, Adopt, Claim, Coverage, Deregister, Desired, Device, DeviceKey, Field, HashDigest, HashError, ImportId,
+    ImportState, Observed, RegistrationId, Release, SerialKey, SyncState, Unprotect, Update, carried, later, tail,
 };
 use crate::plan::{
-    self, Change, Facts, HashFact, ImportError, LISTED_WITHIN, Needs, NoRemoval, Plan, Waiting, import_id,
+    self, Change, Facts, HashFact, ImportError, LISTED_WITHIN, Needs, Plan, Removals, Waiting, import_id,
 };
 
 use super::{Round, RoundError, catch_up};
@@ -47,6 +47,10 @@ pub(super) struct Reading {
     sync: Option<SyncState>,
     /// True in a repeated round.
     is_follow_up: bool,
+    /// Devices that were absent in the reading that a saved plan is of.
+    absent: HashSet<DeviceKey>,
+    /// What may be removed at all.
+    removals: Removals,
 }
 
 impl Reading {
@@ -60,7 +64,40 @@ impl Reading {
             hashes: HashMap::new(),
             sync,
             is_follow_up: false,
+            absent: HashSet::new(),
+            removals: Removals::All,
         }
+    }
+
+    /// What a saved plan writes, by id. For what it registers nothing is listed:
+    /// the service knows, and says so (806).
+    pub(super) async fn touched(
+        round: &Round<'_>,
+        saved: &Plan,
+        removals: Removals,
+        sync: Option<SyncState>,
+    ) -> Result<Self, GraphError> {
+        let (mut ids, mut absent) = (Vec::new(), HashSet::new());
+        for change in &saved.changes {
+            match change.action() {
+                Action::Update(Update { id, .. })
+                | Action::Deregister(Deregister { id, .. })
+                | Action::Release(Release { id, .. })
+                | Action::Adopt(Adopt { id, .. })
+                | Action::Unprotect(Unprotect { id }) => ids.push(*id),
+                Action::Register(_) => _ = absent.insert(change.effect.device.clone()),
+            }
+        }
+        let mut devices = Vec::with_capacity(ids.len());
+        if !ids.is_empty() {
+            // One that cannot be read is not gone.
+            for (_, reading) in round.graph.get_devices(&ids).await {
+                devices.extend(reading?);
+            }
+        }
+        let observed = Observed::new(Coverage::Only(ids.clone()), devices, round.graph.service_now());
+        let singles = ids.iter().copied().collect();
+        Ok(Self { ids: Some(ids), singles, absent, removals, ..Self::whole(observed, sync) })
     }
 
     /// After a round: the registrations of its devices, by id, as far as they
@@ -242,12 +279,14 @@ impl Round<'_> {
             unsynced: journal.unsynced(),
             ended_records: journal.ended_records(),
             ledger: self.ledger.cloned(),
+            no_removal: self.no_removal.cloned(),
             // A repeated round knows only some of the claims.
-            no_removal: if reading.is_follow_up { Some(NoRemoval::Partial) } else { self.no_removal.cloned() },
+            removals: if reading.is_follow_up { Removals::None } else { reading.removals.clone() },
             deleting: journal.deleting().clone(),
             // Once a run.
             retry: if reading.is_follow_up { HashSet::new() } else { self.approvals.retry.clone() },
             tails_first: reading.is_follow_up,
+            absent: reading.absent.clone(),
         }
     }
 

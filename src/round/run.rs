@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::apply::{self, Event, Execution, FRESH_FOR, Halt, Order, Outcomes, SyncOutcome, Tools, Work};
 use crate::ledger::Entry;
-use crate::model::{Claim, Desired, Device, DeviceKey, RegistrationId, later};
+use crate::model::{Device, DeviceKey, RegistrationId, later};
 use crate::plan::{Plan, guard};
 
 use super::account::Account;
@@ -144,9 +144,7 @@ impl<'a> Run<'a> {
     /// Plans again, over the devices that something was sent for.
     async fn follow_up(&mut self) -> Result<Plan, Halt> {
         let sent: HashSet<DeviceKey> = self.account.sent().map(|change| change.effect.device.clone()).collect();
-        let claims = self.round.desired.claims().iter();
-        let claims: Vec<Claim> = claims.filter(|claim| sent.contains(&claim.key())).cloned().collect();
-        let desired = Desired::new(self.round.desired.tenant.clone(), claims);
+        let desired = self.round.desired.part(|claim| sent.contains(&claim.key()));
         let reading = Reading::again(&self.round, self.account.sent(), &self.readings, self.tools.journal).await;
         let reading = reading.map_err(RoundError::from)?;
         Ok(self.round.plan(&desired, reading, self.tools.journal).await?)

@@ -18,6 +18,7 @@ mod hash;
 mod journal;
 mod manifest;
 mod run;
+mod saved;
 mod secret;
 mod seeds;
 mod simulator;

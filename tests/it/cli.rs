@@ -11,5 +11,6 @@ mod removal;
 mod render;
 mod reports;
 mod sample;
+mod saved;
 mod story;
 mod transcript;

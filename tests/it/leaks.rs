@@ -232,6 +232,9 @@ fn a_fleet_on_the_built_in_tenant_leaks_nothing() {
         &["plan", "fleet", "--diff"],
         &["plan", "fleet", "--json"],
         &["apply", "fleet"],
+        &["plan", "fleet", "--out", "out/fleet.plan"],
+        &["apply", "out/fleet.plan", "fleet", "--target", "TEST-*"],
+        &["apply", "out/fleet.plan", "fleet"],
         &["apply", "fleet", "--auto-approve", "--json", "--report", "text=out/apply.txt"],
         &["apply", "fleet", "--auto-approve", "--report", "json=out/again.json"],
         &["plan", "fleet", "--diff", "--report", "json=out/plan.json"],
@@ -243,6 +246,8 @@ fn a_fleet_on_the_built_in_tenant_leaks_nothing() {
         stage.run_loud(&words);
     }
     stage.run_loud(&["validate", "fleet"]);
+    let shown = stage.run_loud(&["show", "out/fleet.plan", "--json"]);
+    assert!(shown.status.success(), "{}", String::from_utf8_lossy(&shown.stderr));
     // Somebody changed a hash file and a tag since.
     stage.write("fleet/three.txt", hash(5));
     stage.write("fleet/1.yaml", device_manifest(1, "  groupTag: BERLIN\n  hardwareHashRef: {csv: hashes.csv}\n"));

@@ -20,7 +20,7 @@ use super::symbol::Symbol;
 mod view;
 
 pub use view::PlanView;
-pub(super) use view::{digest, held, place, unmanaged};
+pub(super) use view::{action, digest, held, place, unmanaged};
 
 /// A plan as `apgit plan --report json` writes it.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -41,13 +41,17 @@ pub struct PlanDocument {
     pub again: u32,
     /// `normal`; other modes may come.
     pub mode: &'static str,
-    /// False if the reading does not cover the tenant.
+    /// False if it is about some of the declared devices only, or the reading
+    /// does not cover the tenant: then nothing follows for any other device.
     pub complete: bool,
     /// True if there is something that `apgit apply` would write.
     pub applicable: bool,
     /// RFC 3339, UTC, as all times here.
     #[schemars(with = "String")]
     pub created_at: Timestamp,
+    /// Until when it can be applied, if it is saved.
+    #[schemars(with = "Option<String>")]
+    pub expires_at: Option<Timestamp>,
     /// What made the plan.
     pub tool: Tool,
     /// Whose devices.
@@ -247,7 +251,7 @@ pub struct LimitDocument {
 
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct PlanScope {
-    /// True if the reading does not cover the tenant.
+    /// True if it is about some of the devices only.
     pub partial: bool,
     /// What the plan was narrowed to.
     pub targets: Vec<String>,

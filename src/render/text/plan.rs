@@ -32,6 +32,8 @@ pub(super) fn draw(plan: &PlanDocument, look: &Look) -> String {
         page.waiting(&mut out);
         page.unmanaged(&mut out);
         page.held(&mut out);
+    } else if !plan.complete {
+        page.partial(&mut out);
     }
     page.totals(&mut out);
     page.verdict(&mut out);
@@ -94,13 +96,29 @@ impl<'p> Page<'p> {
         let late = observed.awaiting_visibility;
         let seen = if *complete { format!("{registered}, {late} under way") } else { registered };
         Line::new(self.look).plain("  observed   ").plain(&whence).half(HEAD, &seen, HEAD_WORDS).end(out);
+        if let Some(at) = self.plan.expires_at {
+            let _ = writeln!(out, "  saved      can be applied until {}", moment(at));
+        }
         out.push('\n');
         if tenant.suspended {
             let _ = writeln!(out, "This tenant is suspended in its declaration: nothing will be written.\n");
         }
         if !complete {
-            let _ = writeln!(out, "Only some devices were read: nothing follows for any other.\n");
+            self.partial(out);
         }
+    }
+
+    /// Of a part of the devices.
+    fn partial(&self, out: &mut String) {
+        let scope = &self.plan.scope;
+        let flags = |flag: &'static str, all: &'p [String]| {
+            all.iter().map(move |pattern| format!("{flag} {}", self.look.show(pattern)))
+        };
+        let flags: Vec<String> = flags("--target", &scope.targets).chain(flags("--exclude", &scope.excludes)).collect();
+        let what = if flags.is_empty() { "only some devices were read".to_owned() } else { flags.join(" ") };
+        let words = format!("A part of the tenant: {what}. Nothing follows for any other device.");
+        Line::new(self.look).words(Role::Heading, &words).end(out);
+        out.push('\n');
     }
 
     fn legend(&self, out: &mut String) {

@@ -212,3 +212,42 @@ fn what_was_there_before_is_adopted_without_a_write_and_not_removed_by_a_default
     fleet.removes_one();
     assert!(fleet.run("plan").out.contains("  . TEST-OSL-005  release"));
 }
+
+#[test]
+fn a_saved_plan_removes_what_it_says_as_long_as_that_is_declared_nowhere() {
+    let fleet = Fleet::applied();
+    fleet.removes_one();
+    let plan = fleet.desk.state.at("plan.apgit");
+    let plan = plan.display().to_string();
+    assert_eq!(fleet.run(&format!("plan --out {plan}")).code, 0);
+    let declared = fleet.folder.read("devices/oslo/laptops.yaml");
+    let apply = || fleet.desk.run(&format!("apply {plan} {} --simulate", fleet.folder.path().display()));
+    // Declared again, by its registration: nothing is removed.
+    let ledger = fleet.ledger();
+    let mut devices = ledger["devices"].as_array().unwrap().iter();
+    let device = devices.find(|device| device["serialNumber"] == "TEST-OSL-005").unwrap();
+    let id = device["registrationId"].as_str().unwrap();
+    let again = format!("{declared}    - {{serialNumber: TEST-OSL-005, registrationId: {id}, groupTag: OSL-LOANER}}\n");
+    fleet.folder.write("devices/oslo/laptops.yaml", again);
+    let refused = apply();
+    assert!(refused.code == 6 && refused.err.contains("TEST-OSL-005"), "{}{}", refused.out, refused.err);
+    assert!(fleet.tracked().contains(&"TEST-OSL-005".to_owned()));
+    // An emptied repository is no licence either.
+    for file in ["devices/oslo/kiosks.yaml", "devices/bergen/laptops.yaml"] {
+        let text = fleet.folder.read(file);
+        std::fs::remove_file(fleet.folder.at(file)).unwrap();
+        fleet.folder.write(format!("{file}.kept"), text);
+    }
+    fleet.folder.write("devices/oslo/laptops.yaml", &declared);
+    assert_eq!(apply().code, 6);
+    for file in ["devices/oslo/kiosks.yaml", "devices/bergen/laptops.yaml"] {
+        let text = fleet.folder.read(format!("{file}.kept"));
+        fleet.folder.write(file, text);
+    }
+    let done = apply();
+    assert!(done.code == 0 && done.out.contains("1 done"), "{}{}", done.out, done.err);
+    assert!(!fleet.tracked().contains(&"TEST-OSL-005".to_owned()));
+    let again = apply();
+    assert!(again.code == 0 && fleet.tracked().len() == 8, "{}{}", again.out, again.err);
+    fleet.is_settled();
+}

@@ -9,6 +9,7 @@
 mod hands;
 mod judge;
 mod meddling;
+mod saved;
 
 use std::sync::Arc;
 

@@ -15,7 +15,7 @@ use apgit::door::model::{
     Tenant, UserPrincipalName, Want,
 };
 use apgit::door::plan::Approvals;
-use apgit::door::round::{Consent, Prepared, Report, Round, RoundError};
+use apgit::door::round::{Consent, Goes, Prepared, Report, Round, RoundError, Stale, TakenUp, take_up};
 use apgit::door::sim::{self, InProcess, Settings, Write, WriteKind};
 use apgit::door::transport::{Request, Response, SharedTransport, Transport, TransportError};
 use async_trait::async_trait;
@@ -262,6 +262,30 @@ impl Client<'_> {
         let report = round.carry_out(prepared, consent, &writer, journal, &mut |_| {}).await;
         assert_one_outcome_per_effect(&report);
         report
+    }
+
+    /// What would be done now of a plan that was saved.
+    pub async fn prepare_again(&mut self, saved: &Prepared) -> Result<Prepared, RoundError> {
+        let (round, journal) = self.parts();
+        round.prepare_again(saved.cleared.plan(), journal).await
+    }
+
+    /// Carries a saved plan out, as far as it holds. `Err` is why it does not.
+    pub async fn apply_saved(&mut self, saved: &Prepared, stale: Stale) -> Result<Report, Option<TakenUp>> {
+        let now = self.prepare_again(saved).await.map_err(|_| None)?;
+        let is_new = self.journal.approval(&saved.cleared.plan().digest().sha256).is_none();
+        let goes = match take_up(saved.cleared.plan(), now, stale, &self.desired, &self.journal) {
+            TakenUp::Goes(goes) => *goes,
+            other => return Err(Some(other)),
+        };
+        let Goes { prepared, consent, entries, rest, moved, already } = goes;
+        assert!(stale == Stale::Skip || moved.is_empty(), "what has moved stops it");
+        self.journal.record(self.graph.service_now(), entries).await.expect("a journal in memory");
+        let report = self.carry_out(prepared, consent).await.of_saved(saved, &moved, &already);
+        if is_new && rest.is_none() {
+            assert_one_outcome_per_effect(&report);
+        }
+        Ok(report)
     }
 
     fn parts(&mut self) -> (Round<'_>, &mut Journal) {

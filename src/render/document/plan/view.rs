@@ -46,6 +46,12 @@ pub struct PlanView<'a> {
     pub simulated: bool,
     /// When the report is made.
     pub created_at: Timestamp,
+    /// Until when it can be applied, if it is saved.
+    pub expires_at: Option<Timestamp>,
+    /// What it is narrowed to, as it was typed.
+    pub targets: &'a [String],
+    /// What it leaves out, as it was typed.
+    pub excludes: &'a [String],
     /// Where devices are declared.
     pub places: Places<'a>,
     /// What is new about where the tenant is, a sentence each.
@@ -71,8 +77,9 @@ impl PlanView<'_> {
             again: plan.again,
             mode: "normal",
             complete: plan.complete,
-            applicable: plan.complete && plan.writes(),
+            applicable: plan.writes(),
             created_at: self.created_at,
+            expires_at: self.expires_at,
             tool: Tool { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") },
             tenant: TenantDocument {
                 name: plan.tenant.name.clone(),
@@ -100,7 +107,11 @@ impl PlanView<'_> {
                 name: plan.tenant.policy.name(),
                 limits: self.cleared.limits().iter().map(limit).collect(),
             },
-            scope: PlanScope { partial: !plan.complete, targets: Vec::new(), excludes: Vec::new() },
+            scope: PlanScope {
+                partial: !plan.complete,
+                targets: self.targets.to_vec(),
+                excludes: self.excludes.to_vec(),
+            },
             summary: summary(plan),
             removal: removal(plan),
             upkeep: upkeep(&plan.upkeep),
@@ -204,7 +215,8 @@ fn limit(reading: &LimitReading) -> LimitDocument {
     }
 }
 
-fn action(id: String, change: &Change, source: Place) -> ActionDocument {
+/// A change of one device.
+pub(in super::super) fn action(id: String, change: &Change, source: Place) -> ActionDocument {
     let serial = change.serial().as_str();
     let actions = vec![change.action().kind().name()];
     let writes = change.action().writes();
