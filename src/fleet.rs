@@ -14,8 +14,8 @@ use crate::clock::{self, Stop, Stopped};
 use crate::connect::Connection;
 use crate::graph::{GraphError, GraphWriter};
 use crate::hash::{HashSource, WantedHash};
-use crate::ledger::{Entry, Journal, JournalError};
-use crate::model::{Desired, Device, DeviceKey, HashError, SerialKey};
+use crate::ledger::{Entry, Journal, JournalError, Ledger, LedgerError, Running};
+use crate::model::{Action, Desired, Device, DeviceKey, HashError, Release, SerialKey};
 use crate::plan::{self, Approvals, Change, Moved, Note, Reason, Standing};
 use crate::round::{
     self, Consent, Goes, Prepared, Report, Round, RoundError, Stale, SyncAnswer, TakenUp, ask_for_sync,
@@ -140,6 +140,15 @@ impl Member<'_> {
         {
             report.halt = report.halt.or(Some(Halt::Ledger(error)));
         }
+        let released = report.outcomes.of.iter().filter_map(|(change, outcome)| match (change.action(), outcome) {
+            (Action::Release(Release { id, .. }), Outcome::Done { .. }) => {
+                Some(Entry::Released { registration_id: *id })
+            }
+            _ => None,
+        });
+        if let Err(error) = journal.record(connection.graph.service_now(), released.collect()).await {
+            report.halt = report.halt.or(Some(Halt::Journal(error)));
+        }
         report
     }
 
@@ -172,6 +181,7 @@ impl Member<'_> {
                     |error| match error {
                         RoundError::Stopped => NoSync::Stopped,
                         RoundError::Journal(error) => NoSync::Journal(error),
+                        RoundError::Ledger(_) => unreachable!("a sync asks no ledger"),
                         RoundError::Graph(error) => NoSync::Refused(error),
                     },
                 )?;
@@ -193,6 +203,23 @@ impl Member<'_> {
             told(SyncNews::Waits { at, now: clock.now(), why });
             clock::wait(clock.as_ref(), stop, at).await.map_err(|_| NoSync::NotAsked)?;
         }
+    }
+
+    async fn rebuild(&mut self, stop: &Stop) -> Result<usize, RoundError> {
+        let prepared = self.prepare(false, stop).await?;
+        let Self { desired, connection, journal, book, .. } = self;
+        let Some(book) = book else { return Ok(0) };
+        Ok(book.rebuild(desired, prepared.cleared.plan(), journal, connection.graph.service_now()).await?)
+    }
+
+    async fn release(&mut self, serials: &[SerialKey]) -> Result<Vec<DeviceKey>, RoundError> {
+        let Self { connection, journal, book, .. } = self;
+        let Some(book) = book else { return Ok(Vec::new()) };
+        let now = connection.graph.service_now();
+        let released = book.release(serials, now).await?;
+        let entries = released.iter().map(|(_, id)| Entry::Released { registration_id: *id });
+        journal.record(now, entries.collect()).await?;
+        Ok(released.into_iter().map(|(device, _)| device).collect())
     }
 
     /// Reads, and keeps nowhere, the hashes that the plan took on trust: what
@@ -259,7 +286,7 @@ fn round<'r>(
     stop: &'r Stop,
 ) -> Round<'r> {
     let Connection { graph, clock, target } = connection;
-    let (ledger, no_removal) = (book.map(Book::ledger), book.and_then(Book::problem));
+    let (ledger, no_removal) = (book.and_then(Book::ledger), book.and_then(Book::problem));
     let clock = clock.as_ref();
     Round { desired, target, graph, clock, hashes, approvals, ledger, no_removal, settle, stop }
 }
@@ -413,6 +440,55 @@ impl<'a> Members<'a> {
             all.push(report);
         }
         all
+    }
+
+    /// Begins new ledgers with what the journals know to be ours. Gives back how
+    /// many devices that are, tenant by tenant.
+    ///
+    /// # Errors
+    /// With the place of the tenant.
+    pub(crate) async fn rebuild(&mut self) -> Result<Vec<usize>, (usize, RoundError)> {
+        let mut all = Vec::with_capacity(self.of.len());
+        for (at, member) in self.of.iter_mut().enumerate() {
+            all.push(member.rebuild(&self.stop).await.map_err(|error| (at, error))?);
+        }
+        Ok(all)
+    }
+
+    /// Takes the marks of runs away, and says what they were.
+    ///
+    /// # Errors
+    /// With the place of the tenant.
+    pub(crate) async fn unlock(&mut self) -> Result<Vec<Option<Running>>, (usize, LedgerError)> {
+        let mut all = Vec::with_capacity(self.of.len());
+        for (at, Member { book, connection, .. }) in self.of.iter_mut().enumerate() {
+            let Some(book) = book else { continue };
+            all.push(book.unlock(connection.graph.service_now()).await.map_err(|error| (at, error))?);
+        }
+        Ok(all)
+    }
+
+    /// Puts a ledger in the place of the only tenant's.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) async fn import(&mut self, ledger: Ledger) -> Result<(), LedgerError> {
+        match self.of.as_mut_slice() {
+            [Member { book: Some(book), connection, .. }] => book.import(ledger, connection.graph.service_now()).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Forgets devices by their serials, tenant by tenant.
+    ///
+    /// # Errors
+    /// With the place of the tenant.
+    pub(crate) async fn release(&mut self, serials: &[SerialKey]) -> Result<Vec<Vec<DeviceKey>>, (usize, RoundError)> {
+        let mut all = Vec::with_capacity(self.of.len());
+        for (at, member) in self.of.iter_mut().enumerate() {
+            all.push(member.release(serials).await.map_err(|error| (at, error))?);
+        }
+        Ok(all)
     }
 
     /// Asks every tenant for a sync, with the place of each that was asked: whoever

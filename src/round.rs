@@ -21,7 +21,7 @@ use crate::apply::{self, Event, Halt, Outcome, Outcomes, Schedule, SyncOutcome, 
 use crate::clock::{Clock, Stop, Stopped};
 use crate::graph::{ErrorKind, Graph, GraphError, GraphWriter};
 use crate::hash::HashSource;
-use crate::ledger::{Entry, Journal, JournalError, Ledger};
+use crate::ledger::{Entry, Journal, JournalError, Ledger, LedgerError};
 use crate::model::{Action, Desired, SyncState, Target};
 use crate::plan::{Approvals, Approved, Change, ClearedPlan, NoRemoval, Plan, Reason, guard};
 
@@ -178,6 +178,9 @@ pub enum RoundError {
     /// The journal could not be read or written.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The ledger could not be read or written.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// Somebody asked to stop.
     #[error("stopped on request")]
     Stopped,
@@ -197,6 +200,7 @@ impl From<RoundError> for Halt {
         match error {
             RoundError::Graph(error) => Self::Access(error),
             RoundError::Journal(error) => Self::Journal(error),
+            RoundError::Ledger(error) => Self::Ledger(error),
             RoundError::Stopped => Self::Asked,
         }
     }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use crate::clock::{SharedClock, Stop};
 use crate::connect::Purpose;
-use crate::fleet::{Book, Member, Members, Told};
+use crate::fleet::{Member, Members, Told};
 use crate::manifest::Fleet;
 use crate::model::{DeviceKey, seen};
 use crate::plan::{Rest, Standing};
@@ -20,6 +20,7 @@ use super::approval::{Digests, Numbers};
 use super::args::{FailsOn, Reports, Simulated};
 use super::error::{CliError, exit_of};
 use super::exit::Exit;
+use super::ledgers;
 use super::members::Opener;
 use super::plan::{Shown, fail_on};
 use super::progress::{Progress, patiently, reading};
@@ -46,6 +47,9 @@ pub(super) struct ApplyArgs {
     /// Do not ask
     #[arg(long, help_heading = "Approval")]
     pub auto_approve: bool,
+    /// Apply this commit, though it does not come after the one that was applied last
+    #[arg(long, value_name = "SHA", help_heading = "Approval")]
+    pub allow_source: Option<String>,
     /// Of a saved plan, what becomes of it where devices are not as they were planned [default: abort]
     #[arg(long, value_enum, value_name = "WHAT", help_heading = "Approval")]
     pub stale: Option<StaleWord>,
@@ -87,13 +91,11 @@ async fn tenants(args: &ApplyArgs, settings: &Settings, stop: &Stop, outlets: &m
     let fleets: Vec<&Fleet> = declared.fleets.iter().collect();
     outlets.over(fleets.len());
     let digests = args.digests.of(&declared.fleets)?;
-    let mut opener = Opener::new(settings, &args.simulated, Purpose::Write, stop);
+    let mut opener = Opener::new(settings, &args.simulated, &declared.paths, Purpose::Write, stop);
     let each = fleets.iter().copied().zip(args.numbers.of(&declared.fleets)?);
     let mut members = opener.open_all(each).await.map_err(|error| outlets.of(&fleets, error))?;
-    for (at, member) in members.of().iter().enumerate() {
-        if let Some(error) = member.book.as_ref().and_then(|book| ledger_refuses(book, member)) {
-            return Err(outlets.of(&fleets, (at, error)));
-        }
+    if let Some(refused) = ledgers::refuses(&members, args.allow_source.as_deref()) {
+        return Err(outlets.of(&fleets, refused));
     }
     let prepared = reading(settings, &fleets, members.prepare()).await;
     let prepared = prepared.map_err(|error| outlets.of(&fleets, error))?;
@@ -199,24 +201,6 @@ pub(super) fn show_plan(plan: &Document, settings: &Settings, on_stdout: bool) -
         }
         (false, true) => Ok(()),
     }
-}
-
-/// Nothing is applied over a ledger that is another one, or that another machine
-/// is writing.
-fn ledger_refuses(book: &Book, member: &Member<'_>) -> Option<CliError> {
-    if let Some(why) = book.refuses() {
-        let message = format!("{}; nothing was sent", why.text());
-        return Some(
-            CliError::new(Exit::Stale, message).hint(why.remedy()).hint(format!("the ledger: {}", book.place())),
-        );
-    }
-    let running = book.runs_elsewhere(member.connection.graph.service_now())?;
-    let message = format!("another machine applies {} to this tenant, since {}", running.plan, running.since);
-    Some(
-        CliError::new(Exit::Later, message)
-            .hint("wait until it ends")
-            .hint("if it broke off and does not come back: look at its plan's devices, then run `apgit ledger unlock`"),
-    )
 }
 
 /// The plan as it may be carried out.

@@ -18,6 +18,7 @@ use crate::round::{Consent, Goes, Prepared, Stale, TakenUp};
 use super::apply::{ApplyArgs, StaleWord, before, carry_out, said_of, show_plan};
 use super::error::CliError;
 use super::exit::Exit;
+use super::ledgers;
 use super::members::Opener;
 use super::plan::fail_on;
 use super::progress::reading;
@@ -69,7 +70,7 @@ pub(super) async fn run(
     for plan in &plans.tenants {
         fleets.push(fleet_of(plan, &declared)?);
     }
-    let mut opener = Opener::new(settings, &args.simulated, Purpose::Write, stop);
+    let mut opener = Opener::new(settings, &args.simulated, paths, Purpose::Write, stop);
     let members = opener.open_saved(fleets.iter().copied().zip(&plans.tenants)).await;
     let mut members = members.map_err(|error| outlets.of(&fleets, error))?;
     for (at, (plan, member)) in plans.tenants.iter().zip(members.of()).enumerate() {
@@ -78,6 +79,9 @@ pub(super) async fn run(
             let message = format!("the plan is for `{}`, and the tenant is at `{}`", seen(planned), seen(target));
             return Err(outlets.of(&fleets, (at, CliError::new(Exit::Stale, message).hint(AGAIN))));
         }
+    }
+    if let Some(refused) = ledgers::refuses(&members, args.allow_source.as_deref()) {
+        return Err(outlets.of(&fleets, refused));
     }
     let prepared = reading(settings, &fleets, members.prepare()).await;
     let prepared = prepared.map_err(|error| outlets.of(&fleets, error))?;

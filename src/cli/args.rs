@@ -13,6 +13,8 @@ use super::crds::CrdsArgs;
 use super::diff::DiffArgs;
 use super::hash::HashArgs;
 use super::help::HelpArgs;
+use super::ledger::{LedgerArgs, ReleaseArgs};
+use super::ledgers::{self, Choice};
 use super::plan::PlanArgs;
 use super::schema::SchemaArgs;
 use super::show::ShowArgs;
@@ -58,6 +60,9 @@ pub(super) struct Global {
     /// A host that `sops` may ask for the key of an encrypted file, with a credential of yours
     #[arg(long, global = true, value_name = "HOST", help_heading = "Global")]
     pub allow_key_host: Vec<String>,
+    /// Where the ledger is: `file` (the state folder), `branch` (of the Git remote), or a file [default: the branch where there is a remote]
+    #[arg(long, global = true, value_name = "WHERE", value_parser = ledgers::choice, help_heading = "Global")]
+    pub ledger: Option<Choice>,
     /// Only this tenant, where several are declared
     #[arg(long, global = true, value_name = "NAME", help_heading = "Global")]
     pub tenant: Option<String>,
@@ -84,6 +89,10 @@ pub(super) enum Command {
     Status(StatusArgs),
     /// Start the tenant's sync, at most once in ten minutes
     Sync(SyncArgs),
+    /// Show and repair the ledger: what was applied before
+    Ledger(LedgerArgs),
+    /// Forget devices by name, and leave them registered
+    Release(ReleaseArgs),
     /// Serve the simulated tenant on a loopback port
     Simulate(SimulateArgs),
     /// Check everything that can be checked offline

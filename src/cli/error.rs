@@ -131,6 +131,7 @@ impl From<RoundError> for CliError {
         match error {
             RoundError::Graph(error) => error.into(),
             RoundError::Journal(error) => error.into(),
+            RoundError::Ledger(error) => error.into(),
             RoundError::Stopped => Self::new(Exit::Cancelled, "stopped on request; nothing was written"),
         }
     }

@@ -1,20 +1,21 @@
 //! From declared fleets to the members of a run: connection, journal, hashes.
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
 use crate::clock::Stop;
 use crate::connect::Purpose;
-use crate::fleet::{Book, Member, Members, Saved, Source, Wanted};
-use crate::ledger::{FileJournal, FileLedger, Journal, JournalError, folder_within, private_file};
+use crate::fleet::{Book, Member, Members, Saved, Wanted};
+use crate::ledger::{FileJournal, Journal, JournalError, folder_within, private_file};
 use crate::manifest::{Fleet, Hashes};
 use crate::model::{Origin, seen};
 use crate::plan::Approvals;
 
 use super::args::Simulated;
 use super::error::CliError;
+use super::ledgers;
 use super::progress::patiently;
 use super::saved::SavedPlan;
 use super::settings::Settings;
@@ -65,12 +66,20 @@ pub(super) struct Opener<'s> {
     pub settings: &'s Settings,
     purpose: Purpose,
     tenants: Tenants<'s>,
+    paths: &'s [PathBuf],
     stop: &'s Stop,
 }
 
 impl<'s> Opener<'s> {
-    pub(super) fn new(settings: &'s Settings, simulated: &'s Simulated, purpose: Purpose, stop: &'s Stop) -> Self {
-        Self { settings, purpose, tenants: Tenants::new(settings, simulated, purpose), stop }
+    /// `paths`: where the declarations are.
+    pub(super) fn new(
+        settings: &'s Settings,
+        simulated: &'s Simulated,
+        paths: &'s [PathBuf],
+        purpose: Purpose,
+        stop: &'s Stop,
+    ) -> Self {
+        Self { settings, purpose, tenants: Tenants::new(settings, simulated, purpose), paths, stop }
     }
 
     /// Opens the ways to the tenants of fleets. To write, the journals of their
@@ -127,7 +136,7 @@ impl<'s> Opener<'s> {
     }
 
     async fn open<'f>(&mut self, fleet: &'f Fleet, approvals: Approvals) -> Result<Member<'f>, CliError> {
-        let Self { settings, purpose, tenants, stop } = self;
+        let Self { settings, purpose, tenants, paths, stop } = self;
         let tenant = &fleet.desired.tenant;
         let connect = source::connect(settings, tenants, fleet, *purpose, stop);
         let connection = patiently(settings, &format!("reaching {}", seen(&tenant.name)), connect).await?;
@@ -145,17 +154,24 @@ impl<'s> Opener<'s> {
             error @ JournalError::Format { .. } => CliError::from(error).of_file(&owner.join("journal.jsonl")),
             error => error.into(),
         })?;
+        let (store, repository) = ledgers::store(&settings.ledger, &connection.target, fleet, &owner)?;
+        let source = ledgers::source(repository.as_ref(), paths);
         let wanted = Wanted {
             target: &connection.target,
             desired: &fleet.desired,
             lineage: fleet.tenant.ledger.as_ref().and_then(|ledger| ledger.lineage.as_deref()),
             machine: machine(&settings.state_dir, *purpose)
                 .map_err(|error| CliError::file("write", &settings.state_dir.join(MACHINE), &error))?,
-            source: Source::default(),
+            source: source.clone(),
             file: Box::new(file_of(fleet)),
             now: connection.clock.now(),
         };
-        let book = Some(Book::open(Box::new(FileLedger::new(&owner)), wanted).await?);
+        let reading = Book::open(store, wanted, *purpose == Purpose::Read);
+        let mut book = patiently(settings, "reading the ledger", reading).await?;
+        if *purpose == Purpose::Write {
+            book.older = ledgers::older(repository.as_ref(), &source, book.applied());
+        }
+        let book = Some(book);
         let stop = stop.clone();
         let hashes = Hashes::new(fleet.root.clone()).asking(&settings.allow_key_hosts).until(move || stop.is_asked());
         let hashes = Box::new(hashes);

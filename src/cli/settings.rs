@@ -11,6 +11,7 @@ use crate::render::{Detail, Look};
 use super::args::{Color, Global};
 use super::error::CliError;
 use super::exit::Exit;
+use super::ledgers::Choice;
 use super::secrets::masked;
 
 /// Columns where nobody knows the terminal's width.
@@ -30,6 +31,8 @@ pub(super) struct Settings {
     pub allow_endpoints: Vec<String>,
     pub allow_key_hosts: Vec<String>,
     pub allow_new_tenant: bool,
+    /// Where the ledger is.
+    pub ledger: Choice,
     /// Only this tenant.
     pub tenant: Option<String>,
     /// True if a person can be asked.
@@ -57,6 +60,7 @@ impl Settings {
             allow_endpoints: global.allow_endpoint.clone(),
             allow_key_hosts: global.allow_key_host.clone(),
             allow_new_tenant: global.allow_new_tenant,
+            ledger: global.ledger.clone().unwrap_or_default(),
             tenant: global.tenant.clone(),
             watched: std::io::stderr().is_terminal(),
             interactive: std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),

@@ -26,6 +26,8 @@ pub(super) struct Declared {
     pub news: Vec<Vec<String>>,
     /// The paths as they were typed.
     pub root: String,
+    /// The same, for whoever goes there again.
+    pub paths: Vec<PathBuf>,
     pub files: usize,
 }
 
@@ -49,7 +51,7 @@ pub(super) fn load(settings: &Settings, paths: &[PathBuf], simulated: &Simulated
     match (&settings.tenant, fleets.is_empty()) {
         (_, false) => {
             let news = targets::check(settings, simulated, &fleets)?;
-            Ok(Declared { fleets, news, root, files: loaded.files })
+            Ok(Declared { fleets, news, root, paths: paths.to_vec(), files: loaded.files })
         }
         (Some(name), true) if !names.is_empty() => {
             let message = format!("no tenant `{name}` is declared under `{root}`");

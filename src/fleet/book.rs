@@ -12,8 +12,8 @@ use crate::apply::Outcome;
 use crate::graph::is_on_loopback;
 use crate::ledger::{Deleting, Gone, Journal, Ledger, LedgerError, LedgerStore, Running, Tracked};
 use crate::model::{
-    Action, Claim, DeletionPolicy, Desired, Device, DeviceKey, Field, Origin, RegistrationId, Release, Target, Update,
-    carried, later,
+    Action, Claim, DeletionPolicy, Desired, Device, DeviceKey, Field, Origin, RegistrationId, Release, SerialKey,
+    Target, Update, carried, later,
 };
 use crate::plan::{Change, NoRemoval, Plan, Reason, wanted};
 use crate::round::Report;
@@ -43,6 +43,8 @@ pub(crate) struct Book {
     /// Which machine writes it.
     machine: String,
     source: Source,
+    /// Why the declarations must not be applied over what was applied last.
+    pub older: Option<String>,
     /// The file that declares a claim.
     file: Box<dyn Fn(Origin) -> String + Send + Sync>,
 }
@@ -64,7 +66,11 @@ impl Book {
     ///
     /// # Errors
     /// When it cannot be read at all.
-    pub(crate) async fn open(mut store: Box<dyn LedgerStore>, wanted: Wanted<'_>) -> Result<Self, LedgerError> {
+    pub(crate) async fn open(
+        mut store: Box<dyn LedgerStore>,
+        wanted: Wanted<'_>,
+        is_reader: bool,
+    ) -> Result<Self, LedgerError> {
         let Wanted { target, desired, lineage, machine, source, file, now } = wanted;
         let tenant = &desired.tenant;
         // A simulated tenant has another port each time.
@@ -84,16 +90,28 @@ impl Book {
                 None => (Arc::new(ledger), None, false),
             },
             Err(LedgerError::Format { reason, .. }) => (new(), Some(NoRemoval::LedgerUnusable(reason)), true),
+            // Whoever only looks can look without it.
+            Err(error) if is_reader => (new(), Some(NoRemoval::LedgerUnusable(error.to_string())), true),
             Err(error) => return Err(error),
         };
         let dirty = || source.dirty.clone().map(NoRemoval::DirtyTree);
         let problem = problem.or_else(dirty);
-        Ok(Self { store, ledger, problem, is_closed, machine, source, file })
+        Ok(Self { store, ledger, problem, is_closed, machine, source, older: None, file })
     }
 
     /// What we have applied before.
-    pub(crate) fn ledger(&self) -> &Arc<Ledger> {
-        &self.ledger
+    pub(crate) fn ledger(&self) -> Option<&Arc<Ledger>> {
+        Some(&self.ledger).filter(|_| !self.is_closed)
+    }
+
+    /// The commit that was applied last.
+    pub(crate) fn applied(&self) -> Option<&str> {
+        self.ledger.head.source.as_deref().filter(|_| !self.is_closed)
+    }
+
+    /// The commit that is checked out.
+    pub(crate) fn commit(&self) -> Option<&str> {
+        self.source.commit.as_deref()
     }
 
     /// Why nothing may be removed, whatever the plan says.
@@ -172,13 +190,103 @@ impl Book {
             page.unchanged(device, *id, journal);
         }
         let Page { mut ledger, plan: plan_id, .. } = page;
-        if report.halt.is_none() {
+        if report.halt.is_none() && plan.complete && self.source.dirty.is_none() && self.source.commit.is_some() {
             ledger.head.source.clone_from(&self.source.commit);
         }
         if ledger == *self.ledger && ledger.head.serial > 0 {
             return Ok(());
         }
         self.write(ledger, now, &format!("{plan_id} ends")).await
+    }
+
+    /// What a ledger is of, if that is not what this one shall be of; of any
+    /// lineage.
+    pub(crate) fn is_other(&self, ledger: &Ledger) -> Option<String> {
+        let (ours, theirs) = (&self.ledger.head, &ledger.head);
+        let differs = |what: &str, ours: &str, theirs: &str| {
+            (ours != theirs).then(|| format!("its {what} is `{theirs}`, not `{ours}`"))
+        };
+        differs("target", &ours.target, &theirs.target)
+            .or_else(|| differs("tenant", &ours.tenant_id.to_string(), &theirs.tenant_id.to_string()))
+            .or_else(|| differs("owner", &ours.owner_id, &theirs.owner_id))
+    }
+
+    /// Puts another ledger in the place of this one, whatever is wrong with that.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) async fn import(&mut self, mut ledger: Ledger, now: Timestamp) -> Result<(), LedgerError> {
+        // What was written since must not look newer.
+        ledger.head.serial = ledger.head.serial.max(self.ledger.head.serial);
+        ledger.head.running = None;
+        self.write(ledger, now, "imported").await
+    }
+
+    /// Begins a new ledger with what is declared, there as declared, and ours by
+    /// the journal. Gives back how many that are.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) async fn rebuild(
+        &mut self,
+        desired: &Desired,
+        plan: &Plan,
+        journal: &Journal,
+        now: Timestamp,
+    ) -> Result<usize, LedgerError> {
+        let head = &self.ledger.head;
+        let lineage =
+            Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{}\n{now}\n{}", self.machine, head.lineage).as_bytes());
+        let mut page = Page {
+            ledger: Ledger::new(&head.target, head.tenant_id, &head.owner_id, lineage, now),
+            claims: desired.claims().iter().map(|claim| (claim.key(), claim)).collect(),
+            file: &*self.file,
+            plan: "rebuilt".to_owned(),
+            now,
+        };
+        page.ledger.head.serial = head.serial;
+        for (device, id) in &plan.unchanged {
+            page.unchanged(device, *id, journal);
+        }
+        let ledger = page.ledger;
+        let devices = ledger.devices().len();
+        self.write(ledger, now, "rebuilt").await?;
+        Ok(devices)
+    }
+
+    /// Takes the mark of a run away.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) async fn unlock(&mut self, now: Timestamp) -> Result<Option<Running>, LedgerError> {
+        let mut ledger = Ledger::clone(&self.ledger);
+        let running = ledger.head.running.take();
+        if running.is_some() {
+            self.write(ledger, now, "unlocked").await?;
+        }
+        Ok(running)
+    }
+
+    /// Forgets devices by their serials, and says which registrations they had.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) async fn release(
+        &mut self,
+        serials: &[SerialKey],
+        now: Timestamp,
+    ) -> Result<Vec<(DeviceKey, RegistrationId)>, LedgerError> {
+        let mut ledger = Ledger::clone(&self.ledger);
+        let is_meant = |tracked: &&Tracked| serials.contains(&tracked.serial_number.key());
+        let meant: Vec<_> =
+            ledger.devices().filter(is_meant).map(|tracked| (tracked.key(), tracked.registration_id)).collect();
+        for (device, _) in &meant {
+            ledger.forget(device, Gone::Released, "by name", now);
+        }
+        if !meant.is_empty() {
+            self.write(ledger, now, "released by name").await?;
+        }
+        Ok(meant)
     }
 
     async fn write(&mut self, mut ledger: Ledger, now: Timestamp, why: &str) -> Result<(), LedgerError> {

@@ -207,6 +207,11 @@ pub enum Entry {
         /// Which is ours.
         registration_id: RegistrationId,
     },
+    /// This registration is not ours any more: it was released.
+    Released {
+        /// Which one.
+        registration_id: RegistrationId,
+    },
     /// What stands before and is dated later than this line, counts as learnt
     /// now: some clock was wrong.
     Clock,
@@ -299,6 +304,8 @@ pub struct Approval {
     count: usize,
     /// What exactly was consented to.
     pub effects: Vec<Effect>,
+    /// Of which devices.
+    devices: HashSet<DeviceKey>,
     /// What was imported under it, and as which imports, the last one last.
     imports: HashMap<(DeviceKey, HashDigest), Vec<(ImportId, Use)>>,
     /// What was written under it, and how often it was sent.
@@ -688,6 +695,7 @@ impl Entry {
             | Self::ImportLost { import_id } => About::Import(*import_id),
             Self::UpdateIntent { registration_id, .. }
             | Self::UpdateEnd { registration_id, .. }
+            | Self::Released { registration_id }
             | Self::DeregisterIntent { registration_id }
             | Self::DeregisterEnd { registration_id, .. } => About::Registration(*registration_id),
             Self::Clock => About::Clock,
@@ -741,18 +749,7 @@ impl Folded {
                     self.spent.extend(self.approvals.pop_front().map(|oldest| (oldest.digest, false)));
                 }
             }
-            Entry::Effect { effect } => {
-                let Some((approval, earlier)) = self.approvals.make_contiguous().split_last_mut() else { return };
-                let has_it = |of: &&mut Approval| of.effects.iter().any(|known| known.device == effect.device);
-                earlier.iter_mut().filter(has_it).for_each(|of| _ = of.superseded.insert(effect.device.clone()));
-                // What runs already is sent for this consent, too.
-                if let Action::Register(register) = &effect.action
-                    && let Some(key) = self.sent.get(&register.import_id)
-                {
-                    approval.begin_import(key.clone(), register.import_id);
-                }
-                approval.effects.push(*effect);
-            }
+            Entry::Effect { effect } => self.approve(*effect),
             Entry::Resumed { digest } => {
                 let place = self.approvals.iter().position(|approval| approval.digest == digest);
                 let resumed = place.and_then(|place| self.approvals.remove(place));
@@ -824,6 +821,7 @@ impl Folded {
                 self.deleting.insert(registration_id, at);
             }
             Entry::DeregisterEnd { registration_id, removal } => self.fold_deletion(at, registration_id, removal),
+            Entry::Released { registration_id } => self.release(registration_id),
             Entry::Owned { registration_id } => _ = self.owned.insert(registration_id),
             Entry::SyncEnd { accepted: true } => {
                 let began = self.sync_intent.take();
@@ -836,6 +834,28 @@ impl Folded {
             Entry::SyncIntent => self.sync_intent = Some(at),
             Entry::SyncEnd { accepted: false } => {}
         }
+    }
+
+    fn release(&mut self, id: RegistrationId) {
+        self.owned.remove(&id);
+        if let Some(import) = self.made.remove(&id) {
+            self.tails.remove(&import);
+        }
+    }
+
+    /// An effect of the last consent.
+    fn approve(&mut self, effect: Effect) {
+        let Some((approval, earlier)) = self.approvals.make_contiguous().split_last_mut() else { return };
+        let has_it = |of: &&mut Approval| of.devices.contains(&effect.device);
+        earlier.iter_mut().filter(has_it).for_each(|of| _ = of.superseded.insert(effect.device.clone()));
+        // What runs already is sent for this consent, too.
+        if let Action::Register(register) = &effect.action
+            && let Some(key) = self.sent.get(&register.import_id)
+        {
+            approval.begin_import(key.clone(), register.import_id);
+        }
+        approval.devices.insert(effect.device.clone());
+        approval.effects.push(effect);
     }
 
     /// The last of them counts: a sync from before it is none for it.

@@ -123,6 +123,7 @@ impl Flat<'_> {
             "deregisterEnd" => {
                 Entry::DeregisterEnd { registration_id: registration_id()?, removal: there(self.removal, "removal")? }
             }
+            "released" => Entry::Released { registration_id: registration_id()? },
             "owned" => Entry::Owned { registration_id: registration_id()? },
             "clock" => Entry::Clock,
             "syncIntent" => Entry::SyncIntent,
@@ -188,7 +189,8 @@ mod tests {
             Some(Entry::DeregisterIntent { .. }) => {
                 Entry::DeregisterEnd { registration_id, removal: DeregisterEnd::Gone }
             }
-            Some(Entry::DeregisterEnd { .. }) => Entry::Owned { registration_id },
+            Some(Entry::DeregisterEnd { .. }) => Entry::Released { registration_id },
+            Some(Entry::Released { .. }) => Entry::Owned { registration_id },
             Some(Entry::Owned { .. }) => Entry::Clock,
             Some(Entry::Clock) => Entry::SyncIntent,
             Some(Entry::SyncIntent) => Entry::SyncEnd { accepted: true },
@@ -234,7 +236,7 @@ mod tests {
             assert_eq!(read(&written(AT, &entry)), Ok((AT, entry.clone())));
             (last, kinds) = (Some(entry), kinds + 1);
         }
-        assert_eq!(kinds, 23);
+        assert_eq!(kinds, 24);
     }
 
     #[test]

@@ -185,7 +185,10 @@ pub(super) struct Removed {
 /// something is wrong with the whole.
 pub(super) fn removed(desired: &Desired, observed: &Observed, facts: &Facts, covers_all: bool) -> Removed {
     let mut found = Removed::default();
-    let Some(ledger) = facts.ledger.as_deref() else { return found };
+    let Some(ledger) = facts.ledger.as_deref() else {
+        found.removal.not_computed.clone_from(&facts.no_removal);
+        return found;
+    };
     // Whoever knows only some of the claims knows of none that it is gone.
     let is_meant = |tracked: &&Tracked| match &facts.removals {
         Removals::All => !desired.is_part(),

@@ -6,7 +6,7 @@ use compact_str::CompactString;
 use jiff::Timestamp;
 
 use crate::hash::{IdentityKey, KeyKind, sharing};
-use crate::ledger::{ImportFact, Ledger, PendingUpdate, Tail, Tracked};
+use crate::ledger::{Gone, ImportFact, Ledger, PendingUpdate, Tail, Tracked};
 use crate::model::{
     Action, Adopt, AdoptionPolicy, Claim, Coverage, Desired, Device, DeviceKey, Effect, Field, FieldChange, HashDigest,
     ImportId, ImportState, Observed, Policy, Register, RegistrationId, Tenant, Unprotect, Update, Want, is_as_imported,
@@ -187,12 +187,16 @@ struct Maker<'a> {
 impl<'a> Maker<'a> {
     fn new(desired: &'a Desired, observed: &Observed, facts: &'a Facts) -> Self {
         let tracked = facts.ledger.iter().flat_map(|ledger| ledger.devices());
+        // What was let go is ours no more, whoever made it.
+        let stones = facts.ledger.iter().flat_map(|ledger| ledger.tombstones());
+        let released: HashSet<RegistrationId> =
+            stones.filter(|stone| stone.end == Gone::Released).map(|stone| stone.registration_id).collect();
         Self {
             tenant: &desired.tenant,
             covers_all: *observed.coverage() == Coverage::All,
             is_part: desired.is_part(),
             facts,
-            made: facts.imports.values().filter_map(made).collect(),
+            made: facts.imports.values().filter_map(made).filter(|id| !released.contains(id)).collect(),
             tracked: tracked.map(|tracked| (tracked.registration_id, tracked)).collect(),
             twins: HashMap::new(),
             changes: Vec::new(),

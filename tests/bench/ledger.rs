@@ -7,9 +7,7 @@ use std::time::{Duration, Instant};
 
 use apgit::door::git::{Found, Repository};
 use apgit::door::ledger::{GitLedger, Ledger, LedgerStore as _, Tracked};
-use apgit::door::model::{
-    DeletionPolicy, DeviceKey, Field, RegistrationId, SerialNumber, Target, TenantId, UserPrincipalName,
-};
+use apgit::door::model::{DeletionPolicy, DeviceKey, Field, RegistrationId, SerialNumber, TenantId, UserPrincipalName};
 use uuid::Uuid;
 
 use crate::{verdict, work_folder};
@@ -33,7 +31,7 @@ pub fn commits() -> String {
     let mut store = GitLedger::new(here, "origin", &branch);
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let start = apgit::door::sim::EPOCH;
-    let mut ledger = Ledger::new(&Target::default(), tenant, "corp-devices", Uuid::from_u128(2), start);
+    let mut ledger = Ledger::new("Global", tenant, "corp-devices", Uuid::from_u128(2), start);
     (0..DEVICES).for_each(|number| ledger.track(tracked(number)));
     let mut save = |ledger: &Ledger| {
         let began = Instant::now();
@@ -90,6 +88,7 @@ fn tracked(number: u128) -> Tracked {
         values: [(Field::GroupTag, "OSL-STD".into()), (Field::UserPrincipalName, user.as_str().into())].into(),
         declared: vec![Field::GroupTag, Field::UserPrincipalName],
         deletion_policy: DeletionPolicy::Delete,
+        adopted_with: None,
         protect: false,
         file: "devices/oslo/laptops.yaml".to_owned(),
         plan: "plan-000000000001".to_owned(),

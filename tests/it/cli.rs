@@ -5,6 +5,8 @@ mod approval;
 mod encrypted;
 mod held;
 mod house;
+#[cfg(unix)]
+mod ledger;
 mod narrow;
 mod readme;
 mod removal;

@@ -1,0 +1,189 @@
+//! The ledger by its commands, and in a branch of Git that several machines share.
+
+use crate::support::{Desk, Folder, Ran, Remote, Simulate, contoso, ran};
+
+fn apply(desk: &Desk, folder: &Folder, words: &str) -> Ran {
+    desk.run(&format!("apply {} --simulate --auto-approve {words}", folder.path().display()))
+}
+
+#[test]
+fn the_ledger_is_listed_shown_exported_and_imported() {
+    let (desk, folder) = (Desk::new(), contoso());
+    let path = folder.path().display().to_string();
+    let before = desk.run(&format!("ledger list {path} --simulate"));
+    assert!(before.code == 6 && before.err.contains("there is no ledger"), "{}{}", before.out, before.err);
+    assert_eq!(apply(&desk, &folder, "").code, 0);
+    let list = desk.run(&format!("ledger list {path} --simulate"));
+    assert!(list.code == 0 && list.out.contains("9 devices, 0 were removed or released lately"), "{}", list.out);
+    assert!(list.out.contains("TEST-KSK-001") && list.out.contains("registered, released with its declaration"));
+    let show = desk.run(&format!("ledger show test-bgo-001 --path {path} --simulate"));
+    for words in ["\"ines.paul@contoso.com\"", "\"BGO-INES\"", "registration", "last applied"] {
+        assert!(show.out.contains(words), "{words}: {}", show.out);
+    }
+    let unknown = desk.run(&format!("ledger show NOSUCH --path {path} --simulate"));
+    assert!(unknown.code == 3 && unknown.err.contains("not in the ledger"), "{}", unknown.err);
+    let export = desk.run(&format!("ledger export {path} --simulate"));
+    assert!(export.out.starts_with("{\n\"format\": \"apgit.ledger/v1\""), "{}", export.out);
+    assert!(!export.out.contains("hash"), "no hash is in it");
+
+    // Edited by hand, it is refused until somebody imports it.
+    let edited = export.out.replace("BGO-INES", "BGO-OTHER");
+    folder.write("edited.txt", &edited);
+    let file = folder.at("edited.txt").display().to_string();
+    let import = desk.run(&format!("ledger import {file} --path {path} --simulate"));
+    assert!(import.code == 0 && import.out.contains("9 devices imported"), "{}{}", import.out, import.err);
+    let show = desk.run(&format!("ledger show TEST-BGO-001 --path {path} --simulate"));
+    assert!(show.out.contains("BGO-OTHER"), "{}", show.out);
+    folder.write("edited.txt", edited.replace("corp-devices", "others"));
+    let import = desk.run(&format!("ledger import {file} --path {path} --simulate"));
+    assert!(import.code == 3 && import.err.contains("its owner is `others`"), "{}", import.err);
+    folder.write("edited.txt", "serial,hash");
+    assert_eq!(desk.run(&format!("ledger import {file} --path {path} --simulate")).code, 3);
+}
+
+#[test]
+fn a_lost_ledger_is_rebuilt_with_what_was_registered_and_nothing_else() {
+    let (desk, folder) = (Desk::new(), contoso());
+    let path = folder.path().display().to_string();
+    assert_eq!(apply(&desk, &folder, "").code, 0);
+    let ledger = desk.state.files().into_iter().find(|path| path.ends_with("ledger.json")).unwrap();
+    std::fs::write(&ledger, "{}").unwrap();
+    assert_eq!(apply(&desk, &folder, "").code, 6);
+    let rebuild = desk.run(&format!("ledger rebuild {path} --simulate"));
+    assert!(rebuild.code == 0 && rebuild.out.contains("with 9 devices"), "{}{}", rebuild.out, rebuild.err);
+    let again = apply(&desk, &folder, "");
+    assert!(again.code == 0 && again.out.contains("No changes."), "{}{}", again.out, again.err);
+    // Whose journal is lost as well has registered nothing that it knows of.
+    std::fs::remove_dir_all(ledger.parent().unwrap()).unwrap();
+    let rebuild = desk.run(&format!("ledger rebuild {path} --simulate"));
+    assert!(rebuild.code == 0 && rebuild.out.contains("with 0 devices"), "{}{}", rebuild.out, rebuild.err);
+    assert!(desk.run(&format!("plan {path} --simulate")).out.contains("9 to adopt"));
+}
+
+#[test]
+fn a_device_is_released_by_name_and_is_nobodys_from_then_on() {
+    let (desk, folder) = (Desk::new(), contoso());
+    let path = folder.path().display().to_string();
+    assert_eq!(apply(&desk, &folder, "").code, 0);
+    let refused = desk.run(&format!("release TEST-OSL-002 NOSUCH --path {path} --simulate"));
+    assert!(refused.code == 3 && refused.err.contains("`NOSUCH` is not in the ledger"), "{}", refused.err);
+    let released = desk.run(&format!("release TEST-OSL-002 --path {path} --simulate"));
+    assert!(released.code == 0 && released.out.contains("TEST-OSL-002 is forgotten"), "{}", released.out);
+    assert!(released.err.contains("still declared"), "{}", released.err);
+    assert!(desk.run(&format!("plan {path} --simulate")).out.contains("= TEST-OSL-002  adopt"));
+    folder.edit("devices/oslo/laptops.yaml", "    - serialNumber: TEST-OSL-002\n", "");
+    let plan = desk.run(&format!("plan {path} --simulate"));
+    assert!(plan.out.contains("? TEST-OSL-002") && plan.out.contains("No changes."), "{}", plan.out);
+}
+
+/// A simulated tenant on a port, and a repository whose remote holds the ledger.
+struct Shared {
+    remote: Remote,
+    served: Simulate,
+    _desk: Desk,
+}
+
+/// A machine with a clone of its own.
+struct Machine {
+    desk: Desk,
+    clone: crate::support::Clone,
+}
+
+impl Shared {
+    fn new() -> Self {
+        let desk = Desk::new();
+        let served = desk.simulate("--speed instant");
+        let remote = Remote::empty("fleet");
+        let fleet = contoso();
+        fleet.edit("devices/oslo/laptops.yaml", "  defaults:\n", "  defaults:\n    deletionPolicy: Delete\n");
+        fleet.lead_to(&served.url);
+        let clone = remote.clone("author");
+        for path in fleet.files() {
+            let name = path.strip_prefix(fleet.path()).unwrap();
+            clone.write(&name.display().to_string(), std::fs::read(&path).unwrap());
+        }
+        clone.git(&["add", "-A"]);
+        clone.git(&["commit", "-q", "-m", "the fleet"]);
+        clone.git(&["push", "-q", "origin", "HEAD"]);
+        Self { remote, served, _desk: desk }
+    }
+
+    fn machine(&self, name: &str) -> Machine {
+        Machine { desk: Desk::new(), clone: self.remote.clone(name) }
+    }
+}
+
+impl Machine {
+    fn run(&self, words: &str) -> Ran {
+        let mut command = self.desk.command(&format!("{words} --ledger branch --allow-endpoint 127.0.0.1"));
+        command.current_dir(&self.clone.path).env("PATH", std::env::var_os("PATH").unwrap());
+        command.env("AZURE_CLIENT_SECRET", apgit::door::sim::CLIENT_SECRET);
+        ran(&mut command)
+    }
+
+    fn removes_one(&self) {
+        let file = self.clone.path.join("devices/oslo/laptops.yaml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let one =
+            "    - serialNumber: TEST-OSL-005\n      groupTag: OSL-LOANER      # takes the place of the default\n";
+        assert!(text.contains(one), "{text}");
+        std::fs::write(file, text.replace(one, "")).unwrap();
+    }
+}
+
+#[test]
+fn what_one_machine_applied_another_can_remove_and_an_older_checkout_cannot_come_back() {
+    let shared = Shared::new();
+    let (first, second, late) = (shared.machine("first"), shared.machine("second"), shared.machine("late"));
+    let apply = first.run("apply . --auto-approve");
+    assert_eq!(apply.code, 0, "{}{}", apply.out, apply.err);
+    let list = second.run("ledger list .");
+    assert!(list.code == 0 && list.out.contains("9 devices"), "{}{}", list.out, list.err);
+
+    second.removes_one();
+    let dirty = second.run("plan .");
+    assert!(dirty.out.contains("Declared no more, and nothing is removed: 1"), "{}{}", dirty.out, dirty.err);
+    assert!(dirty.out.contains("the files are not as they were committed"), "{}", dirty.out);
+    let _ = second.run("apply . --auto-approve");
+    assert_eq!(shared.served_count(), 9, "a dirty tree removes nothing");
+    second.clone.git(&["commit", "-q", "-am", "one less"]);
+    let plan = second.run("plan .");
+    assert!(plan.out.contains("1 to deregister"), "{}{}", plan.out, plan.err);
+    let apply = second.run("apply . --auto-approve");
+    assert!(apply.code == 0 && apply.out.contains("1 done"), "{}{}", apply.out, apply.err);
+    assert_eq!(shared.served_count(), 8);
+
+    // Whoever did not fetch since would register it again.
+    let late_apply = late.run("apply . --auto-approve");
+    assert!(late_apply.code == 6 && late_apply.err.contains("SourceOlder"), "{}{}", late_apply.out, late_apply.err);
+    second.clone.git(&["push", "-q", "origin", "HEAD"]);
+    late.clone.git(&["fetch", "-q"]);
+    let late_apply = late.run("apply . --auto-approve");
+    assert!(late_apply.code == 6 && late_apply.err.contains("does not come after it"), "{}", late_apply.err);
+    late.clone.git(&["merge", "-q", "--ff-only", "origin/HEAD"]);
+    let late_apply = late.run("apply . --auto-approve");
+    assert!(late_apply.code == 0 && late_apply.out.contains("No changes."), "{}{}", late_apply.out, late_apply.err);
+}
+
+impl Shared {
+    fn served_count(&self) -> usize {
+        let url = format!("{}/_sim/registrations", self.served.url);
+        let answer = ureq_get(&url);
+        answer.as_array().map_or_else(|| answer["value"].as_array().map_or(0, Vec::len), Vec::len)
+    }
+}
+
+/// A GET over a bare socket: the tests need no HTTP client for one look.
+fn ureq_get(url: &str) -> serde_json::Value {
+    use std::io::{Read as _, Write as _};
+    let rest = url.strip_prefix("http://").unwrap();
+    let (host, path) = rest.split_once('/').unwrap();
+    let mut stream = std::net::TcpStream::connect(host).unwrap();
+    write!(stream, "GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let body = text.split_once("\r\n\r\n").unwrap().1;
+    let start = body.find(['{', '[']).unwrap();
+    let end = body.rfind(['}', ']']).unwrap();
+    serde_json::from_str(&body[start..=end]).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
