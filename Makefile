@@ -11,7 +11,7 @@ APGIT := $(CARGO) run --quiet --locked --bin apgit --
 .PHONY: help demo test test-words tools fmt lint deny unit test-clients soak fuzz build generate bench clean-demo
 
 help:
-	@echo "make demo      apply examples/contoso to a simulated tenant, then plan again"
+	@echo "make demo      apply examples/contoso to a simulated tenant, plan again, remove a device"
 	@echo "make test      everything that must pass: fmt, lint, deny, unit, test-clients"
 	@echo "make fmt       formatting only"
 	@echo "make lint      clippy, warnings denied"
@@ -32,6 +32,8 @@ demo: clean-demo
 	$(CARGO) build --locked --bin apgit
 	$(APGIT) apply examples/contoso --simulate --auto-approve --state-dir $(DEMO)
 	$(APGIT) plan examples/contoso --simulate --state-dir $(DEMO)
+	$(APGIT) plan examples/contoso-next --simulate --state-dir $(DEMO)
+	$(APGIT) apply examples/contoso-next --simulate --auto-approve --state-dir $(DEMO)
 
 clean-demo:
 	@rm -rf $(DEMO)

@@ -89,6 +89,7 @@ fn dispatch(command: &Command, settings: &Settings) -> Result<Exit, CliError> {
         Command::Diff(args) => diff::run(args, settings),
         Command::Status(args) => signals::run(async |stop| status::run(args, settings, &stop).await),
         Command::Sync(args) => signals::run(async |stop| sync::run(args, settings, &stop).await),
+        Command::Drift(args) => signals::run(async |stop| plan::drift(args, settings, &stop).await),
         Command::Ledger(args) => signals::run(async |stop| ledger::run(args, settings, &stop).await),
         Command::Release(args) => signals::run(async |stop| ledger::release(args, settings, &stop).await),
         Command::Simulate(args) => signals::run(async |stop| simulate::run(args, settings, &stop).await),

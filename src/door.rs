@@ -68,9 +68,9 @@ pub mod ledger {
 /// What would be done.
 pub mod plan {
     pub use crate::plan::{
-        Action, ActionKind, Approvals, Awaiting, Change, ClearedPlan, Counts, Facts, HashFact, Held, LimitReading,
-        Moved, Needs, NoRemoval, Note, Plan, Reason, Removal, Removals, Standing, SyncReason, Unmanaged, Upkeep,
-        Waiting, import_id, needs, plan, standing,
+        Action, ActionKind, Approvals, Awaiting, Change, ClearedPlan, Counts, Facts, HashFact, Held, LetGo,
+        LimitReading, Moved, Needs, NoRemoval, Note, Plan, Reason, Removal, Removals, Standing, SyncReason, Unmanaged,
+        Upkeep, Waiting, import_id, needs, plan, standing,
     };
     /// What may pass.
     pub mod guard {

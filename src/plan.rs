@@ -30,7 +30,7 @@ pub(crate) use digest::{Digest, ENCODING, digest_of, fingerprint};
 pub use facts::{Facts, HashFact, Needs, import_id};
 pub(crate) use facts::{ImportError, LISTED_WITHIN, UPDATED_WITHIN, VISIBLE_WITHIN};
 pub use guard::{Approvals, ClearedPlan, LimitReading};
-pub use held::{Awaiting, Held, Reason, Unmanaged, Waiting};
+pub use held::{Awaiting, Held, LetGo, Reason, Unmanaged, Waiting};
 pub(crate) use held::{HeldClass, Remedy};
 pub use moved::Moved;
 pub(crate) use moved::moved;
@@ -61,6 +61,9 @@ pub struct Plan {
     pub awaiting: Vec<Awaiting>,
     /// What is declared nowhere.
     pub unmanaged: Vec<Unmanaged>,
+    /// Fields that are declared no more, and keep what they hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub let_go: Vec<LetGo>,
     /// Declared devices whose registration is as declared.
     pub unchanged: Vec<(DeviceKey, RegistrationId)>,
     /// How many devices there are, and where they stand.

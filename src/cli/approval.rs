@@ -48,7 +48,7 @@ fn sha256(text: &str) -> Result<String, String> {
 }
 
 /// Numbers of guarded changes that a person has seen.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(super) struct Numbers {
     /// Let at most so many updates through (of one tenant: NAME=N)
     #[arg(long, value_name = "[NAME=]N", value_parser = number, help_heading = "Approval")]

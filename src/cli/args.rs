@@ -15,7 +15,7 @@ use super::hash::HashArgs;
 use super::help::HelpArgs;
 use super::ledger::{LedgerArgs, ReleaseArgs};
 use super::ledgers::{self, Choice};
-use super::plan::PlanArgs;
+use super::plan::{DriftArgs, PlanArgs};
 use super::schema::SchemaArgs;
 use super::show::ShowArgs;
 use super::simulate::SimulateArgs;
@@ -89,6 +89,8 @@ pub(super) enum Command {
     Status(StatusArgs),
     /// Start the tenant's sync, at most once in ten minutes
     Sync(SyncArgs),
+    /// Show what others have changed since it was applied
+    Drift(DriftArgs),
     /// Show and repair the ledger: what was applied before
     Ledger(LedgerArgs),
     /// Forget devices by name, and leave them registered
@@ -172,7 +174,7 @@ impl Reports {
 }
 
 /// What makes a plan fail a pipeline.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(super) struct FailsOn {
     /// Exit with 5 if the plan has these: none, held, unmanaged, changes
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = fail_on, help_heading = "Output")]

@@ -49,6 +49,48 @@ pub(super) struct PlanArgs {
     pub detailed_exitcode: bool,
     #[command(flatten)]
     pub approvals: Numbers,
+    /// Only what others have changed.
+    #[arg(skip)]
+    pub drift: bool,
+}
+
+/// Which declarations, and how their drift is shown.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct DriftArgs {
+    #[command(flatten)]
+    pub source: Source,
+    #[command(flatten)]
+    pub selection: Selection,
+    #[command(flatten)]
+    pub reports: Reports,
+    /// Show every changed device as a unified diff of YAML: the same as `--report diff`
+    #[arg(long, help_heading = "Output")]
+    pub diff: bool,
+    /// Exit with 2 if others have changed or removed something
+    #[arg(long, help_heading = "Output")]
+    pub detailed_exitcode: bool,
+}
+
+/// A plan of which only that is shown what others have changed since it was
+/// applied.
+///
+/// # Errors
+/// As a plan.
+pub(super) async fn drift(args: &DriftArgs, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
+    let DriftArgs { source, selection, reports, diff, detailed_exitcode } = args.clone();
+    let plan = PlanArgs {
+        source,
+        selection,
+        reports,
+        diff,
+        detailed_exitcode,
+        out: None,
+        plan_ttl: SignedDuration::ZERO,
+        fails_on: FailsOn::default(),
+        approvals: Numbers::default(),
+        drift: true,
+    };
+    run(&plan, settings, stop).await
 }
 
 /// # Errors
@@ -91,12 +133,19 @@ async fn tenants(args: &PlanArgs, settings: &Settings, stop: &Stop, outlets: &mu
             saver.add(fleet, &prepared, approvals, news, now);
         }
         let failed = fail_on(&args.fails_on, &prepared);
-        let document = shown.document(failed);
+        let document = match shown.document(failed) {
+            Document::Plan(plan) if args.drift => Document::Plan(Box::new(plan.only_drift())),
+            document => document,
+        };
+        let differs = match &document {
+            Document::Plan(plan) if args.drift => plan.has_drift(),
+            _ => prepared.cleared.plan().differs(),
+        };
         let look = Look { detail: Detail::Totals, ..settings.err_look };
         let totals = outlets.stdout_is(Format::Diff).then(|| Format::Text.draw(&document, &look));
         outlets.add(document)?;
         tell(&totals.unwrap_or_default());
-        exit = exit.worse(exit_of(args, &prepared, failed));
+        exit = exit.worse(exit_of(args, differs, failed));
         planned += 1;
     }
     match saver {
@@ -107,10 +156,10 @@ async fn tenants(args: &PlanArgs, settings: &Settings, stop: &Stop, outlets: &mu
     Ok(exit)
 }
 
-fn exit_of(args: &PlanArgs, prepared: &Prepared, failed: Option<FailOn>) -> Exit {
+fn exit_of(args: &PlanArgs, differs: bool, failed: Option<FailOn>) -> Exit {
     if failed.is_some() {
         Exit::Blocked
-    } else if args.detailed_exitcode && prepared.cleared.plan().differs() {
+    } else if args.detailed_exitcode && differs {
         Exit::ChangesExist
     } else {
         Exit::Done

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Action, Effect, HashRef, Origin, SerialNumber};
+use crate::model::{Action, Effect, Field, HashRef, Origin, SerialNumber};
 
 /// A device that the plan would write, and how.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +20,9 @@ pub struct Change {
     pub hash: Option<Arc<HashRef>>,
     /// Sorted, each once.
     pub notes: Vec<Note>,
+    /// Fields that somebody else has changed since we applied what is declared.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drifted: Vec<Field>,
 }
 
 impl Change {
@@ -57,6 +60,8 @@ pub enum Note {
     Adopts,
     /// What our own import could not carry.
     CompletesImport,
+    /// Somebody else has changed what was applied; this sets it back.
+    ChangedInTenant,
     /// Its declaration is gone, and its registration is not touched.
     StaysRegistered,
     /// Its declaration is gone, and somebody else has removed its registration.
@@ -76,6 +81,7 @@ impl Note {
             Self::NewAttempt => "an earlier import failed; this is a new attempt",
             Self::RegisteredBefore => "we registered it before, and somebody removed the registration",
             Self::Adopts => "registered by somebody else; taken over by this change",
+            Self::ChangedInTenant => "somebody else has changed it since it was applied; this sets it back",
             Self::StaysRegistered => "declared no more; it stays registered, and is nobody's here from then on",
             Self::GoneAlready => "declared no more, and somebody else has removed its registration",
             Self::CompletesImport => "completes the device's registration: an import cannot carry this",

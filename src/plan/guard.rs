@@ -267,6 +267,7 @@ pub(super) fn hold(change: Change, reason: Reason, details: Vec<String>) -> Held
         Action::Release(Release { id, .. }) | Action::Unprotect(Unprotect { id }) => (Some(id), Vec::new(), None, None),
     };
     Held {
+        drifted: change.drifted,
         device,
         registration_id,
         origin: change.origin,

@@ -4,7 +4,7 @@ use compact_str::CompactString;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Device, DeviceKey, FieldChange, HashDigest, Origin, RegistrationId, SerialNumber};
+use crate::model::{Device, DeviceKey, Field, FieldChange, HashDigest, Origin, RegistrationId, SerialNumber};
 
 use super::action::ActionKind;
 use super::guard::LimitReading;
@@ -37,6 +37,9 @@ pub struct Held {
     /// The registration as it was read, where it would be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Box<Device>>,
+    /// Fields that somebody else has changed since we applied what is declared.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drifted: Vec<Field>,
     /// Since when, where that is remembered.
     pub since: Option<Timestamp>,
     /// When it is tried again by itself.
@@ -353,6 +356,21 @@ pub enum Waiting {
         /// When it was asked for.
         since: Timestamp,
     },
+}
+
+/// Fields that were declared when last applied and are not any more: the tenant
+/// keeps what it holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LetGo {
+    /// Which device, as declared.
+    pub device: DeviceKey,
+    /// Its registration.
+    pub registration_id: RegistrationId,
+    /// Where it is declared.
+    pub origin: Origin,
+    /// Which fields, and what the tenant keeps in each.
+    pub fields: Vec<(Field, CompactString)>,
 }
 
 /// Registered in scope, and declared nowhere. Only ever reported.

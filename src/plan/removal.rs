@@ -209,11 +209,8 @@ pub(super) fn removed(desired: &Desired, observed: &Observed, facts: &Facts, cov
     let is_listed = covers_all && facts.removals == Removals::All;
     let covers_all = covers_all || matches!(facts.removals, Removals::Only { .. });
     let is_news = |why: &NoRemoval| match why {
-        // Who begins is told where somebody counts on removals.
-        NoRemoval::NoLedger => {
-            let deletes = |claim: &Claim| claim.deletion_policy == DeletionPolicy::Delete;
-            !left.is_empty() || desired.claims().iter().any(deletes)
-        }
+        // Whoever begins has lost nothing; whoever has applied before has.
+        NoRemoval::NoLedger => !left.is_empty() || !facts.owned.is_empty() || !facts.imports.is_empty(),
         NoRemoval::LedgerUnusable(_) | NoRemoval::OtherLineage(_) => true,
         NoRemoval::DirtyTree(_)
         | NoRemoval::Incomplete
@@ -300,6 +297,7 @@ impl Judge<'_> {
             origin: Origin::NOWHERE,
             hash: None,
             notes,
+            drifted: Vec::new(),
         };
         let release = |is_gone| Action::Release(Release { id, is_gone });
         let Some(device) = self.device(id) else {
@@ -406,6 +404,7 @@ pub(super) fn vanished(claim: &Claim, facts: &Facts, tenant: &Tenant) -> Option<
         fields: Vec::new(),
         hash: None,
         before: None,
+        drifted: Vec::new(),
         since: None,
         retry_at: None,
     })

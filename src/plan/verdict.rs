@@ -18,7 +18,7 @@ use super::attempt::{Attempts, Step};
 use super::change::{Change, Note};
 use super::facts::{Facts, HashFact, Needs, REFUSED_FOR, UPDATED_WITHIN, import_id};
 use super::guard::{from_nothing, hold};
-use super::held::{Awaiting, Held, Reason, Unmanaged, Waiting};
+use super::held::{Awaiting, Held, LetGo, Reason, Unmanaged, Waiting};
 use super::removal::{GONE_WITHIN, Removed, removed, undeclared, vanished};
 use super::upkeep::Upkeep;
 use super::{Counts, Plan};
@@ -33,6 +33,7 @@ pub fn plan(desired: &Desired, observed: &Observed, facts: &Facts) -> Plan {
     walk(desired, observed, |met| match met {
         Met::Claim { claim, matches, .. } => {
             counts.managed += usize::from(!matches.is_empty());
+            maker.let_go(claim, &matches);
             match maker.judge(claim, &matches) {
                 Verdict::Change(change) => maker.changes.push(change),
                 Verdict::Held(held) => maker.held.push(held),
@@ -64,6 +65,7 @@ pub fn plan(desired: &Desired, observed: &Observed, facts: &Facts) -> Plan {
         held: maker.held,
         awaiting: maker.awaiting,
         unmanaged: maker.unmanaged,
+        let_go: maker.let_go,
         unchanged: maker.unchanged,
         counts,
         observed_at: observed.at,
@@ -181,6 +183,7 @@ struct Maker<'a> {
     held: Vec<Held>,
     awaiting: Vec<Awaiting>,
     unmanaged: Vec<Unmanaged>,
+    let_go: Vec<LetGo>,
     unchanged: Vec<(DeviceKey, RegistrationId)>,
 }
 
@@ -203,6 +206,7 @@ impl<'a> Maker<'a> {
             held: Vec::new(),
             awaiting: Vec::new(),
             unmanaged: Vec::new(),
+            let_go: Vec::new(),
             unchanged: Vec::new(),
         }
     }
@@ -265,6 +269,7 @@ impl<'a> Maker<'a> {
         let tail_of = owed.filter(|(_, owed)| owed.len() == fields.len()).map(|(import_id, _)| import_id);
         let user = fields.iter().find(|f| f.field == Field::UserPrincipalName).map(|f| f.after.clone());
         let verified = user.map_or(Ok(true), |user| self.judge_user(&user));
+        let drifted = tracked.map_or_else(Vec::new, |tracked| drifted(tracked, &fields));
         let adopts = !self.is_ours(device.id);
         let update = Update { id: device.id, before: Box::new(device.clone()), fields, adopts, tail_of };
         let by_policy = match (self.tenant.policy, tail_of) {
@@ -292,10 +297,11 @@ impl<'a> Maker<'a> {
             (verified == Ok(false)).then_some(Note::UserUnverified),
             adopts.then_some(Note::Adopts),
             tail_of.is_some().then_some(Note::CompletesImport),
+            (!drifted.is_empty()).then_some(Note::ChangedInTenant),
         ];
         let notes = notes.into_iter().flatten().collect();
         let effect = Effect { device: claim.key(), action: Action::Update(update) };
-        let change = Change { effect, origin: claim.origin, hash: None, notes };
+        let change = Change { effect, origin: claim.origin, hash: None, notes, drifted };
         match refused {
             Some(reason) => {
                 let details = self.scope_line(reason, outside.as_deref().unwrap_or_default());
@@ -326,7 +332,8 @@ impl<'a> Maker<'a> {
             return Verdict::Unchanged;
         }
         let effect = Effect { device: claim.key(), action };
-        Verdict::Change(Change { effect, origin: claim.origin, hash: None, notes: Vec::new() })
+        let (notes, drifted) = (Vec::new(), Vec::new());
+        Verdict::Change(Change { effect, origin: claim.origin, hash: None, notes, drifted })
     }
 
     /// True if a registration of somebody else's becomes ours because it is
@@ -444,7 +451,8 @@ impl<'a> Maker<'a> {
         }
         let register = Register { digest, import_id, attempt, values: wanted(claim), running };
         let effect = Effect { device: claim.key(), action: Action::Register(register) };
-        Verdict::Change(Change { effect, origin: claim.origin, hash: claim.hash.clone(), notes })
+        let (hash, drifted) = (claim.hash.clone(), Vec::new());
+        Verdict::Change(Change { effect, origin: claim.origin, hash, notes, drifted })
     }
 
     /// `Ok(false)`: nobody could say whether the user exists.
@@ -483,6 +491,20 @@ impl<'a> Maker<'a> {
         };
         let owed: Vec<FieldChange> = fields.iter().filter(is_owed).cloned().collect();
         (!owed.is_empty()).then_some((*import_id, owed))
+    }
+
+    /// Notes the fields that were declared when last applied, and are not now.
+    fn let_go(&mut self, claim: &Claim, matches: &[&Device]) {
+        let [device] = matches else { return };
+        let Some(tracked) = self.tracked.get(&device.id).filter(|_| !self.facts.tails_first) else { return };
+        let declared = wanted(claim);
+        let is_gone = |field: &&Field| !declared.iter().any(|(of, _)| of == *field);
+        let gone = tracked.declared.iter().filter(is_gone);
+        let fields: Vec<_> = gone.map(|field| (*field, field.of(device).clone())).collect();
+        if !fields.is_empty() {
+            let (registration_id, origin) = (device.id, claim.origin);
+            self.let_go.push(LetGo { device: claim.key(), registration_id, origin, fields });
+        }
     }
 
     /// True for what we made or changed before.
@@ -549,9 +571,18 @@ fn held(claim: &Claim, registration_id: Option<RegistrationId>, reason: Reason, 
         fields: Vec::new(),
         hash: None,
         before: None,
+        drifted: Vec::new(),
         since: None,
         retry_at: None,
     }
+}
+
+/// Of the fields that differ, those that are declared as they were when we last
+/// applied them, and showed so then: it was not the declaration that changed.
+fn drifted(tracked: &Tracked, fields: &[FieldChange]) -> Vec<Field> {
+    let by_others =
+        |f: &&FieldChange| tracked.declared.contains(&f.field) && f.field.same(tracked.value(f.field), &f.after);
+    fields.iter().filter(by_others).map(|f| f.field).collect()
 }
 
 fn made(fact: &ImportFact) -> Option<RegistrationId> {

@@ -39,7 +39,8 @@ pub struct PlanDocument {
     /// How many approvals of these very changes were made use of before: an
     /// approval is used once, so the digest is another each time.
     pub again: u32,
-    /// `normal`; other modes may come.
+    /// `normal`, or `drift`: nothing in it but what others have changed. Other modes
+    /// may come.
     pub mode: &'static str,
     /// False if it is about some of the declared devices only, or the reading
     /// does not cover the tenant: then nothing follows for any other device.
@@ -81,9 +82,12 @@ pub struct PlanDocument {
     pub held: Vec<HeldDocument>,
     /// Declared devices that wait for somebody else; nothing is written.
     pub awaiting: Vec<AwaitingDocument>,
+    /// Fields that are declared no more: the tenant keeps what they hold.
+    pub let_go: Vec<LetGoDocument>,
     /// Registered in scope, and declared nowhere. Never touched.
     pub unmanaged: Vec<UnmanagedDocument>,
-    /// Changes by other hands since the last apply; empty without a ledger.
+    /// Changes by other hands since the last apply, whether they are set back or
+    /// held; empty without a ledger.
     pub drift: Vec<ActionDocument>,
     /// What a pipeline should show.
     pub diagnostics: Vec<Diagnostic>,
@@ -100,6 +104,40 @@ pub struct PlanDocument {
 }
 
 impl PlanDocument {
+    /// Nothing but what others have changed since it was applied, and what they
+    /// have removed.
+    #[must_use]
+    pub fn only_drift(mut self) -> Self {
+        let is_drift = |object: &Object| self.drift.iter().any(|of| of.object == *object);
+        self.actions = self.drift.iter().filter(|of| !of.writes.is_empty()).cloned().collect();
+        self.held.retain(|held| held.reason == Reason::VanishedFromTenant || is_drift(&held.object));
+        self.mode = "drift";
+        (self.awaiting, self.unmanaged, self.let_go) = (Vec::new(), Vec::new(), Vec::new());
+        self.removal = RemovalDocument { undeclared: Vec::new(), words: None, not_computed: None, ..self.removal };
+        let blocked = self.held.iter().filter(|held| held.class == "blocked").count();
+        self.summary = Summary {
+            register: 0,
+            update: self.actions.len(),
+            deregister: 0,
+            release: 0,
+            adopt: 0,
+            loosen: 0,
+            awaiting: 0,
+            awaiting_visibility: 0,
+            blocked,
+            conflict: self.held.len() - blocked,
+            unmanaged: 0,
+            ..self.summary
+        };
+        self
+    }
+
+    /// True if others have changed or removed something.
+    #[must_use]
+    pub fn has_drift(&self) -> bool {
+        !self.drift.is_empty() || self.held.iter().any(|held| held.reason == Reason::VanishedFromTenant)
+    }
+
     /// The symbols of all rows.
     #[must_use]
     pub fn symbols(&self) -> BTreeSet<Symbol> {
@@ -120,6 +158,12 @@ impl PlanDocument {
     #[must_use]
     pub fn held_in_order(&self) -> Vec<&HeldDocument> {
         in_reading_order(&self.held)
+    }
+
+    /// The fields that are let go as people read them.
+    #[must_use]
+    pub fn let_go_in_order(&self) -> Vec<&LetGoDocument> {
+        in_reading_order(&self.let_go)
     }
 
     /// The waiting devices as people read them.
@@ -353,7 +397,8 @@ pub struct ActionDocument {
     pub object: Object,
     /// Why.
     pub reason: &'static str,
-    /// Who wants it.
+    /// `declared`: the declaration changed since it was last applied, or was never
+    /// applied. `tenant`: somebody else has changed the tenant.
     pub cause: &'static str,
     /// Where it is declared.
     pub source: Place,
@@ -381,7 +426,7 @@ pub struct ActionDocument {
 }
 
 /// The device that a row is about.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Object {
     /// As declared.
@@ -528,6 +573,18 @@ pub struct AwaitingDocument {
     pub words: Cow<'static, str>,
 }
 
+/// Fields of a device that are declared no more.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LetGoDocument {
+    /// Which device.
+    pub object: Object,
+    /// Where it is declared.
+    pub source: Place,
+    /// The fields, with what the tenant keeps.
+    pub kept: Vec<ChangeDocument>,
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UnmanagedDocument {
@@ -569,6 +626,16 @@ impl Row for ActionDocument {
 }
 
 impl Row for HeldDocument {
+    fn place(&self) -> &Place {
+        &self.source
+    }
+
+    fn serial(&self) -> &str {
+        &self.object.serial_number
+    }
+}
+
+impl Row for LetGoDocument {
     fn place(&self) -> &Place {
         &self.source
     }

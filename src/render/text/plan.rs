@@ -28,6 +28,7 @@ pub(super) fn draw(plan: &PlanDocument, look: &Look) -> String {
         page.header(&mut out);
         page.legend(&mut out);
         page.changes(&mut out);
+        page.let_go(&mut out);
         page.removal(&mut out);
         page.waiting(&mut out);
         page.unmanaged(&mut out);
@@ -85,7 +86,11 @@ impl<'p> Page<'p> {
         let name = format!("{} ({})", self.look.show(&tenant.name), tenant.tenant_id);
         let (policy, owner) = (format!("policy {}", policy.name), format!("owner {}", self.look.show(&owner.id)));
         let pieces = [[(Role::Heading, &*name)], [(Role::Plain, &policy)], [(Role::Plain, &owner)]];
-        Line::new(self.look).painted(Role::Heading, "apgit plan").to(HEAD_WORDS).pieces(pieces).end(out);
+        Line::new(self.look)
+            .painted(Role::Heading, if self.plan.mode == "drift" { "apgit drift" } else { "apgit plan" })
+            .to(HEAD_WORDS)
+            .pieces(pieces)
+            .end(out);
         let declared = format!("{} declared", thousands(source.declared_head));
         let files = counted(source.files, "file", "files");
         let line = Line::new(self.look).plain("  source     ").plain(&self.look.show(&source.root));
@@ -172,6 +177,26 @@ impl<'p> Page<'p> {
         for note in &action.notes {
             rows.row(out, "note", |line| line.words(Role::Dim, note.text()));
         }
+    }
+
+    /// Fields that are declared no more.
+    fn let_go(&self, out: &mut String) {
+        let let_go = self.plan.let_go_in_order();
+        if let_go.is_empty() {
+            return;
+        }
+        self.title(out, "No longer managed", let_go.len());
+        for of in let_go {
+            let kept = of.kept.iter().map(|field| match field.after() {
+                "" => format!("{}, the tenant has none", field.label),
+                value => format!("{}, the tenant keeps {}", field.label, self.look.value(value)),
+            });
+            let words = kept.collect::<Vec<_>>().join("; ");
+            let line =
+                Line::new(self.look).to(INDENT).plain(&self.look.show(&of.object.serial_number)).to(self.words());
+            line.words(Role::Plain, &words).right(Role::Dim, &self.at(&of.source)).end(out);
+        }
+        out.push('\n');
     }
 
     /// What is declared no more, and why nothing follows from it.
@@ -283,6 +308,15 @@ impl<'p> Page<'p> {
             let words = format!("{}{words}", of_tenant(self.plan.several, &self.plan.tenant.name, self.look));
             Line::new(self.look).words(Role::Heading, &words).end(out);
         };
+        if self.plan.mode == "drift" {
+            let devices = counted(actions.len() + held.len(), "device was", "devices were");
+            heading(&match actions.len() + held.len() {
+                0 => "No drift.".to_owned(),
+                _ => format!("Drift: {devices} changed by others since it was applied."),
+            });
+            let _ = writeln!(out, "  {} unchanged", thousands(summary.unchanged));
+            return;
+        }
         let undeclared = self.plan.removal.undeclared.len();
         if actions.is_empty() && held.is_empty() && undeclared > 0 {
             let devices = counted(undeclared, "device is", "devices are");
@@ -338,6 +372,7 @@ impl<'p> Page<'p> {
         let not_before = estimate.sync_not_before.map(|at| format!("not before {}", time_of_day(at)));
         let when = match (upkeep.sync, upkeep.sync_owed_since) {
             (Some(_), Some(since)) => Some(format!("owed since {}", moment(since))),
+            (Some("Registers"), None) if self.plan.summary.register == 0 => Some("once they are gone".to_owned()),
             (Some("Registers"), None) => Some("once the imports are complete".to_owned()),
             (Some(_), None) => Some("for the devices that vendors register".to_owned()),
             (None, _) => None,

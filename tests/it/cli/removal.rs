@@ -7,7 +7,10 @@ use serde_json::Value;
 
 use crate::support::{Desk, Folder, Ran, contoso};
 
-/// A fleet of twelve that was applied, each to be removed with its declaration.
+/// What the example says of its laptops in Oslo.
+const DELETES: &str = "    deletionPolicy: Delete      # a laptop that is declared no more is deregistered\n";
+
+/// A fleet of ten that was applied, each to be removed with its declaration.
 struct Fleet {
     desk: Desk,
     folder: Folder,
@@ -22,9 +25,7 @@ impl Fleet {
     }
 
     fn declared() -> Self {
-        let folder = contoso();
-        folder.edit("devices/oslo/laptops.yaml", "  defaults:\n", "  defaults:\n    deletionPolicy: Delete\n");
-        Self { desk: Desk::new(), folder }
+        Self { desk: Desk::new(), folder: contoso() }
     }
 
     fn run(&self, words: &str) -> Ran {
@@ -94,7 +95,7 @@ fn a_device_that_is_declared_no_more_is_deregistered_and_forgotten() {
 #[test]
 fn one_that_stays_registered_is_released_and_a_stranger_from_then_on() {
     let fleet = Fleet::declared();
-    fleet.folder.edit("devices/oslo/laptops.yaml", "    deletionPolicy: Delete\n", "");
+    fleet.folder.edit("devices/oslo/laptops.yaml", DELETES, "");
     assert_eq!(fleet.run("apply --auto-approve").code, 0);
     fleet.removes_one();
     let plan = fleet.run("plan");

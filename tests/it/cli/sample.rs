@@ -57,7 +57,7 @@ pub fn register(of: &str, line: u32, digest: u8, values: &[(Field, &str)]) -> Ch
         running: false,
     };
     let effect = Effect { device: device_key(of), action: Action::Register(register) };
-    Change { effect, origin: Origin(line), hash: Some(Arc::new(reference)), notes: vec![] }
+    Change { effect, origin: Origin(line), hash: Some(Arc::new(reference)), notes: vec![], drifted: vec![] }
 }
 
 pub fn update(before: Device, line: u32, fields: &[(Field, &str)], notes: Vec<Note>) -> Change {
@@ -69,7 +69,13 @@ pub fn update(before: Device, line: u32, fields: &[(Field, &str)], notes: Vec<No
     let fields = fields.iter().map(change).collect();
     let device = device_key(&before.serial);
     let update = Update { id: before.id, before: Box::new(before), fields, adopts: false, tail_of: None };
-    Change { effect: Effect { device, action: Action::Update(update) }, origin: Origin(line), hash: None, notes }
+    Change {
+        effect: Effect { device, action: Action::Update(update) },
+        origin: Origin(line),
+        hash: None,
+        notes,
+        drifted: vec![],
+    }
 }
 
 pub fn claim(of: &str, line: u32) -> Claim {
@@ -88,6 +94,7 @@ pub fn held(of: &str, line: u32, action: ActionKind, reason: Reason, details: &[
         fields: vec![],
         hash: None,
         before: None,
+        drifted: Vec::new(),
         since: None,
         retry_at: None,
     }
@@ -108,6 +115,7 @@ pub fn unchanged() -> Plan {
         observed_at: at("2026-10-04T08:14:07Z"),
         again: 0,
         removal: Default::default(),
+        let_go: Vec::new(),
         complete: true,
     }
 }

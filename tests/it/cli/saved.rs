@@ -524,10 +524,10 @@ fn a_part_says_nothing_of_other_devices_and_removes_none() {
     apply_now(&desk, &fleet);
     fleet.edit("devices/oslo/laptops.yaml", "    - serialNumber: TEST-OSL-002\n", "");
     let path = fleet.path().display();
-    assert_eq!(plan_now(&desk, &fleet)["summary"]["release"], 1);
+    assert_eq!(plan_now(&desk, &fleet)["summary"]["deregister"], 1);
     let part = desk.run(&format!("plan {path} --simulate --json --target TEST-OSL-001")).json();
     let of = |name: &str| part["summary"][name].as_u64().unwrap();
-    assert_eq!((of("unmanaged"), of("release"), of("unchanged")), (0, 0, 1));
+    assert_eq!((of("unmanaged"), of("deregister"), of("unchanged")), (0, 0, 1));
     assert_eq!(part["removal"]["undeclared"].as_array().unwrap().len(), 0);
 }
 

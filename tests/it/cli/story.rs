@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::process::Command;
 
 use regex_automata::meta::Regex;
+use serde_json::json;
 use snapbox::{assert_data_eq, file};
 
 use crate::support::{Desk, Folder, Ran, Simulate, machine, ran, root};
@@ -172,20 +173,20 @@ fn sixty_devices_over_three_sites_come_and_stay_as_declared() {
     assert!(told.run(&format!("apply . {there} --auto-approve"), 0).out.contains("1 done"));
 
     told.note("Somebody changes a tag in the portal: the difference is shown and set right.");
-    let mut portal = std::net::TcpStream::connect(served.url.trim_start_matches("http://")).expect("it listens");
-    let body = r#"{"serial": "TEST-000030", "groupTag": "BGO-LOST"}"#;
-    let head = "POST /_sim/tag HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nConnection: close";
-    std::io::Write::write_all(
-        &mut portal,
-        format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).as_bytes(),
-    )
-    .expect("it is sent");
-    let mut answer = String::new();
-    std::io::Read::read_to_string(&mut portal, &mut answer).expect("an answer");
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    served.post("tag", &json!({"serial": "TEST-000030", "groupTag": "BGO-LOST"}));
+    assert!(told.run(&format!("drift . {there} --detailed-exitcode"), 2).out.contains("~ TEST-000030"));
     assert!(told.run(&format!("plan . {there} --diff"), 0).out.contains("-groupTag: BGO-LOST\n+groupTag: BGO-STD"));
     assert!(told.run(&format!("apply . {there} --auto-approve"), 0).out.contains("1 done"));
     assert!(told.run(&format!("plan . {there} --detailed-exitcode"), 0).out.contains("No changes.\n  58 unchanged"));
+
+    told.note("Laptops of Oslo go with their declarations from now on, and one is sold.");
+    folder.edit("oslo.yaml", "groupTag: OSL-NEW,", "deletionPolicy: Delete, groupTag: OSL-NEW,");
+    assert!(told.run(&format!("apply . {there} --auto-approve"), 0).out.contains("No changes."));
+    folder.edit("oslo.yaml", "    - serialNumber: TEST-000020\n", "");
+    assert!(told.run(&format!("plan . {there} --detailed-exitcode"), 2).out.contains("- TEST-000020"));
+    assert!(told.run(&format!("apply . {there} --auto-approve"), 0).out.contains("1 done"));
+    assert!(told.run(&format!("plan . {there} --detailed-exitcode"), 0).out.contains("No changes.\n  57 unchanged"));
+    told.run("ledger show TEST-000020 --allow-endpoint 127.0.0.1", 0);
 
     let hash = machine(1).hash().to_base64();
     assert!(!told.text.contains(&hash[..40]), "no hash stands in it");

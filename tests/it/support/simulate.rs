@@ -1,7 +1,10 @@
 //! `apgit simulate` as a process of its own, ended with the test.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::{Child, ChildStdout, Command, Stdio};
+
+use serde_json::Value;
 
 pub struct Simulate {
     child: Child,
@@ -32,6 +35,39 @@ impl Simulate {
         let first = greeting.lines().next().expect("a line");
         let url = format!("http://{}", first.rsplit("://").next().expect("an address"));
         Self { child, stdout, url, greeting }
+    }
+
+    /// What a route under `/_sim/` says.
+    #[track_caller]
+    pub fn get(&self, route: &str) -> Value {
+        self.ask("GET", route, "")
+    }
+
+    /// Tells the simulated tenant to do something.
+    #[track_caller]
+    pub fn post(&self, route: &str, body: &Value) -> Value {
+        self.ask("POST", route, &body.to_string())
+    }
+
+    /// Over a bare socket: nothing here needs an HTTP client for one word.
+    #[track_caller]
+    fn ask(&self, method: &str, route: &str, body: &str) -> Value {
+        let host = self.url.strip_prefix("http://").expect("an address");
+        let mut stream = TcpStream::connect(host).expect("it answers");
+        let head = format!(
+            "{method} /_sim/{route} HTTP/1.0\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(format!("{head}{body}").as_bytes()).expect("it listens");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("an answer");
+        let (head, body) = text.split_once("\r\n\r\n").expect("an answer of HTTP");
+        let status = head.split(' ').nth(1).expect("a status");
+        assert!(status.starts_with('2'), "{method} {route}: {text}");
+        // Chunked or not, the JSON stands between its brackets.
+        let (first, last) = (body.find(['{', '[']), body.rfind(['}', ']']));
+        let Some((first, last)) = first.zip(last) else { return Value::Null };
+        serde_json::from_str(&body[first..=last]).unwrap_or_else(|error| panic!("{error}: {text}"))
     }
 
     /// Stops it as a person would, so that it saves, and hears it out.

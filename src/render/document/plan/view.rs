@@ -7,10 +7,10 @@ use compact_str::CompactString;
 use jiff::Timestamp;
 
 use crate::apply::Schedule;
-use crate::model::{Device, DeviceKey, Field, FieldChange, HashDigest, Origin, RegistrationId};
+use crate::model::{Device, DeviceKey, Effect, Field, FieldChange, HashDigest, Origin, RegistrationId, Update};
 use crate::plan::guard::Class;
 use crate::plan::{
-    Action, ActionKind, Awaiting, Change, ClearedPlan, ENCODING, Held, HeldClass, LimitReading, NoRemoval, Plan,
+    Action, ActionKind, Awaiting, Change, ClearedPlan, ENCODING, Held, HeldClass, LetGo, LimitReading, NoRemoval, Plan,
     Removal, SyncReason, Upkeep, Waiting, fingerprint,
 };
 use crate::render::style::time_of_day;
@@ -19,9 +19,9 @@ use super::super::place::{Place, Places};
 use super::super::{FORMAT_VERSION, FailOn, Symbol, reason};
 use super::{
     ActionDocument, AwaitingDocument, ChangeDocument, Diagnostic, DigestDocument, EstimateDocument, HeldDocument,
-    LimitDocument, Object, ObservedDocument, Owner, PlanDocument, PlanScope, PolicyDocument, Precondition, Remedy,
-    RemovalDocument, ScopeDocument, Shown, SourceDocument, Summary, TenantDocument, Tool, UnmanagedDocument,
-    UpkeepDocument,
+    LetGoDocument, LimitDocument, Object, ObservedDocument, Owner, PlanDocument, PlanScope, PolicyDocument,
+    Precondition, Remedy, RemovalDocument, ScopeDocument, Shown, SourceDocument, Summary, TenantDocument, Tool,
+    UnmanagedDocument, UpkeepDocument,
 };
 
 /// Everything a report of a plan shows.
@@ -124,7 +124,8 @@ impl PlanView<'_> {
             actions: self.actions(),
             awaiting: plan.awaiting.iter().map(|of| awaiting(of, self.place(&of.device, of.origin))).collect(),
             unmanaged: plan.unmanaged.iter().map(|of| unmanaged(&of.device)).collect(),
-            drift: Vec::new(),
+            let_go: plan.let_go.iter().map(|of| let_go(of, self.place(&of.device, of.origin))).collect(),
+            drift: self.drift(),
             diagnostics: diagnostics(&held, self.failed_on, self.news),
             held,
             news: self.news.to_vec(),
@@ -135,6 +136,36 @@ impl PlanView<'_> {
 
     fn place(&self, device: &DeviceKey, origin: Origin) -> Place {
         place(self.cleared.plan(), device, origin, self.places)
+    }
+
+    /// What others have changed, also where that is held.
+    fn drift(&self) -> Vec<ActionDocument> {
+        let plan = self.cleared.plan();
+        let is_drift = |fields: &[FieldChange], drifted: &[Field]| -> Vec<ChangeDocument> {
+            fields.iter().filter(|change| drifted.contains(&change.field)).map(changed).collect()
+        };
+        let mut drift: Vec<(DeviceKey, ActionDocument)> = Vec::new();
+        for change in plan.changes.iter().filter(|change| !change.drifted.is_empty()) {
+            let Action::Update(update) = change.action() else { continue };
+            let place = self.place(&change.effect.device, change.origin);
+            let document = action(String::new(), change, place);
+            let changes = is_drift(&update.fields, &change.drifted);
+            drift.push((change.effect.device.clone(), ActionDocument { cause: "tenant", changes, ..document }));
+        }
+        for held in plan.held.iter().filter(|held| !held.drifted.is_empty()) {
+            let (Some(before), Some(id)) = (&held.before, held.registration_id) else { continue };
+            let update =
+                Update { id, before: before.clone(), fields: held.fields.clone(), adopts: false, tail_of: None };
+            let effect = Effect { device: held.device.clone(), action: Action::Update(update) };
+            let (notes, drifted) = (Vec::new(), held.drifted.clone());
+            let change = Change { effect, origin: held.origin, hash: None, notes, drifted };
+            let document = action(String::new(), &change, self.place(&held.device, held.origin));
+            let changes = is_drift(&held.fields, &held.drifted);
+            drift.push((held.device.clone(), ActionDocument { cause: "tenant", changes, writes: vec![], ..document }));
+        }
+        drift.sort_by(|a, b| a.0.cmp(&b.0));
+        let numbered = drift.into_iter().zip(1..);
+        numbered.map(|((_, document), number)| ActionDocument { id: format!("d{number}"), ..document }).collect()
     }
 
     /// Registrations first, then updates, each by serial.
@@ -191,7 +222,8 @@ fn summary(plan: &Plan) -> Summary {
         blocked,
         conflict: plan.held.len() - blocked,
         unmanaged: plan.unmanaged.len(),
-        drift: 0,
+        drift: plan.changes.iter().filter(|change| !change.drifted.is_empty()).count()
+            + plan.held.iter().filter(|held| !held.drifted.is_empty()).count(),
     }
 }
 
@@ -221,6 +253,7 @@ pub(in super::super) fn action(id: String, change: &Change, source: Place) -> Ac
     let actions = vec![change.action().kind().name()];
     let writes = change.action().writes();
     let notes = change.notes.clone();
+    let cause = cause(change);
     match change.action() {
         Action::Register(register) => ActionDocument {
             id,
@@ -243,7 +276,7 @@ pub(in super::super) fn action(id: String, change: &Change, source: Place) -> Ac
             actions,
             object: object(serial, Some(update.id)),
             reason: "FieldDiffers",
-            cause: "declared",
+            cause,
             source,
             changes: update.fields.iter().map(changed).collect(),
             unknown_after: vec![],
@@ -337,6 +370,28 @@ fn removal(plan: &Plan) -> RemovalDocument {
     };
     let words = not_computed.as_ref().map(|why| (why.text(), why.remedy()));
     RemovalDocument { tracked: *tracked, undeclared, not_computed: not_computed.as_ref().map(NoRemoval::name), words }
+}
+
+/// Why a change is to be made.
+fn cause(change: &Change) -> &'static str {
+    match change.action() {
+        Action::Update(update) if update.fields.iter().all(|f| change.drifted.contains(&f.field)) => "tenant",
+        _ => "declared",
+    }
+}
+
+fn let_go(of: &LetGo, source: Place) -> LetGoDocument {
+    let kept = |(field, value): &(Field, CompactString)| ChangeDocument {
+        path: field.name(),
+        before: some(value),
+        after: Some(some(value)),
+        after_sha256: None,
+        redacted: None,
+        label: field.label(),
+        shown: Shown::Value,
+    };
+    let object = object(of.device.serial.as_str(), Some(of.registration_id));
+    LetGoDocument { object, source, kept: of.fields.iter().map(kept).collect() }
 }
 
 /// Every field of a registration as it was read.
