@@ -8,10 +8,10 @@ pub mod model {
     pub use crate::model::{
         Action, Adopt, AdoptionPolicy, Claim, Coverage, DeletionPolicy, Deregister, Desired, Device, DeviceKey,
         DirectoryDeviceId, DirectoryObjectId, DisplayName, Effect, EnrollmentState, Field, FieldChange, Greeting,
-        GroupTag, HardwareHash, HashCheck, HashDigest, HashError, HashLocation, HashRef, ImportId, ImportRecordId,
-        ImportState, Limits, ManagedDeviceId, Observed, Origin, Policy, Register, RegistrationId, Release, Request,
-        Scope, SerialKey, SerialNumber, SyncState, Target, Tenant, TenantId, Unprotect, Update, UserPrincipalName,
-        Want, is_unseen, later, seen,
+        GroupTag, Guards, HardwareHash, HashCheck, HashDigest, HashError, HashLocation, HashRef, ImportId,
+        ImportRecordId, ImportState, Limits, Loosen, ManagedDeviceId, Observed, Origin, Policy, Register,
+        RegistrationId, Release, Request, Scope, SerialKey, SerialNumber, SyncState, Target, Tenant, TenantId,
+        Unprotect, Update, UserPrincipalName, Want, is_unseen, later, seen,
     };
 }
 

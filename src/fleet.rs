@@ -287,8 +287,10 @@ fn round<'r>(
 ) -> Round<'r> {
     let Connection { graph, clock, target } = connection;
     let (ledger, no_removal) = (book.and_then(Book::ledger), book.and_then(Book::problem));
+    let desired = book.map_or(desired, |book| book.judged(desired));
+    let loosens = book.map_or(&[][..], Book::loosens);
     let clock = clock.as_ref();
-    Round { desired, target, graph, clock, hashes, approvals, ledger, no_removal, settle, stop }
+    Round { desired, target, graph, clock, hashes, approvals, ledger, loosens, no_removal, settle, stop }
 }
 
 /// The tenants of a run, in the order in which they are declared.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::model::Action;
 pub(crate) use crate::model::Register;
 
-use crate::model::{DeviceKey, RegistrationId, Target, Tenant};
+use crate::model::{DeviceKey, Loosen, RegistrationId, Target, Tenant};
 
 mod action;
 mod approved;
@@ -51,6 +51,9 @@ pub struct Plan {
     pub tenant: Tenant,
     /// Where the tenant is reached.
     pub target: Target,
+    /// What is loosened for the plans that follow, before anything else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loosens: Vec<Loosen>,
     /// What would be written.
     pub changes: Vec<Change>,
     /// What the tenant as a whole needs.
@@ -108,7 +111,7 @@ impl Plan {
     /// it so: something would be written, or is held.
     #[must_use]
     pub fn differs(&self) -> bool {
-        !self.changes.is_empty() || !self.held.is_empty() || self.removal.undeclared > 0
+        !self.changes.is_empty() || !self.held.is_empty() || !self.loosens.is_empty() || self.removal.undeclared > 0
     }
 
     /// True if a limit holds something back that a number would let through.
@@ -120,7 +123,7 @@ impl Plan {
     /// True if anything at all would be written.
     #[must_use]
     pub fn writes(&self) -> bool {
-        !self.changes.is_empty() || !self.upkeep.is_empty()
+        !self.changes.is_empty() || !self.upkeep.is_empty() || !self.loosens.is_empty()
     }
 
     /// The plan's effects as one digest: same effects on the same tenant, same

@@ -22,7 +22,7 @@ use crate::clock::{Clock, Stop, Stopped};
 use crate::graph::{ErrorKind, Graph, GraphError, GraphWriter};
 use crate::hash::HashSource;
 use crate::ledger::{Entry, Journal, JournalError, Ledger, LedgerError};
-use crate::model::{Action, Desired, SyncState, Target};
+use crate::model::{Action, Desired, Loosen, SyncState, Target};
 use crate::plan::{Approvals, Approved, Change, ClearedPlan, NoRemoval, Plan, Reason, guard};
 
 use observe::Reading;
@@ -47,6 +47,9 @@ pub struct Round<'a> {
     pub approvals: &'a Approvals,
     /// What we have applied before; `None` where no ledger is kept.
     pub ledger: Option<&'a Arc<Ledger>>,
+    /// Guards that are declared looser than they were applied; `desired` has the
+    /// stricter ones.
+    pub loosens: &'a [Loosen],
     /// Why nothing may be removed, whatever the plan says.
     pub no_removal: Option<&'a NoRemoval>,
     /// True for an apply: what we wrote lately is waited for before planning,

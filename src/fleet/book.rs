@@ -12,8 +12,8 @@ use crate::apply::Outcome;
 use crate::graph::is_on_loopback;
 use crate::ledger::{Deleting, Gone, Journal, Ledger, LedgerError, LedgerStore, Running, Tracked};
 use crate::model::{
-    Action, Claim, DeletionPolicy, Desired, Device, DeviceKey, Field, Origin, RegistrationId, Release, SerialKey,
-    Target, Update, carried, later,
+    Action, Claim, DeletionPolicy, Desired, Device, DeviceKey, Field, Guards, Loosen, Origin, RegistrationId, Release,
+    SerialKey, Target, Update, carried, later,
 };
 use crate::plan::{Change, NoRemoval, Plan, Reason, wanted};
 use crate::round::Report;
@@ -43,6 +43,8 @@ pub(crate) struct Book {
     /// Which machine writes it.
     machine: String,
     source: Source,
+    /// The declarations under the stricter guards, where they loosen some.
+    strict: Option<(Desired, Vec<Loosen>)>,
     /// Why the declarations must not be applied over what was applied last.
     pub older: Option<String>,
     /// The file that declares a claim.
@@ -96,7 +98,21 @@ impl Book {
         };
         let dirty = || source.dirty.clone().map(NoRemoval::DirtyTree);
         let problem = problem.or_else(dirty);
-        Ok(Self { store, ledger, problem, is_closed, machine, source, older: None, file })
+        let guards = ledger.head.guards.as_ref().filter(|_| !is_closed);
+        let strict = guards.map(|guards| guards.tighten(tenant)).filter(|(_, loosens)| !loosens.is_empty());
+        let strict = strict.map(|(tenant, loosens)| (desired.under(tenant), loosens));
+        Ok(Self { store, ledger, problem, is_closed, machine, source, strict, older: None, file })
+    }
+
+    /// The declarations as they are judged: by the stricter of the guards that are
+    /// declared and those that were last applied.
+    pub(crate) fn judged<'d>(&'d self, desired: &'d Desired) -> &'d Desired {
+        self.strict.as_ref().map_or(desired, |(strict, _)| strict)
+    }
+
+    /// What the declarations loosen.
+    pub(crate) fn loosens(&self) -> &[Loosen] {
+        self.strict.as_ref().map_or(&[], |(_, loosens)| loosens)
     }
 
     /// What we have applied before.
@@ -190,6 +206,9 @@ impl Book {
             page.unchanged(device, *id, journal);
         }
         let Page { mut ledger, plan: plan_id, .. } = page;
+        if report.halt.is_none() && plan.complete {
+            ledger.head.guards = Some(Guards::of(&desired.tenant));
+        }
         if report.halt.is_none() && plan.complete && self.source.dirty.is_none() && self.source.commit.is_some() {
             ledger.head.source.clone_from(&self.source.commit);
         }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::model::{
-    DeletionPolicy, Device, DeviceKey, Field, RegistrationId, SerialNumber, TenantId, hex, later, sha256,
+    DeletionPolicy, Device, DeviceKey, Field, Guards, RegistrationId, SerialNumber, TenantId, hex, later, sha256,
 };
 
 /// The name of this format.
@@ -56,6 +56,9 @@ pub struct Head {
     /// The commit that was last applied, where the declarations lie in Git.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+    /// The guards that were last applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guards: Option<Guards>,
     /// A run that has begun and not ended: nobody else may write meanwhile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub running: Option<Running>,
@@ -206,6 +209,7 @@ impl Ledger {
             serial: 0,
             written_at: now,
             source: None,
+            guards: None,
             running: None,
         };
         Self { head, devices: BTreeMap::new(), tombstones: Vec::new() }

@@ -136,11 +136,13 @@ impl Policy {
 pub struct Scope {
     patterns: Vec<String>,
     set: Option<globset::GlobSet>,
+    /// What a tag must be within besides.
+    within: Option<Box<Scope>>,
 }
 
 impl PartialEq for Scope {
     fn eq(&self, other: &Self) -> bool {
-        self.patterns == other.patterns
+        self.patterns == other.patterns && self.within == other.within
     }
 }
 
@@ -173,7 +175,21 @@ impl Scope {
             builder.add(super::pattern(pattern)?);
         }
         let set = builder.build().map_err(|error| error.to_string())?;
-        Ok(Self { patterns, set: Some(set) })
+        Ok(Self { patterns, set: Some(set), within: None })
+    }
+
+    /// The same, of tags that are in another scope, too.
+    #[must_use]
+    pub(super) fn within(self, other: &Self) -> Self {
+        Self { within: Some(Box::new(other.clone())), ..self }
+    }
+
+    /// True if tags may be in it that are not in another one, as far as patterns
+    /// tell.
+    #[must_use]
+    pub(super) fn widens(&self, other: &Self) -> bool {
+        let is_known = |pattern: &String| other.patterns.contains(pattern);
+        !other.patterns.is_empty() && (self.patterns.is_empty() || !self.patterns.iter().all(is_known))
     }
 
     /// As declared.
@@ -186,6 +202,7 @@ impl Scope {
     #[must_use]
     pub fn contains(&self, group_tag: &str) -> bool {
         self.set.as_ref().is_none_or(|set| set.is_match(group_tag))
+            && self.within.as_ref().is_none_or(|scope| scope.contains(group_tag))
     }
 }
 
@@ -194,13 +211,18 @@ impl std::fmt::Display for Scope {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let patterns: Vec<_> =
             self.patterns.iter().map(|pattern| if pattern.is_empty() { "\"\"" } else { pattern }).collect();
-        f.write_str(&patterns.join(" "))
+        f.write_str(&patterns.join(" "))?;
+        match &self.within {
+            Some(scope) => write!(f, ", within {scope}"),
+            None => Ok(()),
+        }
     }
 }
 
 /// How much one run may change, per class. Percentages are of the managed
 /// devices, whole numbers 0 to 100.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Limits {
     /// Deregistrations; clearing and adopting count like them.
     pub max_deletes: u32,
@@ -313,6 +335,12 @@ impl Desired {
     /// serial they have.
     pub fn named_outside(&self) -> impl Iterator<Item = RegistrationId> {
         self.others.iter().flatten().copied()
+    }
+
+    /// The same claims under a tenant with other guards.
+    #[must_use]
+    pub(crate) fn under(&self, tenant: Tenant) -> Self {
+        Self { tenant, ..self.clone() }
     }
 
     /// Sorted by serial key, then registration.

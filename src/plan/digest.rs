@@ -37,6 +37,10 @@ impl Digest {
             "policy": plan.tenant.policy.name(),
             "effects": effects,
         });
+        if !plan.loosens.is_empty() {
+            let loosens = plan.loosens.iter().map(|of| json!({"loosens": of.what, "from": of.from, "to": of.to}));
+            document["loosens"] = loosens.collect();
+        }
         if plan.again > 0 {
             document["again"] = plan.again.to_string().into();
         }

@@ -10,8 +10,8 @@ use uuid::Uuid;
 use crate::hash::IdentityKey;
 use crate::ledger::{ImportFact, Ledger, PendingUpdate, Tail, Tracked};
 use crate::model::{
-    DeviceKey, HashDigest, ImportId, ImportRecordId, RegistrationId, SerialKey, SerialNumber, SyncState, Target,
-    TenantId,
+    DeviceKey, HashDigest, ImportId, ImportRecordId, Loosen, RegistrationId, SerialKey, SerialNumber, SyncState,
+    Target, TenantId,
 };
 
 use super::held::Reason;
@@ -67,6 +67,9 @@ pub struct Facts {
     pub ledger: Option<Arc<Ledger>>,
     /// Why nothing may be removed, as far as that is known before the plan.
     pub no_removal: Option<NoRemoval>,
+    /// Guards that are declared looser than they were applied: the claims' tenant
+    /// has the stricter ones.
+    pub loosens: Vec<Loosen>,
     /// What may be removed at all.
     pub removals: Removals,
     /// Registrations whose deletion we have asked for, and since when.

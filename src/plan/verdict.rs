@@ -61,6 +61,7 @@ pub fn plan(desired: &Desired, observed: &Observed, facts: &Facts) -> Plan {
         tenant: desired.tenant.clone(),
         target: facts.target.clone(),
         upkeep,
+        loosens: if desired.tenant.may_be_written() { facts.loosens.clone() } else { Vec::new() },
         changes: maker.changes,
         held: maker.held,
         awaiting: maker.awaiting,

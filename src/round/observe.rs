@@ -280,6 +280,7 @@ impl Round<'_> {
             ended_records: journal.ended_records(),
             ledger: self.ledger.cloned(),
             no_removal: self.no_removal.cloned(),
+            loosens: if reading.is_follow_up { Vec::new() } else { self.loosens.to_vec() },
             // A repeated round knows only some of the claims.
             removals: if reading.is_follow_up { Removals::None } else { reading.removals.clone() },
             deleting: journal.deleting().clone(),

@@ -178,6 +178,7 @@ fn plan_unchanged(case: &Case) -> String {
         hashes: &hashes,
         approvals: &Approvals::default(),
         ledger: None,
+        loosens: &[],
         no_removal: None,
         settle: false,
         stop: &Stop::never(),

@@ -75,6 +75,8 @@ pub struct PlanDocument {
     pub upkeep: UpkeepDocument,
     /// What carrying it out costs.
     pub estimate: EstimateDocument,
+    /// Guards that are loosened for the plans that follow.
+    pub loosens: Vec<LoosenDocument>,
     /// What would be done, by kind: what is loosened, registrations, updates,
     /// removals, releases, adoptions; each by serial.
     pub actions: Vec<ActionDocument>,
@@ -571,6 +573,18 @@ pub struct AwaitingDocument {
     /// What it waits for, in the words of people.
     #[serde(skip)]
     pub words: Cow<'static, str>,
+}
+
+/// A guard that is declared looser than it was applied: this plan is judged by the
+/// stricter one.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct LoosenDocument {
+    /// Its path in the tenant's declaration.
+    pub path: String,
+    /// As it was applied.
+    pub before: String,
+    /// As it is declared.
+    pub after: String,
 }
 
 /// Fields of a device that are declared no more.

@@ -27,6 +27,7 @@ pub(super) fn draw(plan: &PlanDocument, look: &Look) -> String {
     if look.detail == Detail::Full {
         page.header(&mut out);
         page.legend(&mut out);
+        page.loosens(&mut out);
         page.changes(&mut out);
         page.let_go(&mut out);
         page.removal(&mut out);
@@ -135,6 +136,26 @@ impl<'p> Page<'p> {
             .iter()
             .map(|symbol| [(symbol.role(), symbol.sign()), (Role::Plain, " "), (Role::Plain, symbol.word())]);
         Line::new(self.look).plain("Symbols: ").pieces(words).end(out);
+        out.push('\n');
+    }
+
+    /// Before everything else: what is judged by the stricter guards for the last
+    /// time.
+    fn loosens(&self, out: &mut String) {
+        if self.plan.loosens.is_empty() {
+            return;
+        }
+        self.title(out, "Loosened by this plan, for those that follow", self.plan.loosens.len());
+        let arrow = if self.look.unicode { "→" } else { "->" };
+        for of in &self.plan.loosens {
+            let words = format!("{} {arrow} {}", self.look.show(&of.before), self.look.show(&of.after));
+            Line::new(self.look)
+                .plain("  * ")
+                .plain(&self.look.show(&of.path))
+                .to(32)
+                .words(Role::Plain, &words)
+                .end(out);
+        }
         out.push('\n');
     }
 
@@ -318,7 +339,13 @@ impl<'p> Page<'p> {
             return;
         }
         let undeclared = self.plan.removal.undeclared.len();
-        if actions.is_empty() && held.is_empty() && undeclared > 0 {
+        let loosens = self.plan.loosens.len();
+        if actions.is_empty() && loosens > 0 {
+            heading(&format!("Plan {plan_id}"));
+            let guards = counted(loosens, "guard is loosened", "guards are loosened");
+            let _ = writeln!(out, "  {guards}, and no device is written");
+            let _ = writeln!(out, "  digest {}", self.look.paint(Role::Dim, &digest.sha256));
+        } else if actions.is_empty() && held.is_empty() && undeclared > 0 {
             let devices = counted(undeclared, "device is", "devices are");
             heading(&format!("Nothing will be written: {devices} declared no more."));
         } else if actions.is_empty() && held.is_empty() {

@@ -252,3 +252,27 @@ fn a_saved_plan_removes_what_it_says_as_long_as_that_is_declared_nowhere() {
     assert!(again.code == 0 && fleet.tracked().len() == 8, "{}{}", again.out, again.err);
     fleet.is_settled();
 }
+
+#[test]
+fn a_change_cannot_loosen_the_guard_that_judges_it() {
+    let fleet = Fleet::applied();
+    fleet.removes_one();
+    fleet.folder.edit("devices/oslo/laptops.yaml", "    - serialNumber: TEST-OSL-004\n", "");
+    let limits = "  limits: {maxDeletes: 20, maxDeletePercent: 100, maxShrinkPercent: 100}\n  policy: Sync";
+    fleet.folder.edit("tenant.yaml", "  policy: Sync", limits);
+    let plan = fleet.run("plan");
+    assert!(plan.out.contains("Loosened by this plan, for those that follow: 3"), "{}", plan.out);
+    assert!(plan.out.contains("* limits.maxDeletePercent") && plan.out.contains("2 of at most 1"), "{}", plan.out);
+    let json = fleet.run("plan --json").json();
+    assert_eq!(json["loosens"][0]["path"], "limits.maxDeletes");
+    assert_eq!((&json["summary"]["deregister"], &json["summary"]["blocked"]), (&0.into(), &2.into()));
+    assert_eq!(fleet.run("apply --auto-approve").code, 5, "the limit holds two");
+    assert_eq!(fleet.tracked().len(), 9);
+    let plan = fleet.run("plan");
+    assert!(!plan.out.contains("Loosened") && plan.out.contains("2 to deregister"), "{}", plan.out);
+    assert!(fleet.run("apply --auto-approve").out.contains("2 done"));
+    // What is declared stricter counts at once.
+    fleet.folder.edit("tenant.yaml", "maxDeletes: 20", "maxDeletes: 0");
+    fleet.folder.edit("devices/oslo/laptops.yaml", "    - serialNumber: TEST-OSL-001\n", "");
+    assert!(fleet.run("plan").out.contains("(LimitExceeded): 1"));
+}

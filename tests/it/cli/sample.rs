@@ -116,6 +116,7 @@ pub fn unchanged() -> Plan {
         again: 0,
         removal: Default::default(),
         let_go: Vec::new(),
+        loosens: Vec::new(),
         complete: true,
     }
 }

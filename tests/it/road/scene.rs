@@ -299,6 +299,7 @@ impl Client<'_> {
             hashes: &scene.hashes,
             approvals: &scene.approvals,
             ledger: None,
+            loosens: &[],
             no_removal: None,
             settle: true,
             stop,

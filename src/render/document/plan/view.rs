@@ -19,9 +19,9 @@ use super::super::place::{Place, Places};
 use super::super::{FORMAT_VERSION, FailOn, Symbol, reason};
 use super::{
     ActionDocument, AwaitingDocument, ChangeDocument, Diagnostic, DigestDocument, EstimateDocument, HeldDocument,
-    LetGoDocument, LimitDocument, Object, ObservedDocument, Owner, PlanDocument, PlanScope, PolicyDocument,
-    Precondition, Remedy, RemovalDocument, ScopeDocument, Shown, SourceDocument, Summary, TenantDocument, Tool,
-    UnmanagedDocument, UpkeepDocument,
+    LetGoDocument, LimitDocument, LoosenDocument, Object, ObservedDocument, Owner, PlanDocument, PlanScope,
+    PolicyDocument, Precondition, Remedy, RemovalDocument, ScopeDocument, Shown, SourceDocument, Summary,
+    TenantDocument, Tool, UnmanagedDocument, UpkeepDocument,
 };
 
 /// Everything a report of a plan shows.
@@ -121,6 +121,11 @@ impl PlanView<'_> {
                 seconds_high: self.schedule.estimate.seconds_high,
                 sync_not_before: self.schedule.sync_at,
             },
+            loosens: plan
+                .loosens
+                .iter()
+                .map(|of| LoosenDocument { path: of.what.clone(), before: of.from.clone(), after: of.to.clone() })
+                .collect(),
             actions: self.actions(),
             awaiting: plan.awaiting.iter().map(|of| awaiting(of, self.place(&of.device, of.origin))).collect(),
             unmanaged: plan.unmanaged.iter().map(|of| unmanaged(&of.device)).collect(),

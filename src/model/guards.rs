@@ -1,0 +1,138 @@
+//! What bounds a run, as it was last applied: a change must not loosen the guard
+//! that judges it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{AdoptionPolicy, Limits, Scope, Tenant};
+
+/// The guards of a tenant that a declaration can loosen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Guards {
+    /// How much one run may change.
+    #[schemars(with = "std::collections::BTreeMap<String, u32>")]
+    pub limits: Limits,
+    /// Globs over observed group tags; empty: the whole tenant.
+    #[schemars(with = "Vec<String>")]
+    pub scope: Scope,
+    /// The widest adoption.
+    #[schemars(with = "String")]
+    pub adoption: AdoptionPolicy,
+}
+
+/// A guard that is declared looser than it was applied.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Loosen {
+    /// Its path in the tenant's declaration.
+    pub what: String,
+    /// As it was applied.
+    pub from: String,
+    /// As it is declared.
+    pub to: String,
+}
+
+impl Guards {
+    /// Those that a tenant declares.
+    #[must_use]
+    pub fn of(tenant: &Tenant) -> Self {
+        Self { limits: tenant.limits.clone(), scope: tenant.scope.clone(), adoption: tenant.adoption }
+    }
+
+    /// The stricter of these and what a tenant declares, guard by guard, and what
+    /// the declaration loosens.
+    #[must_use]
+    pub fn tighten(&self, tenant: &Tenant) -> (Tenant, Vec<Loosen>) {
+        let (mut strict, mut loosens) = (tenant.clone(), Vec::new());
+        let mut limit = |what: &str, applied: u32, declared: &mut u32| {
+            if *declared > applied {
+                let (from, to) = (applied.to_string(), declared.to_string());
+                loosens.push(Loosen { what: format!("limits.{what}"), from, to });
+                *declared = applied;
+            }
+        };
+        let (applied, declared) = (&self.limits, &mut strict.limits);
+        limit("maxDeletes", applied.max_deletes, &mut declared.max_deletes);
+        limit("maxDeletePercent", applied.max_delete_percent, &mut declared.max_delete_percent);
+        limit("maxUpdates", applied.max_updates, &mut declared.max_updates);
+        limit("maxUpdatePercent", applied.max_update_percent, &mut declared.max_update_percent);
+        limit("maxRetags", applied.max_retags, &mut declared.max_retags);
+        limit("maxShrink", applied.max_shrink, &mut declared.max_shrink);
+        limit("maxShrinkPercent", applied.max_shrink_percent, &mut declared.max_shrink_percent);
+        if tenant.scope.widens(&self.scope) {
+            let (from, to) = (words(&self.scope), words(&tenant.scope));
+            loosens.push(Loosen { what: "scope.groupTags".to_owned(), from, to });
+            strict.scope = tenant.scope.clone().within(&self.scope);
+        }
+        if tenant.adoption > self.adoption {
+            let (from, to) = (format!("{:?}", self.adoption), format!("{:?}", tenant.adoption));
+            loosens.push(Loosen { what: "adoptionPolicy".to_owned(), from, to });
+            strict.adoption = self.adoption;
+        }
+        (strict, loosens)
+    }
+}
+
+fn words(scope: &Scope) -> String {
+    if scope.patterns().is_empty() { "the whole tenant".to_owned() } else { scope.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Policy;
+
+    fn tenant(scope: &[&str]) -> Tenant {
+        Tenant {
+            name: "contoso".to_owned(),
+            id: crate::model::TenantId(uuid::Uuid::nil()),
+            policy: Policy::Sync,
+            owner: "corp".to_owned(),
+            scope: Scope::new(scope.iter().map(|pattern| (*pattern).to_owned()).collect()).unwrap(),
+            limits: Limits::default(),
+            adoption: AdoptionPolicy::Never,
+            hold_vanished: true,
+            sync_when_needed: true,
+            suspend: false,
+        }
+    }
+
+    #[test]
+    fn the_stricter_of_applied_and_declared_holds() {
+        let applied = Guards::of(&tenant(&["OSL-*"]));
+        let mut declared = tenant(&["OSL-*", "BER-*"]);
+        declared.limits.max_deletes = 50;
+        declared.limits.max_updates = 5;
+        declared.adoption = AdoptionPolicy::Always;
+        let (strict, loosens) = applied.tighten(&declared);
+        assert_eq!((strict.limits.max_deletes, strict.limits.max_updates), (10, 5));
+        assert!(strict.scope.contains("OSL-1") && !strict.scope.contains("BER-1"));
+        assert_eq!(strict.adoption, AdoptionPolicy::Never);
+        let told: Vec<String> = loosens.iter().map(|of| format!("{}: {} to {}", of.what, of.from, of.to)).collect();
+        assert_eq!(
+            told,
+            ["limits.maxDeletes: 10 to 50", "scope.groupTags: OSL-* to OSL-* BER-*", "adoptionPolicy: Never to Always"]
+        );
+    }
+
+    #[test]
+    fn what_is_declared_stricter_needs_no_effect() {
+        let mut applied = tenant(&[]);
+        applied.adoption = AdoptionPolicy::Always;
+        let mut declared = tenant(&["OSL-*"]);
+        declared.limits.max_retags = 1;
+        let (strict, loosens) = Guards::of(&applied).tighten(&declared);
+        assert_eq!(loosens, []);
+        assert!(!strict.scope.contains("BER-1") && strict.limits.max_retags == 1);
+    }
+
+    #[test]
+    fn a_scope_that_moved_away_is_nobodys_until_it_is_applied() {
+        let (strict, loosens) = Guards::of(&tenant(&["OSL-*"])).tighten(&tenant(&["BER-*"]));
+        assert_eq!(loosens.len(), 1);
+        assert!(!strict.scope.contains("OSL-1") && !strict.scope.contains("BER-1"));
+        let (_, whole) = Guards::of(&tenant(&["OSL-*"])).tighten(&tenant(&[]));
+        assert_eq!(whole[0].to, "the whole tenant");
+    }
+}
