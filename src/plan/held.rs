@@ -110,6 +110,7 @@ pub enum Reason {
     LedgerNotWritten,
     DeletionRefused,
     NotGone,
+    ObservedSetCollapsed,
 }
 
 impl Reason {
@@ -128,6 +129,7 @@ impl Reason {
             | Self::GateClosed
             | Self::DeletionNotAllowed
             | Self::DeletionProtected
+            | Self::ObservedSetCollapsed
             | Self::LedgerNotWritten
             | Self::Cancelled => HeldClass::Blocked,
             Self::AmbiguousSerial
@@ -195,6 +197,7 @@ impl Reason {
             Self::VanishedFromTenant => "somebody else has removed its registration",
             Self::LedgerNotWritten => "the ledger could not be written",
             Self::DeletionRefused => "the service refused the deletion",
+            Self::ObservedSetCollapsed => "far less is registered than was applied: is it the right tenant?",
             Self::NotGone => "its deletion was accepted, and it is still registered",
         }
     }
@@ -285,6 +288,10 @@ impl Reason {
             Self::VanishedFromTenant => &[
                 Remedy("RemoveDeclaration", "if it is meant to be gone: remove its declaration"),
                 Remedy("ReleaseFirst", "to register it again: apgit release SERIAL, then apply"),
+            ],
+            Self::ObservedSetCollapsed => &[
+                Remedy("LookIntoTenant", "find out who removed them, and whether this is the right tenant"),
+                Remedy("Release", "what is meant to be gone: apgit release SERIAL, then apply"),
             ],
             Self::LedgerNotWritten => &[Remedy("ApplyAgain", "run apgit apply again; it goes on where it stopped")],
             Self::GateClosed => &[Remedy("RepairCause", "repair the cause named above, then run apgit apply again")],

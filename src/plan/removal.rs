@@ -65,6 +65,8 @@ pub enum NoRemoval {
     DesiredSetEmpty,
     /// Far less is declared than was applied; how much, in words.
     DesiredSetCollapsed(String),
+    /// Far less is registered than was applied; how much, in words.
+    ObservedSetCollapsed(String),
 }
 
 impl NoRemoval {
@@ -80,6 +82,7 @@ impl NoRemoval {
             Self::DirtyTree(_) => "DirtyTree",
             Self::DesiredSetEmpty => "DesiredSetEmpty",
             Self::DesiredSetCollapsed(_) => "DesiredSetCollapsed",
+            Self::ObservedSetCollapsed(_) => "ObservedSetCollapsed",
         }
     }
 
@@ -95,6 +98,7 @@ impl NoRemoval {
             Self::DirtyTree(what) => format!("the files are not as they were committed: {what}"),
             Self::DesiredSetEmpty => "no device is declared at all".to_owned(),
             Self::DesiredSetCollapsed(how) => format!("far less is declared than was applied: {how}"),
+            Self::ObservedSetCollapsed(how) => format!("far less is registered than was applied: {how}"),
         }
     }
 
@@ -112,6 +116,10 @@ impl NoRemoval {
             Self::Partial => "leave out --target and --exclude",
             Self::DirtyTree(_) => "commit what you mean, and plan again",
             Self::DesiredSetEmpty => "to give up the whole fleet, release or decommission its devices by name",
+            Self::ObservedSetCollapsed(_) => {
+                "look into the tenant: is it the right one, and who removed them? What is meant to be gone: apgit \
+                 release SERIAL"
+            }
             Self::DesiredSetCollapsed(_) => {
                 "look whether files are missing; if not, remove fewer at a time, or raise `limits.maxShrink` and \
                  `maxShrinkPercent` first"
@@ -204,14 +212,15 @@ pub(super) fn removed(desired: &Desired, observed: &Observed, facts: &Facts, cov
         Removals::None => Some(NoRemoval::Partial),
         Removals::All if desired.is_part() => Some(NoRemoval::Partial),
         Removals::All if facts.no_removal.is_none() && !covers_all => Some(NoRemoval::Incomplete),
-        Removals::All => obstacle(desired, facts.no_removal.as_ref(), left.len(), ledger.devices().len()),
+        Removals::All => obstacle(desired, facts.no_removal.as_ref(), left.len(), ledger.devices().len())
+            .or_else(|| collapsed(observed, facts).map(NoRemoval::ObservedSetCollapsed)),
     };
     let is_listed = covers_all && facts.removals == Removals::All;
     let covers_all = covers_all || matches!(facts.removals, Removals::Only { .. });
     let is_news = |why: &NoRemoval| match why {
         // Whoever begins has lost nothing; whoever has applied before has.
         NoRemoval::NoLedger => !left.is_empty() || !facts.owned.is_empty() || !facts.imports.is_empty(),
-        NoRemoval::LedgerUnusable(_) | NoRemoval::OtherLineage(_) => true,
+        NoRemoval::LedgerUnusable(_) | NoRemoval::OtherLineage(_) | NoRemoval::ObservedSetCollapsed(_) => true,
         NoRemoval::DirtyTree(_)
         | NoRemoval::Incomplete
         | NoRemoval::Partial
@@ -256,6 +265,23 @@ fn obstacle(desired: &Desired, known: Option<&NoRemoval>, left: usize, tracked: 
         }
         () => None,
     }
+}
+
+/// How many of the devices that were applied are not there any more, if that are
+/// so many that it is rather the reading, or the tenant, that is another one. What
+/// we have removed ourselves does not count.
+pub(super) fn collapsed(observed: &Observed, facts: &Facts) -> Option<String> {
+    let ledger = facts.ledger.as_deref()?;
+    let there: HashSet<RegistrationId> = observed.devices().iter().map(|device| device.id).collect();
+    let ours = ledger.devices().filter(|tracked| facts.deleting_since(tracked).is_none());
+    let (mut all, mut missing) = (0_usize, 0_usize);
+    for tracked in ours {
+        all += 1;
+        missing += usize::from(!there.contains(&tracked.registration_id));
+    }
+    // A fifth, and never the first few: one that vanishes is told by itself.
+    let limit = all.div_ceil(5).max(3);
+    (missing > limit).then(|| format!("{missing} of {all} devices are not there, at most {limit} may be"))
 }
 
 struct Judge<'a> {
@@ -382,13 +408,14 @@ fn quoted(value: &str) -> String {
 }
 
 /// A claim whose registration we have applied and that somebody else removed.
-pub(super) fn vanished(claim: &Claim, facts: &Facts, tenant: &Tenant) -> Option<Held> {
+pub(super) fn vanished(claim: &Claim, facts: &Facts, tenant: &Tenant, collapsed: bool) -> Option<Held> {
     let tracked = facts.ledger.as_deref()?.get(&claim.key())?;
     if facts.deleting_since(tracked).is_some() {
         return None;
     }
     let reason = match () {
         () if facts.unread.contains(&tracked.registration_id) => Reason::ServiceUnavailable,
+        () if collapsed => Reason::ObservedSetCollapsed,
         () if tenant.hold_vanished => Reason::VanishedFromTenant,
         () => return None,
     };

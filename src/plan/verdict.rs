@@ -19,7 +19,7 @@ use super::change::{Change, Note};
 use super::facts::{Facts, HashFact, Needs, REFUSED_FOR, UPDATED_WITHIN, import_id};
 use super::guard::{from_nothing, hold};
 use super::held::{Awaiting, Held, LetGo, Reason, Unmanaged, Waiting};
-use super::removal::{GONE_WITHIN, Removed, removed, undeclared, vanished};
+use super::removal::{GONE_WITHIN, Removed, collapsed, removed, undeclared, vanished};
 use super::upkeep::Upkeep;
 use super::{Counts, Plan};
 
@@ -93,9 +93,11 @@ pub fn needs(desired: &Desired, observed: &Observed, ledger: Option<&Ledger>) ->
         let Met::Claim { index, claim, matches } = met else { return };
         let user = claim.user.text().filter(|user| !user.is_empty()).map(str::to_lowercase);
         match matches.as_slice() {
-            [] if claim.hash.is_some() => {
-                needs.register.push(index);
-                users.extend(user);
+            [] => {
+                if claim.hash.is_some() {
+                    needs.register.push(index);
+                    users.extend(user);
+                }
                 needs.read.extend(ledger.and_then(|ledger| ledger.get(&claim.key())).map(|of| of.registration_id));
             }
             [device] => {
@@ -176,6 +178,8 @@ struct Maker<'a> {
     facts: &'a Facts,
     /// Registrations that our own imports made.
     made: HashSet<RegistrationId>,
+    /// True if so much of that is gone that nothing is registered.
+    collapsed: bool,
     /// What we have applied before.
     tracked: HashMap<RegistrationId, &'a Tracked>,
     /// Devices whose hash is another declared device's, with its serial.
@@ -201,6 +205,7 @@ impl<'a> Maker<'a> {
             is_part: desired.is_part(),
             facts,
             made: facts.imports.values().filter_map(made).filter(|id| !released.contains(id)).collect(),
+            collapsed: *observed.coverage() == Coverage::All && collapsed(observed, facts).is_some(),
             tracked: tracked.map(|tracked| (tracked.registration_id, tracked)).collect(),
             twins: HashMap::new(),
             changes: Vec::new(),
@@ -346,7 +351,7 @@ impl<'a> Maker<'a> {
     }
 
     fn judge_absent(&self, claim: &Claim) -> Verdict {
-        if let Some(held) = vanished(claim, self.facts, self.tenant).filter(|_| self.covers_all) {
+        if let Some(held) = vanished(claim, self.facts, self.tenant, self.collapsed).filter(|_| self.covers_all) {
             return Verdict::Held(held);
         }
         if claim.hash.is_none() && claim.suspend {
@@ -361,6 +366,13 @@ impl<'a> Maker<'a> {
             } else {
                 let details = self.scope_line(Reason::OutOfScope, tag);
                 Verdict::hold_absent(claim, Reason::OutOfScope, details)
+            };
+        }
+        if self.collapsed {
+            let verdict = self.judge_registration(claim);
+            return match verdict {
+                Verdict::Change(change) => Verdict::Held(hold(change, Reason::ObservedSetCollapsed, Vec::new())),
+                verdict => verdict,
             };
         }
         // What would stand in the way under another policy, too, is told first.

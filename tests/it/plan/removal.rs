@@ -350,3 +350,20 @@ fn random(rng: &mut fastrand::Rng) -> Case {
     }
     case
 }
+
+#[test]
+fn a_tenant_that_lost_a_fifth_is_rather_another_one() {
+    let lines = |count: u128| (1..=count).map(|n| format!("A{n} {n} tag=X")).collect::<Vec<_>>().join("\n");
+    let claims = |count: u128| (1..=count).map(|n| format!("A{n} tag=X")).collect::<Vec<_>>().join("\n");
+    let gone = |count| applied(&lines(count), &format!("{}\nNEW tag=X", claims(count)), "");
+    let few = gone(3).says();
+    assert!(few.contains(&"+ NEW attempt 1 groupTag=X".to_owned()), "{few:?}");
+    assert_eq!(few.iter().filter(|line| line.ends_with("VanishedFromTenant")).count(), 3);
+    let many = gone(5).with(|case| case.tenant.hold_vanished = false).says();
+    assert_eq!(many.iter().filter(|line| line.ends_with("ObservedSetCollapsed")).count(), 6, "{many:?}");
+    let removal = gone(5).plan().removal.not_computed;
+    assert_eq!(
+        removal,
+        Some(NoRemoval::ObservedSetCollapsed("5 of 15 devices are not there, at most 3 may be".to_owned()))
+    );
+}
