@@ -59,9 +59,9 @@ pub mod manifest {
 /// The ledger and the journal.
 pub mod ledger {
     pub use crate::ledger::{
-        Deleting, DeregisterEnd, Entry, FileJournal, FileLedger, GitLedger, Gone, Head, ImportFact, Journal,
-        JournalError, JournalStore, Ledger, LedgerError, LedgerStore, Memory, PendingUpdate, Running, Tail, Tombstone,
-        Tracked, UpdateEnd, Use,
+        Correction, Deleting, DeregisterEnd, Entry, FileJournal, FileLedger, GitLedger, Gone, Head, ImportFact,
+        Journal, JournalError, JournalStore, Ledger, LedgerError, LedgerStore, Memory, PendingUpdate, Running, Tail,
+        Tombstone, Tracked, UpdateEnd, Use,
     };
 }
 

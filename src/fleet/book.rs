@@ -349,7 +349,14 @@ impl Page<'_> {
             (Action::Register(register), Outcome::Done { registration_id, .. }) => {
                 self.track(device, *registration_id, false, values(register.values.iter().cloned()));
             }
-            (Action::Update(update), outcome) if may_be_written(outcome) => self.update(device, update),
+            (Action::Update(update), outcome) if may_be_written(outcome) => {
+                self.update(device, update);
+                if let Some(tracked) = self.ledger.get_mut(device) {
+                    for f in update.fields.iter().filter(|f| change.drifted.contains(&f.field)) {
+                        tracked.correct(f.field, &f.before, self.now);
+                    }
+                }
+            }
             (Action::Adopt(adopt), Outcome::Done { .. }) => {
                 self.track(device, adopt.id, true, shown(&adopt.before));
             }
@@ -412,6 +419,7 @@ impl Page<'_> {
             deletion_policy: DeletionPolicy::Orphan,
             adopted_with,
             protect,
+            corrected: known.map(|known| known.corrected.clone()).unwrap_or_default(),
             file: (self.file)(claim.origin),
             plan: self.plan.clone(),
             at: self.now,

@@ -25,6 +25,9 @@ pub(crate) const FORMAT: &str = "apgit.ledger/v1";
 /// So long is remembered what was removed: longer than any guard looks back.
 const TOMBSTONES: SignedDuration = SignedDuration::from_hours(24 * 90);
 
+/// So long counts what was set back: somebody's weekly job would come again within.
+const CONTESTED: SignedDuration = SignedDuration::from_hours(24 * 7);
+
 /// What we have applied to one tenant.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ledger {
@@ -123,9 +126,27 @@ pub struct Tracked {
     /// When that was, by the service's clock.
     #[schemars(with = "String")]
     pub at: Timestamp,
+    /// What we have set back lately, after somebody else had changed it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub corrected: Vec<Correction>,
     /// Set while its registration is being removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleting: Option<Deleting>,
+}
+
+/// A field that somebody else had changed, set back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Correction {
+    /// Which one.
+    #[schemars(with = "String")]
+    pub field: Field,
+    /// What somebody else had set.
+    #[schemars(with = "String")]
+    pub found: CompactString,
+    /// When it was set back, by the service's clock.
+    #[schemars(with = "String")]
+    pub at: Timestamp,
 }
 
 /// A deletion that is under way: the service takes up to half an hour.
@@ -183,6 +204,17 @@ impl Tracked {
             self.adopted_with = None;
             self.deletion_policy = declared;
         }
+    }
+
+    /// Remembers what is set back, for as long as it counts.
+    pub fn correct(&mut self, field: Field, found: &CompactString, at: Timestamp) {
+        self.corrected.retain(|of| later(of.at, CONTESTED) > at);
+        self.corrected.push(Correction { field, found: found.clone(), at });
+    }
+
+    /// How often a field was set back lately.
+    pub fn corrections(&self, field: Field, now: Timestamp) -> impl Iterator<Item = &Correction> {
+        self.corrected.iter().filter(move |of| of.field == field && later(of.at, CONTESTED) > now)
     }
 
     /// What the registration held in a field when we last wrote it.

@@ -111,6 +111,7 @@ pub enum Reason {
     DeletionRefused,
     NotGone,
     ObservedSetCollapsed,
+    Contested,
 }
 
 impl Reason {
@@ -130,6 +131,7 @@ impl Reason {
             | Self::DeletionNotAllowed
             | Self::DeletionProtected
             | Self::ObservedSetCollapsed
+            | Self::Contested
             | Self::LedgerNotWritten
             | Self::Cancelled => HeldClass::Blocked,
             Self::AmbiguousSerial
@@ -198,6 +200,7 @@ impl Reason {
             Self::LedgerNotWritten => "the ledger could not be written",
             Self::DeletionRefused => "the service refused the deletion",
             Self::ObservedSetCollapsed => "far less is registered than was applied: is it the right tenant?",
+            Self::Contested => "somebody else sets it to another value again and again",
             Self::NotGone => "its deletion was accepted, and it is still registered",
         }
     }
@@ -288,6 +291,11 @@ impl Reason {
             Self::VanishedFromTenant => &[
                 Remedy("RemoveDeclaration", "if it is meant to be gone: remove its declaration"),
                 Remedy("ReleaseFirst", "to register it again: apgit release SERIAL, then apply"),
+            ],
+            Self::Contested => &[
+                Remedy("FindTheOther", "find who or what writes the other value, and let one of the two give way"),
+                Remedy("GiveWay", "to give way: declare the other value, or leave the field out"),
+                Remedy("Wait", "it is set back again once the last three corrections are a week old"),
             ],
             Self::ObservedSetCollapsed => &[
                 Remedy("LookIntoTenant", "find out who removed them, and whether this is the right tenant"),

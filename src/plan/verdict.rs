@@ -289,7 +289,9 @@ impl<'a> Maker<'a> {
         let outside = tags.find(|tag| !self.tenant.scope.contains(tag)).cloned();
         // What would stand in the way under another policy, too, is told first:
         // nobody shall find out one by one.
+        let contested = tracked.map_or_else(Vec::new, |tracked| contested(tracked, &drifted, self.facts.now));
         let refused = (claim.suspend.then_some(Reason::Suspended))
+            .or((!contested.is_empty()).then_some(Reason::Contested))
             .or(outside.is_some().then_some(Reason::OutOfScope))
             .or(self.facts.unread.contains(&device.id).then_some(Reason::ServiceUnavailable))
             .or((adopts && !self.may_adopt(claim)).then_some(Reason::AdoptionNotAllowed))
@@ -310,7 +312,10 @@ impl<'a> Maker<'a> {
         let change = Change { effect, origin: claim.origin, hash: None, notes, drifted };
         match refused {
             Some(reason) => {
-                let details = self.scope_line(reason, outside.as_deref().unwrap_or_default());
+                let details = match reason {
+                    Reason::Contested => contested,
+                    _ => self.scope_line(reason, outside.as_deref().unwrap_or_default()),
+                };
                 Verdict::Held(hold(change, reason, details))
             }
             None => Verdict::Change(change),
@@ -588,6 +593,22 @@ fn held(claim: &Claim, registration_id: Option<RegistrationId>, reason: Reason, 
         since: None,
         retry_at: None,
     }
+}
+
+/// So many corrections of one field within a week are a quarrel.
+const CORRECTIONS: usize = 3;
+
+/// What is told of fields that are set back again and again: both sides, with
+/// their times.
+fn contested(tracked: &Tracked, drifted: &[Field], now: Timestamp) -> Vec<String> {
+    let line = |field: &Field| {
+        let corrections: Vec<_> = tracked.corrections(*field, now).collect();
+        let last = corrections.last().filter(|_| corrections.len() >= CORRECTIONS)?;
+        let times: Vec<String> = corrections.iter().map(|of| of.at.to_string()[..10].to_owned()).collect();
+        let (label, ours) = (field.label(), tracked.value(*field));
+        Some(format!("{label}: `{}` was set back to `{ours}` on {}", last.found, times.join(", ")))
+    };
+    drifted.iter().filter_map(line).collect()
 }
 
 /// Of the fields that differ, those that are declared as they were when we last

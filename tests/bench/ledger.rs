@@ -93,6 +93,7 @@ fn tracked(number: u128) -> Tracked {
         file: "devices/oslo/laptops.yaml".to_owned(),
         plan: "plan-000000000001".to_owned(),
         at: apgit::door::sim::EPOCH,
+        corrected: Vec::new(),
         deleting: None,
     }
 }

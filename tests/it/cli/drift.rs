@@ -84,3 +84,24 @@ fn a_field_that_is_declared_no_more_keeps_its_value_and_that_is_said_once() {
     assert_eq!(scene.run("apply . --auto-approve").code, 0);
     assert!(!scene.run("plan .").out.contains("No longer managed"));
 }
+
+#[test]
+fn who_sets_it_back_three_times_in_a_week_stops_and_names_both_sides() {
+    let scene = Scene::applied();
+    for day in 1..=3 {
+        scene.retags("TEST-BGO-002", "BGO-LENT");
+        let apply = scene.run("apply . --auto-approve");
+        assert!(apply.code == 0 && apply.out.contains("1 done"), "day {day}: {}{}", apply.out, apply.err);
+        scene.served.post("advance", &json!({"by": "24h"}));
+    }
+    scene.retags("TEST-BGO-002", "BGO-LENT");
+    let plan = scene.run("plan .");
+    assert!(plan.out.contains("(Contested): 1"), "{}", plan.out);
+    assert!(plan.out.contains("`BGO-LENT` was set back to `BGO-STD` on 2026-01-05, 2026-01-06"), "{}", plan.out);
+    let _ = scene.run("apply . --auto-approve");
+    assert_eq!(scene.run("drift . --detailed-exitcode").code, 2, "it is left as it is");
+    // A week later it is tried again.
+    scene.served.post("advance", &json!({"by": "144h"}));
+    let apply = scene.run("apply . --auto-approve");
+    assert!(apply.out.contains("1 done"), "{}{}", apply.out, apply.err);
+}

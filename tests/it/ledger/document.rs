@@ -31,6 +31,7 @@ pub(super) fn tracked(text: &str) -> Tracked {
         file: "devices/oslo.yaml".to_owned(),
         plan: "plan-000000000001".to_owned(),
         at: at(0),
+        corrected: Vec::new(),
         deleting: None,
     }
 }

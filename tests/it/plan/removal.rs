@@ -31,6 +31,7 @@ fn tracked(line: &str) -> Tracked {
         file: "devices/oslo.yaml".to_owned(),
         plan: "plan-0000000000aa".to_owned(),
         at: NOW - SignedDuration::from_hours(24 * 10),
+        corrected: Vec::new(),
         deleting: None,
     };
     for word in words {
