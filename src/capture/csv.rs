@@ -6,8 +6,11 @@
 //! missing, repeated in front of every row, or do not fit, the hash is found by
 //! what it looks like. The index keeps places and digests, never hashes.
 
+mod beside;
+
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use compact_str::CompactString;
 use jiff::Timestamp;
@@ -17,6 +20,8 @@ use super::file::unknown;
 use super::text::{Encoding, merge_conflict, text};
 use crate::hash::{DecodeError, Decoded, Repair, Verdict, compare, spoiled};
 use crate::model::{HardwareHash, HashDigest, SerialKey, SerialNumber};
+use beside::is_strange;
+pub(crate) use beside::{Beside, beside};
 
 /// Some ten thousand rows in any encoding.
 pub(crate) const MAX_BYTES: usize = 256 << 20;
@@ -57,11 +62,28 @@ pub struct CsvEntry {
     pub group_tag: Option<CompactString>,
     /// The column of assigned users.
     pub user: Option<CompactString>,
+    /// What the row's header says. `None` for a row without one: what its cells
+    /// mean can only be guessed.
+    pub header: Option<Arc<Header>>,
     /// What stands where the hash should.
     pub hash: Result<HashCell, CaptureError>,
     /// True if the row has more cells than its header: a comma inside of a
     /// value. Group tag and user are not read then.
     pub has_extra_cells: bool,
+}
+
+/// What a line of labels says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Header {
+    /// The labels as they are written.
+    pub labels: Vec<CompactString>,
+    /// True if there is a column of group tags.
+    pub has_group_tag: bool,
+    /// True if there is a column of assigned users.
+    pub has_user: bool,
+    /// Columns with labels that sound like one of these two, and are neither, by
+    /// their places.
+    strange: Vec<(usize, CompactString)>,
 }
 
 /// The cell that holds the hash, without the hash.
@@ -185,6 +207,16 @@ impl CsvEntry {
         is_cut || is_exponent(cell) || is_date(cell) || spoiled(cell).is_some()
     }
 
+    /// The serial number of the column and that of the hash, where they are those
+    /// of two devices: somebody has sorted one column, or pasted a hash into
+    /// another row. What else stands in the row may be either's.
+    #[must_use]
+    pub fn two_serials(&self) -> Option<(SerialNumber, &SerialNumber)> {
+        let inside = self.hash.as_ref().ok()?.serial.as_ref()?;
+        let column = SerialNumber::parse(self.serial.as_deref()?).ok()?;
+        (column.key() != inside.key() && !self.is_changed_by_spreadsheet()).then_some((column, inside))
+    }
+
     /// The hash of this row, out of the text that the row was read from.
     ///
     /// # Errors
@@ -212,7 +244,10 @@ impl CsvIndex {
             _ if text.trim().is_empty() => Err(CaptureError::Empty),
             // A single broken row says more than "no rows".
             Some(error) if index.entries.len() == 1 => Err(error.clone()),
-            _ if index.entries.is_empty() => Err(CaptureError::NoRows),
+            _ if index.entries.is_empty() => Err(match other_delimiter(text) {
+                Some(separator) => CaptureError::Separator { separator },
+                None => CaptureError::NoRows,
+            }),
             _ => Ok(index),
         }
     }
@@ -349,6 +384,12 @@ impl CsvIndex {
         }
     }
 
+    /// The rows of this device's hash that name another device beside it.
+    pub fn of_two_serials(&self, serial: &SerialNumber) -> impl Iterator<Item = &CsvEntry> {
+        let rows = self.by_serial_inside.get(&serial.key()).map(Vec::as_slice).unwrap_or_default();
+        rows.iter().map(|row| &self.entries[*row]).filter(|entry| entry.two_serials().is_some())
+    }
+
     /// True if the row of this device's hash has another serial beside it, as a
     /// spreadsheet writes it.
     #[must_use]
@@ -362,11 +403,7 @@ impl CsvIndex {
     pub fn changed_by_spreadsheet(&self) -> Option<String> {
         let changed = self.entries.iter().filter(|entry| entry.is_changed_by_spreadsheet());
         let lines: Vec<u64> = changed.map(|entry| entry.line).collect();
-        match lines[..] {
-            [] => None,
-            [line] => Some(format!("line {line}")),
-            _ => Some(format!("lines {}", enumerate(&lines))),
-        }
+        in_words(&lines)
     }
 }
 
@@ -447,34 +484,6 @@ fn rows(text: &str, mut each: impl FnMut(DataRow<'_>) -> Result<(), CaptureError
     Ok(())
 }
 
-/// How many rows have something in the columns beside the hash.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Beside {
-    /// Rows with a group tag.
-    pub group_tags: usize,
-    /// Rows with an assigned user.
-    pub users: usize,
-}
-
-/// Looks beside the hashes of a collector's CSV, which are not read for it.
-///
-/// # Errors
-/// When the file cannot be taken apart into rows.
-pub(crate) fn beside(bytes: &[u8]) -> Result<Beside, CaptureError> {
-    if bytes.len() > MAX_BYTES {
-        return Err(CaptureError::TooLarge { bytes: bytes.len(), limit: MAX_BYTES });
-    }
-    let (text, _) = text(bytes);
-    let mut found = Beside::default();
-    rows(&text, |row| {
-        let has = |column| row.cell(column).is_some_and(|cell| !cell.is_empty());
-        found.group_tags += usize::from(has(row.layout.group_tag));
-        found.users += usize::from(has(row.layout.user));
-        Ok(())
-    })?;
-    Ok(found)
-}
-
 /// Where a record's first cell starts. The reader counts the blank lines before
 /// a record as part of it, which would also make its line numbers wrong.
 fn content_start(text: &str, record: u64) -> usize {
@@ -502,6 +511,15 @@ fn is_date(cell: &str) -> bool {
         [day, name] | [name, day] if month(name) => number(day, 1..=2),
         [day, month, year] if !cell.contains('-') => number(day, 1..=2) && number(month, 1..=2) && number(year, 2..=4),
         _ => false,
+    }
+}
+
+/// `line 3`, or `lines 3, 4, 9 and 12 more`; nothing for no line.
+pub(crate) fn in_words(lines: &[u64]) -> Option<String> {
+    match lines {
+        [] => None,
+        [line] => Some(format!("line {line}")),
+        _ => Some(format!("lines {}", enumerate(lines))),
     }
 }
 
@@ -539,10 +557,40 @@ fn delimiter(text: &str) -> u8 {
     }
 }
 
+/// What separates the labels of a header, or stands in front of a hash, and is
+/// none of those that are read.
+fn other_delimiter(text: &str) -> Option<char> {
+    const OTHERS: [char; 3] = ['|', ':', '^'];
+    let separates = |separator: &char| {
+        let is_row = |line: &str| {
+            let mut cells = line.split(*separator).map(clean);
+            let (labels, hashes) =
+                (cells.clone().filter(|cell| label(cell).is_some()).count(), cells.any(starts_like_hash));
+            line.contains(*separator) && (labels >= 2 || hashes)
+        };
+        text.lines().take(SNIFFED_LINES).any(is_row)
+    };
+    OTHERS.into_iter().find(separates)
+}
+
+/// A title and a header stand in fewer.
+const SNIFFED_LINES: usize = 20;
+
 /// Appended files bring a second byte order mark, and quotation marks that
 /// stand behind a blank are no quotation to a CSV reader.
 fn clean(cell: &str) -> &str {
     cell.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '"'))
+}
+
+/// What people write so that a spreadsheet leaves a text alone: `="0012"`. Its
+/// quotation marks may be gone by the time the cell is looked at.
+fn as_text(cell: &str) -> &str {
+    cell.strip_prefix("=\"").map_or(cell, |cell| cell.trim_end_matches('"'))
+}
+
+/// The other way: `'0012`. No serial number begins with that.
+fn typed_as_text(cell: CompactString) -> CompactString {
+    cell.strip_prefix('\'').map_or_else(|| cell.clone(), CompactString::from)
 }
 
 /// The columns that mean something here.
@@ -580,7 +628,13 @@ struct Layout {
     group_tag: Option<usize>,
     user: Option<usize>,
     width: usize,
+    /// `None` where there is none.
+    header: Option<Arc<Header>>,
 }
+
+/// So many labels of a header are kept, each so long.
+const LABELS_KEPT: usize = 30;
+const LABEL_CHARACTERS: usize = 40;
 
 impl Layout {
     fn of(cells: &[&str]) -> Self {
@@ -593,7 +647,19 @@ impl Layout {
             group_tag: at(Column::GroupTag),
             user: at(Column::User),
             width,
+            header: None,
         }
+    }
+
+    /// The same, with what it says.
+    fn of_header(cells: &[&str]) -> Self {
+        let start = |cell: &str| cell.chars().take(LABEL_CHARACTERS).collect::<CompactString>();
+        let layout = Self::of(cells);
+        let kept = || cells[..layout.width].iter().enumerate().filter(|(_, cell)| !cell.is_empty()).take(LABELS_KEPT);
+        let labels = kept().map(|(_, cell)| start(cell)).collect();
+        let strange = kept().filter(|(_, cell)| is_strange(cell)).map(|(at, cell)| (at, start(cell))).collect();
+        let (has_group_tag, has_user) = (layout.group_tag.is_some(), layout.user.is_some());
+        Self { header: Some(Arc::new(Header { labels, has_group_tag, has_user, strange })), ..layout }
     }
 }
 
@@ -608,13 +674,13 @@ impl<'a> Row<'a> {
         let hash_at = cells.iter().position(|cell| starts_like_hash(cell));
         let labels = cells.iter().filter(|cell| label(cell).is_some()).count();
         if labels >= 2 && hash_at.is_none() {
-            return Self::Header(Layout::of(cells));
+            return Self::Header(Layout::of_header(cells));
         }
         // A report of Configuration Manager repeats the labels in front of
         // every row.
         let repeated = cells.iter().take_while(|cell| label(cell).is_some()).count();
         if let Some(at) = hash_at.filter(|_| repeated >= 2) {
-            let layout = Layout::of(&cells[..repeated]);
+            let layout = Layout::of_header(&cells[..repeated]);
             return Self::Data { layout, cells: &cells[repeated..], hash_at: Some(at - repeated) };
         }
         match (hash_at, current) {
@@ -658,14 +724,15 @@ impl<'r> DataRow<'r> {
 
 fn entry(row: &DataRow<'_>, text: &str) -> CsvEntry {
     let (line, layout, has_extra_cells) = (row.line, row.layout, row.has_extra_cells());
-    let cell = |column| row.cell(column).map(CompactString::from);
+    let cell = |column| row.cell(column).map(|cell| CompactString::from(as_text(cell)));
     let value = |column| cell(column).filter(|_| !has_extra_cells);
     let hash = match row.hash_at.map(|at| row.cells[at]) {
         None => Err(CaptureError::RowWithoutHash { line }),
         Some(content) => hash_cell(line, row.record.clone(), text, content),
     };
-    let (serial, group_tag, user) = (cell(layout.serial), value(layout.group_tag), value(layout.user));
-    CsvEntry { line, serial, group_tag, user, hash, has_extra_cells }
+    let (serial, group_tag, user) =
+        (cell(layout.serial).map(typed_as_text), value(layout.group_tag), value(layout.user));
+    CsvEntry { line, serial, group_tag, user, header: layout.header.clone(), hash, has_extra_cells }
 }
 
 fn hash_cell(line: u64, record: Range<usize>, text: &str, content: &str) -> Result<HashCell, CaptureError> {

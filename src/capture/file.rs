@@ -122,7 +122,7 @@ fn is_xml(content: &str, start: usize) -> bool {
 
 /// Base64 has none of a CSV's separators.
 pub(crate) fn is_csv(content: &str) -> bool {
-    content.contains([',', ';', '\t']) || content.to_lowercase().starts_with("hardware hash")
+    content.contains([',', ';', '\t', '|']) || content.to_lowercase().starts_with("hardware hash")
 }
 
 fn oa3_xml(content: &str, start: usize) -> Result<String, CaptureError> {

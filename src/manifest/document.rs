@@ -4,6 +4,8 @@
 //! columns are declared values. What one file says about another is not known
 //! here; `fleet` puts the files together.
 
+mod columns;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -628,6 +630,11 @@ impl FileReader<'_> {
                     self.at_row("csv-cells", message, "is there a comma in a value?", node, &file, line);
                     return None;
                 }
+                if let Some(trouble) = columns::missing(&path, &entry, asked) {
+                    let origin = self.mark(serial_of(node));
+                    self.content.faults.add(&path, trouble, origin, Some(serial));
+                    return None;
+                }
                 let mut problems = Problems::default();
                 let tag = entry.group_tag.as_deref().filter(|_| columns.group_tag);
                 let layer = Layer::of_row(tag, entry.user.as_deref().filter(|_| columns.user), &mut problems);
@@ -636,6 +643,11 @@ impl FileReader<'_> {
                     self.at_row(problem.code, &problem.message, hint, node, &file, line);
                 }
                 let fields: Vec<_> = layer.fields_of_row().into_iter().filter(|field| !own.contains(field)).collect();
+                if let Some(message) = columns::two_serials(&entry).filter(|_| !fields.is_empty()) {
+                    let hint = "swapped rows? correct the file, or give the device these fields itself";
+                    self.at_row("csv-two-serials", &message, hint, node, &file, line);
+                    return None;
+                }
                 if !fields.is_empty() {
                     self.row = Row::Taken(RowPlace { file, line, fields });
                 }

@@ -102,19 +102,36 @@ impl Said for Unused {
     }
 
     fn words(&self) -> (&'static str, String, Option<String>) {
-        let Beside { group_tags, users } = self.counts;
+        let Beside { group_tags, users, unlabelled, strange } = &self.counts;
         let rows = |count: usize| if count == 1 { "1 row".to_owned() } else { format!("{count} rows") };
-        let (what, columns) = match (group_tags, users) {
-            (tags, 0) => (format!("group tags in {}", rows(tags)), "groupTag"),
-            (0, users) => (format!("assigned users in {}", rows(users)), "assignedUser"),
-            (tags, users) => (
-                format!("group tags in {} and assigned users in {}", rows(tags), rows(users)),
-                "groupTag, assignedUser",
-            ),
+        let counted = [(*group_tags, "group tags"), (*users, "assigned users")];
+        let mut what: Vec<String> = counted
+            .into_iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!("{what} in {}", rows(count)))
+            .collect();
+        if *unlabelled > 0 {
+            what.push(format!("values behind the hash in {}, and no header that says what they are", rows(*unlabelled)));
+        }
+        if !strange.is_empty() {
+            let labels: Vec<String> = strange.iter().map(|label| format!("`{}`", show(label))).collect();
+            let columns = if labels.len() == 1 { "a column" } else { "columns" };
+            what.push(format!("{columns} {} that no collector writes", labels.join(", ")));
+        }
+        let message =
+            format!("`{}` has {}, and they are not used", show(&self.path.to_string_lossy()), what.join(" and "));
+        let columns = match (group_tags, users) {
+            (1.., 0) => "groupTag",
+            (0, 1..) => "assignedUser",
+            _ => "groupTag, assignedUser",
         };
-        let message = format!("`{}` has {what}, and they are not used", show(&self.path.to_string_lossy()));
+        let first = match (*unlabelled > 0, strange.is_empty()) {
+            (true, _) => "give the file its line of labels, with `Group Tag` and `Assigned User`; ",
+            (false, false) => "label them `Group Tag` and `Assigned User`; ",
+            (false, true) => "",
+        };
         let hint = format!(
-            "`hardwareHashRef: {{csv: …, use: [{columns}]}}` declares what its rows say; `use: []` leaves them alone"
+            "{first}`hardwareHashRef: {{csv: …, use: [{columns}]}}` declares what its rows say; `use: []` leaves them alone"
         );
         ("csv-columns-unused", message, Some(hint))
     }
