@@ -28,6 +28,8 @@ mod root;
 #[deny(clippy::disallowed_methods)]
 mod scalar;
 #[deny(clippy::disallowed_methods)]
+mod secret;
+#[deny(clippy::disallowed_methods)]
 mod shape;
 #[deny(clippy::disallowed_methods)]
 mod tree;

@@ -18,8 +18,9 @@ use super::hashes::{Hashes, NoRow, unreadable_csv};
 use super::mistake::{foreign_blank, is_foreign, said_of_blank};
 use super::problem::{Place, Problem, Sink, Source, Spot, show};
 use super::root::Root;
+use super::secret;
 use super::shape;
-use super::tree::{self, Data, Mistakes, Node, Span};
+use super::tree::{self, Data, Entry, Mistakes, Node, Span};
 use super::value;
 use crate::desired::{DeviceObject, TenantObject, TenantRef, near};
 use crate::hash::is_raw_hash;
@@ -178,6 +179,9 @@ impl FileReader<'_> {
         };
         self.ours = true;
         self.hide_hashes(&mut node);
+        if let (Ok(Kind::Tenant), Data::Map(entries)) = (&kind, &mut node.data) {
+            entries.iter_mut().filter(|entry| entry.key == "spec").for_each(|spec| self.hide_secrets(&mut spec.value));
+        }
         self.mistakes(mistakes);
         if let Ok(kind) = kind
             && (self.is_ascii || !self.foreign_blanks(&mut node))
@@ -788,6 +792,33 @@ impl FileReader<'_> {
         }
     }
 
+    /// Takes secrets out of a tenant, and reports each, without repeating it.
+    fn hide_secrets(&mut self, node: &mut Node<'_>) {
+        match &mut node.data {
+            Data::List(items) => items.iter_mut().for_each(|item| self.hide_secrets(item)),
+            Data::Map(entries) => {
+                for Entry { key, key_span, value } in entries {
+                    if !secret::is_name(key) || matches!(value.data, Data::Map(_) | Data::Broken) {
+                        self.hide_secrets(value);
+                        continue;
+                    }
+                    self.source.add_secret(value.span);
+                    value.data = Data::Broken;
+                    // A name without its blank has the secret in it.
+                    let name = key.split(':').next().unwrap_or_default();
+                    let message = format!("a secret stands in this manifest, in `{}`", show(name));
+                    let hint = format!(
+                        "remove the line: {}. Whoever reads the repository has it, now and in its history: replace it \
+                         by a new one",
+                        secret::variable(name)
+                    );
+                    self.error("secret-in-manifest", message, *key_span, hint);
+                }
+            }
+            Data::Scalar { .. } | Data::Broken => {}
+        }
+    }
+
     fn hash(&mut self, span: Span) {
         // An alias repeats its anchor's place.
         if !self.hashes.insert(span.start) {
@@ -874,11 +905,12 @@ fn is_ours(node: &Node<'_>) -> bool {
 }
 
 /// Problems that say that one of some fields is not there.
-const ABSENCE: [(&str, &[&str]); 5] = [
+const ABSENCE: [(&str, &[&str]); 6] = [
     ("hash-pin-missing", &["sha256"]),
     ("hash-ref-one-of", &["file", "csv", "env", "secretKeyRef", "keyVaultSecret"]),
     ("auth-type", &["type", "read", "write"]),
     ("auth-member-missing", &["clientId"]),
+    ("auth-member-extra", &["type"]),
     ("addressable-user-name-alone", &["userPrincipalName"]),
 ];
 

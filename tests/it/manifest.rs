@@ -6,6 +6,7 @@ mod defaults;
 mod fields;
 mod mistakes;
 mod quotes;
+mod secrets;
 mod undone;
 mod vanish;
 
