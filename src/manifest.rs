@@ -20,6 +20,7 @@ mod hashes;
 mod ignored;
 #[deny(clippy::disallowed_methods)]
 mod key_source;
+mod left_out;
 #[deny(clippy::disallowed_methods)]
 mod mistake;
 #[deny(clippy::disallowed_methods)]

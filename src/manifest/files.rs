@@ -1,7 +1,7 @@
 //! Folders and files: which files are read, and where a reference leads.
 //!
 //! Of everything in `manifest`, only this file, `root`, `walk`, `ignored`, `hashes`,
-//! `program` and `decrypt` touch a disk.
+//! `left_out`, `program` and `decrypt` touch a disk.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -68,8 +68,9 @@ pub(super) fn find(paths: &[PathBuf]) -> Found {
             named(path, real, &root, &mut walk);
         }
     }
-    let Walk { mut files, problems: more, .. } = walk;
+    let Walk { mut files, problems: more, left_out, .. } = walk;
     problems.extend(more);
+    problems.extend(left_out.told());
     let mut seen = HashSet::new();
     files.retain(|file| seen.insert(file.path.clone()));
     files.sort_by(|a, b| (&a.name, &a.path).cmp(&(&b.name, &b.path)));
@@ -246,7 +247,7 @@ impl<'r> Resolver<'r> {
         let outside = || Dead {
             code: "path-outside",
             message: "this path leads out of the repository".into(),
-            hint: "hashes stand in the repository, or outside of Git in a vault, a Secret or a variable",
+            hint: "hashes stand in the repository, encrypted if need be, or in a variable: `env: APGIT_HASH_…`",
         };
         let missing = |path: &Path| Dead {
             code: "no-such-file",

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::document::FileContent;
-use super::faults::Faults;
+use super::faults::{Faults, Told};
 use super::files::{File, read};
 use super::hashes::Hashes;
 use super::problem::{Place, Problem, Severity, Source, Spot, show, shown};
@@ -16,7 +16,7 @@ use super::root::Root;
 use super::{Fleet, Places};
 use crate::capture::Beside;
 use crate::desired::{self, Conflict, DeviceObject, Home, TenantRef};
-use crate::model::Origin;
+use crate::model::{HashLocation, Origin};
 use crate::resource::is_encrypted;
 
 /// A place in 12 bytes: there may be a million.
@@ -72,7 +72,36 @@ pub(super) fn assemble(
         places: places.clone(),
         root: root.path.clone(),
     };
-    fleets.into_iter().map(fleet).collect()
+    let fleets: Vec<Fleet> = fleets.into_iter().map(fleet).collect();
+    problems.extend(located(&not_in_git(&fleets, root, &leaves_out), &places));
+    fleets
+}
+
+/// Files that manifests name and Git does not keep: here they are read, and in a
+/// clone, as pipelines have it, they are missing.
+fn not_in_git(fleets: &[Fleet], root: &Root, leaves_out: &dyn Fn(&Path) -> bool) -> Vec<Told> {
+    let mut found: BTreeMap<&Path, Vec<Origin>> = BTreeMap::new();
+    for claim in fleets.iter().flat_map(|fleet| fleet.desired.claims()) {
+        if let Some(HashLocation::File(path) | HashLocation::Csv(path)) = claim.hash.as_ref().map(|it| &it.location)
+            && root.is_git
+        {
+            found.entry(path).or_default().push(claim.origin);
+        }
+    }
+    // What was added all the same is there.
+    found.retain(|path, _| leaves_out(path) && root.lets_read(&root.path.join(path), true).is_err());
+    let Some((first, origins)) = found.iter().next() else { return Vec::new() };
+    let first = show(&first.to_string_lossy());
+    let message = match found.len() {
+        1 => format!("`{first}` is left out by `.gitignore`, so a clone, as in a pipeline, does not have it"),
+        count => format!(
+            "`{first}` and {} more files are left out by `.gitignore`, so a clone does not have them",
+            count - 1
+        ),
+    };
+    let hint = "encrypt it and add that to Git, or see that whoever applies has the file".to_owned();
+    let origins = origins.iter().copied().take(Conflict::SHOWN).collect();
+    vec![Told { severity: Severity::Warning, code: "not-in-git", message, hint: Some(hint), origins }]
 }
 
 /// CSV files with values that nobody takes. One warning for each: whoever reads a
@@ -111,7 +140,10 @@ impl Said for Unused {
             .map(|(count, what)| format!("{what} in {}", rows(count)))
             .collect();
         if *unlabelled > 0 {
-            what.push(format!("values behind the hash in {}, and no header that says what they are", rows(*unlabelled)));
+            what.push(format!(
+                "values behind the hash in {}, and no header that says what they are",
+                rows(*unlabelled)
+            ));
         }
         if !strange.is_empty() {
             let labels: Vec<String> = strange.iter().map(|label| format!("`{}`", show(label))).collect();
