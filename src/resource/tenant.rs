@@ -141,14 +141,15 @@ pub struct AutopilotTenantSpec {
     /// Leave the whole tenant alone for now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
-    /// Key Vaults that hashes may be read from.
+    /// Key Vaults that hashes may be read from. Not acted on yet: no hash is read
+    /// from a vault.
     #[schemars(length(max = 32), inner(length(min = 1, max = 253)))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vaults: Option<Vec<String>>,
     /// Left out: `Encrypted`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hash_storage: Option<HashStorage>,
-    /// Others that manage devices of this tenant.
+    /// Others that manage devices of this tenant. Not acted on yet.
     #[schemars(length(max = 32))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peers: Option<Vec<Peer>>,
