@@ -41,6 +41,10 @@ pub enum CaptureError {
     XmlAttributes,
     #[error("the XML is cut short; collect the file again or copy it whole")]
     XmlCutShort,
+    #[error(
+        "this is an XML file without a hardware hash; run `oa3tool /Report` on the device, and take the OA3.xml it writes"
+    )]
+    XmlWithoutHash,
     #[error("the XML has {count} `HardwareHash` elements, there must be exactly one")]
     XmlHashes { count: usize },
     #[error("there are more than {limit} rows; split the file")]

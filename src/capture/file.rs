@@ -143,6 +143,7 @@ fn oa3_xml(content: &str, start: usize) -> Result<String, CaptureError> {
     match named("HardwareHash")[..] {
         [hash] => Ok(hash.text().unwrap_or_default().trim().to_owned()),
         [] if !named("HardwareReport").is_empty() => Err(CaptureError::IsReport),
+        [] => Err(CaptureError::XmlWithoutHash),
         ref hashes => Err(CaptureError::XmlHashes { count: hashes.len() }),
     }
 }

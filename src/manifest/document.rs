@@ -538,6 +538,13 @@ impl FileReader<'_> {
             }
         }
         let Some(Data::List(devices)) = spec.get("devices").map(|node| &node.data) else { return };
+        if devices.is_empty() {
+            let (source, at) = (&self.source, spec.entry("devices").map_or_else(|| head(spec), |entry| entry.key_span));
+            self.content.warnings.add(|| {
+                let hint = "add some, or remove the document";
+                Problem::warning("empty-set", "this set declares no device", source.spot(at)).hint(hint)
+            });
+        }
         self.claims.reserve_exact(devices.len());
         self.content.places.reserve(devices.len());
         for node in devices.iter().filter(|node| !matches!(node.data, Data::Broken)) {
@@ -719,7 +726,7 @@ impl FileReader<'_> {
             Err(Dead { code, message, hint }) => {
                 let at = FieldPath::root().field("hardwareHashRef").field(field);
                 let origin = self.mark(locate(node, &at));
-                let trouble = Trouble::Whole { code, message, hint: Some(hint.to_owned()) };
+                let trouble = Trouble::Whole { code, message, hint: Some(hint.into_owned()) };
                 self.content.faults.add(&self.resolver.target(path), trouble, origin, None);
                 None
             }
@@ -929,7 +936,8 @@ fn locate_in(node: &Node<'_>, path: &FieldPath) -> (Span, u32) {
         let next = match (segment, &node.data) {
             (Segment::Field(name), _) => match node.entry(name) {
                 Some(entry) => {
-                    let scalar = matches!(&entry.value.data, Data::Scalar { text, .. } if !text.is_empty());
+                    let scalar =
+                        matches!(&entry.value.data, Data::Scalar { text, plain } if !plain || !text.is_empty());
                     span = if scalar { entry.value.span } else { entry.key_span };
                     &entry.value
                 }

@@ -372,6 +372,7 @@ fn no_hash(path: &Path, bytes: &[u8], error: CaptureError) -> HashError {
         | CaptureError::TooManyRows { .. }
         | CaptureError::TooManyCells { .. }
         | CaptureError::MergeConflict { .. }
+        | CaptureError::XmlWithoutHash
         | CaptureError::IsReport => unusable(path, &error),
         _ if has_mark(&capture::text(bytes).0) => unusable(path, &error),
         _ => unusable(path, &NO_HASH),

@@ -102,6 +102,7 @@ impl<'t> Page<'t> {
             .or_else(|| self.second_colon(info))
             .or_else(|| self.dash(info))
             .or_else(|| self.glued(info))
+            .or_else(|| self.first_dash(info))
             .or_else(|| self.indentation(info))
             .or_else(|| self.unclosed(info))
             .or_else(|| self.reserved(info))
@@ -235,6 +236,26 @@ impl<'t> Page<'t> {
         }
         let near = [Some(self.stop), self.above(self.stop)].into_iter().flatten();
         near.map(|line| &self.lines[line]).find_map(|line| dash(line.content()).map(|write| Meant::dash(line, &write)))
+    }
+
+    /// A list whose first entry has no dash: the second has one, and a parser
+    /// stops there.
+    fn first_dash(&self, info: &str) -> Option<Meant> {
+        let line = self.line().filter(|line| line.content().starts_with("- "))?;
+        if !info.contains("expected key") && !info.contains("'-' indicator") && !info.contains("block") {
+            return None;
+        }
+        let column = line.indent().len();
+        let says = |at: &usize| self.lines[*at].says_something();
+        let parent = (0..self.stop).rev().filter(says).find(|at| self.lines[*at].indent().len() < column)?;
+        let first = self.lines[(parent + 1..self.stop).find(says)?];
+        let (field, rest) = self.lines[parent].content().trim_start_matches("- ").split_once(':')?;
+        if !rest.trim_start().is_empty() && !rest.trim_start().starts_with('#') || first.content().starts_with('-') {
+            return None;
+        }
+        let message = format!("the first entry of `{}` has no `- `", show(field));
+        let hint = format!("write `- {}`, and indent what belongs to it as far", show(first.content()));
+        Some(Meant::new(first.whole(), message, hint))
     }
 
     fn indentation(&self, info: &str) -> Option<Meant> {

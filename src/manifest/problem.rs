@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::secret;
 use super::tree::Span;
 pub use crate::desired::Severity;
-use crate::hash::{pieces, raw_hashes, rest_of};
+use crate::hash::{has_mark, is_raw_hash, is_surely_piece, pieces, raw_hashes, rest_of, runs};
 
 /// Stands where a hash or another long secret was.
 pub(super) const HIDDEN: &str = "‹hidden›";
@@ -399,6 +399,21 @@ pub(super) fn show(text: &str) -> String {
         out.push('…');
     }
     out
+}
+
+/// A path as somebody has typed it. A long name is no hash if it has the ending of
+/// a file, its words are short, and nothing in it is surely a piece of one.
+pub(super) fn show_path(path: &str) -> String {
+    const MAX: usize = 160;
+    let (stem, ending) = path.rsplit_once('.').unwrap_or_default();
+    let is_ending = (1..=5).contains(&ending.len()) && ending.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let is_name = is_ending && !stem.is_empty() && path.chars().count() <= MAX && !is_raw_hash(path);
+    let is_short = |word: &str| word.len() < 24 && !word.contains(['+', '=']);
+    let has_words = path.split(['/', '.', '-', '_', ' ']).all(is_short);
+    match is_name && has_words && !has_mark(path) && !runs(path).any(|run| is_surely_piece(&path[run])) {
+        true => path.to_owned(),
+        false => show(path),
+    }
 }
 
 #[cfg(test)]

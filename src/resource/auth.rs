@@ -251,11 +251,15 @@ fn check_members(path: &[&'static str], kind: Option<AuthType>, members: &Member
     for (member, name, given) in members.given {
         let fits = kind.is_some_and(|kind| kind.takes(member));
         if given && !fits {
-            let message = match kind {
-                Some(kind) => format!("`{name}` does not belong to type `{}`", kind.name()),
-                None => format!("`{name}` needs a `type` beside it"),
+            let (message, hint) = match (kind, member) {
+                (Some(AuthType::AzureCli), Member::ClientId) => (
+                    "`clientId` does not belong to type `AzureCli`".to_owned(),
+                    "remove it: `az login` has said which app signs in",
+                ),
+                (Some(kind), _) => (format!("`{name}` does not belong to type `{}`", kind.name()), "remove it"),
+                (None, _) => (format!("`{name}` needs a `type` beside it"), "add a `type`"),
             };
-            problems.push(&at(name), "auth-member-extra", message);
+            problems.push_hint(&at(name), "auth-member-extra", message, hint);
         }
     }
 }

@@ -266,6 +266,13 @@ fn check_columns(spec: &HardwareHashRef, location: &HashLocation, problems: &mut
             "write `groupTag` and `userPrincipalName` in this manifest; `use: []` says that the columns are not used",
         ),
         HashLocation::Csv(_) => {}
+        HashLocation::File(path) if path.extension().is_some_and(|it| it.eq_ignore_ascii_case("csv")) => problems
+            .push_hint(
+                &at,
+                "use-without-csv",
+                "`use` names columns of a `csv`, and `file` is a file with one hash",
+                "write `csv:` instead of `file:`",
+            ),
         _ => problems.push_hint(&at, "use-without-csv", "`use` names columns of a `csv`", "remove it"),
     }
 }

@@ -376,6 +376,10 @@ fn check_tag_policy(spec: &AutopilotTenantSpec, problems: &mut Problems) {
                 problems.push(&["tagPolicy"], "glob", format!("a pattern cannot be read: {reason}"));
             }
         }
+        if entry.paths.iter().flatten().any(|path| path.contains('\\')) {
+            let message = format!("a path of the tag policy for `{}` has backslashes", entry.group_tag);
+            problems.push_hint(&["tagPolicy"], "tag-policy-path", message, "write `/` between folders, on Windows too");
+        }
         if entry.paths.is_none() && entry.namespaces.is_none() {
             problems.push_hint(
                 &["tagPolicy"],
