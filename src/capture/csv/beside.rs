@@ -7,7 +7,8 @@ use compact_str::CompactString;
 
 use super::super::CaptureError;
 use super::super::text::text;
-use super::{DataRow, MAX_BYTES, label, rows};
+use super::MAX_BYTES;
+use super::rows::{DataRow, label, rows};
 
 /// How many rows have something in the columns beside the hash.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
