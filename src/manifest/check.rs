@@ -318,6 +318,13 @@ fn text(node: &mut Node<'_>, shape: &TextShape, name: &str, source: &Source<'_>,
             Problem::warning("quotes", message, source.spot(node.span)).hint(hint)
         });
     }
+    if *plain && name == "groupTag" && text.contains('#') && out.warned.insert(node.span.start) {
+        out.warnings.add(|| {
+            let message = format!("`#` is a part of the group tag `{}`", show(text));
+            let hint = format!("a comment has a blank before it; if it is meant, quote this: `{}`", quote(text));
+            Problem::warning("no-comment", message, source.spot(node.span)).hint(hint)
+        });
+    }
     let length = text.len();
     let wrong = if length > shape.max && text.chars().count() > shape.max {
         Some(format!("`{name}` is longer than {} characters", shape.max))

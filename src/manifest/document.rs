@@ -814,11 +814,7 @@ impl FileReader<'_> {
                     // A name without its blank has the secret in it.
                     let name = key.split(':').next().unwrap_or_default();
                     let message = format!("a secret stands in this manifest, in `{}`", show(name));
-                    let hint = format!(
-                        "remove the line: {}. Whoever reads the repository has it, now and in its history: replace it \
-                         by a new one",
-                        secret::variable(name)
-                    );
+                    let hint = secret::hint(name);
                     self.error("secret-in-manifest", message, *key_span, hint);
                 }
             }

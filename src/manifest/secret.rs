@@ -7,8 +7,9 @@ use super::problem::HIDDEN;
 
 /// Parts of names whose values are secrets, in small letters.
 const PARTS: [&str; 6] = ["secret", "password", "passwd", "privatekey", "token", "assertion"];
-/// How names end that say where a secret is.
-const ENDS: [&str; 6] = ["ref", "file", "path", "name", "env", "url"];
+/// How names end that say where a secret is. A reference is a map; what stands in
+/// its place in one word may be the secret itself.
+const ENDS: [&str; 5] = ["file", "path", "name", "env", "url"];
 
 /// True for the name of a field whose value is a secret.
 pub(super) fn is_name(field: &str) -> bool {
@@ -16,8 +17,19 @@ pub(super) fn is_name(field: &str) -> bool {
     PARTS.iter().any(|part| plain.contains(part)) && !ENDS.iter().any(|end| plain.ends_with(end))
 }
 
-/// Where the secret of such a field belongs.
-pub(super) fn variable(field: &str) -> &'static str {
+/// What to do about the secret of such a field.
+pub(super) fn hint(field: &str) -> String {
+    const REPLACE: &str = "Whoever reads the repository has it, now and in its history: replace it by a new one";
+    if field.to_ascii_lowercase().ends_with("ref") {
+        return format!(
+            "write `{field}: {{name: …, key: …}}`. If this was the secret itself: {}",
+            REPLACE.to_lowercase()
+        );
+    }
+    format!("remove the line: {}. {REPLACE}", variable(field))
+}
+
+fn variable(field: &str) -> &'static str {
     let plain = field.to_ascii_lowercase();
     match () {
         () if plain.contains("key") => "`AZURE_CLIENT_CERTIFICATE_PATH` names the file with it",
@@ -81,7 +93,8 @@ mod tests {
             ("password: \u{e9}", Some("\u{e9}")),
             ("\u{e9}private-key: k", Some("k")),
             ("secretRef: {name: a}", None),
-            ("secretRef: a", None),
+            ("secretRef: a", Some("a")),
+            ("secretRef:", None),
             ("tokenFile: /a", None),
             ("token:", None),
             ("a secret: b", Some("b")),

@@ -91,6 +91,17 @@ fn one_mistake_is_one_problem() {
 }
 
 #[test]
+fn a_comment_that_is_glued_to_a_tag_is_seen() {
+    check(
+        "  devices: [{serialNumber: A, groupTag: MUC-STD#boss}]\n",
+        1,
+        &["`#` is a part of the group tag `MUC-STD#boss`"],
+    );
+    check("  devices: [{serialNumber: A, groupTag: 'MUC-STD#boss'}]\n", 0, &[]);
+    check("  devices:\n    - serialNumber: A\n      groupTag: MUC-STD #boss\n", 0, &[]);
+}
+
+#[test]
 fn an_xml_file_without_a_hash_says_so() {
     let spec = "  devices: [{serialNumber: A, hardwareHashRef: {file: ../intake/OA3.xml}}]\n";
     check(spec, 1, &["this is an XML file without a hardware hash; run `oa3tool /Report`"]);

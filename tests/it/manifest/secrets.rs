@@ -69,6 +69,16 @@ fn a_secret_is_not_shown_where_the_text_is_no_yaml_either() {
 }
 
 #[test]
+fn a_word_in_the_place_of_a_reference_may_be_the_secret() {
+    let repo = with_auth(&format!("{{type: ClientSecret, {ID}, secretRef: {SECRET}}}"));
+    let said = told(&repo.load());
+    assert!(
+        !said.contains("vErY") && said.replace("\n", " ").contains("write `secretRef: {name: …, key: …}`"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_reference_to_a_secret_is_none() {
     let repo = with_auth(&format!("{{type: ClientSecret, {ID}, secretRef: {{name: a, key: b}}}}"));
     assert_eq!(codes(&repo.load()), [""; 0], "{}", told(&repo.load()));
