@@ -14,7 +14,7 @@ mod file;
 mod text;
 
 pub(crate) use self::csv::MAX_BYTES as MAX_CSV_BYTES;
-pub(crate) use self::csv::{Beside, CsvEntry, CsvIndex, SPREADSHEET, beside};
+pub(crate) use self::csv::{Beside, CsvEntry, CsvIndex, Header, SPREADSHEET, beside, in_words};
 pub use self::csv::{CsvTable, csv};
 pub use self::file::{Form, file};
 pub use self::text::{Encoding, text};
@@ -41,6 +41,10 @@ pub enum CaptureError {
     XmlAttributes,
     #[error("the XML is cut short; collect the file again or copy it whole")]
     XmlCutShort,
+    #[error(
+        "this is an XML file without a hardware hash; run `oa3tool /Report` on the device, and take the OA3.xml it writes"
+    )]
+    XmlWithoutHash,
     #[error("the XML has {count} `HardwareHash` elements, there must be exactly one")]
     XmlHashes { count: usize },
     #[error("there are more than {limit} rows; split the file")]
@@ -49,6 +53,8 @@ pub enum CaptureError {
     TooManyCells { line: u64, limit: usize },
     #[error("no row has a hardware hash; is this a collector's CSV?")]
     NoRows,
+    #[error("the cells are separated by `{separator}`; save the file with commas, semicolons or tabs between them")]
+    Separator { separator: char },
     #[error("line {line}: the quotation marks do not come in pairs; correct or remove them")]
     OpenQuote { line: u64 },
     #[error(

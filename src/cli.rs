@@ -110,7 +110,9 @@ fn usage(error: &clap::Error) -> Exit {
         return Exit::Done;
     }
     let (text, look) = (error.render().ansi().to_string(), settings::err_look());
-    let lines: Vec<String> = text.lines().map(|line| look.hang_on(line, label(line))).collect();
+    // A word behind `--` would be a path here, and no such path is there.
+    let is_meant = |line: &&str| !line.contains("as a value, use '");
+    let lines: Vec<String> = text.lines().filter(is_meant).map(|line| look.hang_on(line, label(line))).collect();
     tell(&(lines.join("\n") + "\n"));
     Exit::Usage
 }

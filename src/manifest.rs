@@ -20,6 +20,7 @@ mod hashes;
 mod ignored;
 #[deny(clippy::disallowed_methods)]
 mod key_source;
+mod left_out;
 #[deny(clippy::disallowed_methods)]
 mod mistake;
 #[deny(clippy::disallowed_methods)]
@@ -27,6 +28,8 @@ mod problem;
 mod root;
 #[deny(clippy::disallowed_methods)]
 mod scalar;
+#[deny(clippy::disallowed_methods)]
+mod secret;
 #[deny(clippy::disallowed_methods)]
 mod shape;
 #[deny(clippy::disallowed_methods)]

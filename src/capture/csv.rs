@@ -6,8 +6,12 @@
 //! missing, repeated in front of every row, or do not fit, the hash is found by
 //! what it looks like. The index keeps places and digests, never hashes.
 
+mod beside;
+mod rows;
+
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use compact_str::CompactString;
 use jiff::Timestamp;
@@ -17,6 +21,8 @@ use super::file::unknown;
 use super::text::{Encoding, merge_conflict, text};
 use crate::hash::{DecodeError, Decoded, Repair, Verdict, compare, spoiled};
 use crate::model::{HardwareHash, HashDigest, SerialKey, SerialNumber};
+pub(crate) use beside::{Beside, beside};
+use rows::{entry, other_delimiter, rows};
 
 /// Some ten thousand rows in any encoding.
 pub(crate) const MAX_BYTES: usize = 256 << 20;
@@ -57,11 +63,28 @@ pub struct CsvEntry {
     pub group_tag: Option<CompactString>,
     /// The column of assigned users.
     pub user: Option<CompactString>,
+    /// What the row's header says. `None` for a row without one: what its cells
+    /// mean can only be guessed.
+    pub header: Option<Arc<Header>>,
     /// What stands where the hash should.
     pub hash: Result<HashCell, CaptureError>,
     /// True if the row has more cells than its header: a comma inside of a
     /// value. Group tag and user are not read then.
     pub has_extra_cells: bool,
+}
+
+/// What a line of labels says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Header {
+    /// The labels as they are written.
+    pub labels: Vec<CompactString>,
+    /// True if there is a column of group tags.
+    pub has_group_tag: bool,
+    /// True if there is a column of assigned users.
+    pub has_user: bool,
+    /// Columns with labels that sound like one of these two, and are neither, by
+    /// their places.
+    strange: Vec<(usize, CompactString)>,
 }
 
 /// The cell that holds the hash, without the hash.
@@ -185,6 +208,16 @@ impl CsvEntry {
         is_cut || is_exponent(cell) || is_date(cell) || spoiled(cell).is_some()
     }
 
+    /// The serial number of the column and that of the hash, where they are those
+    /// of two devices: somebody has sorted one column, or pasted a hash into
+    /// another row. What else stands in the row may be either's.
+    #[must_use]
+    pub fn two_serials(&self) -> Option<(SerialNumber, &SerialNumber)> {
+        let inside = self.hash.as_ref().ok()?.serial.as_ref()?;
+        let column = SerialNumber::parse(self.serial.as_deref()?).ok()?;
+        (column.key() != inside.key() && !self.is_changed_by_spreadsheet()).then_some((column, inside))
+    }
+
     /// The hash of this row, out of the text that the row was read from.
     ///
     /// # Errors
@@ -212,7 +245,10 @@ impl CsvIndex {
             _ if text.trim().is_empty() => Err(CaptureError::Empty),
             // A single broken row says more than "no rows".
             Some(error) if index.entries.len() == 1 => Err(error.clone()),
-            _ if index.entries.is_empty() => Err(CaptureError::NoRows),
+            _ if index.entries.is_empty() => Err(match other_delimiter(text) {
+                Some(separator) => CaptureError::Separator { separator },
+                None => CaptureError::NoRows,
+            }),
             _ => Ok(index),
         }
     }
@@ -349,6 +385,12 @@ impl CsvIndex {
         }
     }
 
+    /// The rows of this device's hash that name another device beside it.
+    pub fn of_two_serials(&self, serial: &SerialNumber) -> impl Iterator<Item = &CsvEntry> {
+        let rows = self.by_serial_inside.get(&serial.key()).map(Vec::as_slice).unwrap_or_default();
+        rows.iter().map(|row| &self.entries[*row]).filter(|entry| entry.two_serials().is_some())
+    }
+
     /// True if the row of this device's hash has another serial beside it, as a
     /// spreadsheet writes it.
     #[must_use]
@@ -362,11 +404,7 @@ impl CsvIndex {
     pub fn changed_by_spreadsheet(&self) -> Option<String> {
         let changed = self.entries.iter().filter(|entry| entry.is_changed_by_spreadsheet());
         let lines: Vec<u64> = changed.map(|entry| entry.line).collect();
-        match lines[..] {
-            [] => None,
-            [line] => Some(format!("line {line}")),
-            _ => Some(format!("lines {}", enumerate(&lines))),
-        }
+        in_words(&lines)
     }
 }
 
@@ -402,86 +440,6 @@ fn latest<'e>(
     Ok((*latest, vec![note]))
 }
 
-/// A row with data, and how its cells are to be read.
-struct DataRow<'r> {
-    /// Counted from 1.
-    line: u64,
-    /// Where its record stands in the text.
-    record: Range<usize>,
-    layout: &'r Layout,
-    cells: &'r [&'r str],
-    hash_at: Option<usize>,
-}
-
-/// Every row with data, in the order of the text.
-fn rows(text: &str, mut each: impl FnMut(DataRow<'_>) -> Result<(), CaptureError>) -> Result<(), CaptureError> {
-    let delimiter = delimiter(text);
-    if let Some(line) = wide_line(text, delimiter) {
-        return Err(CaptureError::TooManyCells { line, limit: MAX_CELLS });
-    }
-    let mut reader =
-        csv::ReaderBuilder::new().delimiter(delimiter).has_headers(false).flexible(true).from_reader(text.as_bytes());
-    let mut layout = None;
-    let (mut lines, mut counted) = (1, 0);
-    let mut record = csv::StringRecord::new();
-    // The only errors are those of I/O and of UTF-8; a `str` has neither.
-    while reader.read_record(&mut record).expect("a text in memory can be read") {
-        let position = record.position().expect("a record that was read has a position");
-        let start = content_start(text, position.byte());
-        let end = usize::try_from(reader.position().byte()).expect("a position inside of a text in memory");
-        lines += text[counted..start].matches('\n').count() as u64;
-        counted = start;
-        let line = lines;
-        if record.iter().any(|cell| cell.trim().contains('\n')) {
-            return Err(CaptureError::OpenQuote { line });
-        }
-        let cells: Vec<&str> = record.iter().map(clean).collect();
-        match Row::of(&cells, layout.as_ref()) {
-            Row::Empty => {}
-            Row::Header(header) => layout = Some(header),
-            Row::Data { layout, cells, hash_at } => {
-                each(DataRow { line, record: start..end.max(start), layout: &layout, cells, hash_at })?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// How many rows have something in the columns beside the hash.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Beside {
-    /// Rows with a group tag.
-    pub group_tags: usize,
-    /// Rows with an assigned user.
-    pub users: usize,
-}
-
-/// Looks beside the hashes of a collector's CSV, which are not read for it.
-///
-/// # Errors
-/// When the file cannot be taken apart into rows.
-pub(crate) fn beside(bytes: &[u8]) -> Result<Beside, CaptureError> {
-    if bytes.len() > MAX_BYTES {
-        return Err(CaptureError::TooLarge { bytes: bytes.len(), limit: MAX_BYTES });
-    }
-    let (text, _) = text(bytes);
-    let mut found = Beside::default();
-    rows(&text, |row| {
-        let has = |column| row.cell(column).is_some_and(|cell| !cell.is_empty());
-        found.group_tags += usize::from(has(row.layout.group_tag));
-        found.users += usize::from(has(row.layout.user));
-        Ok(())
-    })?;
-    Ok(found)
-}
-
-/// Where a record's first cell starts. The reader counts the blank lines before
-/// a record as part of it, which would also make its line numbers wrong.
-fn content_start(text: &str, record: u64) -> usize {
-    let start = usize::try_from(record).expect("a position inside of a text in memory");
-    start + text[start..].find(|c| c != '\r' && c != '\n').unwrap_or(0)
-}
-
 /// `1.23457E+11`, with the comma of some countries, too.
 fn is_exponent(cell: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -505,6 +463,15 @@ fn is_date(cell: &str) -> bool {
     }
 }
 
+/// `line 3`, or `lines 3, 4, 9 and 12 more`; nothing for no line.
+pub(crate) fn in_words(lines: &[u64]) -> Option<String> {
+    match lines {
+        [] => None,
+        [line] => Some(format!("line {line}")),
+        _ => Some(format!("lines {}", enumerate(lines))),
+    }
+}
+
 /// `3, 4, 9 and 12 more`.
 fn enumerate(lines: &[u64]) -> String {
     const SHOWN: usize = 5;
@@ -513,176 +480,4 @@ fn enumerate(lines: &[u64]) -> String {
         0 => shown,
         more => format!("{shown} and {more} more"),
     }
-}
-
-/// The first line that has more separators than any row has cells. A reader of
-/// CSVs would keep a place for each.
-fn wide_line(text: &str, delimiter: u8) -> Option<u64> {
-    let is_wide =
-        |line: &str| line.len() > MAX_CELLS && line.bytes().filter(|byte| *byte == delimiter).count() >= MAX_CELLS;
-    text.split('\n').zip(1..).find(|(line, _)| is_wide(line)).map(|(_, number)| number)
-}
-
-/// Enough for a title and a few rows.
-const SNIFFED_BYTES: usize = 32 << 10;
-
-/// None of the three is in the base64 alphabet, so the most frequent one
-/// separates the cells.
-fn delimiter(text: &str) -> u8 {
-    let start = text.bytes().take(SNIFFED_BYTES);
-    let count = |delimiter: u8| start.clone().filter(|byte| *byte == delimiter).count();
-    let [comma, semicolon, tab] = [b',', b';', b'\t'].map(count);
-    match () {
-        () if tab > comma && tab > semicolon => b'\t',
-        () if semicolon > comma => b';',
-        () => b',',
-    }
-}
-
-/// Appended files bring a second byte order mark, and quotation marks that
-/// stand behind a blank are no quotation to a CSV reader.
-fn clean(cell: &str) -> &str {
-    cell.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '"'))
-}
-
-/// The columns that mean something here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Column {
-    Serial,
-    Hash,
-    GroupTag,
-    User,
-    /// Known labels whose cells are not used.
-    Other,
-}
-
-fn label(cell: &str) -> Option<Column> {
-    // Labels are short; a hash is not worth making lower case.
-    if cell.len() > 40 {
-        return None;
-    }
-    let plain: String = cell.to_lowercase().chars().filter(|c| !c.is_whitespace() && !matches!(c, '_' | '-')).collect();
-    Some(match plain.as_str() {
-        "deviceserialnumber" | "serialnumber" | "deviceserial" => Column::Serial,
-        "hardwarehash" | "devicehash" | "hardwareidentifier" => Column::Hash,
-        "grouptag" | "orderid" | "orderidentifier" => Column::GroupTag,
-        "assigneduser" | "assigneduserprincipalname" | "userprincipalname" => Column::User,
-        "windowsproductid" | "productkey" | "manufacturername" | "devicemodel" => Column::Other,
-        _ => return None,
-    })
-}
-
-/// Which cell holds what. `width` is the number of labels.
-#[derive(Debug, Clone, Default)]
-struct Layout {
-    serial: Option<usize>,
-    hash: Option<usize>,
-    group_tag: Option<usize>,
-    user: Option<usize>,
-    width: usize,
-}
-
-impl Layout {
-    fn of(cells: &[&str]) -> Self {
-        let labels: Vec<_> = cells.iter().map(|cell| label(cell)).collect();
-        let at = |column| labels.iter().position(|label| *label == Some(column));
-        let width = cells.iter().rposition(|cell| !cell.is_empty()).map_or(0, |last| last + 1);
-        Self {
-            serial: at(Column::Serial),
-            hash: at(Column::Hash),
-            group_tag: at(Column::GroupTag),
-            user: at(Column::User),
-            width,
-        }
-    }
-}
-
-enum Row<'a> {
-    Empty,
-    Header(Layout),
-    Data { layout: Layout, cells: &'a [&'a str], hash_at: Option<usize> },
-}
-
-impl<'a> Row<'a> {
-    fn of(cells: &'a [&'a str], current: Option<&Layout>) -> Self {
-        let hash_at = cells.iter().position(|cell| starts_like_hash(cell));
-        let labels = cells.iter().filter(|cell| label(cell).is_some()).count();
-        if labels >= 2 && hash_at.is_none() {
-            return Self::Header(Layout::of(cells));
-        }
-        // A report of Configuration Manager repeats the labels in front of
-        // every row.
-        let repeated = cells.iter().take_while(|cell| label(cell).is_some()).count();
-        if let Some(at) = hash_at.filter(|_| repeated >= 2) {
-            let layout = Layout::of(&cells[..repeated]);
-            return Self::Data { layout, cells: &cells[repeated..], hash_at: Some(at - repeated) };
-        }
-        match (hash_at, current) {
-            _ if cells.iter().all(|cell| cell.is_empty()) => Self::Empty,
-            (Some(_), layout) => Self::Data { layout: layout.cloned().unwrap_or_default(), cells, hash_at },
-            // No hash and no header yet: a title.
-            (None, None) => Self::Empty,
-            // What stands in the column is not a hash, but a person meant it
-            // to be one, so its fault is shown with its line.
-            (None, Some(layout)) => {
-                let hash_at = layout.hash.filter(|at| cells.get(*at).is_some_and(|cell| !cell.is_empty()));
-                Self::Data { layout: layout.clone(), cells, hash_at }
-            }
-        }
-    }
-}
-
-/// A container starts with `OA` and a length; the length's low bits are in the
-/// third character.
-fn starts_like_hash(cell: &str) -> bool {
-    matches!(cell.as_bytes(), [b'T', b'0', b'E'..=b'H', ..]) && cell.len() >= 24
-}
-
-impl<'r> DataRow<'r> {
-    /// A comma inside of an earlier value moves the hash, and what follows it,
-    /// to the right. One in a later value cannot be told from a separator.
-    fn shift(&self) -> usize {
-        self.hash_at.zip(self.layout.hash).map_or(0, |(at, expected)| at.saturating_sub(expected))
-    }
-
-    fn has_extra_cells(&self) -> bool {
-        let used = self.cells.iter().rposition(|cell| !cell.is_empty()).map_or(0, |last| last + 1);
-        self.layout.width > 0 && used > self.layout.width + self.shift()
-    }
-
-    fn cell(&self, column: Option<usize>) -> Option<&'r str> {
-        let moved = usize::from(column > self.layout.hash) * self.shift();
-        column.and_then(|at| self.cells.get(at + moved)).copied()
-    }
-}
-
-fn entry(row: &DataRow<'_>, text: &str) -> CsvEntry {
-    let (line, layout, has_extra_cells) = (row.line, row.layout, row.has_extra_cells());
-    let cell = |column| row.cell(column).map(CompactString::from);
-    let value = |column| cell(column).filter(|_| !has_extra_cells);
-    let hash = match row.hash_at.map(|at| row.cells[at]) {
-        None => Err(CaptureError::RowWithoutHash { line }),
-        Some(content) => hash_cell(line, row.record.clone(), text, content),
-    };
-    let (serial, group_tag, user) = (cell(layout.serial), value(layout.group_tag), value(layout.user));
-    CsvEntry { line, serial, group_tag, user, hash, has_extra_cells }
-}
-
-fn hash_cell(line: u64, record: Range<usize>, text: &str, content: &str) -> Result<HashCell, CaptureError> {
-    let (hash, repairs) = HardwareHash::from_base64(content).map_err(|error| CaptureError::Row { line, error })?;
-    // Base64 has nothing that a CSV reader would change, so the cell stands in
-    // the text as it is, unless quotation marks stood in the middle of it.
-    // It is in its own record or nowhere.
-    let at = text[record.clone()].find(content).map(|at| record.start + at);
-    let at = at.ok_or(CaptureError::OpenQuote { line })?;
-    let decoded = hash.decode();
-    let taken = decoded.as_ref().ok().and_then(Decoded::capture).map(crate::hash::record::Capture::time);
-    Ok(HashCell {
-        span: at..at + content.len(),
-        digest: hash.digest(),
-        repairs,
-        serial: decoded.as_ref().ok().and_then(Decoded::serial),
-        taken,
-        fault: decoded.err(),
-    })
 }

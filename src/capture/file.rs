@@ -122,7 +122,7 @@ fn is_xml(content: &str, start: usize) -> bool {
 
 /// Base64 has none of a CSV's separators.
 pub(crate) fn is_csv(content: &str) -> bool {
-    content.contains([',', ';', '\t']) || content.to_lowercase().starts_with("hardware hash")
+    content.contains([',', ';', '\t', '|']) || content.to_lowercase().starts_with("hardware hash")
 }
 
 fn oa3_xml(content: &str, start: usize) -> Result<String, CaptureError> {
@@ -143,6 +143,7 @@ fn oa3_xml(content: &str, start: usize) -> Result<String, CaptureError> {
     match named("HardwareHash")[..] {
         [hash] => Ok(hash.text().unwrap_or_default().trim().to_owned()),
         [] if !named("HardwareReport").is_empty() => Err(CaptureError::IsReport),
+        [] => Err(CaptureError::XmlWithoutHash),
         ref hashes => Err(CaptureError::XmlHashes { count: hashes.len() }),
     }
 }

@@ -94,6 +94,9 @@ impl From<GraphError> for CliError {
         match exit {
             _ if error.kind == ErrorKind::Untrusted => cli.hint(TRUST),
             Exit::Denied => cli.hint("README.md, \"A real tenant\", lists what the app and the person need"),
+            _ if error.kind == ErrorKind::Connect && is_here(&cli.message) => {
+                cli.hint("is `apgit simulate` running? it says at which address it answers")
+            }
             Exit::Later => cli.hint("nothing is lost: run the same command again in a few minutes"),
             _ => cli,
         }
@@ -135,6 +138,11 @@ impl From<RoundError> for CliError {
             RoundError::Stopped => Self::new(Exit::Cancelled, "stopped on request; nothing was written"),
         }
     }
+}
+
+/// True for a sentence about a host that is this machine.
+fn is_here(message: &str) -> bool {
+    ["`127.0.0.1", "`localhost", "`[::1]"].iter().any(|host| message.contains(host))
 }
 
 /// Which number a failed request ends with.

@@ -42,8 +42,9 @@ pub(super) struct HashArgs {
     /// file (16 or more)
     #[arg(long, value_name = "FILE", conflicts_with = "generate")]
     pub fingerprint_key: Option<PathBuf>,
-    /// Print the SHA-256 of each hash, to paste behind `sha256:` in a manifest
-    #[arg(long, conflicts_with_all = ["generate", "compare", "fingerprint_key", "show_identifiers", "report", "json"])]
+    /// Print the SHA-256 of each hash, to paste behind `sha256:` in a manifest;
+    /// with `--show-identifiers` beside the serial number
+    #[arg(long, conflicts_with_all = ["generate", "compare", "fingerprint_key", "report", "json"])]
     pub pin: bool,
     /// Print N synthetic hashes, of devices that do not exist
     #[arg(long, value_name = "N", conflicts_with_all = ["report", "json"])]
@@ -74,7 +75,10 @@ pub(super) fn run(args: &HashArgs, settings: &Settings) -> Result<Exit, CliError
     }
     if args.pin {
         let Looked { reports, exit } = look_into(args, settings)?;
-        print(&pins(&reports))?;
+        print(&pins(&reports, args.show_identifiers))?;
+        if !args.show_identifiers && reports.iter().flatten().filter(|report| report.line.is_some()).nth(1).is_some() {
+            tell("note: --show-identifiers says which serial number each row has\n");
+        }
         tell(&faults(&reports));
         return Ok(exit);
     }
@@ -130,14 +134,16 @@ struct Unread {
 }
 
 /// The digits alone for one hash; of several, whose they are, as `sha256sum` does.
-fn pins(reports: &[Vec<HashReport>]) -> String {
+fn pins(reports: &[Vec<HashReport>], with_serials: bool) -> String {
     let all: Vec<&HashReport> = reports.iter().flatten().collect();
     let mut text = String::new();
     for (report, digest) in all.iter().filter_map(|report| Some((report, report.digest?))) {
+        let serial = report.decoded.as_ref().filter(|_| with_serials).and_then(Decoded::serial);
+        let serial = serial.map(|serial| format!("  {}", seen(serial.as_str()))).unwrap_or_default();
         let _ = match (all.len(), report.line) {
-            (1, _) => writeln!(text, "{}", digest.hex()),
-            (_, None) => writeln!(text, "{}  {}", digest.hex(), seen(&report.source)),
-            (_, Some(line)) => writeln!(text, "{}  {}:{line}", digest.hex(), seen(&report.source)),
+            (1, _) => writeln!(text, "{}{serial}", digest.hex()),
+            (_, None) => writeln!(text, "{}  {}{serial}", digest.hex(), seen(&report.source)),
+            (_, Some(line)) => writeln!(text, "{}  {}:{line}{serial}", digest.hex(), seen(&report.source)),
         };
     }
     text
@@ -196,7 +202,12 @@ fn read(file: &Path) -> Result<Vec<u8>, CliError> {
         return Err(CliError::new(Exit::Failed, message).hint("`-` reads standard input"));
     }
     let read = std::fs::File::open(file).and_then(|file| file.take(limit).read_to_end(&mut bytes));
-    read.map_err(|error| CliError::file("read", file, &error))?;
+    read.map_err(|error| {
+        let refused = CliError::file("read", file, &error);
+        // As where a folder with manifests is not there.
+        let is_missing = error.kind() == std::io::ErrorKind::NotFound;
+        CliError { exit: if is_missing { Exit::Invalid } else { refused.exit }, ..refused }
+    })?;
     Ok(bytes)
 }
 

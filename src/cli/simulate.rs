@@ -425,12 +425,16 @@ fn greeting(server: &Server, args: &SimulateArgs, look: &Look) -> String {
         let named = tenants.each().filter(|tenant| !tenant.settings().login.tenants.is_empty());
         named.filter_map(|tenant| tenant.settings().directory.domains.first().cloned()).collect::<Vec<_>>()
     });
+    let users = server.tenant().with_all(|tenants| {
+        tenants.each().flat_map(|tenant| tenant.settings().directory.domains.clone()).collect::<Vec<_>>()
+    });
     let whom = if domains.is_empty() { "any tenant".to_owned() } else { format!("tenant {}", domains.join(" or ")) };
     let said = |label: &str, words: &str| format!("  {label:<8} {}", look.hang(words, WORDS));
     let typed = |label: &str, command: &str| format!("  {label:<8} {}", look.typed(command, WORDS));
     let mut lines = vec![
         format!("simulated tenant at {}", address(server)),
         said("sign in", &format!("client secret {secret}, any client id, {whom}")),
+        said("users", &format!("of {}; `--domain` names others", users.join(", "))),
     ];
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string();
     let authority = authority_file(args).map(absolute);

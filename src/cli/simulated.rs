@@ -1,7 +1,7 @@
 //! `--simulate`: the built-in tenant in place of Microsoft's. Only transport,
 //! clock and secret differ; the code path is the same.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use secrecy::SecretString;
@@ -10,7 +10,7 @@ use crate::clock::{self, SharedClock, Stop};
 use crate::connect::{Connection, Purpose, Way};
 use crate::graph::{Auth, Cloud};
 use crate::ledger::folder_within;
-use crate::model::{Target, TenantId};
+use crate::model::{Desired, Target, TenantId};
 use crate::sim::{self, CLIENT_SECRET, EPOCH, InProcess, StateError, StateFile, Tenant};
 
 use super::args::Simulated;
@@ -40,11 +40,13 @@ impl<'s> Tenants<'s> {
     ///
     /// # Errors
     /// When there is a state that cannot be read, or that another run keeps.
-    pub(super) fn connect(&mut self, tenant: TenantId, stop: &Stop) -> Result<Connection, CliError> {
+    pub(super) fn connect(&mut self, desired: &Desired, stop: &Stop) -> Result<Connection, CliError> {
+        let tenant = desired.tenant.id;
         let transport = match self.opened.get(&tenant) {
             Some(opened) => opened.clone(),
             None => self.open(tenant)?,
         };
+        transport.with(|tenant| own(tenant, &domains(desired)));
         let clock: SharedClock = Arc::new(transport.clock());
         let endpoints = Cloud::Global.endpoints();
         let way = Way { transport: Arc::new(transport), clock, endpoints, target: Target::Simulated };
@@ -81,6 +83,25 @@ impl<'s> Tenants<'s> {
         self.opened.insert(tenant, transport.clone());
         Ok(transport)
     }
+}
+
+/// Makes these the tenant's own domains besides those that it has: it is made from
+/// what is declared, and a rehearsal with one's own users shall not end at them.
+fn own(tenant: &mut Tenant, domains: &BTreeSet<String>) {
+    let mut settings = tenant.settings().clone();
+    let known = &mut settings.directory.domains;
+    let new: Vec<String> = domains.iter().filter(|domain| !known.contains(domain)).cloned().collect();
+    if new.is_empty() {
+        return;
+    }
+    known.extend(new);
+    tenant.set_settings(settings);
+}
+
+/// The domains of all declared users.
+fn domains(desired: &Desired) -> BTreeSet<String> {
+    let users = desired.claims().iter().filter_map(|claim| claim.user.text());
+    users.filter_map(|user| Some(user.rsplit_once('@')?.1.to_lowercase())).collect()
 }
 
 fn auth() -> Auth {

@@ -75,7 +75,7 @@ pub(super) async fn connect(
 ) -> Result<Connection, CliError> {
     let tenant = fleet.desired.tenant.id;
     if simulated.args.simulate {
-        return simulated.connect(tenant, stop);
+        return simulated.connect(&fleet.desired, stop);
     }
     let allowed_hosts = &settings.allow_endpoints;
     let outside = Outside { variable: &variable, allowed_hosts, public_secret: CLIENT_SECRET };

@@ -98,7 +98,8 @@ fn sort(args: &StatusArgs) -> Result<(Vec<PathBuf>, Option<&str>), CliError> {
         [serial] => Ok((paths, Some(serial))),
         [..] => {
             let words = rest.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
-            Err(CliError::new(Exit::Usage, format!("these are no paths, and more than one serial number: {words}")))
+            let message = format!("{words} are {} serial numbers, for none of them is a file or folder", rest.len());
+            Err(CliError::new(Exit::Usage, message).hint("name one device, or none to see all"))
         }
     }
 }

@@ -259,7 +259,7 @@ fn date(response: &Response) -> Option<Timestamp> {
 }
 
 fn of_login(error: &LoginError, about: About) -> GraphError {
-    GraphError::new(error.kind, about, &error.message).with_retry_after(error.retry_after)
+    GraphError::of_login(error.kind, about, error.message.clone()).with_retry_after(error.retry_after)
 }
 
 fn request(call: &Call, token: &SecretString, id: &str) -> Request {

@@ -116,6 +116,14 @@ impl GraphError {
         self
     }
 
+    /// Why there is no token. What a server has said of it is without secrets
+    /// already, and the rest are our own words.
+    pub(super) fn of_login(kind: ErrorKind, about: About, message: String) -> Self {
+        let mut error = Self::new(kind, about, "");
+        error.0.message = message;
+        error
+    }
+
     /// What whoever gives out tokens asks us to wait.
     pub(super) fn with_retry_after(mut self, wait: Option<SignedDuration>) -> Self {
         self.0.retry_after = wait;

@@ -71,6 +71,12 @@ impl LoginError {
         Self::new(ErrorKind::Auth, message)
     }
 
+    /// A sentence of which every word is ours: the name of a variable is as long
+    /// as what is hidden elsewhere.
+    fn ours(message: impl Into<String>) -> Self {
+        Self { kind: ErrorKind::Auth, message: message.into(), retry_after: None }
+    }
+
     fn is_transient(&self) -> bool {
         matches!(self.kind, ErrorKind::Connect | ErrorKind::Lost | ErrorKind::Server | ErrorKind::Throttled)
     }

@@ -172,7 +172,13 @@ fn unknown(
         return (problem, Some(field.to_owned()));
     }
     let message = format!("`{name}` has no field `{}`", show(key));
-    let hint = credential_path(key).map_or_else(|| suggestion(key, &names), str::to_owned);
+    let of_defaults = fields.iter().find(|(field, _)| field == "defaults");
+    let is_below = of_defaults.is_some_and(|(_, shape)| shape.field(key).is_some());
+    let hint = match credential_path(key) {
+        Some(hint) => hint.to_owned(),
+        None if is_below => format!("`{key}` belongs under `defaults`, indented by two blanks more"),
+        None => suggestion(key, &names),
+    };
     let problem = Problem::error("unknown-field", message, source.spot(at)).hint(hint);
     (problem, near(key, &names).map(str::to_owned))
 }
@@ -208,6 +214,11 @@ fn list(
             }),
             None => wrong_type(node, "a list", name, source, out),
         }
+        // Who has spoken of columns, if not well, is not told that nobody has.
+        if name == "use" {
+            node.data = Data::List(Vec::new());
+            return true;
+        }
         return false;
     };
     let count = nodes.len();
@@ -218,7 +229,12 @@ fn list(
         out.problems.add(|| {
             let message = format!("`{name}` has {count} entries, {rule}");
             let problem = Problem::error("list-size", message, source.spot(place));
-            if count > max { problem.hint("split it into several documents") } else { problem }
+            match name {
+                _ if count < min => problem,
+                "devices" => problem.hint("split it into several documents"),
+                "use" => problem.hint("name each column once"),
+                _ => problem.hint("remove some"),
+            }
         });
     }
     let label = format!("{name}[]");
@@ -300,6 +316,13 @@ fn text(node: &mut Node<'_>, shape: &TextShape, name: &str, source: &Source<'_>,
             let message = format!("the quotation marks of `{}` are a part of the value", show(text));
             let hint = format!("write `{}`; if they are meant: `'{}'`", quote(inner), show(&text.replace('\'', "''")));
             Problem::warning("quotes", message, source.spot(node.span)).hint(hint)
+        });
+    }
+    if *plain && name == "groupTag" && text.contains('#') && out.warned.insert(node.span.start) {
+        out.warnings.add(|| {
+            let message = format!("`#` is a part of the group tag `{}`", show(text));
+            let hint = format!("a comment has a blank before it; if it is meant, quote this: `{}`", quote(text));
+            Problem::warning("no-comment", message, source.spot(node.span)).hint(hint)
         });
     }
     let length = text.len();

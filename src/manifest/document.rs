@@ -4,6 +4,8 @@
 //! columns are declared values. What one file says about another is not known
 //! here; `fleet` puts the files together.
 
+mod columns;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -16,8 +18,9 @@ use super::hashes::{Hashes, NoRow, unreadable_csv};
 use super::mistake::{foreign_blank, is_foreign, said_of_blank};
 use super::problem::{Place, Problem, Sink, Source, Spot, show};
 use super::root::Root;
+use super::secret;
 use super::shape;
-use super::tree::{self, Data, Mistakes, Node, Span};
+use super::tree::{self, Data, Entry, Mistakes, Node, Span};
 use super::value;
 use crate::desired::{DeviceObject, TenantObject, TenantRef, near};
 use crate::hash::is_raw_hash;
@@ -176,6 +179,9 @@ impl FileReader<'_> {
         };
         self.ours = true;
         self.hide_hashes(&mut node);
+        if let (Ok(Kind::Tenant), Data::Map(entries)) = (&kind, &mut node.data) {
+            entries.iter_mut().filter(|entry| entry.key == "spec").for_each(|spec| self.hide_secrets(&mut spec.value));
+        }
         self.mistakes(mistakes);
         if let Ok(kind) = kind
             && (self.is_ascii || !self.foreign_blanks(&mut node))
@@ -532,6 +538,13 @@ impl FileReader<'_> {
             }
         }
         let Some(Data::List(devices)) = spec.get("devices").map(|node| &node.data) else { return };
+        if devices.is_empty() {
+            let (source, at) = (&self.source, spec.entry("devices").map_or_else(|| head(spec), |entry| entry.key_span));
+            self.content.warnings.add(|| {
+                let hint = "add some, or remove the document";
+                Problem::warning("empty-set", "this set declares no device", source.spot(at)).hint(hint)
+            });
+        }
         self.claims.reserve_exact(devices.len());
         self.content.places.reserve(devices.len());
         for node in devices.iter().filter(|node| !matches!(node.data, Data::Broken)) {
@@ -628,6 +641,11 @@ impl FileReader<'_> {
                     self.at_row("csv-cells", message, "is there a comma in a value?", node, &file, line);
                     return None;
                 }
+                if let Some(trouble) = columns::missing(&path, &entry, asked) {
+                    let origin = self.mark(serial_of(node));
+                    self.content.faults.add(&path, trouble, origin, Some(serial));
+                    return None;
+                }
                 let mut problems = Problems::default();
                 let tag = entry.group_tag.as_deref().filter(|_| columns.group_tag);
                 let layer = Layer::of_row(tag, entry.user.as_deref().filter(|_| columns.user), &mut problems);
@@ -636,6 +654,11 @@ impl FileReader<'_> {
                     self.at_row(problem.code, &problem.message, hint, node, &file, line);
                 }
                 let fields: Vec<_> = layer.fields_of_row().into_iter().filter(|field| !own.contains(field)).collect();
+                if let Some(message) = columns::two_serials(&entry).filter(|_| !fields.is_empty()) {
+                    let hint = "swapped rows? correct the file, or give the device these fields itself";
+                    self.at_row("csv-two-serials", &message, hint, node, &file, line);
+                    return None;
+                }
                 if !fields.is_empty() {
                     self.row = Row::Taken(RowPlace { file, line, fields });
                 }
@@ -703,7 +726,7 @@ impl FileReader<'_> {
             Err(Dead { code, message, hint }) => {
                 let at = FieldPath::root().field("hardwareHashRef").field(field);
                 let origin = self.mark(locate(node, &at));
-                let trouble = Trouble::Whole { code, message, hint: Some(hint.to_owned()) };
+                let trouble = Trouble::Whole { code, message, hint: Some(hint.into_owned()) };
                 self.content.faults.add(&self.resolver.target(path), trouble, origin, None);
                 None
             }
@@ -773,6 +796,29 @@ impl FileReader<'_> {
                 }
             }
             Data::Broken => {}
+        }
+    }
+
+    /// Takes secrets out of a tenant, and reports each, without repeating it.
+    fn hide_secrets(&mut self, node: &mut Node<'_>) {
+        match &mut node.data {
+            Data::List(items) => items.iter_mut().for_each(|item| self.hide_secrets(item)),
+            Data::Map(entries) => {
+                for Entry { key, key_span, value } in entries {
+                    if !secret::is_name(key) || matches!(value.data, Data::Map(_) | Data::Broken) {
+                        self.hide_secrets(value);
+                        continue;
+                    }
+                    self.source.add_secret(value.span);
+                    value.data = Data::Broken;
+                    // A name without its blank has the secret in it.
+                    let name = key.split(':').next().unwrap_or_default();
+                    let message = format!("a secret stands in this manifest, in `{}`", show(name));
+                    let hint = secret::hint(name);
+                    self.error("secret-in-manifest", message, *key_span, hint);
+                }
+            }
+            Data::Scalar { .. } | Data::Broken => {}
         }
     }
 
@@ -862,11 +908,12 @@ fn is_ours(node: &Node<'_>) -> bool {
 }
 
 /// Problems that say that one of some fields is not there.
-const ABSENCE: [(&str, &[&str]); 5] = [
+const ABSENCE: [(&str, &[&str]); 6] = [
     ("hash-pin-missing", &["sha256"]),
     ("hash-ref-one-of", &["file", "csv", "env", "secretKeyRef", "keyVaultSecret"]),
     ("auth-type", &["type", "read", "write"]),
     ("auth-member-missing", &["clientId"]),
+    ("auth-member-extra", &["type"]),
     ("addressable-user-name-alone", &["userPrincipalName"]),
 ];
 
@@ -885,7 +932,8 @@ fn locate_in(node: &Node<'_>, path: &FieldPath) -> (Span, u32) {
         let next = match (segment, &node.data) {
             (Segment::Field(name), _) => match node.entry(name) {
                 Some(entry) => {
-                    let scalar = matches!(&entry.value.data, Data::Scalar { text, .. } if !text.is_empty());
+                    let scalar =
+                        matches!(&entry.value.data, Data::Scalar { text, plain } if !plain || !text.is_empty());
                     span = if scalar { entry.value.span } else { entry.key_span };
                     &entry.value
                 }

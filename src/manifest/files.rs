@@ -1,15 +1,16 @@
 //! Folders and files: which files are read, and where a reference leads.
 //!
 //! Of everything in `manifest`, only this file, `root`, `walk`, `ignored`, `hashes`,
-//! `program` and `decrypt` touch a disk.
+//! `left_out`, `program` and `decrypt` touch a disk.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use super::problem::{Place, Problem, Spot};
+use super::problem::{Place, Problem, Spot, show_path};
 use super::root::{Astray, Root};
 use super::walk::Walk;
 
@@ -68,8 +69,9 @@ pub(super) fn find(paths: &[PathBuf]) -> Found {
             named(path, real, &root, &mut walk);
         }
     }
-    let Walk { mut files, problems: more, .. } = walk;
+    let Walk { mut files, problems: more, left_out, .. } = walk;
     problems.extend(more);
+    problems.extend(left_out.told());
     let mut seen = HashSet::new();
     files.retain(|file| seen.insert(file.path.clone()));
     files.sort_by(|a, b| (&a.name, &a.path).cmp(&(&b.name, &b.path)));
@@ -208,8 +210,11 @@ pub(super) fn no_manifests(paths: &[PathBuf], files: usize) -> Option<Problem> {
 pub(super) struct Dead {
     pub code: &'static str,
     pub message: String,
-    pub hint: &'static str,
+    pub hint: Cow<'static, str>,
 }
+
+/// So many names of a folder are held against one that is not there.
+const ENTRIES_MAX: usize = 20_000;
 
 /// Follows the relative paths of one manifest.
 pub(super) struct Resolver<'r> {
@@ -246,12 +251,16 @@ impl<'r> Resolver<'r> {
         let outside = || Dead {
             code: "path-outside",
             message: "this path leads out of the repository".into(),
-            hint: "hashes stand in the repository, or outside of Git in a vault, a Secret or a variable",
+            hint: "hashes stand in the repository, encrypted if need be, or in a variable: `env: APGIT_HASH_…`".into(),
         };
+        let folder = self.folder.clone();
         let missing = |path: &Path| Dead {
             code: "no-such-file",
-            message: format!("there is no file `{}`", super::problem::show(&path.to_string_lossy())),
-            hint: "the path is relative to this manifest",
+            message: format!("there is no file `{}`", show_path(&path.to_string_lossy())),
+            hint: match in_other_letters(&folder, path) {
+                Some(meant) => format!("did you mean `{}`? small and capital letters differ", show_path(&meant)).into(),
+                None => "the path is relative to this manifest".into(),
+            },
         };
         let mut path = self.folder.clone();
         for part in relative.components() {
@@ -281,11 +290,15 @@ impl<'r> Resolver<'r> {
             Astray::Git => Dead {
                 code: "path-git",
                 message: "this path leads to Git's own files".into(),
-                hint: "put the file into the repository itself",
+                hint: "put the file into the repository itself".into(),
             },
             Astray::Untracked | Astray::Unknown => {
                 let (code, message, hint) = astray.of_link();
-                Dead { code, message: message.replace("this symbolic link", "a symbolic link on this path"), hint }
+                Dead {
+                    code,
+                    message: message.replace("this symbolic link", "a symbolic link on this path"),
+                    hint: hint.into(),
+                }
             }
         };
         let is_linked = real != path;
@@ -294,9 +307,30 @@ impl<'r> Resolver<'r> {
             return Err(missing(relative));
         }
         if !real.is_file() {
-            let message = format!("`{}` is not a file", super::problem::show(&relative.to_string_lossy()));
-            return Err(Dead { code: "not-a-file", message, hint: "a hash stands in a file" });
+            let message = format!("`{}` is not a file", show_path(&relative.to_string_lossy()));
+            return Err(Dead { code: "not-a-file", message, hint: "a hash stands in a file".into() });
         }
         Ok(real.strip_prefix(&self.root.path).unwrap_or(&real).to_owned())
     }
+}
+
+/// The same path in the letters that the folders of the repository have. Windows
+/// takes either, and other systems do not.
+fn in_other_letters(folder: &Path, relative: &Path) -> Option<String> {
+    let mut here = folder.to_owned();
+    let mut meant = PathBuf::new();
+    for part in relative.components() {
+        let Component::Normal(name) = part else {
+            here.push(part);
+            meant.push(part);
+            continue;
+        };
+        let entries = || std::fs::read_dir(&here).into_iter().flatten().take(ENTRIES_MAX).flatten();
+        let same = here.join(name).symlink_metadata().is_ok().then(|| name.to_owned());
+        let name =
+            same.or_else(|| entries().map(|entry| entry.file_name()).find(|it| it.eq_ignore_ascii_case(name)))?;
+        here.push(&name);
+        meant.push(&name);
+    }
+    Some(slashed(&meant))
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::document::FileContent;
-use super::faults::Faults;
+use super::faults::{Faults, Told};
 use super::files::{File, read};
 use super::hashes::Hashes;
 use super::problem::{Place, Problem, Severity, Source, Spot, show, shown};
@@ -16,7 +16,7 @@ use super::root::Root;
 use super::{Fleet, Places};
 use crate::capture::Beside;
 use crate::desired::{self, Conflict, DeviceObject, Home, TenantRef};
-use crate::model::Origin;
+use crate::model::{HashLocation, Origin};
 use crate::resource::is_encrypted;
 
 /// A place in 12 bytes: there may be a million.
@@ -72,7 +72,36 @@ pub(super) fn assemble(
         places: places.clone(),
         root: root.path.clone(),
     };
-    fleets.into_iter().map(fleet).collect()
+    let fleets: Vec<Fleet> = fleets.into_iter().map(fleet).collect();
+    problems.extend(located(&not_in_git(&fleets, root, &leaves_out), &places));
+    fleets
+}
+
+/// Files that manifests name and Git does not keep: here they are read, and in a
+/// clone, as pipelines have it, they are missing.
+fn not_in_git(fleets: &[Fleet], root: &Root, leaves_out: &dyn Fn(&Path) -> bool) -> Vec<Told> {
+    let mut found: BTreeMap<&Path, Vec<Origin>> = BTreeMap::new();
+    for claim in fleets.iter().flat_map(|fleet| fleet.desired.claims()) {
+        if let Some(HashLocation::File(path) | HashLocation::Csv(path)) = claim.hash.as_ref().map(|it| &it.location)
+            && root.is_git
+        {
+            found.entry(path).or_default().push(claim.origin);
+        }
+    }
+    // What was added all the same is there.
+    found.retain(|path, _| leaves_out(path) && root.lets_read(&root.path.join(path), true).is_err());
+    let Some((first, origins)) = found.iter().next() else { return Vec::new() };
+    let first = show(&first.to_string_lossy());
+    let message = match found.len() {
+        1 => format!("`{first}` is left out by `.gitignore`, so a clone, as in a pipeline, does not have it"),
+        count => format!(
+            "`{first}` and {} more files are left out by `.gitignore`, so a clone does not have them",
+            count - 1
+        ),
+    };
+    let hint = "encrypt it and add that to Git, or see that whoever applies has the file".to_owned();
+    let origins = origins.iter().copied().take(Conflict::SHOWN).collect();
+    vec![Told { severity: Severity::Warning, code: "not-in-git", message, hint: Some(hint), origins }]
 }
 
 /// CSV files with values that nobody takes. One warning for each: whoever reads a
@@ -102,19 +131,39 @@ impl Said for Unused {
     }
 
     fn words(&self) -> (&'static str, String, Option<String>) {
-        let Beside { group_tags, users } = self.counts;
+        let Beside { group_tags, users, unlabelled, strange } = &self.counts;
         let rows = |count: usize| if count == 1 { "1 row".to_owned() } else { format!("{count} rows") };
-        let (what, columns) = match (group_tags, users) {
-            (tags, 0) => (format!("group tags in {}", rows(tags)), "groupTag"),
-            (0, users) => (format!("assigned users in {}", rows(users)), "assignedUser"),
-            (tags, users) => (
-                format!("group tags in {} and assigned users in {}", rows(tags), rows(users)),
-                "groupTag, assignedUser",
-            ),
+        let counted = [(*group_tags, "group tags"), (*users, "assigned users")];
+        let mut what: Vec<String> = counted
+            .into_iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!("{what} in {}", rows(count)))
+            .collect();
+        if *unlabelled > 0 {
+            what.push(format!(
+                "values behind the hash in {}, and no header that says what they are",
+                rows(*unlabelled)
+            ));
+        }
+        if !strange.is_empty() {
+            let labels: Vec<String> = strange.iter().map(|label| format!("`{}`", show(label))).collect();
+            let columns = if labels.len() == 1 { "a column" } else { "columns" };
+            what.push(format!("{columns} {} that no collector writes", labels.join(", ")));
+        }
+        let message =
+            format!("`{}` has {}, and they are not used", show(&self.path.to_string_lossy()), what.join(" and "));
+        let columns = match (group_tags, users) {
+            (1.., 0) => "groupTag",
+            (0, 1..) => "assignedUser",
+            _ => "groupTag, assignedUser",
         };
-        let message = format!("`{}` has {what}, and they are not used", show(&self.path.to_string_lossy()));
+        let first = match (*unlabelled > 0, strange.is_empty()) {
+            (true, _) => "give the file its line of labels, with `Group Tag` and `Assigned User`; ",
+            (false, false) => "label them `Group Tag` and `Assigned User`; ",
+            (false, true) => "",
+        };
         let hint = format!(
-            "`hardwareHashRef: {{csv: …, use: [{columns}]}}` declares what its rows say; `use: []` leaves them alone"
+            "{first}`hardwareHashRef: {{csv: …, use: [{columns}]}}` declares what its rows say; `use: []` leaves them alone"
         );
         ("csv-columns-unused", message, Some(hint))
     }

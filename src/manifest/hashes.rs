@@ -18,7 +18,7 @@ use super::faults::{Faults, Told, Trouble};
 use super::files;
 use super::fleet::located;
 use super::problem::{Problem, Severity, limited, show};
-use crate::capture::{self, Beside, CaptureError, CsvEntry, CsvIndex, Encoding, SPREADSHEET};
+use crate::capture::{self, Beside, CaptureError, CsvEntry, CsvIndex, Encoding, SPREADSHEET, in_words};
 use crate::desired::{self, Conflict};
 use crate::hash::{
     Decoded, HashSource, IdentityKey, KeyKind, UNUSUAL_LENGTH, Verdict, WantedHash, agreement, checks, has_mark,
@@ -367,10 +367,12 @@ fn no_hash(path: &Path, bytes: &[u8], error: CaptureError) -> HashError {
         CaptureError::Empty
         | CaptureError::Unknown { .. }
         | CaptureError::NoRows
+        | CaptureError::Separator { .. }
         | CaptureError::TooLarge { .. }
         | CaptureError::TooManyRows { .. }
         | CaptureError::TooManyCells { .. }
         | CaptureError::MergeConflict { .. }
+        | CaptureError::XmlWithoutHash
         | CaptureError::IsReport => unusable(path, &error),
         _ if has_mark(&capture::text(bytes).0) => unusable(path, &error),
         _ => unusable(path, &NO_HASH),
@@ -403,7 +405,9 @@ pub fn check_hashes<'f>(fleets: &'f [Fleet], hashes: &Hashes) -> Vec<Problem> {
     }
     let mut problems = located(&odd, places);
     problems.extend(located(&faults.told(|path, serial| hashes.look_alike(path, serial)), places));
-    problems.extend(located(&changed_by_spreadsheet(claims.iter().map(|(_, claim)| *claim), hashes), places));
+    let csvs = csvs(claims.iter().map(|(_, claim)| *claim));
+    problems.extend(located(&changed_by_spreadsheet(&csvs, hashes), places));
+    problems.extend(located(&two_serials(&csvs, hashes), places));
     let keys = |at: usize| read[at].as_ref().map_or(&[][..], |known| known.keys.as_slice());
     let strong = |at| keys(at).iter().filter(|(kind, _)| matches!(kind, KeyKind::Ek | KeyKind::Uuid));
     let mut pairs = sharing((0..claims.len()).map(|at| strong(at).map(|(_, key)| key)));
@@ -421,9 +425,8 @@ pub fn check_hashes<'f>(fleets: &'f [Fleet], hashes: &Hashes) -> Vec<Problem> {
     limited(problems)
 }
 
-/// CSV files whose serial numbers a spreadsheet has changed. Their rows are found
-/// by the serial inside the hash, but the portal and a person go by the column.
-fn changed_by_spreadsheet<'c>(claims: impl Iterator<Item = &'c Claim>, hashes: &Hashes) -> Vec<Told> {
+/// The CSV files that can be read, with those who name them.
+fn csvs<'c>(claims: impl Iterator<Item = &'c Claim>) -> BTreeMap<&'c Path, Vec<&'c Claim>> {
     let mut csvs: BTreeMap<&Path, Vec<&Claim>> = BTreeMap::new();
     for claim in claims {
         if let Some(HashLocation::Csv(path)) = claim.hash.as_ref().map(|hash| &hash.location)
@@ -432,7 +435,39 @@ fn changed_by_spreadsheet<'c>(claims: impl Iterator<Item = &'c Claim>, hashes: &
             csvs.entry(path).or_default().push(claim);
         }
     }
-    let changed = |(path, claims): (&Path, Vec<&Claim>)| {
+    csvs
+}
+
+/// Rows that name another device than their hash is of, where nothing but the hash
+/// is taken from them. It is the right one, and somebody believes that the row is
+/// another device's.
+fn two_serials(csvs: &BTreeMap<&Path, Vec<&Claim>>, hashes: &Hashes) -> Vec<Told> {
+    let told = |(path, claims): (&&Path, &Vec<&Claim>)| {
+        let (mut lines, mut origins) = (Vec::new(), Vec::new());
+        let look = |table: &Table| {
+            for claim in claims {
+                let before = lines.len();
+                lines.extend(table.index.of_two_serials(&claim.serial).map(|entry| entry.line));
+                origins.extend((lines.len() > before).then_some(claim.origin));
+            }
+        };
+        hashes.with_table(path, look).ok()?;
+        lines.sort_unstable();
+        lines.dedup();
+        origins.truncate(Conflict::SHOWN);
+        let (file, lines) = (show(&path.to_string_lossy()), in_words(&lines)?);
+        let message = format!("`{file}`, {lines}: the serial column names another device than the hash: swapped rows?");
+        let hint = "a row is found by the serial in its hash; correct the column, or collect these devices again";
+        let (severity, hint) = (Severity::Warning, Some(hint.to_owned()));
+        Some(Told { severity, code: "other-serial", message, hint, origins })
+    };
+    csvs.iter().filter_map(told).collect()
+}
+
+/// CSV files whose serial numbers a spreadsheet has changed. Their rows are found
+/// by the serial inside the hash, but the portal and a person go by the column.
+fn changed_by_spreadsheet(csvs: &BTreeMap<&Path, Vec<&Claim>>, hashes: &Hashes) -> Vec<Told> {
+    let changed = |(path, claims): (&&Path, &Vec<&Claim>)| {
         let (lines, mut origins) = hashes
             .with_table(path, |table| {
                 let lines = table.index.changed_by_spreadsheet()?;
@@ -449,7 +484,7 @@ fn changed_by_spreadsheet<'c>(claims: impl Iterator<Item = &'c Claim>, hashes: &
         let (severity, hint) = (Severity::Warning, Some(hint.to_owned()));
         Some(Told { severity, code: "spreadsheet", message, hint, origins })
     };
-    csvs.into_iter().filter_map(changed).collect()
+    csvs.iter().filter_map(changed).collect()
 }
 
 /// Where one hash stands that does not fit several devices, for other reasons each.

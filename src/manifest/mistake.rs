@@ -5,6 +5,7 @@
 use std::ops::Range;
 
 use super::problem::show;
+use super::secret;
 
 /// A mistake, where it was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,16 +37,7 @@ impl Meant {
 /// Looks at a document that a parser gave up at byte `at`, for the reason `info`.
 pub(super) fn meant(text: &str, at: usize, info: &str) -> Option<Meant> {
     let page = Page::new(text, at);
-    page.conflict()
-        .or_else(|| page.foreign_blank())
-        .or_else(|| page.tab(info))
-        .or_else(|| page.escape(info))
-        .or_else(|| page.second_colon(info))
-        .or_else(|| page.dash(info))
-        .or_else(|| page.glued(info))
-        .or_else(|| page.indentation(info))
-        .or_else(|| page.unclosed(info))
-        .or_else(|| page.reserved(info))
+    page.meant(info).map(|meant| page.without_secrets(meant))
 }
 
 /// A text by lines, and the place where the parser stopped.
@@ -100,6 +92,27 @@ impl<'t> Page<'t> {
         let lines: Vec<_> = text.split_inclusive('\n').map(line).collect();
         let stop = lines.partition_point(|line| line.start <= at).saturating_sub(1);
         Self { text, lines, at, stop }
+    }
+
+    fn meant(&self, info: &str) -> Option<Meant> {
+        self.conflict()
+            .or_else(|| self.foreign_blank())
+            .or_else(|| self.tab(info))
+            .or_else(|| self.escape(info))
+            .or_else(|| self.second_colon(info))
+            .or_else(|| self.dash(info))
+            .or_else(|| self.glued(info))
+            .or_else(|| self.first_dash(info))
+            .or_else(|| self.indentation(info))
+            .or_else(|| self.unclosed(info))
+            .or_else(|| self.reserved(info))
+    }
+
+    /// Advice repeats a line, and there may be a secret in it.
+    fn without_secrets(&self, meant: Meant) -> Meant {
+        let line = self.lines.iter().rev().find(|line| line.start <= meant.at.start).map_or("", |line| line.text);
+        let (message, hint) = (secret::without(meant.message, line), secret::without(meant.hint, line));
+        Meant { message, hint, ..meant }
     }
 
     fn line(&self) -> Option<&Line<'t>> {
@@ -223,6 +236,26 @@ impl<'t> Page<'t> {
         }
         let near = [Some(self.stop), self.above(self.stop)].into_iter().flatten();
         near.map(|line| &self.lines[line]).find_map(|line| dash(line.content()).map(|write| Meant::dash(line, &write)))
+    }
+
+    /// A list whose first entry has no dash: the second has one, and a parser
+    /// stops there.
+    fn first_dash(&self, info: &str) -> Option<Meant> {
+        let line = self.line().filter(|line| line.content().starts_with("- "))?;
+        if !info.contains("expected key") && !info.contains("'-' indicator") && !info.contains("block") {
+            return None;
+        }
+        let column = line.indent().len();
+        let says = |at: &usize| self.lines[*at].says_something();
+        let parent = (0..self.stop).rev().filter(says).find(|at| self.lines[*at].indent().len() < column)?;
+        let first = self.lines[(parent + 1..self.stop).find(says)?];
+        let (field, rest) = self.lines[parent].content().trim_start_matches("- ").split_once(':')?;
+        if !rest.trim_start().is_empty() && !rest.trim_start().starts_with('#') || first.content().starts_with('-') {
+            return None;
+        }
+        let message = format!("the first entry of `{}` has no `- `", show(field));
+        let hint = format!("write `- {}`, and indent what belongs to it as far", show(first.content()));
+        Some(Meant::new(first.whole(), message, hint))
     }
 
     fn indentation(&self, info: &str) -> Option<Meant> {

@@ -9,12 +9,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::secret;
 use super::tree::Span;
 pub use crate::desired::Severity;
-use crate::hash::{pieces, raw_hashes, rest_of};
+use crate::hash::{has_mark, is_raw_hash, is_surely_piece, pieces, raw_hashes, rest_of, runs};
 
 /// Stands where a hash or another long secret was.
-const HIDDEN: &str = "‹hidden›";
+pub(super) const HIDDEN: &str = "‹hidden›";
 
 /// Lines longer than this are cut around the place: one line may be a file.
 const EXCERPT_MAX: usize = 400;
@@ -228,6 +229,8 @@ pub(super) struct Source<'s> {
     pub text: &'s str,
     /// Byte ranges of hashes, sorted and apart.
     secrets: Vec<Range<usize>>,
+    /// The same of what stands behind the names of secrets.
+    named: Vec<Range<usize>>,
     /// Scalars that hold one only when lines are joined or escapes resolved: where
     /// each begins and ends.
     scalars: BTreeMap<usize, usize>,
@@ -242,7 +245,7 @@ const WINDOW: usize = 4096;
 impl<'s> Source<'s> {
     pub(super) fn new(name: Arc<str>, text: &'s str) -> Self {
         let (secrets, scalars, lines) = (raw_hashes(text), BTreeMap::new(), OnceCell::new());
-        Self { name, text, secrets, scalars, lines }
+        Self { name, text, secrets, named: secret::values(text), scalars, lines }
     }
 
     /// Hashes that stand in the text, wrapped or in one piece.
@@ -250,7 +253,7 @@ impl<'s> Source<'s> {
         &self.secrets
     }
 
-    /// A hash that only shows when lines are joined or escapes resolved.
+    /// A secret that is known by its place; or a hash that only shows when lines are joined or escapes resolved.
     pub(super) fn add_secret(&mut self, span: Span) {
         self.scalars.insert(span.start as usize, span.end as usize);
     }
@@ -262,8 +265,11 @@ impl<'s> Source<'s> {
 
     /// The parts of a range that nobody may see.
     fn hidden(&self, range: &Range<usize>) -> Vec<Range<usize>> {
-        let first = self.secrets.partition_point(|secret| secret.end <= range.start);
-        let secrets = self.secrets[first..].iter().take_while(|secret| secret.start < range.end).cloned();
+        let of = |all: &[Range<usize>]| {
+            let first = all.partition_point(|secret| secret.end <= range.start);
+            all[first..].iter().take_while(|secret| secret.start < range.end).cloned().collect::<Vec<_>>()
+        };
+        let secrets = of(&self.secrets).into_iter().chain(of(&self.named));
         let scalars = self.scalars.range(..range.end).rev().take_while(|(_, end)| **end > range.start);
         secrets.chain(scalars.map(|(start, end)| *start..*end)).collect()
     }
@@ -393,6 +399,21 @@ pub(super) fn show(text: &str) -> String {
         out.push('…');
     }
     out
+}
+
+/// A path as somebody has typed it. A long name is no hash if it has the ending of
+/// a file, its words are short, and nothing in it is surely a piece of one.
+pub(super) fn show_path(path: &str) -> String {
+    const MAX: usize = 160;
+    let (stem, ending) = path.rsplit_once('.').unwrap_or_default();
+    let is_ending = (1..=5).contains(&ending.len()) && ending.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let is_name = is_ending && !stem.is_empty() && path.chars().count() <= MAX && !is_raw_hash(path);
+    let is_short = |word: &str| word.len() < 24 && !word.contains(['+', '=']);
+    let has_words = path.split(['/', '.', '-', '_', ' ']).all(is_short);
+    match is_name && has_words && !has_mark(path) && !runs(path).any(|run| is_surely_piece(&path[run])) {
+        true => path.to_owned(),
+        false => show(path),
+    }
 }
 
 #[cfg(test)]

@@ -128,6 +128,17 @@ const NEAR: usize = 64 << 10;
 /// Mistakes of one file after which nobody reads on.
 const MAX_SYNTAX_ERRORS: usize = 100;
 
+/// What every document of a cluster begins with.
+const ENVELOPE: [&str; 4] = ["apiVersion", "kind", "metadata", "spec"];
+
+/// Of a map with keys that stand twice: the first that does, if these are two
+/// documents in one. Two keys of the envelope do not stand twice by chance.
+fn glued<'e>(entries: &'e [Entry<'_>], twice: &[(usize, usize)]) -> Option<&'e str> {
+    let keys = || twice.iter().map(|(_, later)| entries[*later].key.as_ref()).filter(|key| ENVELOPE.contains(key));
+    let first = keys().next()?;
+    keys().any(|key| key != first).then_some(first)
+}
+
 /// Reads all documents of a file in order. `each` gets a document with its
 /// mistakes; a document whose syntax is broken comes as `Data::Broken`.
 pub(super) fn documents<'s>(source: &'s str, mut each: impl FnMut(Node<'s>, Mistakes)) {
@@ -350,7 +361,21 @@ impl<'s> Reader<'s> {
                 }
             }
         }
+        let glued = glued(entries, &first);
         for (earlier, later) in &first {
+            let key = entries[*later].key.as_ref();
+            if let Some(begins) = glued.filter(|_| ENVELOPE.contains(&key)) {
+                if key == begins {
+                    self.mistakes.add(|| Mistake {
+                        code: "duplicate-key",
+                        span: entries[*later].key_span,
+                        other: None,
+                        message: "a second document begins here, and no line `---` is before it".into(),
+                        hint: Some("write `---` in a line of its own above it".into()),
+                    });
+                }
+                continue;
+            }
             self.mistakes.add(|| Mistake {
                 code: "duplicate-key",
                 span: entries[*later].key_span,

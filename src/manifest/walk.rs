@@ -9,6 +9,7 @@ use ignore::Match;
 
 use super::files::{File, bare, hidden_ending, is_manifest, name, unreadable};
 use super::ignored::{Ignored, Patterns, Refused, WILDCARDS_MAX};
+use super::left_out::LeftOut;
 use super::problem::{Problem, show};
 use super::root::{Astray, Root};
 
@@ -27,9 +28,17 @@ struct Rules {
 
 impl Rules {
     fn leave_out(&self, path: &Path, is_dir: bool) -> bool {
-        self.verdict(path, is_dir, |rules| &rules.ours)
-            .or_else(|| self.verdict(path, is_dir, |rules| &rules.git))
-            .unwrap_or(false)
+        self.verdict(path, is_dir, |rules| &rules.ours).unwrap_or_else(|| self.is_left_out_by_git(path, is_dir))
+    }
+
+    /// True if it is for Git that a path is left out: whoever wrote that may not
+    /// have thought of us.
+    fn is_gits(&self, path: &Path, is_dir: bool) -> bool {
+        self.verdict(path, is_dir, |rules| &rules.ours).is_none() && self.is_left_out_by_git(path, is_dir)
+    }
+
+    fn is_left_out_by_git(&self, path: &Path, is_dir: bool) -> bool {
+        self.verdict(path, is_dir, |rules| &rules.git).unwrap_or(false)
     }
 
     /// What the nearest folder with a pattern for this path says.
@@ -63,6 +72,7 @@ pub(super) struct Walk<'r> {
     links: Vec<Way>,
     pub files: Vec<File>,
     pub problems: Vec<Problem>,
+    pub left_out: LeftOut,
 }
 
 impl<'r> Walk<'r> {
@@ -76,6 +86,7 @@ impl<'r> Walk<'r> {
             links: Vec::new(),
             files: Vec::new(),
             problems: Vec::new(),
+            left_out: LeftOut::default(),
         }
     }
 
@@ -119,6 +130,11 @@ impl<'r> Walk<'r> {
             }
             let Ok(kind) = entry.file_type() else { continue };
             let (named, real) = (way.named.join(&file_name), way.real.join(&file_name));
+            let is_candidate = kind.is_dir() || kind.is_file() && is_manifest(&named);
+            if is_candidate && rules.as_ref().is_some_and(|rules| rules.is_gits(&real, kind.is_dir())) {
+                self.left_out.look(&named, &real, kind.is_dir());
+                continue;
+            }
             if kind.is_symlink() {
                 self.link(named, &real, &leave_out);
             } else if kind.is_dir() && !leave_out(&real, true) {

@@ -419,7 +419,7 @@ impl<'a> Maker<'a> {
             return Verdict::hold_absent(claim, Reason::DuplicateHardware, vec![format!("same hardware as `{twin}`")]);
         }
         match claim.user.text().filter(|user| !user.is_empty()).map_or(Ok(true), |user| self.judge_user(user)) {
-            Err(reason) => return Verdict::hold_absent(claim, reason, vec![]),
+            Err(reason) => return Verdict::Held(Held { hash: Some(digest), ..held_absent(claim, reason, vec![]) }),
             Ok(false) => notes.push(Note::UserUnverified),
             Ok(true) => {}
         }

@@ -96,16 +96,18 @@ macro_rules! identity {
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub client_id: Option<String>,
             /// `ClientSecret`: where the secret stands. Left out: `AZURE_CLIENT_SECRET`.
+            /// Not acted on yet: that variable counts.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub secret_ref: Option<SecretKeyRef>,
             /// `Certificate`: where the PEM with certificate and private key
             /// stands. Left out: in the file that `AZURE_CLIENT_CERTIFICATE_PATH`
-            /// names.
+            /// names. Not acted on yet: that variable counts.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub certificate_ref: Option<SecretKeyRef>,
             /// `WorkloadIdentity` in a cluster: a `ServiceAccount` of the
             /// object's own namespace. Left out: the token of the file that
-            /// `AZURE_FEDERATED_TOKEN_FILE` names, or of GitHub's own service.
+            /// `AZURE_FEDERATED_TOKEN_FILE` names, or of GitHub's own service, which
+            /// counts: not acted on yet.
             #[schemars(length(min = 1, max = 253))]
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub service_account_name: Option<String>,
@@ -130,7 +132,8 @@ macro_rules! identity {
 identity! {
     /// One identity: a type, and the members that this type takes.
     pub struct Identity {
-        /// How this identity proves itself.
+        /// How this identity proves itself. Not acted on yet: `Browser` and
+        /// `DeviceCode`.
         #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
         pub type_: Option<AuthType>,
     }
@@ -143,7 +146,8 @@ identity! {
         "has(self.type) || (has(self.read) && has(self.write))"
     ).message("give a `type`, or both `read` and `write`"))]
     pub struct Auth {
-        /// How to sign in where nothing below says otherwise.
+        /// How to sign in where nothing below says otherwise. Not acted on yet:
+        /// `Browser` and `DeviceCode`.
         #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
         pub type_: Option<AuthType>,
         /// The identity that plans: it needs to read only.
@@ -247,11 +251,15 @@ fn check_members(path: &[&'static str], kind: Option<AuthType>, members: &Member
     for (member, name, given) in members.given {
         let fits = kind.is_some_and(|kind| kind.takes(member));
         if given && !fits {
-            let message = match kind {
-                Some(kind) => format!("`{name}` does not belong to type `{}`", kind.name()),
-                None => format!("`{name}` needs a `type` beside it"),
+            let (message, hint) = match (kind, member) {
+                (Some(AuthType::AzureCli), Member::ClientId) => (
+                    "`clientId` does not belong to type `AzureCli`".to_owned(),
+                    "remove it: `az login` has said which app signs in",
+                ),
+                (Some(kind), _) => (format!("`{name}` does not belong to type `{}`", kind.name()), "remove it"),
+                (None, _) => (format!("`{name}` needs a `type` beside it"), "add a `type`"),
             };
-            problems.push(&at(name), "auth-member-extra", message);
+            problems.push_hint(&at(name), "auth-member-extra", message, hint);
         }
     }
 }

@@ -55,10 +55,12 @@ pub struct HardwareHashRef {
     #[schemars(length(min = HASH_VARIABLE.min, max = HASH_VARIABLE.max), pattern(HASH_VARIABLE.pattern))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub env: Option<String>,
-    /// A key of a Kubernetes Secret.
+    /// A key of a Kubernetes Secret. Not acted on yet: its device is not
+    /// registered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_key_ref: Option<SecretKeyRef>,
-    /// A secret of an Azure Key Vault that the tenant names in `vaults`.
+    /// A secret of an Azure Key Vault that the tenant names in `vaults`. Not acted
+    /// on yet: its device is not registered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_vault_secret: Option<KeyVaultSecret>,
     /// The SHA-256 of the hash's bytes in hex. Needed where the hash cannot be
@@ -221,7 +223,7 @@ pub(super) fn check(spec: &HardwareHashRef, problems: &mut Problems) -> Option<H
             0 => "`hardwareHashRef` names no place",
             _ => "`hardwareHashRef` names more than one place",
         };
-        let hint = "give exactly one of `file`, `csv`, `env`, `secretKeyRef`, `keyVaultSecret`";
+        let hint = "give exactly one of `file`, `csv`, `env`; `secretKeyRef` and `keyVaultSecret` are not acted on yet";
         problems.push_hint(&[AT], "hash-ref-one-of", message, hint);
         return None;
     }
@@ -264,6 +266,13 @@ fn check_columns(spec: &HardwareHashRef, location: &HashLocation, problems: &mut
             "write `groupTag` and `userPrincipalName` in this manifest; `use: []` says that the columns are not used",
         ),
         HashLocation::Csv(_) => {}
+        HashLocation::File(path) if path.extension().is_some_and(|it| it.eq_ignore_ascii_case("csv")) => problems
+            .push_hint(
+                &at,
+                "use-without-csv",
+                "`use` names columns of a `csv`, and `file` is a file with one hash",
+                "write `csv:` instead of `file:`",
+            ),
         _ => problems.push_hint(&at, "use-without-csv", "`use` names columns of a `csv`", "remove it"),
     }
 }

@@ -141,14 +141,15 @@ pub struct AutopilotTenantSpec {
     /// Leave the whole tenant alone for now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
-    /// Key Vaults that hashes may be read from.
+    /// Key Vaults that hashes may be read from. Not acted on yet: no hash is read
+    /// from a vault.
     #[schemars(length(max = 32), inner(length(min = 1, max = 253)))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vaults: Option<Vec<String>>,
     /// Left out: `Encrypted`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hash_storage: Option<HashStorage>,
-    /// Others that manage devices of this tenant.
+    /// Others that manage devices of this tenant. Not acted on yet.
     #[schemars(length(max = 32))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peers: Option<Vec<Peer>>,
@@ -374,6 +375,10 @@ fn check_tag_policy(spec: &AutopilotTenantSpec, problems: &mut Problems) {
             if let Err(reason) = model::pattern(pattern) {
                 problems.push(&["tagPolicy"], "glob", format!("a pattern cannot be read: {reason}"));
             }
+        }
+        if entry.paths.iter().flatten().any(|path| path.contains('\\')) {
+            let message = format!("a path of the tag policy for `{}` has backslashes", entry.group_tag);
+            problems.push_hint(&["tagPolicy"], "tag-policy-path", message, "write `/` between folders, on Windows too");
         }
         if entry.paths.is_none() && entry.namespaces.is_none() {
             problems.push_hint(

@@ -32,6 +32,12 @@ pub fn undone_of_tenant(spec: &AutopilotTenantSpec) -> Vec<Undone> {
         }
     };
     add(spec.interval.is_some(), &["interval"], "interval", "it has no operator that would wait so long");
+    add(
+        spec.vaults.as_ref().is_some_and(|vaults| !vaults.is_empty()),
+        &["vaults"],
+        "vaults",
+        "it reads no hash from a vault",
+    );
     add(spec.peers.is_some(), &["peers"], "peers", "it takes no other owner into account");
     let waits = spec.approval.filter(|approval| *approval != Approval::Never);
     add(waits.is_some(), &["approval"], "approval", "it has no operator whose plans would wait");

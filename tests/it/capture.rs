@@ -95,7 +95,7 @@ fn an_oa3_xml_is_read() {
     );
     assert_eq!(read(&long), Ok((hash, Form::Oa3Xml)));
     let none = "<Key><ProductKeyState>6</ProductKeyState></Key>";
-    assert_eq!(read(none), Err(CaptureError::XmlHashes { count: 0 }));
+    assert_eq!(read(none), Err(CaptureError::XmlWithoutHash));
     assert_eq!(read(&format!("<Keys>{plain}{plain}</Keys>")), Err(CaptureError::XmlHashes { count: 2 }));
     assert_eq!(read("<HardwareReport><HardwareInventory/></HardwareReport>"), Err(CaptureError::IsReport));
     assert_eq!(read("banner\n<Key>\n<HardwareHash></Key>"), Err(CaptureError::Xml { line: 3 }));

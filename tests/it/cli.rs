@@ -2,6 +2,7 @@
 //! transcripts of the real binary, and the house's own rules.
 
 mod approval;
+mod desk;
 mod drift;
 mod encrypted;
 mod held;

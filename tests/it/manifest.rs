@@ -5,7 +5,9 @@ mod columns;
 mod defaults;
 mod fields;
 mod mistakes;
+mod newcomer;
 mod quotes;
+mod secrets;
 mod undone;
 mod vanish;
 
@@ -308,8 +310,8 @@ fn serials_that_differ_in_more_than_the_case_of_ascii_are_two_devices() {
 #[test]
 fn names_are_given_once_per_kind() {
     let repo = Repo::new();
-    repo.devices("a.yaml", "  devices: []\n");
-    repo.write("b.yaml", std::fs::read_to_string(repo.at("a.yaml")).unwrap());
+    repo.devices("a.yaml", "  devices: [{serialNumber: A1}]\n");
+    repo.write("b.yaml", repo.read("a.yaml").replace("A1", "B1"));
     assert_eq!(found(&repo, &repo.load()), "duplicate-name a.yaml:3:18 b.yaml:3:18\n");
 }
 
@@ -331,7 +333,7 @@ fn a_tenant_that_stands_twice_has_nothing_to_do_with_another_one_on_the_same_lin
 fn a_missing_tenant_is_reported_once_for_all_documents() {
     let repo = Repo::bare();
     for name in ["a.yaml", "b.yaml", "c.yaml"] {
-        repo.devices(name, "  devices: []\n");
+        repo.devices(name, &format!("  devices: [{{serialNumber: {}}}]\n", name.replace('.', "")));
     }
     assert_eq!(found(&repo, &repo.load()), "no-tenant a.yaml:3:18 b.yaml:3:18 c.yaml:3:18\n");
 }

@@ -143,7 +143,7 @@ impl GitHub {
         adapter: SharedAdapter,
     ) -> Result<Self, LoginError> {
         let mut url =
-            Url::parse(request_url).map_err(|_| LoginError::auth("`ACTIONS_ID_TOKEN_REQUEST_URL` is not a URL"))?;
+            Url::parse(request_url).map_err(|_| LoginError::ours("`ACTIONS_ID_TOKEN_REQUEST_URL` is not a URL"))?;
         if !is_github(&url) && !hosts.allow(&url) {
             let host = url.host_str().unwrap_or_default();
             let message = format!("`{host}` is not GitHub: name it with `--allow-endpoint {host}` if it is yours");
@@ -164,7 +164,7 @@ impl GitHub {
             .header(header::ACCEPT, "application/json")
             .header(header::USER_AGENT, USER_AGENT)
             .body(Bytes::new())
-            .map_err(|_| LoginError::auth("`ACTIONS_ID_TOKEN_REQUEST_TOKEN` is not a token"))?;
+            .map_err(|_| LoginError::ours("`ACTIONS_ID_TOKEN_REQUEST_TOKEN` is not a token"))?;
         let response = self.adapter.send(request).await?;
         let answer: Answer = serde_json::from_slice(response.body())
             .map_err(|_| LoginError::auth("GitHub's answer has no identity token"))?;

@@ -110,7 +110,7 @@ impl Auth {
         let environment = Environment { lookup: &|name| lookup(name).filter(|value| !value.is_empty()), declared };
         environment.check_tenant()?;
         let kind = declared.kind.or_else(|| environment.offers()).ok_or_else(|| {
-            LoginError::auth(format!(
+            LoginError::ours(format!(
                 "no identity to sign in with: declare `auth`, or set `{CLIENT_ID}` and one of `{CLIENT_SECRET}`, \
                  `{CERTIFICATE_PATH}`, `{TOKEN_FILE}`"
             ))
@@ -142,13 +142,13 @@ impl Environment<'_> {
     }
 
     fn require(&self, name: &str, why: &str) -> Result<String, LoginError> {
-        (self.lookup)(name).ok_or_else(|| LoginError::auth(format!("`{name}` is not set: {why}")))
+        (self.lookup)(name).ok_or_else(|| LoginError::ours(format!("`{name}` is not set: {why}")))
     }
 
     fn client_id(&self) -> Result<String, LoginError> {
         let declared = self.declared.client_id.clone();
         declared.or_else(|| (self.lookup)(CLIENT_ID)).ok_or_else(|| {
-            LoginError::auth(format!("no `clientId` is declared, and `{CLIENT_ID}` is not set: which app signs in?"))
+            LoginError::ours(format!("no `clientId` is declared, and `{CLIENT_ID}` is not set: which app signs in?"))
         })
     }
 

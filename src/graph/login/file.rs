@@ -13,7 +13,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use secrecy::SecretString;
 
 use super::LoginError;
-use crate::graph::error::{ErrorKind, redacted};
+use crate::graph::error::redacted;
+use crate::hash::hidden;
 
 /// A token has a few kilobytes, a chain of certificates a few more.
 const MAX_BYTES: u64 = 64 << 10;
@@ -49,12 +50,17 @@ pub(super) fn pem(path: &Path) -> Result<SecretString, LoginError> {
 }
 
 /// A path that leads nowhere may be the credential itself, put into the wrong
-/// variable; one that leads somewhere is shown in full.
+/// variable: what is not written like a path is shown as little as the service's
+/// words are.
 fn refused(what: &str, path: &Path, reason: &str) -> LoginError {
     let name = path.display().to_string();
-    let name = if path.exists() { name } else { redacted(&name) };
-    let message = format!("cannot take the {what} from `{name}`: {reason}");
-    LoginError { kind: ErrorKind::Auth, message, retry_after: None }
+    let name = if path.exists() || is_like_a_path(&name) { name } else { redacted(&name) };
+    LoginError::ours(format!("cannot take the {what} from `{name}`: {reason}"))
+}
+
+/// Base64 has strokes in it, too.
+fn is_like_a_path(text: &str) -> bool {
+    text.contains(['/', '\\']) && !text.contains("eyJ") && hidden(text).is_none()
 }
 
 /// A regular file of text, and a small one.

@@ -173,11 +173,11 @@ impl HashRow {
         self.sha256.map_or_else(|| "no hash".into(), |digest| digest.short())
     }
 
-    /// Errors and warnings.
+    /// Errors and warnings. A repair is told as a warning.
     #[must_use]
     pub fn count(&self) -> (usize, usize) {
         let errors = self.findings.iter().filter(|finding| finding.severity == Severity::Error).count();
-        (errors, self.findings.len() - errors)
+        (errors, self.findings.len() - errors + self.repairs.len())
     }
 }
 

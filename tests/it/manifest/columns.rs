@@ -141,6 +141,148 @@ fn what_a_row_says_is_checked_as_if_it_stood_in_the_manifest() {
     assert!(err.contains("intake/oslo.csv:3\n"), "the row is named with its line: {err}");
 }
 
+/// A CSV of so many machines with this header, which may be none, and these cells
+/// behind the hash.
+fn labelled(header: &str, cells: &[&str]) -> Repo {
+    let repo = repo(&[]);
+    let mut csv = header.to_owned();
+    for (cells, number) in cells.iter().zip(1..) {
+        let machine = machine(number);
+        let _ = write!(csv, "{},,{}{cells}\r\n", machine.serial().unwrap(), machine.hash().to_base64());
+    }
+    repo.write("intake/oslo.csv", csv);
+    repo
+}
+
+#[test]
+fn a_column_that_is_used_and_not_there_is_an_error_with_the_columns_there_are() {
+    let head = "Device Serial Number,Windows Product ID,Hardware Hash";
+    for (columns, missing, said, hint) in [
+        (
+            "Group Tag,Asigned User",
+            "[assignedUser]",
+            "has no such column; it has `Device Serial Number`, `Windows Product ID`, `Hardware Hash`, `Group Tag`, `Asigned User`",
+            "`Asigned User` is written `Assigned User`",
+        ),
+        (
+            "Gruppentag,Benutzer",
+            "[groupTag, assignedUser]",
+            "`Gruppentag`, `Benutzer`",
+            "name the columns `Group Tag` and `Assigned User`",
+        ),
+        (
+            "Manufacturer name,Device model",
+            "[groupTag, assignedUser]",
+            "`Manufacturer name`, `Device model`",
+            "name the columns",
+        ),
+    ] {
+        let repo = labelled(&format!("{head},{columns}\r\n"), &[",OSL-STD,anna@contoso.com"; 2]);
+        repo.devices("sets/a.yaml", &set(USE, "", &["TEST-000001", "TEST-000002"]));
+        let (code, _, err) = validated(&repo.path().display().to_string());
+        let begins =
+            format!("error[csv-columns-missing]: `use: {missing}`: the header of `intake/oslo.csv` has no such");
+        assert_eq!((code, err.matches("error[").count()), (3, 1), "{err}");
+        assert!(err.contains(&begins) && err.contains(said) && err.contains(hint), "{err}");
+        let plan = ran(Desk::new().command("plan . --simulate").current_dir(repo.path()));
+        assert!(plan.code == 3 && plan.err.contains("csv-columns-missing"), "{}", plan.err);
+        // Nothing is taken from it where the devices have it themselves.
+        let own = "groupTag: A, userPrincipalName: a@contoso.com";
+        repo.devices("sets/a.yaml", &set(USE, "", &[&format!("TEST-000001, {own}")]));
+        assert_eq!(codes(&repo.load()), [""; 0]);
+    }
+    // A row that ends early has nothing in the columns behind its end.
+    let repo = labelled(&format!("{head},Group Tag,Assigned User\r\n"), &[""]);
+    repo.devices("sets/a.yaml", &set(USE, "", &["TEST-000001"]));
+    assert_eq!(declared(&repo), "TEST-000001 - -\n");
+}
+
+#[test]
+fn what_stands_behind_the_hash_is_used_or_complained_of_without_a_header_too() {
+    let repo = labelled("", &[",OSL-STD,anna@contoso.com", ",OSL-STD,"]);
+    repo.devices("sets/a.yaml", &set(USE, "", &["TEST-000001", "TEST-000002"]));
+    let (code, _, err) = validated(&repo.path().display().to_string());
+    let said = "error[csv-columns-missing]: `use: [groupTag, assignedUser]`: `intake/oslo.csv` has no header";
+    assert!(code == 3 && err.contains(said), "{err}");
+    assert!(err.contains("`Device Serial Number,Windows Product ID,Hardware Hash,Group Tag,Assigned User`"), "{err}");
+    repo.devices("sets/a.yaml", &set("", "", &["TEST-000001", "TEST-000002"]));
+    let (code, _, err) = validated(&repo.path().display().to_string());
+    let said = "`intake/oslo.csv` has values behind the hash in 2 rows, and no header that says what they are, and they \
+                are not used";
+    assert!(code == 0 && err.contains("warning[csv-columns-unused]") && err.contains(said), "{err}");
+    repo.devices("sets/a.yaml", &set(", use: []", "", &["TEST-000001", "TEST-000002"]));
+    assert_eq!(repo.load().problems, []);
+    let silent = labelled("", &["", ",,"]);
+    silent.devices("sets/a.yaml", &set("", "", &["TEST-000001", "TEST-000002"]));
+    assert_eq!(silent.load().problems, []);
+}
+
+#[test]
+fn a_label_that_sounds_like_a_column_is_not_passed_over() {
+    let header = "Device Serial Number,Windows Product ID,Hardware Hash,Gruppentag,Room\r\n";
+    let repo = labelled(header, &[",OSL-STD,12"]);
+    repo.devices("sets/a.yaml", &set("", "", &["TEST-000001"]));
+    let (code, _, err) = validated(&repo.path().display().to_string());
+    assert!(code == 0 && err.contains("has a column `Gruppentag` that no collector writes"), "{err}");
+    assert!(err.contains("label them `Group Tag`") && !err.contains("Room"), "{err}");
+}
+
+#[test]
+fn a_row_that_is_of_two_devices_gives_its_values_to_neither() {
+    let repo = repo(&[]);
+    let mut csv = csv(&[]);
+    for (serial, number, tag) in [("TEST-000002", 1, "ONE"), ("TEST-000001", 2, "TWO"), ("TEST-000003", 3, "THREE")] {
+        let _ = write!(csv, "{serial},,{},{tag},\r\n", machine(number).hash().to_base64());
+    }
+    repo.write("intake/oslo.csv", csv);
+    let all = ["TEST-000001", "TEST-000002", "TEST-000003"];
+    repo.devices("sets/a.yaml", &set(USE, "", &all));
+    assert_eq!(
+        found(&repo, &repo.load()),
+        "csv-two-serials sets/a.yaml:7:22 intake/oslo.csv:2:1\ncsv-two-serials sets/a.yaml:8:22 intake/oslo.csv:3:1\n"
+    );
+    let said = told(&repo.load()).replace("\n", " ");
+    assert!(said.contains("names serial `TEST-000002`") && said.contains("of `TEST-000001`"), "{said}");
+    let plan = ran(Desk::new().command("plan . --simulate").current_dir(repo.path()));
+    assert!(plan.code == 3 && plan.err.contains("csv-two-serials"), "{}", plan.err);
+    // Where only the hash is taken, it is the right one, and a warning.
+    repo.devices("sets/a.yaml", &set(", use: []", "", &all));
+    let (code, _, err) = validated(&repo.path().display().to_string());
+    let said = "`intake/oslo.csv`, lines 2, 3: the serial column names another device than the hash: swapped rows?";
+    assert!(code == 0 && err.contains("warning[other-serial]") && err.contains(said), "{err}");
+}
+
+#[test]
+fn a_serial_that_was_kept_from_a_spreadsheet_is_read_as_it_is() {
+    for written in ["=\"TEST-000001\"", "\"=\"\"TEST-000001\"\"\"", "'TEST-000001"] {
+        let repo = repo(&[]);
+        let row = format!("{written},,{},OSL-STD,\r\n", machine(1).hash().to_base64());
+        repo.write("intake/oslo.csv", csv(&[]) + &row);
+        repo.devices("sets/a.yaml", &set(USE, "", &["TEST-000001"]));
+        let (code, _, err) = validated(&repo.path().display().to_string());
+        assert_eq!((code, err.as_str()), (0, ""), "{written}");
+        assert!(declared(&repo).contains("\"OSL-STD\""));
+        let file = repo.path().join("intake/oslo.csv").display().to_string();
+        let hash = Desk::new().run(&format!("hash {file}"));
+        assert!(hash.code == 0 && !hash.out.contains("serial column"), "{}", hash.out);
+    }
+}
+
+#[test]
+fn a_separator_that_is_not_read_is_named_by_both_commands() {
+    let repo = repo(&[]);
+    repo.write("intake/oslo.csv", (csv(&[("OSL-STD", "")])).replace(',', "|"));
+    repo.devices("sets/a.yaml", &set("", "", &["TEST-000001"]));
+    let file = repo.path().join("intake/oslo.csv").display().to_string();
+    let said = "the cells are separated by `|`; save the file with commas, semicolons or tabs between them";
+    for (code, _, err) in [validated(&repo.path().display().to_string()), {
+        let hash = Desk::new().run(&format!("hash {file}"));
+        (hash.code, hash.out, hash.err)
+    }] {
+        assert!(code == 3 && err.replace('\n', " ").contains(said), "{err}");
+    }
+}
+
 #[test]
 fn the_plan_shows_the_values_of_a_row_and_where_they_are_from() {
     let repo = repo(&[("OSL-STD", "anna@contoso.com")]);

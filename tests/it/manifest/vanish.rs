@@ -1,7 +1,7 @@
 //! Nothing that somebody declared is left out without a word.
 
 use super::{Repo, TENANT, codes, found, told, validated};
-use crate::support::{Desk, Folder};
+use crate::support::{Desk, Folder, machine};
 
 const DEVICE: &str =
     "apiVersion: apgit.dev/v1alpha1\nkind: AutopilotDevice\nmetadata: {name: a1}\nspec: {serialNumber: A1}\n";
@@ -87,6 +87,60 @@ fn a_folder_without_any_manifest_says_so() {
         let plan = Desk::new().run(&format!("plan {path} --simulate"));
         assert!(plan.code == 3 && plan.err.contains("error[no-manifests]"), "{}", plan.err);
     }
+}
+
+#[test]
+fn a_manifest_that_git_leaves_out_is_missed_aloud() {
+    let repo = Repo::new();
+    for name in ["devices/ham.yaml", "old/a.yml", "old/deep/b.json", "old/deep/c.yaml", "kept/ours.yaml"] {
+        let name_of = name.replace(['/', '.'], "-");
+        repo.write(name, DEVICE.replace("a1}", &format!("{name_of}}}")));
+    }
+    repo.write("other.yaml", "kind: ConfigMap\n");
+    repo.write(".gitignore", "ham.yaml\n/old/\nother.yaml\n/kept/\n");
+    repo.write("kept/.apgitignore", "");
+    repo.write(".apgitignore", "/kept/\n");
+    let said = told(&repo.load()).replace("\n", " ");
+    let path = repo.path().display();
+    assert!(
+        said.contains("warning[left-out]: 4 files that look like manifests are left out by `.gitignore`"),
+        "{said}"
+    );
+    assert!(said.contains("devices/ham.yaml") && !said.contains("other.yaml") && !said.contains("kept"), "{said}");
+    repo.write(".gitignore", "ham.yaml\n");
+    repo.write(".apgitignore", "/old/\n/kept/\n");
+    let (code, out, err) = validated(&path.to_string());
+    assert!(
+        code == 0 && err.contains("1 file that looks like a manifest is left out by `.gitignore`: `"),
+        "{out}{err}"
+    );
+    let plan = Desk::new().run(&format!("plan {path} --simulate"));
+    assert!(plan.err.contains("warning[left-out]"), "{}", plan.err);
+    repo.write(".apgitignore", "/old/\n/kept/\nham.yaml\n");
+    assert_eq!(repo.load().problems, []);
+}
+
+#[test]
+fn a_file_that_a_clone_does_not_have_is_a_warning() {
+    let repo = Repo::bare();
+    repo.write("tenant.yaml", TENANT);
+    let machine = machine(1);
+    repo.write("intake/ham.txt", machine.hash().to_base64());
+    let reference = "hardwareHashRef: {file: ../intake/ham.txt}";
+    repo.devices("sets/a.yaml", &format!("  devices: [{{serialNumber: TEST-000001, {reference}}}]\n"));
+    repo.write(".gitignore", "intake/\n");
+    let git = |words: &str| {
+        let mut git = std::process::Command::new("git");
+        git.args(words.split(' ')).current_dir(repo.path()).env("GIT_CONFIG_GLOBAL", "/dev/null");
+        assert!(git.output().expect("git runs").status.success(), "{words}");
+    };
+    std::fs::remove_dir(repo.at(".git")).expect("the mark of a repository");
+    git("init -q");
+    let loaded = repo.load();
+    assert_eq!(found(&repo, &loaded), "not-in-git sets/a.yaml:5:28\n", "{}", told(&loaded));
+    assert!(told(&loaded).contains("`intake/ham.txt` is left out by `.gitignore`"), "{}", told(&loaded));
+    git("add -f intake/ham.txt");
+    assert!(!told(&repo.load()).contains("not-in-git"), "{}", told(&repo.load()));
 }
 
 #[test]
