@@ -61,7 +61,7 @@ pub mod ledger {
     pub use crate::ledger::{
         Correction, Deleting, DeregisterEnd, Entry, FileJournal, FileLedger, GitLedger, Gone, Head, ImportFact,
         Journal, JournalError, JournalStore, Ledger, LedgerError, LedgerStore, Memory, PendingUpdate, Running, Tail,
-        Tombstone, Tracked, UpdateEnd, Use,
+        Tombstone, Tracked, UpdateEnd, Use, ledger_schema,
     };
 }
 

@@ -100,7 +100,7 @@ pub struct Tracked {
     /// What the registration held when we last wrote it or took it over; what
     /// is missing was empty.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(with = "BTreeMap<String, String>")]
+    #[schemars(with = "Values")]
     pub values: BTreeMap<Field, CompactString>,
     /// Which of the fields were declared when last applied.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -334,6 +334,12 @@ impl Ledger {
     }
 }
 
+/// The schema of what [`Ledger::written`] writes.
+#[must_use]
+pub fn ledger_schema() -> serde_json::Value {
+    schemars::SchemaGenerator::default().into_root_schema_for::<Document>().to_value()
+}
+
 /// A change detector over everything before it, and no more than that: whoever
 /// can write the ledger can seal it.
 fn seal(text: &str) -> String {
@@ -346,10 +352,21 @@ fn list<T: Serialize>(text: &mut String, name: &str, items: impl Iterator<Item =
     let _ = writeln!(text, "\"{name}\": [{end}{}{end}],", lines.join(",\n"));
 }
 
+/// The values of a registration, as tools see them.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(dead_code, reason = "a shape for the schema alone")]
+struct Values {
+    group_tag: Option<String>,
+    user_principal_name: Option<String>,
+    addressable_user_name: Option<String>,
+    display_name: Option<String>,
+}
+
 /// The document as tools see it.
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "Ledger", title = "apgit.ledger/v1")]
-pub(crate) struct Document {
+struct Document {
     /// The name of the format.
     #[schemars(extend("const" = "apgit.ledger/v1"))]
     format: String,

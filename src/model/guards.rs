@@ -11,7 +11,6 @@ use super::{AdoptionPolicy, Limits, Scope, Tenant};
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Guards {
     /// How much one run may change.
-    #[schemars(with = "std::collections::BTreeMap<String, u32>")]
     pub limits: Limits,
     /// Globs over observed group tags; empty: the whole tenant.
     #[schemars(with = "Vec<String>")]

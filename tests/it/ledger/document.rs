@@ -1,6 +1,6 @@
 //! The ledger as a document: written, read, edited by hand, remembered.
 
-use apgit::door::ledger::{Deleting, FileLedger, Gone, Ledger, LedgerError, LedgerStore, Tracked};
+use apgit::door::ledger::{Deleting, FileLedger, Gone, Ledger, LedgerError, LedgerStore, Tracked, ledger_schema};
 use apgit::door::model::{DeletionPolicy, DeviceKey, Field, RegistrationId, SerialNumber, TenantId};
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
@@ -50,6 +50,19 @@ fn a_ledger_reads_as_it_was_written() {
     let text = ledger.written();
     assert_eq!(Ledger::read(&text, true).unwrap(), ledger);
     assert_eq!(Ledger::read(&text.replace('\n', "\r\n"), true).unwrap(), ledger);
+}
+
+#[test]
+fn the_published_schema_is_current_and_holds() {
+    let schema = ledger_schema();
+    let published = snapbox::file!["../../../schema/ledger.schema.json": Text];
+    snapbox::assert_data_eq!(format!("{schema:#}\n"), published.raw());
+    let mut ledger = ledger(&["PF2", "PF1"]);
+    ledger.forget(&key("PF1"), Gone::Released, "plan-000000000002", at(1));
+    let written = serde_json::from_str(&ledger.written()).unwrap();
+    assert_eq!(crate::support::violations(&schema, &written), Vec::<String>::new());
+    let broken = serde_json::from_str(&ledger.written().replace("\"plan\"", "\"plum\"")).unwrap();
+    assert!(!crate::support::violations(&schema, &broken).is_empty(), "the check finds what is planted");
 }
 
 #[test]
