@@ -439,6 +439,9 @@ impl Approval {
         };
         let new: Vec<_> = fields.iter().map(|f| (f.clone(), Use::Sent, sent(f, known) + 1)).collect();
         known.retain(|(k, ..)| !fields.iter().any(|f| f.field == k.field));
+        // What was sent before and is not sent again was seen to be there: whoever
+        // sets it back has the last word.
+        known.iter_mut().filter(|(_, used, _)| *used == Use::Sent).for_each(|(_, used, _)| *used = Use::Done);
         known.extend(new);
     }
 

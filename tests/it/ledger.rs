@@ -396,6 +396,30 @@ async fn what_one_approval_did_is_no_use_of_another() {
 }
 
 #[tokio::test]
+async fn a_field_that_is_not_sent_again_with_the_others_was_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = open(folder.path(), NOW).await;
+    let registration_id = RegistrationId(Uuid::from_u128(9));
+    let change = |field, after: &str| FieldChange { field, before: "".into(), after: after.into() };
+    let both = vec![change(Field::GroupTag, "A"), change(Field::DisplayName, "N")];
+    let before = Box::new(crate::support::device("TEST-1", 9));
+    let update = Update { id: registration_id, before, fields: both.clone(), adopts: false, tail_of: None };
+    let device = DeviceKey::of(SerialNumber::parse("TEST-1").unwrap());
+    let effect = Box::new(Effect { device, action: Action::Update(update) });
+    let target = apgit::door::model::Target::default();
+    let approved = Entry::Approved { digest: "both".to_owned(), effects: 1, target };
+    let intent = |fields: &[FieldChange]| Entry::UpdateIntent { registration_id, fields: fields.to_vec() };
+    let end = |end| Entry::UpdateEnd { registration_id, end };
+    let first = vec![approved, Entry::Effect { effect }, intent(&both), end(UpdateEnd::Accepted)];
+    journal.record(NOW, first).await.unwrap();
+    // The tag is there by then; the name is sent once more.
+    journal.record(NOW, vec![intent(&both[1..]), end(UpdateEnd::Accepted), end(UpdateEnd::Visible)]).await.unwrap();
+    let approval = journal.approval("both").unwrap();
+    assert_eq!(approval.used_on(registration_id, &both[..1]), Use::Done);
+    assert!(approval.has_done(registration_id, &both[..1]), "what others set back is not written again");
+}
+
+#[tokio::test]
 async fn an_approval_that_was_cut_short_is_none() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = open(folder.path(), NOW).await;
