@@ -13,6 +13,7 @@ mod line;
 mod private;
 mod store;
 
+pub(crate) use document::RUN;
 pub use document::{Correction, Deleting, Gone, Head, Ledger, Running, Tombstone, Tracked, ledger_schema};
 pub use file::FileJournal;
 pub use git::GitLedger;

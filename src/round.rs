@@ -139,6 +139,8 @@ pub enum End {
     Access(ErrorKind),
     /// The journal could not be written.
     Journal,
+    /// Somebody else has written the ledger: there is another plan now.
+    Moved,
 }
 
 impl Report {
@@ -148,6 +150,7 @@ impl Report {
         match &self.halt {
             Some(Halt::Asked) => return End::Stopped,
             Some(Halt::Access(error)) => return End::Access(error.kind),
+            Some(Halt::Ledger(LedgerError::Moved { .. })) => return End::Moved,
             Some(Halt::Journal(_) | Halt::Ledger(_)) => return End::Journal,
             None => {}
         }

@@ -374,5 +374,6 @@ fn exit_of_report(report: &Report) -> Exit {
         End::Stopped => Exit::Cancelled,
         End::Access(kind) => exit_of(kind),
         End::Journal => Exit::Failed,
+        End::Moved => Exit::Stale,
     }
 }

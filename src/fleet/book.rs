@@ -10,17 +10,13 @@ use uuid::Uuid;
 
 use crate::apply::Outcome;
 use crate::graph::is_on_loopback;
-use crate::ledger::{Deleting, Gone, Journal, Ledger, LedgerError, LedgerStore, Running, Tracked};
+use crate::ledger::{Deleting, Gone, Journal, Ledger, LedgerError, LedgerStore, RUN, Running, Tracked};
 use crate::model::{
     Action, Claim, DeletionPolicy, Desired, Device, DeviceKey, Field, Guards, Loosen, Origin, RegistrationId, Release,
     SerialKey, Target, Update, carried, later,
 };
 use crate::plan::{Change, NoRemoval, Plan, Reason, wanted};
 use crate::round::Report;
-
-/// How a run that is under way is taken for one that broke off without a word:
-/// none takes so long.
-const RUN: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
 
 /// What is known of the declarations as a work of Git.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,6 +36,8 @@ pub(crate) struct Book {
     problem: Option<NoRemoval>,
     /// True if it must not be written over.
     is_closed: bool,
+    /// Devices that this run has marked as going, with the mark of before.
+    marked: HashMap<DeviceKey, Option<Deleting>>,
     /// Which machine writes it.
     machine: String,
     source: Source,
@@ -101,7 +99,8 @@ impl Book {
         let guards = ledger.head.guards.as_ref().filter(|_| !is_closed);
         let strict = guards.map(|guards| guards.tighten(tenant)).filter(|(_, loosens)| !loosens.is_empty());
         let strict = strict.map(|(tenant, loosens)| (desired.under(tenant), loosens));
-        Ok(Self { store, ledger, problem, is_closed, machine, source, strict, older: None, file })
+        let marked = HashMap::new();
+        Ok(Self { store, ledger, problem, is_closed, marked, machine, source, strict, older: None, file })
     }
 
     /// The declarations as they are judged: by the stricter of the guards that are
@@ -166,7 +165,8 @@ impl Book {
         let removes = plan.changes.iter().filter(|change| matches!(change.action(), Action::Deregister(_)));
         for change in removes {
             if let Some(tracked) = ledger.get_mut(&change.effect.device) {
-                tracked.deleting = Some(Deleting { plan: plan_id.clone(), since: now });
+                let mark = Deleting { plan: plan_id.clone(), since: now };
+                self.marked.insert(change.effect.device.clone(), tracked.deleting.replace(mark));
             }
         }
         ledger.head.running = Some(Running { plan: plan_id.clone(), machine: self.machine.clone(), since: now });
@@ -192,6 +192,7 @@ impl Book {
             ledger: Ledger::clone(&self.ledger),
             claims: desired.claims().iter().map(|claim| (claim.key(), claim)).collect(),
             file: &*self.file,
+            marked: &self.marked,
             plan: plan.digest().plan_id(),
             now,
         };
@@ -238,6 +239,7 @@ impl Book {
         // What was written since must not look newer.
         ledger.head.serial = ledger.head.serial.max(self.ledger.head.serial);
         ledger.head.running = None;
+        ledger.remember(&self.ledger, now);
         self.write(ledger, now, "imported").await
     }
 
@@ -260,6 +262,7 @@ impl Book {
             ledger: Ledger::new(&head.target, head.tenant_id, &head.owner_id, lineage, now),
             claims: desired.claims().iter().map(|claim| (claim.key(), claim)).collect(),
             file: &*self.file,
+            marked: &self.marked,
             plan: "rebuilt".to_owned(),
             now,
         };
@@ -267,7 +270,8 @@ impl Book {
         for (device, id) in &plan.unchanged {
             page.unchanged(device, *id, journal);
         }
-        let ledger = page.ledger;
+        let mut ledger = page.ledger;
+        ledger.remember(&self.ledger, now);
         let devices = ledger.devices().len();
         self.write(ledger, now, "rebuilt").await?;
         Ok(devices)
@@ -337,6 +341,7 @@ struct Page<'a> {
     ledger: Ledger,
     claims: HashMap<DeviceKey, &'a Claim>,
     file: &'a (dyn Fn(Origin) -> String + Send + Sync),
+    marked: &'a HashMap<DeviceKey, Option<Deleting>>,
     plan: String,
     now: Timestamp,
 }
@@ -372,8 +377,9 @@ impl Page<'_> {
             }
             (Action::Deregister(_), _) if is_done => self.forget(device, Gone::Deregistered),
             (Action::Deregister(_), outcome) if !may_be_written(outcome) => {
+                // A run of before may have asked for it, and then it may still go.
                 if let Some(tracked) = self.ledger.get_mut(device) {
-                    tracked.deleting = None;
+                    tracked.deleting = self.marked.get(device).cloned().flatten();
                 }
             }
             _ => {}
@@ -430,12 +436,26 @@ impl Page<'_> {
     }
 
     /// A registration that is as declared: what its declaration says otherwise is
-    /// applied with that, but for what it loosens.
+    /// applied with that, but for what it loosens. Its values are, too, though a
+    /// run that wrote them broke off before it could say so here.
     fn unchanged(&mut self, device: &DeviceKey, id: RegistrationId, journal: &Journal) {
         let Some(claim) = self.claims.get(device) else { return };
         let wanted = wanted(claim);
         match self.ledger.get_mut(device).filter(|tracked| tracked.registration_id == id) {
             Some(tracked) => {
+                let is_other = |(field, value): &&(Field, CompactString)| !field.same(tracked.value(*field), value);
+                let others: Vec<_> = wanted.iter().filter(is_other).cloned().collect();
+                if !others.is_empty() {
+                    tracked.plan.clone_from(&self.plan);
+                    tracked.at = self.now;
+                }
+                for (field, value) in others {
+                    if value.is_empty() {
+                        tracked.values.remove(&field);
+                    } else {
+                        tracked.values.insert(field, value);
+                    }
+                }
                 tracked.declared = wanted.iter().map(|(field, _)| *field).collect();
                 tracked.declare_deletion(claim.deletion_policy);
                 tracked.protect |= claim.protect;

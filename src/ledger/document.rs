@@ -6,7 +6,7 @@
 //! stands in here: so a document that somebody has edited is not believed
 //! (`sealed`), and says nothing to delete by.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 
 use compact_str::CompactString;
@@ -27,6 +27,10 @@ const TOMBSTONES: SignedDuration = SignedDuration::from_hours(24 * 90);
 
 /// So long counts what was set back: somebody's weekly job would come again within.
 const CONTESTED: SignedDuration = SignedDuration::from_hours(24 * 7);
+
+/// A run that is under way for so long is taken for one that broke off without a
+/// word: none takes so long.
+pub(crate) const RUN: SignedDuration = SignedDuration::from_hours(24);
 
 /// What we have applied to one tenant.
 #[derive(Debug, Clone, PartialEq)]
@@ -223,6 +227,14 @@ impl Tracked {
         self.values.get(&field).map_or("", CompactString::as_str)
     }
 
+    /// True if it may have been removed within the last 24 h. The mark is made
+    /// when a run begins, and what it announces comes as late as a run ends: so it
+    /// counts for a day more.
+    #[must_use]
+    pub fn is_going(&self, now: Timestamp) -> bool {
+        self.deleting.as_ref().is_some_and(|deleting| is_lately(later(deleting.since, RUN), now))
+    }
+
     /// The fields in which a registration is not as we left it.
     pub fn changed_since<'d>(&'d self, device: &'d Device) -> impl Iterator<Item = Field> + 'd {
         Field::ALL.into_iter().filter(|field| !field.same(field.of(device), self.value(*field)))
@@ -282,17 +294,40 @@ impl Ledger {
         self.tombstones.push(Tombstone { serial_number, registration_id, end, plan: plan.to_owned(), at });
     }
 
+    /// Remembers what another ledger says was removed lately, or is about to be:
+    /// whoever begins anew has not forgotten how much that was.
+    pub fn remember(&mut self, other: &Self, now: Timestamp) {
+        let mut stones: Vec<Tombstone> = other.tombstones.clone();
+        for going in other.devices.values().filter(|tracked| tracked.is_going(now)) {
+            match (self.devices.get_mut(&going.key()), &going.deleting) {
+                (Some(known), _) if known.registration_id == going.registration_id => {
+                    known.deleting.clone_from(&going.deleting);
+                }
+                // It may be gone, and nobody will hear of that here any more.
+                (_, Some(deleting)) => stones.push(Tombstone {
+                    serial_number: going.serial_number.clone(),
+                    registration_id: going.registration_id,
+                    end: Gone::Deregistered,
+                    plan: deleting.plan.clone(),
+                    at: now,
+                }),
+                (_, None) => {}
+            }
+        }
+        let known: HashSet<RegistrationId> = self.tombstones.iter().map(|stone| stone.registration_id).collect();
+        stones.retain(|stone| later(stone.at, TOMBSTONES) > now && !known.contains(&stone.registration_id));
+        self.tombstones.extend(stones);
+        self.tombstones.sort_by_key(|stone| stone.at);
+    }
+
     /// How many registrations were removed within the last 24 h, or are about to
     /// be: whichever run, process or machine did it. What is dated in the future
     /// counts.
     #[must_use]
     pub fn deleted_within_a_day(&self, now: Timestamp) -> usize {
-        let day = SignedDuration::from_hours(24);
-        let lately = |at: Timestamp| later(at, day) > now;
-        let gone = self.tombstones.iter().filter(|stone| stone.end == Gone::Deregistered && lately(stone.at));
-        let going =
-            self.devices.values().filter(|tracked| tracked.deleting.as_ref().is_some_and(|of| lately(of.since)));
-        gone.count() + going.count()
+        let is_gone = |stone: &&Tombstone| stone.end == Gone::Deregistered && is_lately(stone.at, now);
+        let gone = self.tombstones.iter().filter(is_gone);
+        gone.count() + self.devices.values().filter(|tracked| tracked.is_going(now)).count()
     }
 
     /// As it is stored, with its seal.
@@ -338,6 +373,11 @@ impl Ledger {
 #[must_use]
 pub fn ledger_schema() -> serde_json::Value {
     schemars::SchemaGenerator::default().into_root_schema_for::<Document>().to_value()
+}
+
+/// True within 24 h, and of what is dated in the future.
+fn is_lately(at: Timestamp, now: Timestamp) -> bool {
+    later(at, SignedDuration::from_hours(24)) > now
 }
 
 /// A change detector over everything before it, and no more than that: whoever

@@ -55,11 +55,14 @@ impl LedgerStore for FileLedger {
     }
 
     async fn save(&mut self, ledger: &Ledger, _: &str) -> Result<(), LedgerError> {
+        let text = ledger.written();
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        // One that was named may be that of other state folders, too: nobody comes
+        // in between the look and the step.
+        let _held = private::hold(folder);
         if self.text()? != self.known {
             return Err(LedgerError::Moved { place: self.place() });
         }
-        let text = ledger.written();
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let written = tempfile::NamedTempFile::new_in(folder).and_then(|mut copy| {
             copy.write_all(text.as_bytes())?;
             copy.as_file().sync_all()?;

@@ -44,6 +44,19 @@ pub(super) fn sync(folder: &Path) -> std::io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// Keeps others who ask for the same out of a folder, as long as the answer is
+/// held. Nothing is put there; where a system cannot do that, nobody is kept out.
+#[cfg(unix)]
+pub(super) fn hold(folder: &Path) -> Option<File> {
+    let folder = File::open(folder).ok()?;
+    folder.lock().ok().map(|()| folder)
+}
+
+#[cfg(not(unix))]
+pub(super) fn hold(_: &Path) -> Option<File> {
+    None
+}
+
 #[cfg(not(unix))]
 pub(crate) fn folder(path: &Path) -> std::io::Result<()> {
     // The state folder lies in the user's own profile.

@@ -249,6 +249,12 @@ pub(super) fn removed(desired: &Desired, observed: &Observed, facts: &Facts, cov
     if judge.may_remove {
         left.into_iter().for_each(|tracked| judge.left(tracked, &mut found));
     }
+    // One that is asked for again is one removal, and not two.
+    let again = |change: &&Change| {
+        let tracked = ledger.get(&change.effect.device);
+        matches!(change.action(), Action::Deregister(_)) && tracked.is_some_and(|of| of.is_going(facts.now))
+    };
+    found.removal.deleted_within_a_day -= found.changes.iter().filter(again).count();
     found
 }
 

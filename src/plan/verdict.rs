@@ -87,6 +87,9 @@ pub fn needs(desired: &Desired, observed: &Observed, ledger: Option<&Ledger>) ->
     // what seems to be gone.
     let whole = ledger.filter(|_| !desired.is_part());
     needs.read.extend(whole.iter().flat_map(|ledger| undeclared(desired, ledger)).map(|of| of.registration_id));
+    // So is what is on its way out, though it is declared again.
+    let going = whole.iter().flat_map(|ledger| ledger.devices()).filter(|of| of.deleting.is_some());
+    needs.read.extend(going.map(|of| of.registration_id));
     // A list in which no device has a user shows none (a service of 2023 did).
     let shows_users = observed.devices().iter().any(|device| !device.user.is_empty());
     walk(desired, observed, |met| {

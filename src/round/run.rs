@@ -143,7 +143,9 @@ impl<'a> Run<'a> {
 
     /// Plans again, over the devices that something was sent for.
     async fn follow_up(&mut self) -> Result<Plan, Halt> {
-        let sent: HashSet<DeviceKey> = self.account.sent().map(|change| change.effect.device.clone()).collect();
+        // What only the ledger hears of is not read, and has no other end.
+        let sent = self.account.sent().filter(|change| !change.action().is_bookkeeping());
+        let sent: HashSet<DeviceKey> = sent.map(|change| change.effect.device.clone()).collect();
         let desired = self.round.desired.part(|claim| sent.contains(&claim.key()));
         let reading = Reading::again(&self.round, self.account.sent(), &self.readings, self.tools.journal).await;
         let reading = reading.map_err(RoundError::from)?;

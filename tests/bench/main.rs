@@ -96,6 +96,8 @@ fn run_one(name: &str) {
         println!("{}", plan_unchanged(case));
     } else if let Some(case) = apply::CASES.iter().find(|case| case.name == name) {
         println!("{}", serde_json::to_string(&apply::run(case)).expect("numbers become JSON"));
+    } else if name == ledger::PLAN {
+        println!("{}", ledger::plans());
     } else if name == apply::TENANT {
         apply::serve();
     } else {
@@ -112,7 +114,8 @@ fn run_all(words: &[String]) {
     let is_wanted = |name: &str| words.is_empty() || words.iter().any(|word| means(word, name));
     println!("machine: {}", machine());
     println!("command: cargo bench --bench fleet\n");
-    for name in CASES.iter().map(|case| case.name).chain([simulator::CASE]).filter(|name| is_wanted(name)) {
+    for name in CASES.iter().map(|case| case.name).chain([ledger::PLAN, simulator::CASE]).filter(|name| is_wanted(name))
+    {
         println!("{}", again(name));
     }
     let mut applied = Vec::new();

@@ -8,6 +8,7 @@ mod crash;
 mod hostile;
 mod identity;
 mod kill;
+mod leaving;
 mod memory;
 mod scene;
 mod stopping;
