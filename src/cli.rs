@@ -8,6 +8,7 @@ mod apply;
 mod apply_saved;
 mod approval;
 mod args;
+mod audit;
 mod completions;
 mod crds;
 mod diff;
@@ -16,6 +17,7 @@ mod exit;
 mod file;
 mod hash;
 mod help;
+mod history;
 mod ledger;
 mod ledgers;
 mod members;
@@ -23,6 +25,7 @@ mod plan;
 mod progress;
 mod prompt;
 mod report;
+mod revert;
 mod saved;
 mod schema;
 mod secrets;
@@ -92,6 +95,9 @@ fn dispatch(command: &Command, settings: &Settings) -> Result<Exit, CliError> {
         Command::Drift(args) => signals::run(async |stop| plan::drift(args, settings, &stop).await),
         Command::Ledger(args) => signals::run(async |stop| ledger::run(args, settings, &stop).await),
         Command::Release(args) => signals::run(async |stop| ledger::release(args, settings, &stop).await),
+        Command::Audit(args) => audit::run(args, settings),
+        Command::History(args) => signals::run(async |stop| history::run(args, settings, &stop).await),
+        Command::Revert(args) => revert::run(args, settings),
         Command::Simulate(args) => signals::run(async |stop| simulate::run(args, settings, &stop).await),
         Command::Validate(args) => validate::run(args, settings),
         Command::Hash(args) => hash::run(args, settings),

@@ -24,6 +24,8 @@ pub(crate) struct Connection {
     pub graph: Graph,
     pub clock: SharedClock,
     pub target: Target,
+    /// The app that signs in, where it has a name.
+    pub client_id: Option<String>,
 }
 
 /// What requests go through, and where to.
@@ -47,9 +49,10 @@ impl Way {
         stop: &Stop,
     ) -> Connection {
         let Self { transport, clock, endpoints, target } = self;
+        let client_id = auth.client_id().map(str::to_owned);
         let login = Login::new(auth, tenant, endpoints.clone(), transport.clone(), clock.clone());
         let graph = Graph::new(transport, clock.clone(), endpoints, Arc::new(login.allowing(allowed_hosts)), seed);
-        Connection { graph: graph.hearing(stop.clone()), clock, target }
+        Connection { graph: graph.hearing(stop.clone()), clock, target, client_id }
     }
 }
 

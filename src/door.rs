@@ -59,9 +59,10 @@ pub mod manifest {
 /// The ledger and the journal.
 pub mod ledger {
     pub use crate::ledger::{
-        Correction, Deleting, DeregisterEnd, Entry, FileJournal, FileLedger, GitLedger, Gone, Head, ImportFact,
-        Journal, JournalError, JournalStore, Ledger, LedgerError, LedgerStore, Memory, PendingUpdate, Running, Tail,
-        Tombstone, Tracked, UpdateEnd, Use, ledger_schema,
+        Act, Actor, Audit, AuditFile, AuditLine, Chain, Correction, Deed, Deleting, DeregisterEnd, Entry, FileJournal,
+        FileLedger, GitLedger, Gone, Head, ImportFact, Journal, JournalError, JournalStore, Ledger, LedgerCommit,
+        LedgerError, LedgerStore, Memory, PendingUpdate, Phase, Running, Tail, Tombstone, Tracked, UpdateEnd, Use, Who,
+        audit_schema, check, ledger_schema,
     };
 }
 

@@ -14,7 +14,7 @@ use crate::clock::{self, Stop, Stopped};
 use crate::connect::Connection;
 use crate::graph::{GraphError, GraphWriter};
 use crate::hash::{HashSource, WantedHash};
-use crate::ledger::{Entry, Journal, JournalError, Ledger, LedgerError, Running};
+use crate::ledger::{Act, Deed, Entry, Journal, JournalError, Ledger, LedgerError, Phase, Running};
 use crate::model::{Action, Desired, Device, DeviceKey, HashError, Release, SerialKey};
 use crate::plan::{self, Approvals, Change, Moved, Note, Reason, Standing};
 use crate::round::{
@@ -132,13 +132,20 @@ impl Member<'_> {
             return self.not_reached(prepared, consent, Halt::Ledger(error));
         }
         let Self { desired, connection, journal, hashes, approvals, book, .. } = self;
+        if let Some(audit) = journal.audit() {
+            let plan = prepared.cleared.plan();
+            plan.changes.iter().for_each(|change| audit.learn(&change.effect));
+            if !matches!(consent, Consent::Resumed | Consent::ResumedInPart) {
+                audit.under(plan.digest().sha256);
+            }
+        }
         let writer = GraphWriter::new(connection.graph.clone());
         let round = round(desired, connection, hashes.as_ref(), approvals, book.as_ref(), true, stop);
         let mut report = round.carry_out(prepared, consent, &writer, journal, on_event).await;
         if let Some(book) = book
-            && let Err(error) = book.end(desired, &report, journal, connection.graph.service_now()).await
+            && let Err(halt) = keep(book, desired, &report, journal, connection).await
         {
-            report.halt = report.halt.or(Some(Halt::Ledger(error)));
+            report.halt = report.halt.or(Some(halt));
         }
         let released = report.outcomes.of.iter().filter_map(|(change, outcome)| match (change.action(), outcome) {
             (Action::Release(Release { id, .. }), Outcome::Done { .. }) => {
@@ -209,14 +216,44 @@ impl Member<'_> {
         let prepared = self.prepare(false, stop).await?;
         let Self { desired, connection, journal, book, .. } = self;
         let Some(book) = book else { return Ok(0) };
-        Ok(book.rebuild(desired, prepared.cleared.plan(), journal, connection.graph.service_now()).await?)
+        let now = connection.graph.service_now();
+        let deeds = vec![Deed::of(Act::LedgerRebuild)];
+        journal.announce(now, Phase::Intent, deeds.clone()).await?;
+        let rebuilt = book.rebuild(desired, prepared.cleared.plan(), journal, now).await;
+        journal.announce(now, Phase::Outcome, ended(deeds, &rebuilt)).await?;
+        Ok(rebuilt?)
+    }
+
+    async fn unlock(&mut self) -> Result<Option<Running>, RoundError> {
+        let Self { connection, journal, book, .. } = self;
+        let Some(book) = book else { return Ok(None) };
+        let now = connection.graph.service_now();
+        let deeds = vec![Deed::of(Act::LedgerUnlock)];
+        journal.announce(now, Phase::Intent, deeds.clone()).await?;
+        let unlocked = book.unlock(now).await;
+        journal.announce(now, Phase::Outcome, ended(deeds, &unlocked)).await?;
+        Ok(unlocked?)
     }
 
     async fn release(&mut self, serials: &[SerialKey]) -> Result<Vec<DeviceKey>, RoundError> {
         let Self { connection, journal, book, .. } = self;
         let Some(book) = book else { return Ok(Vec::new()) };
         let now = connection.graph.service_now();
-        let released = book.release(serials, now).await?;
+        let meant: Vec<Deed> = book
+            .ledger()
+            .into_iter()
+            .flat_map(|ledger| ledger.devices())
+            .filter_map(|tracked| {
+                let is_meant = serials.contains(&tracked.serial_number.key());
+                let (serial_number, registration_id) =
+                    (Some(tracked.serial_number.clone()), Some(tracked.registration_id));
+                is_meant.then(|| Deed { serial_number, registration_id, ..Deed::of(Act::Release) })
+            })
+            .collect();
+        journal.announce(now, Phase::Intent, meant.clone()).await?;
+        let released = book.release(serials, now).await;
+        journal.announce(now, Phase::Outcome, ended(meant, &released)).await?;
+        let released = released?;
         let entries = released.iter().map(|(_, id)| Entry::Released { registration_id: *id });
         journal.record(now, entries.collect()).await?;
         Ok(released.into_iter().map(|(device, _)| device).collect())
@@ -276,6 +313,32 @@ impl Member<'_> {
     }
 }
 
+/// Writes the ledger, and into the audit log what is done by that alone.
+async fn keep(
+    book: &mut Book,
+    desired: &Desired,
+    report: &Report,
+    journal: &mut Journal,
+    connection: &Connection,
+) -> Result<(), Halt> {
+    let done = report.outcomes.of.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Done { .. }));
+    let deeds: Vec<Deed> = done.filter_map(|(change, _)| Deed::of_ledger(&change.effect)).collect();
+    let now = || connection.graph.service_now();
+    journal.announce(now(), Phase::Intent, deeds.clone()).await?;
+    let kept = book.end(desired, report, journal, now()).await;
+    journal.announce(now(), Phase::Outcome, ended(deeds, &kept)).await?;
+    Ok(kept?)
+}
+
+/// Deeds of which the ledger alone hears, after it was written.
+fn ended<T>(deeds: Vec<Deed>, kept: &Result<T, LedgerError>) -> Vec<Deed> {
+    let end = |deed: Deed| match kept {
+        Ok(_) => deed.ends("done"),
+        Err(error) => deed.ends("failed").saying(error.to_string()),
+    };
+    deeds.into_iter().map(end).collect()
+}
+
 fn round<'r>(
     desired: &'r Desired,
     connection: &'r Connection,
@@ -285,7 +348,7 @@ fn round<'r>(
     settle: bool,
     stop: &'r Stop,
 ) -> Round<'r> {
-    let Connection { graph, clock, target } = connection;
+    let Connection { graph, clock, target, .. } = connection;
     let (ledger, no_removal) = (book.and_then(Book::ledger), book.and_then(Book::problem));
     let desired = book.map_or(desired, |book| book.judged(desired));
     let loosens = book.map_or(&[][..], Book::loosens);
@@ -461,11 +524,12 @@ impl<'a> Members<'a> {
     ///
     /// # Errors
     /// With the place of the tenant.
-    pub(crate) async fn unlock(&mut self) -> Result<Vec<Option<Running>>, (usize, LedgerError)> {
+    pub(crate) async fn unlock(&mut self) -> Result<Vec<Option<Running>>, (usize, RoundError)> {
         let mut all = Vec::with_capacity(self.of.len());
-        for (at, Member { book, connection, .. }) in self.of.iter_mut().enumerate() {
-            let Some(book) = book else { continue };
-            all.push(book.unlock(connection.graph.service_now()).await.map_err(|error| (at, error))?);
+        for (at, member) in self.of.iter_mut().enumerate() {
+            if member.book.is_some() {
+                all.push(member.unlock().await.map_err(|error| (at, error))?);
+            }
         }
         Ok(all)
     }
@@ -474,9 +538,17 @@ impl<'a> Members<'a> {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub(crate) async fn import(&mut self, ledger: Ledger) -> Result<(), LedgerError> {
+    pub(crate) async fn import(&mut self, ledger: Ledger) -> Result<(), RoundError> {
         match self.of.as_mut_slice() {
-            [Member { book: Some(book), connection, .. }] => book.import(ledger, connection.graph.service_now()).await,
+            [Member { book: Some(book), connection, journal, .. }] => {
+                let now = connection.graph.service_now();
+                let said = format!("{} devices, written as number {}", ledger.devices().len(), ledger.head.serial);
+                let deeds = vec![Deed::of(Act::LedgerImport).saying(said)];
+                journal.announce(now, Phase::Intent, deeds.clone()).await?;
+                let imported = book.import(ledger, now).await;
+                journal.announce(now, Phase::Outcome, ended(deeds, &imported)).await?;
+                Ok(imported?)
+            }
             _ => Ok(()),
         }
     }

@@ -116,6 +116,17 @@ impl Repository {
         Ok(Revision { root: self.root().to_owned(), head: self.head()?, dirty })
     }
 
+    /// Who has written a commit, and who has made it: `Name <address>`.
+    ///
+    /// # Errors
+    /// When Git cannot say.
+    pub fn people(&self, commit: &str) -> Result<(String, String), GitError> {
+        let words = ["-1", "--no-show-signature", "--format=%an <%ae>%n%cn <%ce>", commit, "--"];
+        let said = self.call("log").args(words).line()?;
+        let (author, committer) = said.split_once('\n').unwrap_or((&said, ""));
+        Ok((author.to_owned(), committer.to_owned()))
+    }
+
     /// A path from the root on, as Git takes it.
     fn inside(&self, path: &Path) -> Result<PathBuf, GitError> {
         let error = |reason| GitError { command: "status", reason };

@@ -1,7 +1,10 @@
-//! The two documents that outlive a run: the ledger, what we have applied, and
-//! the journal, what is under way. They know nothing of Graph, and each store
-//! sits in a file of its own.
+//! The documents that outlive a run: the ledger, what we have applied; the
+//! journal, what is under way; and the audit log, what was done, by whom. They
+//! know nothing of Graph, and each store sits in a file of its own.
 
+#[deny(clippy::disallowed_methods)]
+mod audit;
+mod audit_file;
 #[deny(clippy::disallowed_methods)]
 mod document;
 mod file;
@@ -10,17 +13,23 @@ mod git;
 mod journal;
 mod ledger_file;
 mod line;
+mod memory;
 mod private;
 mod store;
 
+pub(crate) use audit::COMMAND;
+pub use audit::{Act, Actor, Audit, AuditLine, Deed, Phase, Who, audit_schema};
+pub(crate) use audit_file::AUDIT_FILE;
+pub use audit_file::{AuditFile, Chain, check};
 pub(crate) use document::RUN;
 pub use document::{Correction, Deleting, Gone, Head, Ledger, Running, Tombstone, Tracked, ledger_schema};
 pub use file::FileJournal;
 pub use git::GitLedger;
 pub(crate) use journal::Approval;
 pub use journal::{
-    DeregisterEnd, Entry, ImportFact, Journal, JournalError, JournalStore, Memory, PendingUpdate, Tail, UpdateEnd, Use,
+    DeregisterEnd, Entry, ImportFact, Journal, JournalError, JournalStore, PendingUpdate, Tail, UpdateEnd, Use,
 };
 pub use ledger_file::FileLedger;
+pub use memory::Memory;
 pub(crate) use private::{file as private_file, folder_within};
-pub use store::{LedgerError, LedgerStore};
+pub use store::{LedgerCommit, LedgerError, LedgerStore};

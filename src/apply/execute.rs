@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::clock::{self, Clock, Stop};
 use crate::graph::{ErrorKind, GraphError, GraphWriter};
 use crate::hash::HashSource;
-use crate::ledger::{Entry, Journal, JournalError, LedgerError};
+use crate::ledger::{Deed, Entry, Journal, JournalError, LedgerError, Phase};
 use crate::model::{Action, Adopt, Device, DeviceKey, RegistrationId, Release, Unprotect, later};
 use crate::plan::{Change, ClearedPlan, Reason};
 
@@ -43,7 +43,14 @@ impl Tools<'_> {
     /// Makes lines durable, at the service's present time.
     pub(crate) async fn record(&mut self, entries: Vec<Entry>) -> Result<(), Halt> {
         let at = self.writer.service_now();
+        self.journal.requested(self.writer.take_writes());
         self.journal.record(at, entries).await.map_err(Halt::Journal)
+    }
+
+    /// Makes lines of the audit log durable of which the journal keeps no memory.
+    pub(crate) async fn announce(&mut self, phase: Phase, deeds: Vec<Deed>) -> Result<(), Halt> {
+        let at = self.writer.service_now();
+        self.journal.announce(at, phase, deeds).await.map_err(Halt::Journal)
     }
 
     pub(crate) fn tell(&mut self, event: Event) {

@@ -47,6 +47,9 @@ pub(super) struct ApplyArgs {
     /// Do not ask
     #[arg(long, help_heading = "Approval")]
     pub auto_approve: bool,
+    /// Who has approved it, for the audit log
+    #[arg(long, value_name = "NAME", help_heading = "Approval")]
+    pub approver: Option<String>,
     /// Apply this commit, though it does not come after the one that was applied last
     #[arg(long, value_name = "SHA", help_heading = "Approval")]
     pub allow_source: Option<String>,
@@ -91,7 +94,13 @@ async fn tenants(args: &ApplyArgs, settings: &Settings, stop: &Stop, outlets: &m
     let fleets: Vec<&Fleet> = declared.fleets.iter().collect();
     outlets.over(fleets.len());
     let digests = args.digests.of(&declared.fleets)?;
-    let mut opener = Opener::new(settings, &args.simulated, &declared.paths, Purpose::Write, stop);
+    let how = |digest: &Option<String>| match digest {
+        Some(_) => "digest",
+        None if args.auto_approve => "autoApprove",
+        None => "prompt",
+    };
+    let mut opener = Opener::new(settings, &args.simulated, &declared.paths, Purpose::Write, stop)
+        .approved(args.approver.clone(), digests.iter().map(how).collect());
     let each = fleets.iter().copied().zip(args.numbers.of(&declared.fleets)?);
     let mut members = opener.open_all(each).await.map_err(|error| outlets.of(&fleets, error))?;
     if let Some(refused) = ledgers::refuses(&members, args.allow_source.as_deref()) {

@@ -8,14 +8,17 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::render::{FailOn, Format};
 
 use super::apply::ApplyArgs;
+use super::audit::AuditArgs;
 use super::completions::CompletionsArgs;
 use super::crds::CrdsArgs;
 use super::diff::DiffArgs;
 use super::hash::HashArgs;
 use super::help::HelpArgs;
+use super::history::HistoryArgs;
 use super::ledger::{LedgerArgs, ReleaseArgs};
 use super::ledgers::{self, Choice};
 use super::plan::{DriftArgs, PlanArgs};
+use super::revert::RevertArgs;
 use super::schema::SchemaArgs;
 use super::show::ShowArgs;
 use super::simulate::SimulateArgs;
@@ -63,6 +66,9 @@ pub(super) struct Global {
     /// Where the ledger is: `file` (the state folder), `branch` (of the Git remote), or a file [default: the branch where there is a remote]
     #[arg(long, global = true, value_name = "WHERE", value_parser = ledgers::choice, help_heading = "Global")]
     pub ledger: Option<Choice>,
+    /// Where the audit log is [default: beside the journal, in the state folder]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Global")]
+    pub audit: Option<PathBuf>,
     /// Only this tenant, where several are declared
     #[arg(long, global = true, value_name = "NAME", help_heading = "Global")]
     pub tenant: Option<String>,
@@ -95,6 +101,12 @@ pub(super) enum Command {
     Ledger(LedgerArgs),
     /// Forget devices by name, and leave them registered
     Release(ReleaseArgs),
+    /// Show and check the audit log: who did what, and when
+    Audit(AuditArgs),
+    /// Show what was done to a device
+    History(HistoryArgs),
+    /// Show what would undo a plan; nothing is written
+    Revert(RevertArgs),
     /// Serve the simulated tenant on a loopback port
     Simulate(SimulateArgs),
     /// Check everything that can be checked offline

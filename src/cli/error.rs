@@ -111,6 +111,12 @@ impl From<JournalError> for CliError {
                 Self::new(Exit::Later, message).hint("wait until it ends, or stop it with Ctrl-C")
             }
             JournalError::Io { .. } => Self::new(Exit::Failed, message),
+            JournalError::AuditIo { .. } => {
+                Self::new(Exit::Failed, message).hint("nothing is sent that does not stand there first")
+            }
+            JournalError::Audit { .. } => Self::new(Exit::Failed, message)
+                .hint("`apgit audit verify` says where it breaks")
+                .hint("put the file aside, and keep it: a new one begins"),
             JournalError::Format { .. } => Self::new(Exit::Failed, message).hint(
                 "put the file aside and run again: without a journal nothing is registered twice, but approvals \
                  and what is owed are forgotten",

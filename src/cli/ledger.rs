@@ -267,11 +267,7 @@ fn show(settings: &Settings, members: &Members<'_>, serial: &str) -> Result<(), 
         }
         for stone in ledger.tombstones().iter().filter(|of| of.serial_number.key() == key) {
             let Tombstone { registration_id, end, plan, at, .. } = stone;
-            let end = match end {
-                Gone::Deregistered => "deregistered",
-                Gone::Released => "released",
-                Gone::Vanished => "found to be removed by somebody else",
-            };
+            let end = end_of(*end);
             let serial = look.show(stone.serial_number.as_str());
             let _ = writeln!(out, "{}   {}", look.paint(Role::Heading, &serial), look.show(member.name()));
             let _ = writeln!(out, "  {end} {at} by {plan}; its registration was {registration_id}");
@@ -282,6 +278,15 @@ fn show(settings: &Settings, members: &Members<'_>, serial: &str) -> Result<(), 
         return Err(CliError::new(Exit::Invalid, message).hint("apgit ledger list says what is"));
     }
     print(&out)
+}
+
+/// How a device left the ledger, for people.
+pub(super) fn end_of(end: Gone) -> &'static str {
+    match end {
+        Gone::Deregistered => "deregistered",
+        Gone::Released => "released",
+        Gone::Vanished => "found to be removed by somebody else",
+    }
 }
 
 async fn import(settings: &Settings, members: &mut Members<'_>, file: &std::path::Path) -> Result<(), CliError> {

@@ -96,12 +96,13 @@ fn repository(root: &Path) -> Result<Option<Repository>, CliError> {
 pub(super) fn source(repository: Option<&Repository>, paths: &[PathBuf]) -> Source {
     let Some(repository) = repository else { return Source::default() };
     match repository.revision(paths) {
-        Ok(revision) if revision.dirty => {
-            let dirty = Some("`git status` shows changes, or files that Git does not know".to_owned());
-            Source { commit: revision.head, dirty }
+        Ok(revision) => {
+            let words = "`git status` shows changes, or files that Git does not know";
+            // That nobody can say who it was keeps nobody from applying.
+            let people = revision.head.as_ref().and_then(|head| repository.people(head).ok());
+            Source { commit: revision.head, dirty: revision.dirty.then(|| words.to_owned()), people }
         }
-        Ok(revision) => Source { commit: revision.head, dirty: None },
-        Err(error) => Source { commit: None, dirty: Some(error.to_string()) },
+        Err(error) => Source { dirty: Some(error.to_string()), ..Source::default() },
     }
 }
 

@@ -8,13 +8,16 @@ use uuid::Uuid;
 use crate::clock::Stop;
 use crate::connect::Purpose;
 use crate::fleet::{Book, Member, Members, Saved, Wanted};
-use crate::ledger::{FileJournal, Journal, JournalError, folder_within, private_file};
+use crate::ledger::{
+    AUDIT_FILE, Actor, Audit, AuditFile, COMMAND, FileJournal, Journal, JournalError, Who, folder_within, private_file,
+};
 use crate::manifest::{Fleet, Hashes};
 use crate::model::{Origin, seen};
 use crate::plan::Approvals;
 
 use super::args::Simulated;
 use super::error::CliError;
+use super::file;
 use super::ledgers;
 use super::progress::patiently;
 use super::saved::SavedPlan;
@@ -68,6 +71,9 @@ pub(super) struct Opener<'s> {
     tenants: Tenants<'s>,
     paths: &'s [PathBuf],
     stop: &'s Stop,
+    /// Who has said yes, and how for each tenant, in their order.
+    approver: Option<String>,
+    approvals: Vec<&'static str>,
 }
 
 impl<'s> Opener<'s> {
@@ -79,7 +85,21 @@ impl<'s> Opener<'s> {
         purpose: Purpose,
         stop: &'s Stop,
     ) -> Self {
-        Self { settings, purpose, tenants: Tenants::new(settings, simulated, purpose), paths, stop }
+        let tenants = Tenants::new(settings, simulated, purpose);
+        Self { settings, purpose, tenants, paths, stop, approver: None, approvals: Vec::new() }
+    }
+
+    /// What the audit log says of the consent: who gives it, and how for each
+    /// tenant, in their order.
+    #[must_use]
+    pub(super) fn approved(self, approver: Option<String>, approvals: Vec<&'static str>) -> Self {
+        Self { approver, approvals, ..self }
+    }
+
+    /// Who consents to what is done to the tenant of this place, and how.
+    fn consent(&self, at: usize) -> Actor {
+        let approval = self.approvals.get(at).copied().unwrap_or(COMMAND).into();
+        Actor { approver: self.approver.clone(), approval, ..Actor::default() }
     }
 
     /// Opens the ways to the tenants of fleets. To write, the journals of their
@@ -94,7 +114,7 @@ impl<'s> Opener<'s> {
     ) -> Result<Members<'f>, (usize, CliError)> {
         let mut members = Vec::new();
         for (at, (fleet, approvals)) in fleets.enumerate() {
-            members.push(self.open(fleet, approvals).await.map_err(|error| (at, error))?);
+            members.push(self.open(at, fleet, approvals).await.map_err(|error| (at, error))?);
         }
         Ok(Members::new(members, self.stop))
     }
@@ -109,7 +129,7 @@ impl<'s> Opener<'s> {
     ) -> Result<Members<'f>, (usize, CliError)> {
         let mut members = Vec::new();
         for (at, (fleet, plan)) in fleets.enumerate() {
-            let member = self.open(fleet, plan.approvals.clone()).await.map_err(|error| (at, error))?;
+            let member = self.open(at, fleet, plan.approvals.clone()).await.map_err(|error| (at, error))?;
             let saved = Saved { plan: plan.prepared.clone(), moved: Vec::new(), already: Vec::new() };
             members.push(Member { saved: Some(saved), ..member });
         }
@@ -123,8 +143,8 @@ impl<'s> Opener<'s> {
         fleets: impl Iterator<Item = (&'f Fleet, Approvals)>,
     ) -> (Members<'f>, Vec<Option<CliError>>) {
         let (mut members, mut errors) = (Vec::new(), Vec::new());
-        for (fleet, approvals) in fleets {
-            match self.open(fleet, approvals).await {
+        for (at, (fleet, approvals)) in fleets.enumerate() {
+            match self.open(at, fleet, approvals).await {
                 Ok(member) => {
                     members.push(member);
                     errors.push(None);
@@ -135,10 +155,12 @@ impl<'s> Opener<'s> {
         (Members::new(members, self.stop), errors)
     }
 
-    async fn open<'f>(&mut self, fleet: &'f Fleet, approvals: Approvals) -> Result<Member<'f>, CliError> {
-        let Self { settings, purpose, tenants, paths, stop } = self;
+    async fn open<'f>(&mut self, at: usize, fleet: &'f Fleet, approvals: Approvals) -> Result<Member<'f>, CliError> {
+        let consent = self.consent(at);
+        let Self { settings, purpose, tenants, paths, stop, .. } = self;
+        let purpose = *purpose;
         let tenant = &fleet.desired.tenant;
-        let connect = source::connect(settings, tenants, fleet, *purpose, stop);
+        let connect = source::connect(settings, tenants, fleet, purpose, stop);
         let connection = patiently(settings, &format!("reaching {}", seen(&tenant.name)), connect).await?;
         let state = settings.state_of(&connection.target, tenant.id);
         let owner = state.join("owners").join(&tenant.owner);
@@ -156,19 +178,35 @@ impl<'s> Opener<'s> {
         })?;
         let (store, repository) = ledgers::store(&settings.ledger, &connection.target, fleet, &owner)?;
         let source = ledgers::source(repository.as_ref(), paths);
+        let journal = match purpose {
+            Purpose::Read => journal,
+            Purpose::Write => {
+                let (author, committer) = source.people.clone().unzip();
+                let (client_id, commit, dirty) =
+                    (connection.client_id.clone(), source.commit.clone(), source.dirty.is_some());
+                let actor = Actor { client_id, commit, dirty, author, committer, ..consent };
+                let (target, owner_id) = (connection.target.name().to_owned(), tenant.owner.clone());
+                if let Some(named) = &settings.audit {
+                    file::refuse_link(named)?;
+                }
+                let file = settings.audit.clone().unwrap_or_else(|| owner.join(AUDIT_FILE));
+                journal
+                    .audited(Audit::new(AuditFile::open(&file)?, Who { target, tenant_id: tenant.id, owner_id, actor }))
+            }
+        };
         let wanted = Wanted {
             target: &connection.target,
             desired: &fleet.desired,
             lineage: fleet.tenant.ledger.as_ref().and_then(|ledger| ledger.lineage.as_deref()),
-            machine: machine(&settings.state_dir, *purpose)
+            machine: machine(&settings.state_dir, purpose)
                 .map_err(|error| CliError::file("write", &settings.state_dir.join(MACHINE), &error))?,
             source: source.clone(),
             file: Box::new(file_of(fleet)),
             now: connection.clock.now(),
         };
-        let reading = Book::open(store, wanted, *purpose == Purpose::Read);
+        let reading = Book::open(store, wanted, purpose == Purpose::Read);
         let mut book = patiently(settings, "reading the ledger", reading).await?;
-        if *purpose == Purpose::Write {
+        if purpose == Purpose::Write {
             book.older = ledgers::older(repository.as_ref(), &source, book.applied());
         }
         let book = Some(book);

@@ -33,6 +33,8 @@ pub(super) struct Settings {
     pub allow_new_tenant: bool,
     /// Where the ledger is.
     pub ledger: Choice,
+    /// The audit log, where that is not beside the journal.
+    pub audit: Option<PathBuf>,
     /// Only this tenant.
     pub tenant: Option<String>,
     /// True if a person can be asked.
@@ -61,6 +63,7 @@ impl Settings {
             allow_key_hosts: global.allow_key_host.clone(),
             allow_new_tenant: global.allow_new_tenant,
             ledger: global.ledger.clone().unwrap_or_default(),
+            audit: global.audit.clone(),
             tenant: global.tenant.clone(),
             watched: std::io::stderr().is_terminal(),
             interactive: std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),

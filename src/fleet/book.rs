@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::apply::Outcome;
 use crate::graph::is_on_loopback;
-use crate::ledger::{Deleting, Gone, Journal, Ledger, LedgerError, LedgerStore, RUN, Running, Tracked};
+use crate::ledger::{Deleting, Gone, Journal, Ledger, LedgerCommit, LedgerError, LedgerStore, RUN, Running, Tracked};
 use crate::model::{
     Action, Claim, DeletionPolicy, Desired, Device, DeviceKey, Field, Guards, Loosen, Origin, RegistrationId, Release,
     SerialKey, Target, Update, carried, later,
@@ -25,6 +25,8 @@ pub(crate) struct Source {
     pub commit: Option<String>,
     /// What is not as it was committed, in words.
     pub dirty: Option<String>,
+    /// Who has written that commit, and who has made it.
+    pub people: Option<(String, String)>,
 }
 
 /// The ledger of one tenant.
@@ -137,6 +139,14 @@ impl Book {
     /// Where it is, for people.
     pub(crate) fn place(&self) -> String {
         self.store.place()
+    }
+
+    /// The versions of it in which a device changed.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub(crate) async fn history(&self, serial: &str) -> Result<Vec<LedgerCommit>, LedgerError> {
+        self.store.history(serial).await
     }
 
     /// Why nothing may be applied over this ledger at all.

@@ -32,6 +32,8 @@ pub(super) struct Client {
     pub settings: Settings,
     pub random: Mutex<fastrand::Rng>,
     pub calls: AtomicU64,
+    /// The ids of writes that were sent, until somebody takes them.
+    pub writes: Mutex<Vec<Uuid>>,
     pub stop: Stop,
     pub service: ServiceTime,
 }
@@ -216,7 +218,11 @@ impl Client {
         attempt: u32,
         read: impl Fn(&Response) -> Result<T, String>,
     ) -> Result<T, GraphError> {
-        let id = self.request_id().to_string();
+        let id = self.request_id();
+        if matches!(call.class, Class::Write | Class::Import | Class::Sync) {
+            self.writes.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+        }
+        let id = id.to_string();
         let sent = self.clock.now();
         self.calls.fetch_add(1, Ordering::Relaxed);
         let answer = tokio::select! {

@@ -2,12 +2,13 @@
 //! cannot change a tenant.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use http::Method;
 use jiff::Timestamp;
 use reqwest::Url;
+use uuid::Uuid;
 
 use super::batch::{self, Part, PartResult};
 use super::client::{Budget, Call, Client, Repeat, json};
@@ -60,7 +61,9 @@ impl Graph {
         let random = Mutex::new(fastrand::Rng::with_seed(seed));
         let calls = AtomicU64::new(0);
         let (stop, service) = (Stop::never(), ServiceTime::default());
-        let client = Client { transport, clock, endpoints, credential, budget, settings, random, calls, stop, service };
+        let writes = Mutex::default();
+        let client =
+            Client { transport, clock, endpoints, credential, budget, settings, random, calls, writes, stop, service };
         Self(Arc::new(client))
     }
 
@@ -89,6 +92,12 @@ impl Graph {
     #[must_use]
     pub fn ours(&self, service: Timestamp) -> Timestamp {
         self.0.service.ours(service)
+    }
+
+    /// The `client-request-id`s of what was written since they were last taken.
+    #[must_use]
+    pub(crate) fn take_writes(&self) -> Vec<Uuid> {
+        std::mem::take(&mut *self.0.writes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Lists every registration of the tenant.

@@ -19,12 +19,15 @@ use std::sync::{Arc, OnceLock};
 use async_trait::async_trait;
 
 use super::document::Ledger;
-use super::store::{LedgerError, LedgerStore};
+use super::store::{LedgerCommit, LedgerError, LedgerStore};
 use crate::git::{Call, GitError, Repository};
 use crate::model::{TenantId, seen};
 
 /// The file in the branch.
 const FILE: &str = "ledger.json";
+
+/// So many commits are told of a device.
+const COMMITS: usize = 50;
 
 /// Who commits where Git knows nobody: a pipeline, mostly.
 const NOBODY: (&str, &str) = ("apgit", "apgit@localhost");
@@ -106,6 +109,12 @@ impl LedgerStore for GitLedger {
         let saved = self.on(move |branch| branch.save(known.as_deref(), &text, &why)).await?;
         self.known = Some(saved);
         Ok(())
+    }
+
+    async fn history(&self, serial: &str) -> Result<Vec<LedgerCommit>, LedgerError> {
+        let (known, serial) = (self.known.clone(), serial.to_owned());
+        let Some(known) = known else { return Ok(Vec::new()) };
+        self.on(move |branch| branch.history(&known, &serial).map_err(branch.error("read"))).await
     }
 
     fn place(&self) -> String {
@@ -220,6 +229,27 @@ impl Branch {
             }
             _ => Ok(Err(format!("`{FILE}` is no file"))),
         }
+    }
+
+    /// The last commits in which a line with this serial changed.
+    fn history(&self, known: &str, serial: &str) -> Result<Vec<LedgerCommit>, GitError> {
+        // Every device has a line of its own. What is no letter may mean anything
+        // in an expression.
+        let pattern: String = serial.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '.' }).collect();
+        let (most, pattern) = (format!("-{COMMITS}"), format!("-G\"{pattern}\""));
+        let format = "--format=%H%x00%cI%x00%an%x00%s";
+        let words = [&most, "--no-show-signature", "--regexp-ignore-case", format, &pattern, known, "--", FILE];
+        let said = self.call("log").args(words).line()?;
+        let commit = |line: &str| {
+            let mut words = line.split('\0').map(str::to_owned);
+            Some(LedgerCommit {
+                commit: words.next()?,
+                at: words.next()?,
+                author: words.next()?,
+                subject: words.next()?,
+            })
+        };
+        Ok(said.lines().filter_map(commit).collect())
     }
 
     /// Puts a text on top of a commit, or at the beginning of a new branch: the

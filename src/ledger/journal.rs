@@ -17,6 +17,7 @@ use crate::model::{
     Target, is_open_error, later, seen,
 };
 
+use super::audit::Audit;
 use super::line::{self, VERSION};
 
 /// Lines older than this are of no use to any plan, but for what is owed.
@@ -68,6 +69,10 @@ pub enum JournalError {
     Io { what: &'static str, path: String, source: std::io::Error },
     #[error("line {line} of the journal is not of `{VERSION}`: {reason}")]
     Format { line: usize, reason: String },
+    #[error("cannot {what} the audit log `{path}`: {source}")]
+    AuditIo { what: &'static str, path: String, source: std::io::Error },
+    #[error("the last line of the audit log `{path}` is none of ours: {reason}")]
+    Audit { path: String, reason: String },
 }
 
 /// One thing that is about to happen, or has.
@@ -464,6 +469,8 @@ impl Approval {
 pub struct Journal {
     store: Box<dyn JournalStore>,
     folded: Folded,
+    /// Who hears of every line before it is written.
+    pub(super) audit: Option<Audit>,
 }
 
 /// What the lines say together.
@@ -534,7 +541,23 @@ impl Journal {
             }
             folded.imports.retain(|id, fact| !is_old(fact.at) || owed.contains(id));
         }
-        Ok(Self { store, folded })
+        Ok(Self { store, folded, audit: None })
+    }
+
+    /// From here on, every line stands in this log before it stands in the journal:
+    /// what is not in the log is not sent.
+    #[must_use]
+    pub fn audited(mut self, mut audit: Audit) -> Self {
+        let Folded { approvals, sent, made, records, .. } = &self.folded;
+        approvals.iter().flat_map(|approval| &approval.effects).for_each(|effect| audit.learn(effect));
+        sent.iter().for_each(|(import_id, (device, hash))| audit.learn_import(*import_id, &device.serial, *hash));
+        records.iter().for_each(|(record, import_id)| audit.learn_record(*record, *import_id));
+        made.iter().for_each(|(id, import_id)| audit.learn_made(*id, *import_id));
+        if let Some(consent) = self.consent().filter(|_| !audit.is_by_command()) {
+            audit.under(consent.digest.clone());
+        }
+        self.audit = Some(audit);
+        self
     }
 
     /// Makes `entries` durable, then counts them in.
@@ -547,6 +570,9 @@ impl Journal {
             return Ok(());
         }
         if !self.store.is_read_only() {
+            if let Some(audit) = &mut self.audit {
+                audit.record(at, &entries).await?;
+            }
             let lines: Vec<String> = entries.iter().map(|entry| line::written(at, entry)).collect();
             self.store.append(&lines).await?;
         }
@@ -955,27 +981,5 @@ impl Folded {
         if tail.values.is_empty() {
             self.tails.remove(import_id);
         }
-    }
-}
-
-/// A store that forgets: for a run that must leave no file, and for reading a
-/// tenant that was never written.
-#[derive(Debug, Default)]
-pub struct Memory(Vec<String>);
-
-#[async_trait]
-impl JournalStore for Memory {
-    async fn read(&mut self) -> Result<Vec<String>, JournalError> {
-        Ok(self.0.clone())
-    }
-
-    async fn append(&mut self, lines: &[String]) -> Result<(), JournalError> {
-        self.0.extend_from_slice(lines);
-        Ok(())
-    }
-
-    async fn replace(&mut self, lines: &[String]) -> Result<(), JournalError> {
-        self.0 = lines.to_vec();
-        Ok(())
     }
 }

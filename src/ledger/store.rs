@@ -2,6 +2,7 @@
 //! its own.
 
 use async_trait::async_trait;
+use serde::Serialize;
 
 use super::document::Ledger;
 
@@ -23,8 +24,32 @@ pub trait LedgerStore: Send + Sync {
     /// cannot be written. Then all is as it was.
     async fn save(&mut self, ledger: &Ledger, why: &str) -> Result<(), LedgerError>;
 
+    /// The versions of it in which a device changed, newest first, as far as the
+    /// store remembers any: none for most.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    async fn history(&self, serial: &str) -> Result<Vec<LedgerCommit>, LedgerError> {
+        let _ = serial;
+        Ok(Vec::new())
+    }
+
     /// Where it is, for people.
     fn place(&self) -> String;
+}
+
+/// A version of a ledger in which something changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LedgerCommit {
+    /// Its name.
+    pub commit: String,
+    /// When it was made, by the machine that made it.
+    pub at: String,
+    /// Who made it.
+    pub author: String,
+    /// Which plan, and what of it.
+    pub subject: String,
 }
 
 /// Says what is wrong with a ledger.

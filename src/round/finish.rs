@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::apply::{self, Event, Halt, SyncOutcome};
 use crate::clock;
 use crate::graph::{ImportRecord, Write};
-use crate::ledger::{Entry, ImportFact};
+use crate::ledger::{Act, Deed, Entry, ImportFact, Phase};
 use crate::model::{ImportId, ImportRecordId, ImportState, later};
 use crate::plan::SyncReason;
 
@@ -186,12 +186,19 @@ impl Run<'_> {
             if self.tools.stop.is_asked() {
                 return Err(Halt::Asked);
             }
+            let deed = |record: &ImportRecordId| Deed { record_id: Some(*record), ..Deed::of(Act::RemoveRecord) };
+            self.tools.announce(Phase::Intent, step.iter().map(deed).collect()).await?;
             let writes: Vec<_> = step.iter().map(|record| Write::DeleteImport { record: *record }).collect();
             let answers = self.tools.writer.write(&writes, None).await;
+            let failed =
+                step.iter().zip(&answers).filter_map(|(record, answer)| Some((record, answer.as_ref().err()?)));
+            let failed: Vec<_> =
+                failed.map(|(record, error)| deed(record).ends("failed").saying(error.to_string())).collect();
             let gone = step.iter().zip(&answers).filter(|(_, answer)| answer.is_ok());
             let cleaned: Vec<Entry> = gone.map(|(record, _)| Entry::ImportCleaned { record: *record }).collect();
             self.cleaned += cleaned.len();
             self.tools.record(cleaned).await?;
+            self.tools.announce(Phase::Outcome, failed).await?;
             if let Some(error) = answers.iter().find_map(|answer| answer.as_ref().err()) {
                 match apply::access(error) {
                     Some(Halt::Asked) => return Err(Halt::Asked),

@@ -76,6 +76,7 @@ pub(crate) async fn ask_for_sync(
     }
     journal.record(now, vec![Entry::SyncIntent]).await?;
     let answer = writer.sync().await;
+    journal.requested(writer.take_writes());
     let now = writer.service_now();
     if answer.as_ref().is_err_and(|error| error.kind == ErrorKind::Stopped) {
         return Err(RoundError::Stopped);

@@ -2,6 +2,7 @@
 //! transcripts of the real binary, and the house's own rules.
 
 mod approval;
+mod audit;
 mod desk;
 mod drift;
 mod encrypted;

@@ -241,6 +241,8 @@ fn a_fleet_on_the_built_in_tenant_leaks_nothing() {
         &["status", "--path", "fleet"],
         &["status", "--path", "fleet", "--json"],
         &["sync", "fleet"],
+        &["history", "TEST-000001", "--path", "fleet"],
+        &["history", "TEST-000002", "--path", "fleet", "--json"],
     ] {
         let words: Vec<&str> = words.iter().copied().chain(profile).collect();
         stage.run_loud(&words);
@@ -255,9 +257,16 @@ fn a_fleet_on_the_built_in_tenant_leaks_nothing() {
         let words: Vec<&str> = words.iter().copied().chain(profile).collect();
         stage.run_loud(&words);
     }
-    let journal = std::fs::read(stage.path(&format!("state/simulated/{TENANT}/owners/{OWNER}/journal.jsonl")))
-        .expect("a journal");
-    assert!(journal.len() > 1000, "the run did something");
+    let shown = stage.run_loud(&["audit", "show"]);
+    assert!(shown.status.success(), "{}", String::from_utf8_lossy(&shown.stderr));
+    stage.run_loud(&["audit", "verify"]);
+    let shown = String::from_utf8(shown.stdout).expect("text");
+    let plan = shown.split_whitespace().find(|word| word.starts_with("plan-")).expect("a plan");
+    assert!(stage.run_loud(&["revert", plan]).status.success(), "{plan}");
+    for file in ["journal.jsonl", "audit.jsonl"] {
+        let path = stage.path(&format!("state/simulated/{TENANT}/owners/{OWNER}/{file}"));
+        assert!(std::fs::read(path).expect(file).len() > 1000, "the run did something: {file}");
+    }
     for token in stage.tokens(&format!("state/simulated/{TENANT}/tenant.json")) {
         secrets.add(token);
     }

@@ -1,5 +1,6 @@
 //! The journal in a real file: what survives a crash, and who may write it.
 
+mod audit;
 mod document;
 mod git;
 

@@ -2,6 +2,7 @@
 //! manifests, to make a machine or a claim, to hold a document against a schema.
 
 mod apgit;
+mod audit;
 mod bounds;
 mod claim;
 mod example;
@@ -13,6 +14,7 @@ mod schema;
 mod simulate;
 
 pub use apgit::{Desk, Ran, apgit, ran, root};
+pub use audit::{assert_announced, audit, audited};
 pub use bounds::Bounds;
 pub use claim::{claim, device, tenant};
 pub use example::{CONTOSO, contoso, contoso_and};

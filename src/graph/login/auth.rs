@@ -99,6 +99,20 @@ const GITHUB_TOKEN: &str = "ACTIONS_ID_TOKEN_REQUEST_TOKEN";
 const IDENTITY_ENDPOINT: &str = "IDENTITY_ENDPOINT";
 
 impl Auth {
+    /// The app that signs in, where it has a name of its own.
+    #[must_use]
+    pub(crate) fn client_id(&self) -> Option<&str> {
+        match self {
+            Self::ClientSecret { client_id, .. }
+            | Self::Public { client_id, .. }
+            | Self::Certificate { client_id, .. }
+            | Self::WorkloadIdentityFile { client_id, .. }
+            | Self::GitHubOidc { client_id, .. } => Some(client_id),
+            Self::ManagedIdentity { client_id } => client_id.as_deref(),
+            Self::AzureCli => None,
+        }
+    }
+
     /// Completes `declared` from the environment. Nothing declared: the first
     /// of client secret, certificate, token file, GitHub, identity endpoint
     /// that is there.

@@ -151,6 +151,13 @@ fn what_one_machine_applied_another_can_remove_and_an_older_checkout_cannot_come
     let apply = second.run("apply . --auto-approve");
     assert!(apply.code == 0 && apply.out.contains("1 done"), "{}{}", apply.out, apply.err);
     assert_eq!(shared.served_count(), 8);
+    // What the first machine did is in the commits of the ledger, for all.
+    let history = second.run("history test-osl-005 --path .");
+    assert!(history.code == 0 && history.out.contains("deregistered"), "{}{}", history.out, history.err);
+    let commits = history.out.split_once("commits of the ledger:").expect("commits").1;
+    assert!(commits.lines().filter(|line| line.contains(" ends")).count() == 2, "{}", history.out);
+    let other = second.run("history TEST-OSL-001 --path . --json").json();
+    assert_eq!(other["tenants"][0]["commits"].as_array().map(Vec::len), Some(1), "{other}");
 
     // Whoever did not fetch since would register it again.
     let late_apply = late.run("apply . --auto-approve");

@@ -116,7 +116,7 @@ fn fleet() -> Vec<Declared> {
 fn world() -> World {
     let mut settings = Settings::calm();
     settings.set("import.rows_max=2").expect("a setting of imports");
-    World::new(settings, 7, &fleet())
+    World::new(settings, 7, &fleet()).auditing()
 }
 
 /// Runs an apply that dies at the given step; `false` if it outlived it.
@@ -128,6 +128,10 @@ async fn dies(world: &World, reaper: &Reaper) -> bool {
         store: Box::new(MortalStore(store, reaper.clone(), path)),
     };
     let run = AssertUnwindSafe(world.try_apply(ways, &mut |_| {})).catch_unwind().await;
+    // A run that dies before it has a log has sent nothing.
+    if world.repository.audit_file().exists() {
+        world.assert_announced(&format!("{:?}", reaper.0.lock().unwrap().dies_at));
+    }
     match run {
         Ok(result) => {
             let _ = result.expect("a calm tenant can be read");
@@ -145,6 +149,7 @@ async fn converges(world: &World, context: &str) {
     let _ = world.apply().await;
     assert_eq!(read_aloud(world.plan().await.cleared.plan()), [""; 0], "{context}");
     world.assert_nothing_twice();
+    world.assert_announced(context);
     world.sim.with(|tenant| {
         assert_eq!(tenant.registrations().len(), 3, "{context}");
         let named: Vec<_> = tenant.registrations_of("TEST-000002");
@@ -206,7 +211,7 @@ async fn a_crash_while_imports_are_slow_leaves_no_records_either() {
         let mut settings = Settings::calm();
         settings.set("import.rows_max=2").expect("a setting of imports");
         settings.set("import.delay=90s..100s").expect("a setting of imports");
-        World::new(settings, 7, &fleet())
+        World::new(settings, 7, &fleet()).auditing()
     };
     let reaper = Reaper::new(None);
     assert!(!dies(&slow(), &reaper).await);

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use apgit::door::sim::Settings;
 
+use crate::support::assert_announced;
+
 use super::world::{Declared, Repository, Served, assert_nothing_twice};
 
 /// Longer than any run here takes, on a machine that is busy with others.
@@ -45,7 +47,9 @@ impl Scene {
     }
 
     fn apply(&self) -> Command {
-        self.repository.apgit(&["apply", "fleet", "--auto-approve"])
+        let mut command = self.repository.apgit(&["apply", "fleet", "--auto-approve"]);
+        command.arg("--audit").arg(self.repository.audit_file());
+        command
     }
 
     /// Requests that the tenant has counted so far.
@@ -67,6 +71,7 @@ impl Scene {
         let was_running = is_running(&mut child);
         child.kill().expect("SIGKILL is never refused");
         let _ = child.wait().expect("it was ours");
+        self.assert_announced("right after it was killed");
         was_running
     }
 
@@ -79,6 +84,13 @@ impl Scene {
         });
     }
 
+    fn assert_announced(&self, context: &str) {
+        let log = self.repository.audit_file();
+        if log.exists() {
+            self.tenant.tenant.with(|tenant| assert_announced(tenant, &log, context));
+        }
+    }
+
     /// Applies to the end; then there is nothing left to do, and nothing was
     /// done twice.
     fn converges(&self, context: &str) {
@@ -86,6 +98,7 @@ impl Scene {
         assert!(again.status.success(), "{context}: {}", String::from_utf8_lossy(&again.stderr));
         let plan = self.repository.apgit(&["plan", "fleet", "--detailed-exitcode"]).output().expect("apgit runs");
         assert_eq!(plan.status.code(), Some(0), "{context}: {}", String::from_utf8_lossy(&plan.stdout));
+        self.assert_announced(context);
         self.tenant.tenant.with(|tenant| {
             assert_nothing_twice(tenant);
             let counters = tenant.counters();
@@ -140,4 +153,36 @@ fn ten_kills_with_the_journal_kept_converge() {
 #[test]
 fn ten_kills_with_the_journal_lost_converge() {
     ten_kills(200, true);
+}
+
+/// Six devices that are there, and one of them is declared no more.
+fn one_too_many(seed: u64) -> Scene {
+    let fleet: Vec<_> = fleet().into_iter().map(|device| device.with("deletionPolicy", "Delete")).collect();
+    let tenant = Served::start(settings(), seed);
+    let repository = Repository::new(Some(&tenant.url), &fleet);
+    let scene = Scene { tenant, repository };
+    assert!(scene.apply().output().expect("apgit runs").status.success(), "seed {seed}");
+    scene.repository.declare(&fleet[..5]);
+    scene
+}
+
+#[test]
+fn a_removal_that_is_killed_was_announced_and_is_done_once() {
+    let whole = one_too_many(300);
+    let before = whole.requests();
+    assert!(whole.apply().output().expect("apgit runs").status.success());
+    let requests = whole.requests() - before;
+    for nth in 0..6 {
+        let context =
+            format!("seed {}, killed after request {} of {requests}", 301 + nth, requests * (2 * nth + 1) / 12);
+        let scene = one_too_many(301 + nth);
+        let _ = scene.kill(requests * (2 * nth + 1) / 12, Duration::ZERO);
+        let again = scene.apply().output().expect("apgit runs");
+        assert!(again.status.success(), "{context}: {}", String::from_utf8_lossy(&again.stderr));
+        scene.assert_announced(&context);
+        scene.tenant.tenant.with(|tenant| {
+            assert_eq!(tenant.registrations().len(), 5, "{context}");
+            assert_eq!(tenant.counters().deletes_accepted, 1, "{context}");
+        });
+    }
 }

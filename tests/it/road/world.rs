@@ -60,6 +60,8 @@ pub struct Repository {
     url: Option<String>,
     /// What a person has approved beforehand.
     pub approvals: Approvals,
+    /// True where an audit log is kept: most runs here are about something else.
+    keeps_audit: bool,
 }
 
 pub struct World {
@@ -78,7 +80,7 @@ impl Repository {
     /// Declares the fleet in a folder of its own.
     pub fn new(url: Option<&str>, fleet: &[Declared]) -> Self {
         let approvals = Approvals::default();
-        let repository = Self { folder: Folder::quick(), url: url.map(str::to_owned), approvals };
+        let repository = Self { folder: Folder::quick(), url: url.map(str::to_owned), approvals, keeps_audit: false };
         repository.declare(fleet);
         repository
     }
@@ -121,6 +123,11 @@ impl Repository {
             Some(_) => self.state_dir().join("endpoints/loopback").join(TENANT).join("owners").join(OWNER),
             None => self.state_dir().join(TENANT).join("owners").join(OWNER),
         }
+    }
+
+    /// Where the audit log is: it outlives the journal.
+    pub fn audit_file(&self) -> PathBuf {
+        self.folder.at("audit.jsonl")
     }
 
     /// The journal is lost: the next run knows nothing of the last one.
@@ -166,6 +173,9 @@ impl Repository {
     ) -> Result<Report, RoundError> {
         let (desired, hashes) = self.desired();
         let mut journal = Journal::open(store, clock.now()).await?;
+        if self.keeps_audit {
+            journal = journal.audited(support::audit(&self.audit_file()));
+        }
         let round = Round {
             desired: &desired,
             target: &Target::Simulated,
@@ -257,6 +267,12 @@ impl World {
         Self { repository: Repository::new(None, fleet), sim, seed }
     }
 
+    /// The same with an audit log.
+    pub fn auditing(mut self) -> Self {
+        self.repository.keeps_audit = true;
+        self
+    }
+
     fn state(&self) -> PathBuf {
         self.repository.state()
     }
@@ -290,6 +306,12 @@ impl World {
     pub async fn try_apply(&self, ways: Ways, on_event: &mut (dyn FnMut(Event) + Send)) -> Result<Report, RoundError> {
         let graph = self.graph(ways.transport);
         self.repository.try_apply(&graph, Arc::new(self.sim.clock()), ways.store, on_event).await
+    }
+
+    /// Every write that the tenant has seen stands in the audit log.
+    #[track_caller]
+    pub fn assert_announced(&self, context: &str) {
+        self.sim.with(|tenant| support::assert_announced(tenant, &self.repository.audit_file(), context));
     }
 
     /// What nobody may ever see, whatever happened: asserted by the tenant.

@@ -46,9 +46,12 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec<
     if let Some(members) = value.as_object()
         && schema["additionalProperties"] != true
     {
-        let properties = schema["properties"].as_object().expect("an object type lists its properties");
+        let properties = schema["properties"].as_object();
+        // Of a map, all members are alike.
+        let others = schema.get("additionalProperties").filter(|others| others.is_object());
+        assert!(properties.is_some() || others.is_some(), "an object type lists its properties");
         for (name, member) in members {
-            match properties.get(name) {
+            match properties.and_then(|properties| properties.get(name)).or(others) {
                 Some(schema) => check(root, schema, member, &format!("{at}.{name}"), found),
                 None => found.push(format!("{at}.{name}: is not in the schema")),
             }
