@@ -10,6 +10,7 @@ mod approval;
 mod args;
 mod completions;
 mod crds;
+mod decommission;
 mod diff;
 mod error;
 mod exit;
@@ -91,6 +92,7 @@ fn dispatch(command: &Command, settings: &Settings) -> Result<Exit, CliError> {
         Command::Sync(args) => signals::run(async |stop| sync::run(args, settings, &stop).await),
         Command::Ledger(args) => signals::run(async |stop| ledger::run(args, settings, &stop).await),
         Command::Release(args) => signals::run(async |stop| ledger::release(args, settings, &stop).await),
+        Command::Decommission(args) => signals::run(async |stop| decommission::run(args, settings, &stop).await),
         Command::Simulate(args) => signals::run(async |stop| simulate::run(args, settings, &stop).await),
         Command::Validate(args) => validate::run(args, settings),
         Command::Hash(args) => hash::run(args, settings),

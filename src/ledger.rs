@@ -13,7 +13,7 @@ mod line;
 mod private;
 mod store;
 
-pub use document::{Deleting, Gone, Head, Ledger, Running, Tombstone, Tracked};
+pub use document::{Deleting, Gone, Head, Leaving, LeavingObject, Ledger, Running, Tombstone, Tracked};
 pub use file::FileJournal;
 pub use git::GitLedger;
 pub(crate) use journal::Approval;

@@ -10,6 +10,7 @@ use crate::render::{FailOn, Format};
 use super::apply::ApplyArgs;
 use super::completions::CompletionsArgs;
 use super::crds::CrdsArgs;
+use super::decommission::DecommissionArgs;
 use super::diff::DiffArgs;
 use super::hash::HashArgs;
 use super::help::HelpArgs;
@@ -93,6 +94,8 @@ pub(super) enum Command {
     Ledger(LedgerArgs),
     /// Forget devices by name, and leave them registered
     Release(ReleaseArgs),
+    /// Let devices go for good, by name: from Intune, Autopilot and Entra, in this order
+    Decommission(DecommissionArgs),
     /// Serve the simulated tenant on a loopback port
     Simulate(SimulateArgs),
     /// Check everything that can be checked offline

@@ -71,9 +71,9 @@ enum What {
 pub(super) struct At {
     /// Folders or files with manifests
     #[arg(long = "path", value_name = "PATH", default_value = ".")]
-    paths: Vec<PathBuf>,
+    pub paths: Vec<PathBuf>,
     #[command(flatten)]
-    simulated: Simulated,
+    pub simulated: Simulated,
 }
 
 /// Which devices are let go.

@@ -87,7 +87,8 @@ fn deletions_are_remembered_for_a_day_whichever_run_made_them() {
     let mut ledger = ledger(&["PF1", "PF2", "PF3", "PF4"]);
     ledger.forget(&key("PF1"), Gone::Deregistered, "plan-a", at(0));
     ledger.forget(&key("PF2"), Gone::Released, "plan-a", at(0));
-    ledger.get_mut(&key("PF3")).unwrap().deleting = Some(Deleting { plan: "plan-b".to_owned(), since: at(20) });
+    ledger.get_mut(&key("PF3")).unwrap().deleting =
+        Some(Deleting { plan: "plan-b".to_owned(), since: at(20), leaving: None });
     assert_eq!(ledger.deleted_within_a_day(at(21)), 2);
     assert_eq!(ledger.deleted_within_a_day(at(25)), 1, "the first is more than a day ago");
     assert_eq!(ledger.deleted_within_a_day(at(-5)), 2, "a clock that went back forgets nothing");
