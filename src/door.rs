@@ -60,8 +60,8 @@ pub mod manifest {
 pub mod ledger {
     pub use crate::ledger::{
         Deleting, DeregisterEnd, Entry, FileJournal, FileLedger, GitLedger, Gone, Head, ImportFact, Journal,
-        JournalError, JournalStore, Ledger, LedgerError, LedgerStore, Memory, PendingUpdate, Running, Tail, Tombstone,
-        Tracked, UpdateEnd, Use,
+        JournalError, JournalStore, Leaving, LeavingObject, Ledger, LedgerError, LedgerStore, Memory, PendingUpdate,
+        Running, Tail, Tombstone, Tracked, UpdateEnd, Use,
     };
 }
 

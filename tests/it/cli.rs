@@ -2,6 +2,8 @@
 //! transcripts of the real binary, and the house's own rules.
 
 mod approval;
+#[cfg(unix)]
+mod decommission;
 mod encrypted;
 mod held;
 mod house;
