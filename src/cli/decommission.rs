@@ -7,13 +7,13 @@ use std::io::{stderr, stdin};
 use crate::apply::Halt;
 use crate::clock::Stop;
 use crate::connect::Purpose;
-use crate::fleet::{Departure, Ended, Leaver, Member, Members, Refusal, Refused, Step, StepEnd};
+use crate::fleet::{Departure, Ended, Leaver, Member, Members, News, Refusal, Refused, Step, StepEnd};
 use crate::ledger::LeavingObject;
 use crate::manifest::Fleet;
-use crate::model::{Policy, SerialKey, seen};
+use crate::model::{DeviceKey, Policy, SerialKey, seen};
 use crate::plan::{Approvals, LimitReading};
 use crate::render::Look;
-use crate::render::style::{Role, counted};
+use crate::render::style::{Role, counted, time_of_day};
 
 use super::approval::{self, For, each};
 use super::error::{CliError, exit_of};
@@ -97,18 +97,31 @@ pub(super) async fn run(args: &DecommissionArgs, settings: &Settings, stop: &Sto
     for (at, leavers) in leaving {
         let state = settings.state_of(&members.of()[at].connection.target, fleets[at].desired.tenant.id);
         targets::remember(settings, &args.at.simulated, fleets[at], &state)?;
-        let mut told = |device: &crate::model::DeviceKey, ended: &Ended| {
+        let clock = members.of()[at].connection.clock.clone();
+        let mut told = |device: &DeviceKey, news: News<'_>| {
+            let (step, words) = match news {
+                News::Asked(step) => (step, patience(step).to_owned()),
+                News::Ended(ended) => (ended.step, said(&ended.end, ended, &settings.err_look)),
+            };
             if !settings.quiet {
-                let said = said(&ended.end, ended, &settings.err_look);
-                tell(&format!("  {} {}: {said}\n", seen(device.serial.as_str()), ended.step.name()));
+                let (now, serial) = (time_of_day(clock.now()), seen(device.serial.as_str()));
+                tell(&format!("  {now}  {serial}  {}: {words}\n", step.name()));
             }
         };
-        let work = members.decommission(at, leavers, &mut told);
-        let departure = if settings.quiet { work.await } else { patiently(settings, "waiting", work).await };
+        let departure = members.decommission(at, leavers, &mut told).await;
         print(&report(&departure, settings))?;
         exit = exit.worse(exit_of_departure(&departure));
     }
     Ok(exit)
+}
+
+/// What is said while nothing happens.
+fn patience(step: Step) -> &'static str {
+    match step {
+        Step::Intune => "asked for, which may take ten minutes",
+        Step::Autopilot => "asked for, which may take half an hour",
+        Step::Entra => "asked for",
+    }
 }
 
 /// Each device once, in the order in which they were named.
@@ -159,7 +172,9 @@ fn by_tenant(members: &Members<'_>, keys: &[SerialKey]) -> Result<Vec<(usize, Ve
         }
     }
     // Without a ledger nothing is known, and that is what has to be said.
-    if let Some(why) = members.of().iter().find_map(|member| member.book.as_ref()?.problem()).filter(|_| !refused.is_empty()) {
+    if let Some(why) =
+        members.of().iter().find_map(|member| member.book.as_ref()?.problem()).filter(|_| !refused.is_empty())
+    {
         return Err(CliError::new(Exit::Stale, format!("{}; nothing was sent", why.text())).hint(why.remedy()));
     }
     refuse(&refused).map(|()| groups)
@@ -184,7 +199,8 @@ fn may_remove(member: &Member<'_>) -> Result<(), CliError> {
 /// All of them, or none: half a list is nobody's wish.
 fn refuse(refused: &[Refused]) -> Result<(), CliError> {
     let Some(first) = refused.first() else { return Ok(()) };
-    let is_blocked = |of: &Refused| matches!(of.why, Refusal::Protected(_) | Refusal::OutOfScope(..) | Refusal::Changed(_));
+    let is_blocked =
+        |of: &Refused| matches!(of.why, Refusal::Protected(_) | Refusal::OutOfScope(..) | Refusal::Changed(_));
     let exit = if refused.iter().any(is_blocked) { Exit::Blocked } else { Exit::Invalid };
     let mut error = match refused {
         [one] => CliError::new(exit, format!("{}; nothing was sent", why_not(one))),
@@ -204,7 +220,7 @@ fn why_not(Refused { serial, why }: &Refused) -> String {
     match why {
         Refusal::NotTracked => format!("`{serial}` is not in the ledger: it is none of ours"),
         Refusal::WentBefore(at) => format!("`{serial}` left the ledger on {}", &at.to_string()[..10]),
-        Refusal::Vanished => format!("the registration of `{serial}` is gone, and it was not removed from here"),
+        Refusal::Vanished => format!("the registration of `{serial}` is gone already"),
         Refusal::Protected(since) => format!("`{serial}` is protected since {since}"),
         Refusal::Ambiguous(which) => format!("`{serial}` means more than one: {}", seen(&which.join(", "))),
         Refusal::Changed(what) => format!("`{serial}` is not as it was applied: {}", seen(&what.join("; "))),
@@ -272,20 +288,24 @@ fn show(
     let LimitReading { count, limit: most, spent, approved, .. } = limit;
     let approved = approved.map(|n| format!(", {n} approved")).unwrap_or_default();
     let _ = writeln!(out, "\n  {count} to deregister, and {spent} in the last 24 hours, of at most {most}{approved}");
-    match (args.plan, settings.quiet) {
-        (true, _) => print(&out),
-        (false, false) => {
-            tell(&out);
-            Ok(())
-        }
-        (false, true) => Ok(()),
+    if args.plan {
+        return print(&out);
     }
+    // Whoever is asked has to see it, however quiet.
+    if !settings.quiet || !args.auto_approve {
+        tell(&out);
+    }
+    Ok(())
 }
 
 fn of_registration(leaver: &Leaver, look: &Look) -> String {
     let mut words = Vec::new();
     if let Some(device) = &leaver.registration {
-        let tag = if device.group_tag.is_empty() { "no group tag".to_owned() } else { format!("group tag {}", device.group_tag) };
+        let tag = if device.group_tag.is_empty() {
+            "no group tag".to_owned()
+        } else {
+            format!("group tag {}", device.group_tag)
+        };
         words.push(tag);
         if !device.user.is_empty() {
             words.push(format!("user {}", device.user));
@@ -325,7 +345,7 @@ fn of_object(object: &LeavingObject) -> String {
     let id = id.or_else(|| object.map(|id| format!("object ID {id}"))).unwrap_or_default();
     match synced {
         false => format!("delete `{name}`, {id}, unless it goes by itself"),
-        true => format!("`{name}`, {id}: {}", IN_AD),
+        true => format!("`{name}`, {id}: {IN_AD}"),
     }
 }
 
@@ -371,8 +391,7 @@ async fn consent(
         simulated: member.connection.target.is_simulated(),
     };
     let deeds = format!("Decommission {} for good", counted(leavers.len(), "device", "devices"));
-    let answer =
-        tokio::task::spawn_blocking(move || consent_to(&deeds, &question, &mut stdin().lock(), &mut stderr()));
+    let answer = tokio::task::spawn_blocking(move || consent_to(&deeds, &question, &mut stdin().lock(), &mut stderr()));
     let yes = tokio::select! {
         answer = answer => answer.is_ok_and(|answer| answer.is_ok_and(|yes| yes)),
         () = stop.asked() => return Err(CliError::new(Exit::Cancelled, "stopped on request; nothing was written")),

@@ -13,7 +13,7 @@ use crate::graph::{ErrorKind, Graph, GraphError, ManagedDevice};
 use crate::ledger::{Leaving, LeavingObject, Ledger, Tombstone, Tracked};
 use crate::model::{Device, DeviceKey, Field, ManagedDeviceId, RegistrationId, Scope, SerialKey, SerialNumber};
 use crate::plan::{LimitReading, guard};
-pub(crate) use work::{Departure, End, Ended};
+pub(crate) use work::{Departure, End, Ended, News};
 
 /// One of the places that a device leaves, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -173,7 +173,7 @@ impl Members<'_> {
         &mut self,
         at: usize,
         leavers: Vec<Leaver>,
-        told: &mut (dyn FnMut(&DeviceKey, &Ended) + Send),
+        told: &mut (dyn FnMut(&DeviceKey, News<'_>) + Send),
     ) -> Departure {
         let Self { of, stop } = self;
         work::decommission(&mut of[at], leavers, stop, told).await

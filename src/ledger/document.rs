@@ -202,15 +202,10 @@ impl Leaving {
         }
     }
 
-    /// What is left of it when the registration has come to this end.
+    /// What is to be looked after when the registration has come to this end.
+    /// Whoever lets go of one looks after nothing.
     fn after(self, end: Gone) -> Option<Self> {
-        let left = match end {
-            // A registration goes only after its device has left Intune.
-            Gone::Deregistered => Self { managed_devices: Vec::new(), ..self },
-            Gone::Vanished => self,
-            Gone::Released => Self::default(),
-        };
-        (left != Self::default()).then_some(left)
+        (end != Gone::Released && self != Self::default()).then_some(self)
     }
 }
 

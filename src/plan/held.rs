@@ -271,7 +271,10 @@ impl Reason {
             ],
             Self::StillEnrolled => &[
                 Remedy("RestoreDeclaration", "to keep it: declare it again"),
-                Remedy("RemoveFromIntune", "to remove it: apgit decommission SERIAL (from Intune, Autopilot and Entra, in this order)"),
+                Remedy(
+                    "RemoveFromIntune",
+                    "to remove it: apgit decommission SERIAL (from Intune, Autopilot and Entra, in this order)",
+                ),
                 RELEASE,
             ],
             Self::ChangedSinceApplied => &[

@@ -61,6 +61,15 @@ pub(crate) struct Ended {
     pub end: End,
 }
 
+/// What is told while it is done.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum News<'e> {
+    /// The service has taken a request, and takes its time.
+    Asked(Step),
+    /// A step has ended.
+    Ended(&'e Ended),
+}
+
 /// What became of all of them, in the order in which they were named.
 #[must_use = "an outcome that nobody reads is work lost"]
 pub(crate) struct Departure {
@@ -124,6 +133,15 @@ impl Item {
         now < later(since, within)
     }
 
+    /// Which step it is at.
+    fn step(&self) -> Step {
+        match self.stage {
+            Stage::Intune => Step::Intune,
+            Stage::Autopilot => Step::Autopilot,
+            Stage::Gone | Stage::Entra | Stage::Over => Step::Entra,
+        }
+    }
+
     fn is_over(&self) -> bool {
         matches!(self.stage, Stage::Over)
     }
@@ -181,7 +199,7 @@ pub(super) async fn decommission(
     member: &mut Member<'_>,
     leavers: Vec<Leaver>,
     stop: &Stop,
-    told: &mut (dyn FnMut(&DeviceKey, &Ended) + Send),
+    told: &mut (dyn FnMut(&DeviceKey, News<'_>) + Send),
 ) -> Departure {
     let writer = GraphWriter::new(member.connection.graph.clone());
     let now = member.connection.clock.now();
@@ -195,11 +213,7 @@ pub(super) async fn decommission(
     }
     if let Some(halt) = &halt {
         for item in items.iter_mut().filter(|item| !item.is_over()) {
-            let step = match item.stage {
-                Stage::Intune => Step::Intune,
-                Stage::Autopilot => Step::Autopilot,
-                Stage::Gone | Stage::Entra | Stage::Over => Step::Entra,
-            };
+            let step = item.step();
             let what = item.what(step);
             item.stop(step, what, End::NotReached(halt.to_string()));
         }
@@ -240,7 +254,7 @@ impl Worker<'_, '_> {
     async fn work(
         &mut self,
         items: &mut [Item],
-        told: &mut (dyn FnMut(&DeviceKey, &Ended) + Send),
+        told: &mut (dyn FnMut(&DeviceKey, News<'_>) + Send),
     ) -> Result<(), Halt> {
         loop {
             let now = self.now();
@@ -248,9 +262,12 @@ impl Worker<'_, '_> {
                 if self.stop.is_asked() {
                     return Err(Halt::Asked);
                 }
-                let before = item.ended.len();
+                let (before, step, asked) = (item.ended.len(), item.step(), item.asked);
                 let visited = self.visit(item).await;
-                item.ended[before..].iter().for_each(|ended| told(&item.leaver.device, ended));
+                if asked.is_none() && item.asked.is_some() {
+                    told(&item.leaver.device, News::Asked(step));
+                }
+                item.ended[before..].iter().for_each(|ended| told(&item.leaver.device, News::Ended(ended)));
                 visited?;
             }
             self.forget(items).await?;
@@ -335,7 +352,9 @@ impl Worker<'_, '_> {
             return Ok(());
         }
         let linked = item.leaver.registration.as_ref().is_some_and(|device| device.is_enrolled());
-        if let (Some(error), true) = (item.leaver.unseen(Step::Intune).cloned(), linked && item.leaver.managed.is_empty()) {
+        if let (Some(error), true) =
+            (item.leaver.unseen(Step::Intune).cloned(), linked && item.leaver.managed.is_empty())
+        {
             item.stop(Step::Intune, item.what(Step::Intune), End::ByHand(error));
             return Ok(());
         }

@@ -102,7 +102,8 @@ impl House {
         let registrations = self.ask("GET", "/_sim/registrations", "");
         let devices = self.ask("GET", "/_sim/devices", "");
         let of = |list: &Value| -> Vec<Value> {
-            let found = list.as_array().unwrap().iter().filter(|of| of["serial"] == serial || of["serialNumber"] == serial);
+            let found =
+                list.as_array().unwrap().iter().filter(|of| of["serial"] == serial || of["serialNumber"] == serial);
             found.cloned().collect()
         };
         let of_devices = of(&devices);
@@ -231,7 +232,8 @@ fn what_is_declared_protected_a_strangers_or_not_as_applied_stays() {
         says(&house.run(&format!("decommission {serial} --auto-approve --approve-deletes 9")), code, &[words]);
     };
     refused("TEST-OSL-004", 5, "`TEST-OSL-004` is protected since 2026-01-05");
-    house.deed("vendor", &json!({"serial": "TEST-X-1", "manufacturer": "Contoso", "model": "T", "groupTag": "OSL-STD"}));
+    house
+        .deed("vendor", &json!({"serial": "TEST-X-1", "manufacturer": "Contoso", "model": "T", "groupTag": "OSL-STD"}));
     refused("TEST-X-1", 3, "`TEST-X-1` is not in the ledger: it is none of ours");
     house.deed("tag", &json!({"serial": "TEST-OSL-003", "groupTag": "OTHERS"}));
     refused("TEST-OSL-003", 5, "group tag: `OSL-STD` when applied, `OTHERS` now");
@@ -292,6 +294,7 @@ fn without_the_permission_for_entra_the_rest_goes_and_the_object_is_named_until_
     assert_eq!(house.stands("TEST-OSL-003"), (false, false, true));
     let left = house.tombstone("TEST-OSL-003")["left"]["directoryDevices"].clone();
     assert_eq!(left.as_array().map(Vec::len), Some(1), "what it was called in Entra is known by nobody else");
+    says(&house.run("ledger show TEST-OSL-003"), 0, &["its decommission has not ended"]);
     house.may(&[INTUNE, ENTRA]);
     says(&house.run("decommission TEST-OSL-003 --auto-approve"), 0, &["Entra      gone"]);
     house.has_left("TEST-OSL-003");
@@ -339,10 +342,29 @@ fn an_apply_in_between_neither_releases_nor_waits_for_a_device_that_is_on_its_wa
     says(&house.run("plan ."), 0, &["being decommissioned since", "apgit decommission TEST-OSL-003 goes on"]);
     let apply = house.run("apply . --auto-approve");
     assert_eq!(apply.code, 0, "{}{}", apply.out, apply.err);
-    says(&house.run("ledger list ."), 0, &["being removed since"]);
+    says(&house.run("ledger list ."), 0, &["being decommissioned since"]);
     house.deed("advance", &json!({"by": "11h"}));
     says(&house.run("decommission TEST-OSL-003 --auto-approve"), 0, &["Autopilot  gone", "Entra      gone"]);
     house.has_left("TEST-OSL-003");
+}
+
+#[test]
+fn a_registration_that_goes_meanwhile_takes_nothing_of_what_is_known_with_it() {
+    let house = House::applied("");
+    house.enrols("TEST-OSL-003");
+    house.undeclare("TEST-OSL-003");
+    house.deed("settings", &json!({"intune.deleting": "10h"}));
+    assert_eq!(house.run("decommission TEST-OSL-003 --auto-approve").code, 9);
+    // Somebody removes it in the portal, and an apply finds it gone.
+    house.deed("remove", &json!({"serial": "TEST-OSL-003"}));
+    assert_eq!(house.run("apply . --auto-approve").code, 0);
+    assert_eq!(house.stands("TEST-OSL-003"), (true, false, true));
+    assert!(house.tombstone("TEST-OSL-003").get("left").is_some());
+    says(&house.run("decommission TEST-OSL-003 --auto-approve"), 9, &["still there"]);
+    house.deed("advance", &json!({"by": "11h"}));
+    says(&house.run("decommission TEST-OSL-003 --auto-approve"), 0, &["Entra      gone"]);
+    assert_eq!(house.stands("TEST-OSL-003"), (false, false, false));
+    assert!(house.tombstone("TEST-OSL-003").get("left").is_none());
 }
 
 #[test]

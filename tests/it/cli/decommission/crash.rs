@@ -4,7 +4,7 @@
 use std::io::{Read, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::Stdio;
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::{House, says};
@@ -17,7 +17,7 @@ struct Between {
     /// How many more requests pass; the one after that does not come back.
     left: AtomicI64,
     /// True: that one arrives, and its answer does not.
-    arrives: AtomicU32,
+    arrives: AtomicBool,
     process: AtomicU32,
 }
 
@@ -49,8 +49,11 @@ impl Between {
             let text = String::from_utf8_lossy(&bytes[..read]);
             let is_request = text.contains(" HTTP/1.1\r\n") && !text.contains(" /_sim/");
             let is_last = is_request && self.left.fetch_sub(1, Ordering::SeqCst) <= 0;
-            if is_last && self.arrives.load(Ordering::SeqCst) == 0 {
-                { self.kill(); break; }
+            if is_last && !self.arrives.load(Ordering::SeqCst) {
+                {
+                    self.kill();
+                    break;
+                }
             }
             if tenant.write_all(&bytes[..read]).is_err() {
                 break;
@@ -58,7 +61,10 @@ impl Between {
             if is_last {
                 // Its effect is there well before this.
                 std::thread::sleep(std::time::Duration::from_millis(30));
-                { self.kill(); break; }
+                {
+                    self.kill();
+                    break;
+                }
             }
         }
         let _ = tenant.shutdown(Shutdown::Both);
@@ -87,39 +93,36 @@ fn a_decommission_that_is_killed_anywhere_goes_on_where_it_stopped() {
     let words = "decommission TEST-OSL-003 --auto-approve";
     let mut kills = 0;
     for at in 0.. {
-        let mut was_killed = false;
-        for arrives in [0, 1] {
-            house.ask("POST", "/_sim/state", &tenant);
-            std::fs::remove_dir_all(house.desk.state.path()).unwrap();
-            for path in state.files() {
-                house.desk.state.write(path.strip_prefix(state.path()).unwrap(), std::fs::read(&path).unwrap());
-            }
-            between.arrives.store(arrives, Ordering::SeqCst);
-            let mut command = house.command(words);
-            let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-            between.process.store(child.id(), Ordering::SeqCst);
-            between.left.store(at, Ordering::SeqCst);
-            let code = child.wait().unwrap().code();
-            between.process.store(0, Ordering::SeqCst);
-            between.left.store(i64::MAX, Ordering::SeqCst);
-            was_killed |= code.is_none();
-            kills += u32::from(code.is_none());
-            let (intune, registered, entra) = house.stands("TEST-OSL-003");
-            assert!(!registered || entra, "at {at}: Entra goes after Autopilot");
-            assert!(!intune || registered, "at {at}: Autopilot goes after Intune");
-            let again = house.run(words);
-            // One that was killed after its end has nothing to go on with.
-            if again.code == 3 {
-                says(&again, 3, &["left the ledger on"]);
-            } else {
-                says(&again, 0, &["1 device has left"]);
-            }
-            house.has_left("TEST-OSL-003");
-            assert_eq!(house.ask("GET", "/_sim/registrations", "").as_array().unwrap().len(), 8, "at {at}");
+        house.ask("POST", "/_sim/state", &tenant);
+        std::fs::remove_dir_all(house.desk.state.path()).unwrap();
+        for path in state.files() {
+            house.desk.state.write(path.strip_prefix(state.path()).unwrap(), std::fs::read(&path).unwrap());
         }
-        if !was_killed {
+        // Lost after it arrived, or before the one after it did: in turns.
+        between.arrives.store(at % 2 == 0, Ordering::SeqCst);
+        let mut command = house.command(words);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        between.process.store(child.id(), Ordering::SeqCst);
+        between.left.store(at, Ordering::SeqCst);
+        let code = child.wait().unwrap().code();
+        between.process.store(0, Ordering::SeqCst);
+        between.left.store(i64::MAX, Ordering::SeqCst);
+        let (intune, registered, entra) = house.stands("TEST-OSL-003");
+        assert!(!registered || entra, "at {at}: Entra goes after Autopilot");
+        assert!(!intune || registered, "at {at}: Autopilot goes after Intune");
+        let again = house.run(words);
+        // One that was killed after its end has nothing to go on with.
+        if again.code == 3 {
+            says(&again, 3, &["left the ledger on"]);
+        } else {
+            says(&again, 0, &["1 device has left"]);
+        }
+        house.has_left("TEST-OSL-003");
+        assert_eq!(house.ask("GET", "/_sim/registrations", "").as_array().unwrap().len(), 8, "at {at}");
+        if code.is_some() {
             break;
         }
+        kills += 1;
     }
     println!("killed {kills} times");
     assert!(kills > 20, "killed {kills} times only");
