@@ -11,7 +11,7 @@ use crate::fleet::{Departure, Ended, Leaver, Member, Members, News, Refusal, Ref
 use crate::ledger::LeavingObject;
 use crate::manifest::Fleet;
 use crate::model::{DeviceKey, Policy, SerialKey, seen};
-use crate::plan::{Approvals, LimitReading};
+use crate::plan::{Approvals, LimitReading, NoRemoval};
 use crate::render::Look;
 use crate::render::style::{Role, counted, time_of_day};
 
@@ -172,9 +172,9 @@ fn by_tenant(members: &Members<'_>, keys: &[SerialKey]) -> Result<Vec<(usize, Ve
         }
     }
     // Without a ledger nothing is known, and that is what has to be said.
-    if let Some(why) =
-        members.of().iter().find_map(|member| member.book.as_ref()?.problem()).filter(|_| !refused.is_empty())
-    {
+    let is_about_ledger = |why: &&NoRemoval| !matches!(why, NoRemoval::DirtyTree(_));
+    let problem = |member: &Member<'_>| member.book.as_ref()?.problem().filter(is_about_ledger).cloned();
+    if let Some(why) = members.of().iter().find_map(problem).filter(|_| !refused.is_empty()) {
         return Err(CliError::new(Exit::Stale, format!("{}; nothing was sent", why.text())).hint(why.remedy()));
     }
     refuse(&refused).map(|()| groups)

@@ -334,6 +334,15 @@ impl Worker<'_, '_> {
             }
             let now = self.now();
             if item.asked.is_none() {
+                // Whoever was asked has taken their time.
+                match self.read(item.leaver.id).await.map(|now| now.and_then(|now| moved(&item.leaver, &now))) {
+                    Ok(None) => {}
+                    Ok(Some(words)) => {
+                        item.stop(Step::Intune, item.what(Step::Intune), End::Changed(words));
+                        return Ok(());
+                    }
+                    Err(error) => return self.again(item, Step::Intune, LEFT_WITHIN, error),
+                }
                 item.touched = true;
                 match self.writer.delete_managed_device(id).await {
                     Ok(()) => item.asked = Some(now),
