@@ -301,6 +301,23 @@ fn without_the_permission_for_entra_the_rest_goes_and_the_object_is_named_until_
 }
 
 #[test]
+fn another_machine_goes_on_with_what_one_has_begun() {
+    let house = House::declared("", str::to_owned);
+    let ledger = format!("--ledger {}", house.folder.at("shared.json").display());
+    assert_eq!(house.run(&format!("apply . --auto-approve {ledger}")).code, 0);
+    house.enrols("TEST-OSL-003");
+    house.undeclare("TEST-OSL-003");
+    house.may(&[INTUNE]);
+    let words = format!("decommission TEST-OSL-003 --auto-approve {ledger}");
+    says(&house.run(&words), 7, &["Autopilot  gone"]);
+    house.may(&[INTUNE, ENTRA]);
+    let house = House { desk: Desk::new(), ..house };
+    says(&house.run(&words), 0, &["Entra      gone"]);
+    assert_eq!(house.stands("TEST-OSL-003"), (false, false, false));
+    says(&house.run(&format!("ledger show TEST-OSL-003 {ledger}")), 0, &["deregistered 2026-01-05"]);
+}
+
+#[test]
 fn a_hybrid_joined_device_is_deleted_by_a_person_where_it_comes_from() {
     let house = House::applied("--set directory.hybrid=true");
     house.enrols("TEST-OSL-003");
@@ -315,7 +332,7 @@ fn a_hybrid_joined_device_is_deleted_by_a_person_where_it_comes_from() {
 }
 
 #[test]
-fn an_object_that_belongs_to_another_registration_by_now_is_left_alone() {
+fn what_is_left_of_a_device_stays_once_somebody_has_registered_it_anew() {
     let house = House::applied("");
     house.enrols("TEST-OSL-003");
     house.undeclare("TEST-OSL-003");
