@@ -11,6 +11,7 @@ mod args;
 mod audit;
 mod completions;
 mod crds;
+mod decommission;
 mod diff;
 mod error;
 mod exit;
@@ -98,6 +99,7 @@ fn dispatch(command: &Command, settings: &Settings) -> Result<Exit, CliError> {
         Command::Audit(args) => audit::run(args, settings),
         Command::History(args) => signals::run(async |stop| history::run(args, settings, &stop).await),
         Command::Revert(args) => revert::run(args, settings),
+        Command::Decommission(args) => signals::run(async |stop| decommission::run(args, settings, &stop).await),
         Command::Simulate(args) => signals::run(async |stop| simulate::run(args, settings, &stop).await),
         Command::Validate(args) => validate::run(args, settings),
         Command::Hash(args) => hash::run(args, settings),

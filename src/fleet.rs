@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 mod book;
+mod decommission;
 
 use jiff::Timestamp;
 
@@ -22,6 +23,7 @@ use crate::round::{
 };
 use crate::status::{FleetStatus, fold};
 pub(crate) use book::{Book, Source, Wanted};
+pub(crate) use decommission::{Departure, End as StepEnd, Ended, Leaver, News, Refusal, Refused, Step};
 
 /// One tenant of a run, with the ways to it.
 pub(crate) struct Member<'a> {

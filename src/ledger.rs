@@ -22,7 +22,9 @@ pub use audit::{Act, Actor, Audit, AuditLine, Deed, Phase, Who, audit_schema};
 pub(crate) use audit_file::AUDIT_FILE;
 pub use audit_file::{AuditFile, Chain, check};
 pub(crate) use document::RUN;
-pub use document::{Correction, Deleting, Gone, Head, Ledger, Running, Tombstone, Tracked, ledger_schema};
+pub use document::{
+    Correction, Deleting, Gone, Head, Leaving, LeavingObject, Ledger, Running, Tombstone, Tracked, ledger_schema,
+};
 pub use file::FileJournal;
 pub use git::GitLedger;
 pub(crate) use journal::Approval;

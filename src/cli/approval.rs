@@ -31,7 +31,7 @@ impl<T> For<T> {
     }
 }
 
-fn number(text: &str) -> Result<For<u32>, String> {
+pub(super) fn number(text: &str) -> Result<For<u32>, String> {
     For::parse(text, u32::from_str)
 }
 
@@ -139,7 +139,7 @@ impl Digests {
 }
 
 /// An approval is for one tenant; where there are several it says for which.
-fn each<T: Clone>(fleets: &[Fleet], flag: &str, given: &[For<T>]) -> Result<Vec<Option<T>>, CliError> {
+pub(super) fn each<T: Clone>(fleets: &[Fleet], flag: &str, given: &[For<T>]) -> Result<Vec<Option<T>>, CliError> {
     let names: Vec<&str> = fleets.iter().map(|fleet| fleet.desired.tenant.name.as_str()).collect();
     let declared = || format!("declared: {}", names.join(", "));
     let mut each = vec![None; fleets.len()];

@@ -11,6 +11,7 @@ use super::apply::ApplyArgs;
 use super::audit::AuditArgs;
 use super::completions::CompletionsArgs;
 use super::crds::CrdsArgs;
+use super::decommission::DecommissionArgs;
 use super::diff::DiffArgs;
 use super::hash::HashArgs;
 use super::help::HelpArgs;
@@ -107,6 +108,8 @@ pub(super) enum Command {
     History(HistoryArgs),
     /// Show what would undo a plan; nothing is written
     Revert(RevertArgs),
+    /// Let devices go for good, by name: from Intune, Autopilot and Entra, in this order
+    Decommission(DecommissionArgs),
     /// Serve the simulated tenant on a loopback port
     Simulate(SimulateArgs),
     /// Check everything that can be checked offline

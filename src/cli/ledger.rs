@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::clock::Stop;
 use crate::connect::Purpose;
 use crate::fleet::{Member, Members};
-use crate::ledger::{Gone, Ledger, Tombstone, Tracked};
+use crate::ledger::{Deleting, Gone, Ledger, Tombstone, Tracked};
 use crate::manifest::Fleet;
 use crate::model::{DeletionPolicy, Field, SerialKey, seen};
 use crate::plan::Approvals;
@@ -71,9 +71,9 @@ enum What {
 pub(super) struct At {
     /// Folders or files with manifests
     #[arg(long = "path", value_name = "PATH", default_value = ".")]
-    paths: Vec<PathBuf>,
+    pub paths: Vec<PathBuf>,
     #[command(flatten)]
-    simulated: Simulated,
+    pub simulated: Simulated,
 }
 
 /// Which devices are let go.
@@ -233,6 +233,7 @@ fn list(settings: &Settings, member: &Member<'_>, ledger: &Ledger) -> String {
 fn state(tracked: &Tracked) -> String {
     let how = if tracked.adopted { "adopted" } else { "registered" };
     let end = match (&tracked.deleting, tracked.protect, tracked.deletion_policy) {
+        (Some(Deleting { since, leaving: Some(_), .. }), ..) => format!("being decommissioned since {since}"),
         (Some(deleting), ..) => format!("being removed since {}", deleting.since),
         (None, true, _) => "protected".to_owned(),
         (None, false, DeletionPolicy::Delete) => "removed with its declaration".to_owned(),
@@ -266,11 +267,14 @@ fn show(settings: &Settings, members: &Members<'_>, serial: &str) -> Result<(), 
             row("last applied", &format!("{} by {}", tracked.at, tracked.plan));
         }
         for stone in ledger.tombstones().iter().filter(|of| of.serial_number.key() == key) {
-            let Tombstone { registration_id, end, plan, at, .. } = stone;
+            let Tombstone { registration_id, end, plan, at, left, .. } = stone;
             let end = end_of(*end);
             let serial = look.show(stone.serial_number.as_str());
             let _ = writeln!(out, "{}   {}", look.paint(Role::Heading, &serial), look.show(member.name()));
             let _ = writeln!(out, "  {end} {at} by {plan}; its registration was {registration_id}");
+            if left.is_some() {
+                let _ = writeln!(out, "  its decommission has not ended: apgit decommission {serial} goes on with it");
+            }
         }
     }
     if out.is_empty() {

@@ -31,6 +31,19 @@ const QUESTION_WIDTH: usize = 79;
 /// # Errors
 /// When the terminal cannot be read or written.
 pub(super) fn consent(question: &Question, input: &mut dyn BufRead, output: &mut dyn Write) -> std::io::Result<bool> {
+    consent_to(&deeds(question), question, input, output)
+}
+
+/// The same about deeds of another kind, in words that begin the question.
+///
+/// # Errors
+/// As above.
+pub(super) fn consent_to(
+    deeds: &str,
+    question: &Question,
+    input: &mut dyn BufRead,
+    output: &mut dyn Write,
+) -> std::io::Result<bool> {
     let Question { tenant_id, simulated, .. } = question;
     let tenant = seen(&question.tenant);
     let real_name = question.real_name.as_deref().map(seen);
@@ -39,7 +52,7 @@ pub(super) fn consent(question: &Question, input: &mut dyn BufRead, output: &mut
         _ => format!("{tenant} ({tenant_id})"),
     };
     let kind = if *simulated { "simulated tenant" } else { "tenant" };
-    let question_line = format!("{} in the {kind} {whom}?", deeds(question));
+    let question_line = format!("{deeds} in the {kind} {whom}?");
     writeln!(output, "\n{}", broken(&question_line, QUESTION_WIDTH).join("\n"))?;
     write!(output, "Type `{tenant}` or `yes` to go on: ")?;
     output.flush()?;

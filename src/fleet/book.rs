@@ -10,13 +10,18 @@ use uuid::Uuid;
 
 use crate::apply::Outcome;
 use crate::graph::is_on_loopback;
-use crate::ledger::{Deleting, Gone, Journal, Ledger, LedgerCommit, LedgerError, LedgerStore, RUN, Running, Tracked};
+use crate::ledger::{
+    Deleting, Gone, Journal, Leaving, Ledger, LedgerCommit, LedgerError, LedgerStore, RUN, Running, Tracked,
+};
 use crate::model::{
     Action, Claim, DeletionPolicy, Desired, Device, DeviceKey, Field, Guards, Loosen, Origin, RegistrationId, Release,
     SerialKey, Target, Update, carried, later,
 };
 use crate::plan::{Change, NoRemoval, Plan, Reason, wanted};
 use crate::round::Report;
+
+/// What stands in the place of a plan where devices are removed by name.
+const DECOMMISSION: &str = "decommission";
 
 /// What is known of the declarations as a work of Git.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -175,7 +180,7 @@ impl Book {
         let removes = plan.changes.iter().filter(|change| matches!(change.action(), Action::Deregister(_)));
         for change in removes {
             if let Some(tracked) = ledger.get_mut(&change.effect.device) {
-                let mark = Deleting { plan: plan_id.clone(), since: now };
+                let mark = Deleting { plan: plan_id.clone(), since: now, leaving: None };
                 self.marked.insert(change.effect.device.clone(), tracked.deleting.replace(mark));
             }
         }
@@ -320,6 +325,56 @@ impl Book {
             self.write(ledger, now, "released by name").await?;
         }
         Ok(meant)
+    }
+
+    /// Marks devices that are about to be decommissioned, and what goes with
+    /// them: from here on any machine can go on with it.
+    ///
+    /// # Errors
+    /// As for [`begin`](Self::begin).
+    pub(crate) async fn leave(&mut self, leaving: &[(DeviceKey, Leaving)], now: Timestamp) -> Result<(), LedgerError> {
+        let mut ledger = Ledger::clone(&self.ledger);
+        for (device, leaving) in leaving {
+            let Some(tracked) = ledger.get_mut(device) else { continue };
+            let new = || Deleting { plan: DECOMMISSION.to_owned(), since: now, leaving: None };
+            tracked.deleting.get_or_insert_with(new).leaving.get_or_insert_default().add(leaving);
+        }
+        let plan = DECOMMISSION.to_owned();
+        ledger.head.running = Some(Running { plan, machine: self.machine.clone(), since: now });
+        self.write(ledger, now, "decommission begins").await
+    }
+
+    /// Forgets devices whose registrations are gone; what is left of them stays
+    /// with their tombstones.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) async fn gone(&mut self, devices: &[DeviceKey], now: Timestamp) -> Result<(), LedgerError> {
+        let mut ledger = Ledger::clone(&self.ledger);
+        devices.iter().for_each(|device| ledger.forget(device, Gone::Deregistered, DECOMMISSION, now));
+        self.write(ledger, now, "decommission: registrations are gone").await
+    }
+
+    /// Ends a decommission. `settled`: nothing is left of these. `untouched`:
+    /// nothing was asked for of these.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) async fn departed(
+        &mut self,
+        settled: &[RegistrationId],
+        untouched: &[DeviceKey],
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        let mut ledger = Ledger::clone(&self.ledger);
+        ledger.head.running = None;
+        settled.iter().for_each(|id| ledger.settle(*id));
+        for device in untouched {
+            if let Some(tracked) = ledger.get_mut(device) {
+                tracked.deleting = None;
+            }
+        }
+        self.write(ledger, now, "decommission ends").await
     }
 
     async fn write(&mut self, mut ledger: Ledger, now: Timestamp, why: &str) -> Result<(), LedgerError> {

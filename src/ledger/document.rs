@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::model::{
-    DeletionPolicy, Device, DeviceKey, Field, Guards, RegistrationId, SerialNumber, TenantId, hex, later, sha256,
+    DeletionPolicy, Device, DeviceKey, DirectoryDeviceId, DirectoryObjectId, Field, Guards, ManagedDeviceId,
+    RegistrationId, SerialNumber, TenantId, hex, later, sha256,
 };
 
 /// The name of this format.
@@ -162,6 +163,78 @@ pub struct Deleting {
     /// Since when, by the service's clock.
     #[schemars(with = "String")]
     pub since: Timestamp,
+    /// What goes with it, where the device is decommissioned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaving: Option<Box<Leaving>>,
+}
+
+/// What stands beside the registration of a device that is decommissioned.
+/// Written down before anything of it is asked for: once the registration is
+/// gone, nothing in the tenant leads from the device to these.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Leaving {
+    /// Devices in Intune.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>")]
+    pub managed_devices: Vec<ManagedDeviceId>,
+    /// Devices in Entra.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub directory_devices: Vec<LeavingObject>,
+}
+
+/// A device in Entra that goes with its registration.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LeavingObject {
+    /// What it is deleted by; none where it could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub object: Option<DirectoryObjectId>,
+    /// What it is read by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub device: Option<DirectoryDeviceId>,
+    /// What the directory shows.
+    #[serde(default, skip_serializing_if = "CompactString::is_empty")]
+    #[schemars(with = "String")]
+    pub name: CompactString,
+    /// True where it comes from a directory of the user's own, and has to be
+    /// deleted there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub synced: bool,
+}
+
+impl LeavingObject {
+    /// True if both are the same device.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        self.object.is_some() && self.object == other.object || self.device.is_some() && self.device == other.device
+    }
+}
+
+impl Leaving {
+    /// Takes in what is known besides.
+    pub fn add(&mut self, other: &Self) {
+        for id in &other.managed_devices {
+            if !self.managed_devices.contains(id) {
+                self.managed_devices.push(*id);
+            }
+        }
+        for object in &other.directory_devices {
+            match self.directory_devices.iter_mut().find(|known| known.is(object)) {
+                Some(known) if object.object.is_some() => *known = object.clone(),
+                Some(_) => {}
+                None => self.directory_devices.push(object.clone()),
+            }
+        }
+    }
+
+    /// What is to be looked after when the registration has come to this end.
+    /// Whoever lets go of one looks after nothing.
+    fn after(self, end: Gone) -> Option<Self> {
+        (end != Gone::Released && self != Self::default()).then_some(self)
+    }
 }
 
 /// A device that the ledger holds no more.
@@ -181,6 +254,9 @@ pub struct Tombstone {
     /// When, by the service's clock.
     #[schemars(with = "String")]
     pub at: Timestamp,
+    /// What its decommission has still to look after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<Box<Leaving>>,
 }
 
 /// How a device left the ledger.
@@ -196,6 +272,12 @@ pub enum Gone {
 }
 
 impl Tracked {
+    /// What goes with it, where it is decommissioned.
+    #[must_use]
+    pub fn leaving(&self) -> Option<&Leaving> {
+        self.deleting.as_ref()?.leaving.as_deref()
+    }
+
     /// Which device it was declared as.
     #[must_use]
     pub fn key(&self) -> DeviceKey {
@@ -289,9 +371,16 @@ impl Ledger {
 
     /// Forgets a device and remembers that.
     pub fn forget(&mut self, device: &DeviceKey, end: Gone, plan: &str, at: Timestamp) {
-        let Some(Tracked { serial_number, registration_id, .. }) = self.devices.remove(device) else { return };
+        let Some(tracked) = self.devices.remove(device) else { return };
+        let Tracked { serial_number, registration_id, deleting, .. } = tracked;
+        let left = deleting.and_then(|of| of.leaving).and_then(|leaving| leaving.after(end)).map(Box::new);
         self.tombstones.retain(|stone| later(stone.at, TOMBSTONES) > at);
-        self.tombstones.push(Tombstone { serial_number, registration_id, end, plan: plan.to_owned(), at });
+        self.tombstones.push(Tombstone { serial_number, registration_id, end, plan: plan.to_owned(), at, left });
+    }
+
+    /// Nothing is left of the device that had this registration.
+    pub fn settle(&mut self, id: RegistrationId) {
+        self.tombstones.iter_mut().filter(|stone| stone.registration_id == id).for_each(|stone| stone.left = None);
     }
 
     /// Remembers what another ledger says was removed lately, or is about to be:
@@ -310,6 +399,7 @@ impl Ledger {
                     end: Gone::Deregistered,
                     plan: deleting.plan.clone(),
                     at: now,
+                    left: None,
                 }),
                 (_, None) => {}
             }

@@ -255,6 +255,20 @@ fn read_limits(plan: &Plan, approvals: &Approvals) -> Vec<LimitReading> {
     Class::ALL.map(read).to_vec()
 }
 
+/// Judges removals by name: `count` of `tracked` devices, after `spent` in the
+/// last 24 h.
+#[must_use]
+pub(crate) fn removals_by_name(
+    limits: &Limits,
+    count: usize,
+    spent: usize,
+    tracked: usize,
+    approved: Option<u32>,
+) -> LimitReading {
+    let limit = Class::Delete.limit(limits, tracked);
+    LimitReading { class: Class::Delete, count, limit, spent, managed: tracked, approved }
+}
+
 /// Turns a change into a held one.
 pub(super) fn hold(change: Change, reason: Reason, details: Vec<String>) -> Held {
     let Effect { device, action } = change.effect;

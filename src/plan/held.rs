@@ -280,7 +280,10 @@ impl Reason {
             ],
             Self::StillEnrolled => &[
                 Remedy("RestoreDeclaration", "to keep it: declare it again"),
-                Remedy("RemoveFromIntune", "to remove it: remove the device from Intune first"),
+                Remedy(
+                    "RemoveFromIntune",
+                    "to remove it: apgit decommission SERIAL (from Intune, Autopilot and Entra, in this order)",
+                ),
                 RELEASE,
             ],
             Self::ChangedSinceApplied => &[

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::{Ledger, Tracked};
@@ -308,6 +308,8 @@ impl Judge<'_> {
         let id = tracked.registration_id;
         match self.device(id) {
             None if !self.facts.unread.contains(&id) => {}
+            // Whoever began that goes on with it, by name.
+            Some(device) if tracked.leaving().is_some() => found.held.push(leaving(tracked, device, since)),
             Some(_) | None if self.facts.now < later(since, GONE_WITHIN) => {
                 let what = Waiting::Gone { since };
                 found.awaiting.push(Awaiting {
@@ -403,6 +405,17 @@ impl Judge<'_> {
         };
         Some((reason, details))
     }
+}
+
+/// A device that is on its way out of Intune, Autopilot and Entra.
+fn leaving(tracked: &Tracked, device: &Device, since: Timestamp) -> Held {
+    let deregister = Deregister { id: device.id, before: Box::new(device.clone()) };
+    let effect = Effect { device: tracked.key(), action: Action::Deregister(deregister) };
+    let change = Change { effect, origin: Origin::NOWHERE, hash: None, notes: Vec::new(), drifted: Vec::new() };
+    let reason = if device.is_enrolled() { Reason::StillEnrolled } else { Reason::NotGone };
+    let serial = &tracked.serial_number;
+    let words = format!("being decommissioned since {since}: apgit decommission {serial} goes on with it");
+    hold(change, reason, vec![words])
 }
 
 fn day(tracked: &Tracked) -> String {

@@ -3,6 +3,8 @@
 
 mod approval;
 mod audit;
+#[cfg(unix)]
+mod decommission;
 mod desk;
 mod drift;
 mod encrypted;

@@ -427,6 +427,9 @@ group! {
         /// its registration goes (a guess: Microsoft's page says that it goes
         /// where devices join Entra only).
         object_stays: bool = true,
+        /// Whether device objects come from a directory of the user's own
+        /// (hybrid join).
+        hybrid: bool = false,
     }
 }
 

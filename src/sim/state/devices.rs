@@ -180,8 +180,16 @@ impl Tenant {
         let page: Vec<_> = found.by_ref().take(size).collect();
         let more = found.next().is_some();
         let next_link = page.last().filter(|_| more).map(|(last, _)| query::next_link(call, *last));
-        let value = page.into_iter().map(|(id, r)| query::selected(call, object_json(id, r))).collect();
+        let value = page.into_iter().map(|(id, r)| query::selected(call, self.object_json(id, r))).collect();
         Ok(Answer::json(200, &Page { context: call.context("devices"), count: None, next_link, value }))
+    }
+
+    fn object_json(&self, id: Uuid, registration: &Registration) -> Value {
+        let mut json = object_json(id, registration);
+        if self.settings.directory.hybrid {
+            json["trustType"] = "ServerAd".into();
+        }
+        json
     }
 
     pub(in crate::sim) fn get_object(&self, call: &Call<'_>, key: Key) -> Result<Answer, Problem> {
@@ -189,7 +197,7 @@ impl Tenant {
         let registration = self.registrations.neighbour(id);
         let registration = registration.filter(|registration| registration.object == Object::There);
         let registration = registration.ok_or_else(|| Problem::no_object(&key.as_text()))?;
-        let mut object = query::selected(call, object_json(id, registration));
+        let mut object = query::selected(call, self.object_json(id, registration));
         object["@odata.context"] = call.context("devices/$entity").into();
         Ok(Answer::json(200, &object))
     }

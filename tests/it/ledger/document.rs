@@ -1,7 +1,11 @@
 //! The ledger as a document: written, read, edited by hand, remembered.
 
-use apgit::door::ledger::{Deleting, FileLedger, Gone, Ledger, LedgerError, LedgerStore, Tracked, ledger_schema};
-use apgit::door::model::{DeletionPolicy, DeviceKey, Field, RegistrationId, SerialNumber, TenantId};
+use apgit::door::ledger::{
+    Deleting, FileLedger, Gone, Leaving, LeavingObject, Ledger, LedgerError, LedgerStore, Tracked, ledger_schema,
+};
+use apgit::door::model::{
+    DeletionPolicy, DeviceKey, DirectoryObjectId, Field, ManagedDeviceId, RegistrationId, SerialNumber, TenantId,
+};
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
@@ -101,13 +105,39 @@ fn deletions_are_remembered_for_a_day_whichever_run_made_them() {
     let mut ledger = ledger(&["PF1", "PF2", "PF3", "PF4"]);
     ledger.forget(&key("PF1"), Gone::Deregistered, "plan-a", at(0));
     ledger.forget(&key("PF2"), Gone::Released, "plan-a", at(0));
-    ledger.get_mut(&key("PF3")).unwrap().deleting = Some(Deleting { plan: "plan-b".to_owned(), since: at(20) });
+    ledger.get_mut(&key("PF3")).unwrap().deleting =
+        Some(Deleting { plan: "plan-b".to_owned(), since: at(20), leaving: None });
     assert_eq!(ledger.deleted_within_a_day(at(21)), 2);
     assert_eq!(ledger.deleted_within_a_day(at(25)), 1, "the first is more than a day ago");
     assert_eq!(ledger.deleted_within_a_day(at(-5)), 2, "a clock that went back forgets nothing");
     ledger.forget(&key("PF4"), Gone::Vanished, "plan-c", at(24 * 100));
     assert_eq!(ledger.tombstones().len(), 1, "what is older than any guard looks back is dropped");
     assert_eq!(at(1).duration_since(at(0)), SignedDuration::from_hours(1));
+}
+
+#[test]
+fn what_goes_with_a_device_is_kept_until_nothing_of_it_is_left() {
+    let mut ledger = ledger(&["PF1", "PF2"]);
+    let object = DirectoryObjectId(Uuid::from_u128(2));
+    let mut leaving = Leaving { managed_devices: vec![ManagedDeviceId(Uuid::from_u128(1))], ..Leaving::default() };
+    let seen = LeavingObject { object: Some(object), name: "OSL-1".into(), ..LeavingObject::default() };
+    for _ in 0..2 {
+        leaving.add(&Leaving { directory_devices: vec![seen.clone()], ..leaving.clone() });
+    }
+    assert_eq!((leaving.managed_devices.len(), leaving.directory_devices.len()), (1, 1), "the same is known once");
+    for name in ["PF1", "PF2"] {
+        let leaving = Some(Box::new(leaving.clone()));
+        ledger.get_mut(&key(name)).unwrap().deleting =
+            Some(Deleting { plan: "by name".to_owned(), since: at(1), leaving });
+    }
+    assert_eq!(Ledger::read(&ledger.written(), true).as_ref(), Ok(&ledger));
+    ledger.forget(&key("PF1"), Gone::Deregistered, "by name", at(2));
+    ledger.forget(&key("PF2"), Gone::Released, "by name", at(2));
+    let left: Vec<_> = ledger.tombstones().iter().map(|stone| stone.left.as_deref()).collect();
+    assert_eq!(left, [Some(&leaving), None], "whoever lets go looks after nothing");
+    assert_eq!(Ledger::read(&ledger.written(), true).as_ref(), Ok(&ledger));
+    ledger.settle(tracked("PF1").registration_id);
+    assert!(ledger.tombstones().iter().all(|stone| stone.left.is_none()));
 }
 
 #[tokio::test]

@@ -44,7 +44,7 @@ fn tracked(line: &str) -> Tracked {
             "adopted" => tracked.adopted = true,
             "deleting" => {
                 let since = NOW - MINUTE * value.parse::<i32>().unwrap();
-                tracked.deleting = Some(Deleting { plan: "plan-0000000000bb".to_owned(), since });
+                tracked.deleting = Some(Deleting { plan: "plan-0000000000bb".to_owned(), since, leaving: None });
             }
             other => panic!("no such word: {other}"),
         }
