@@ -94,7 +94,7 @@ fn dispatch(command: &Command, settings: &Settings) -> Result<Exit, CliError> {
         Command::Status(args) => signals::run(async |stop| status::run(args, settings, &stop).await),
         Command::Sync(args) => signals::run(async |stop| sync::run(args, settings, &stop).await),
         Command::Drift(args) => signals::run(async |stop| plan::drift(args, settings, &stop).await),
-        Command::Ledger(args) => signals::run(async |stop| ledger::run(args, settings, &stop).await),
+        Command::Ledger(args) => signals::run(async |stop| Box::pin(ledger::run(args, settings, &stop)).await),
         Command::Release(args) => signals::run(async |stop| ledger::release(args, settings, &stop).await),
         Command::Audit(args) => audit::run(args, settings),
         Command::History(args) => signals::run(async |stop| history::run(args, settings, &stop).await),

@@ -7,6 +7,7 @@
 
 mod command;
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 pub(crate) use command::Call;
@@ -55,6 +56,20 @@ pub enum Ancestry {
     /// A commit is not here, or not all of what was before: a shallow clone, a
     /// history that was rewritten.
     Unknown,
+}
+
+/// As much as a listing of a large repository takes.
+const LISTING_BYTES_MAX: u64 = 64 << 20;
+
+/// What stands between NULs.
+fn entries(out: &[u8]) -> impl Iterator<Item = Cow<'_, str>> {
+    out.split(|byte| *byte == 0).filter(|entry| !entry.is_empty()).map(String::from_utf8_lossy)
+}
+
+/// True for a file that may hold declarations.
+fn is_manifest(path: &str) -> bool {
+    let extension = Path::new(path).extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
+    extension.is_some_and(|extension| ["yaml", "yml", "json"].contains(&extension.as_str()))
 }
 
 impl Repository {
@@ -125,6 +140,49 @@ impl Repository {
         let said = self.call("log").args(words).line()?;
         let (author, committer) = said.split_once('\n').unwrap_or((&said, ""));
         Ok((author.to_owned(), committer.to_owned()))
+    }
+
+    /// In what the work tree is not what its commit holds, wherever in it; `None`
+    /// if in nothing that could hold a declaration. What Git was told to overlook,
+    /// and what is not checked out, is not what the commit holds.
+    ///
+    /// # Errors
+    /// When Git cannot say.
+    pub fn unlike_its_commit(&self) -> Result<Option<String>, GitError> {
+        let words = ["--porcelain=v1", "-z", "--untracked-files=all", "--ignore-submodules=none"];
+        let Some(status) = self.call("status").args(words).at_most(LISTING_BYTES_MAX).run_within()? else {
+            return Ok(Some("there are more changes than can be listed".to_owned()));
+        };
+        if status.code != 0 {
+            return Err(status.error());
+        }
+        for entry in entries(&status.out) {
+            match entry.split_at_checked(3) {
+                Some(("?? ", path)) if is_manifest(path) => return Ok(Some(format!("Git does not know `{path}`"))),
+                Some(("?? ", _)) | None => {}
+                Some((_, path)) => return Ok(Some(format!("`{path}` is not as it was committed"))),
+            }
+        }
+        let flags = self.call("ls-files").args(["-v", "-z"]).at_most(LISTING_BYTES_MAX).run_within()?;
+        let Some(flags) = flags else { return Ok(Some("there are more files than can be listed".to_owned())) };
+        for entry in entries(&flags.out) {
+            match entry.split_at_checked(2) {
+                Some(("H ", _)) | None => {}
+                Some((_, path)) if is_manifest(path) => {
+                    return Ok(Some(format!("`{path}` is not checked out, or Git is told to overlook it")));
+                }
+                Some(_) => {}
+            }
+        }
+        let links = self.call("ls-files").args(["-s", "-z"]).at_most(LISTING_BYTES_MAX).run_within()?;
+        let Some(links) = links else { return Ok(Some("there are more files than can be listed".to_owned())) };
+        for entry in entries(&links.out).filter(|entry| entry.starts_with("160000 ")) {
+            let path = entry.split_once('\t').map_or("", |(_, path)| path);
+            if !self.root().join(path).join(".git").exists() {
+                return Ok(Some(format!("the submodule `{path}` is not checked out")));
+            }
+        }
+        Ok(None)
     }
 
     /// A path from the root on, as Git takes it.

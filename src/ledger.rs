@@ -15,6 +15,7 @@ mod ledger_file;
 mod line;
 mod memory;
 mod private;
+mod seen;
 mod store;
 
 pub(crate) use audit::COMMAND;
@@ -34,4 +35,5 @@ pub use journal::{
 pub use ledger_file::FileLedger;
 pub use memory::Memory;
 pub(crate) use private::{file as private_file, folder_within};
+pub(crate) use seen::Seen;
 pub use store::{LedgerCommit, LedgerError, LedgerStore};

@@ -19,7 +19,7 @@ mod unseen;
 
 pub use claim::{AdoptionPolicy, Claim, DeletionPolicy, Desired, Limits, Origin, Policy, Scope, Tenant, Want};
 pub use device::{Coverage, Device, EnrollmentState, Observed, SyncState};
-pub use effect::{Action, Adopt, Deregister, Effect, Register, Release, Request, Unprotect, Update};
+pub use effect::{Action, Adopt, Deregister, Effect, Keep, Register, Release, Request, Update};
 pub(crate) use effect::{carried, is_as_imported, tail};
 pub use field::{Field, FieldChange};
 pub use guards::{Guards, Loosen};

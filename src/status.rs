@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use crate::model::{Adopt, Claim, Desired, DeviceKey, Field, Origin, RegistrationId, SerialNumber, Unprotect};
+use crate::model::{Adopt, Claim, Desired, DeviceKey, Field, Keep, Origin, RegistrationId, SerialNumber};
 use crate::plan::{Action, Plan, Reason, Waiting};
 
 /// All devices of a tenant that are declared, by serial key.
@@ -119,7 +119,7 @@ pub fn fold(desired: &Desired, plan: &Plan) -> FleetStatus {
                 (Some(update.id), Stage::ToUpdate { fields })
             }
             Action::Adopt(Adopt { id, .. }) => (Some(*id), Stage::ToAdopt),
-            Action::Unprotect(Unprotect { id }) => (Some(*id), Stage::InSync),
+            Action::Keep(Keep { id, .. }) => (Some(*id), Stage::InSync),
             // Of what is declared no more, nobody asks.
             Action::Deregister(_) | Action::Release(_) => continue,
         };

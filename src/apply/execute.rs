@@ -10,7 +10,7 @@ use crate::clock::{self, Clock, Stop};
 use crate::graph::{ErrorKind, GraphError, GraphWriter};
 use crate::hash::HashSource;
 use crate::ledger::{Deed, Entry, Journal, JournalError, LedgerError, Phase};
-use crate::model::{Action, Adopt, Device, DeviceKey, RegistrationId, Release, Unprotect, later};
+use crate::model::{Action, Adopt, Device, DeviceKey, Keep, RegistrationId, Release, later};
 use crate::plan::{Change, ClearedPlan, Reason};
 
 use super::deletes::Deletes;
@@ -142,9 +142,7 @@ struct Kept<'a> {
 impl Kept<'_> {
     fn finish(self, ending: &Ending<'_>, now: Timestamp) -> impl Iterator<Item = (usize, Outcome)> {
         let end = move |change: &Change| match change.action() {
-            Action::Release(Release { id, .. })
-            | Action::Adopt(Adopt { id, .. })
-            | Action::Unprotect(Unprotect { id })
+            Action::Release(Release { id, .. }) | Action::Adopt(Adopt { id, .. }) | Action::Keep(Keep { id, .. })
                 if self.is_done =>
             {
                 Outcome::Done { registration_id: *id, at: now }

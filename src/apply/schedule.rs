@@ -66,7 +66,7 @@ pub fn schedule(cleared: &ClearedPlan, sync: Option<&SyncState>, now: Timestamp)
             Action::Register(_) => rows.push(index),
             Action::Update(_) => updates.push(index),
             Action::Deregister(_) => deletes.push(index),
-            Action::Release(_) | Action::Adopt(_) | Action::Unprotect(_) => kept.push(index),
+            Action::Release(_) | Action::Adopt(_) | Action::Keep(_) => kept.push(index),
         }
     }
     let gated = rows.len() > BATCH;
@@ -93,7 +93,7 @@ fn requests(change: &Change) -> usize {
         Action::Register(register) => register.tail().len(),
         Action::Update(update) => update.requests().len(),
         Action::Deregister(_) => 1,
-        Action::Release(_) | Action::Adopt(_) | Action::Unprotect(_) => 0,
+        Action::Release(_) | Action::Adopt(_) | Action::Keep(_) => 0,
     }
 }
 

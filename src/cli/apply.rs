@@ -99,7 +99,7 @@ async fn tenants(args: &ApplyArgs, settings: &Settings, stop: &Stop, outlets: &m
         None if args.auto_approve => "autoApprove",
         None => "prompt",
     };
-    let mut opener = Opener::new(settings, &args.simulated, &declared.paths, Purpose::Write, stop)
+    let mut opener = Opener::new(settings, &args.simulated, &declared, Purpose::Write, stop)
         .approved(args.approver.clone(), digests.iter().map(how).collect());
     let each = fleets.iter().copied().zip(args.numbers.of(&declared.fleets)?);
     let mut members = opener.open_all(each).await.map_err(|error| outlets.of(&fleets, error))?;

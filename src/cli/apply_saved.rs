@@ -70,7 +70,7 @@ pub(super) async fn run(
     for plan in &plans.tenants {
         fleets.push(fleet_of(plan, &declared)?);
     }
-    let mut opener = Opener::new(settings, &args.simulated, paths, Purpose::Write, stop)
+    let mut opener = Opener::new(settings, &args.simulated, &declared, Purpose::Write, stop)
         .approved(args.approver.clone(), vec!["savedPlan"; fleets.len()]);
     let members = opener.open_saved(fleets.iter().copied().zip(&plans.tenants)).await;
     let mut members = members.map_err(|error| outlets.of(&fleets, error))?;

@@ -57,7 +57,7 @@ pub(super) async fn run(args: &DecommissionArgs, settings: &Settings, stop: &Sto
     let fleets: Vec<&Fleet> = declared.fleets.iter().collect();
     let approved = each(&declared.fleets, "--approve-deletes", &args.approve_deletes)?;
     let purpose = if args.plan { Purpose::Read } else { Purpose::Write };
-    let mut opener = Opener::new(settings, &args.at.simulated, &args.at.paths, purpose, stop);
+    let mut opener = Opener::new(settings, &args.at.simulated, &declared, purpose, stop);
     let all = fleets.iter().map(|fleet| (*fleet, Approvals::default()));
     let opening = patiently(settings, "opening the ledger", opener.open_all(all)).await;
     let mut members = opening.map_err(|(at, error)| error_of(&fleets, at, error))?;

@@ -59,7 +59,7 @@ struct History {
 pub(super) async fn run(args: &HistoryArgs, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
     let key = SerialKey::of(&args.serial);
     let declared = source::load(settings, &args.paths, &args.simulated)?;
-    let mut opener = Opener::new(settings, &args.simulated, &declared.paths, Purpose::Read, stop);
+    let mut opener = Opener::new(settings, &args.simulated, &declared, Purpose::Read, stop);
     let each = declared.fleets.iter().map(|fleet| (fleet, Approvals::default()));
     let members = patiently(settings, "opening the ledger", opener.open_all(each)).await;
     let members = members.map_err(|(_, error)| error)?;

@@ -19,7 +19,7 @@ use super::exit::Exit;
 use super::members::Opener;
 use super::progress::{patiently, reading};
 use super::settings::{Settings, print, tell};
-use super::source;
+use super::source::{self, Declared};
 
 /// What is done with the ledger.
 #[derive(Debug, Clone, clap::Args)]
@@ -99,7 +99,7 @@ pub(super) async fn run(args: &LedgerArgs, settings: &Settings, stop: &Stop) -> 
     let purpose = if writes { Purpose::Write } else { Purpose::Read };
     let declared = source::load(settings, paths, simulated)?;
     let fleets: Vec<&Fleet> = declared.fleets.iter().collect();
-    let mut members = opened(settings, &fleets, simulated, paths, purpose, stop).await?;
+    let mut members = opened(settings, &fleets, simulated, &declared, purpose, stop).await?;
     match &args.what {
         What::List { .. } => each(settings, &members, list),
         What::Export { .. } => {
@@ -139,7 +139,7 @@ pub(super) async fn run(args: &LedgerArgs, settings: &Settings, stop: &Stop) -> 
 pub(super) async fn release(args: &ReleaseArgs, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
     let declared = source::load(settings, &args.at.paths, &args.at.simulated)?;
     let fleets: Vec<&Fleet> = declared.fleets.iter().collect();
-    let mut members = opened(settings, &fleets, &args.at.simulated, &args.at.paths, Purpose::Write, stop).await?;
+    let mut members = opened(settings, &fleets, &args.at.simulated, &declared, Purpose::Write, stop).await?;
     let keys: Vec<SerialKey> = args.serials.iter().map(|serial| SerialKey::of(serial)).collect();
     // All of them, or none: half a list is nobody's wish.
     for (serial, key) in args.serials.iter().zip(&keys) {
@@ -168,11 +168,11 @@ async fn opened<'f>(
     settings: &Settings,
     fleets: &[&'f Fleet],
     simulated: &Simulated,
-    paths: &[PathBuf],
+    declared: &Declared,
     purpose: Purpose,
     stop: &Stop,
 ) -> Result<Members<'f>, CliError> {
-    let mut opener = Opener::new(settings, simulated, paths, purpose, stop);
+    let mut opener = Opener::new(settings, simulated, declared, purpose, stop);
     let each = fleets.iter().map(|fleet| (*fleet, Approvals::default()));
     patiently(settings, "opening the ledger", opener.open_all(each))
         .await

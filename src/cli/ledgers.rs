@@ -92,18 +92,31 @@ fn repository(root: &Path) -> Result<Option<Repository>, CliError> {
     }
 }
 
-/// What is checked out. What Git cannot say is no clean tree.
-pub(super) fn source(repository: Option<&Repository>, paths: &[PathBuf]) -> Source {
-    let Some(repository) = repository else { return Source::default() };
-    match repository.revision(paths) {
-        Ok(revision) => {
-            let words = "`git status` shows changes, or files that Git does not know";
+/// What is checked out, and what of it was read. What Git cannot say is no clean
+/// tree. `left_out`: something that looks like a manifest was not read.
+pub(super) fn source(repository: Option<&Repository>, root: &Path, paths: &[PathBuf], left_out: bool) -> Source {
+    let paths = paths.iter().map(|path| inside(root, path)).collect();
+    let left_out = left_out.then(|| "files that look like manifests were not read: see the warnings above".to_owned());
+    let Some(repository) = repository else { return Source { paths, left_out, ..Source::default() } };
+    match (repository.head(), repository.unlike_its_commit()) {
+        (Ok(commit), Ok(dirty)) => {
             // That nobody can say who it was keeps nobody from applying.
-            let people = revision.head.as_ref().and_then(|head| repository.people(head).ok());
-            Source { commit: revision.head, dirty: revision.dirty.then(|| words.to_owned()), people }
+            let people = commit.as_ref().and_then(|head| repository.people(head).ok());
+            Source { commit, dirty, people, paths, left_out }
         }
-        Err(error) => Source { dirty: Some(error.to_string()), ..Source::default() },
+        (Err(error), _) | (_, Err(error)) => {
+            Source { dirty: Some(error.to_string()), paths, left_out, ..Source::default() }
+        }
     }
+}
+
+/// A path from the root of the declarations on, with `/` between its parts; `.`
+/// is the root.
+fn inside(root: &Path, path: &Path) -> String {
+    let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let inside = real.strip_prefix(root).unwrap_or(&real);
+    let parts: Vec<_> = inside.iter().map(|part| part.to_string_lossy()).collect();
+    if parts.is_empty() { ".".to_owned() } else { parts.join("/") }
 }
 
 /// Why these declarations must not be applied over what was applied last.

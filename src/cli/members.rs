@@ -1,7 +1,8 @@
 //! From declared fleets to the members of a run: connection, journal, hashes.
 
+use std::collections::HashSet;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use uuid::Uuid;
 
@@ -9,10 +10,11 @@ use crate::clock::Stop;
 use crate::connect::Purpose;
 use crate::fleet::{Book, Member, Members, Saved, Wanted};
 use crate::ledger::{
-    AUDIT_FILE, Actor, Audit, AuditFile, COMMAND, FileJournal, Journal, JournalError, Who, folder_within, private_file,
+    AUDIT_FILE, Actor, Audit, AuditFile, COMMAND, FileJournal, Journal, JournalError, Ledger, Seen, Who, folder_within,
+    private_file,
 };
 use crate::manifest::{Fleet, Hashes};
-use crate::model::{Origin, seen};
+use crate::model::{Origin, RegistrationId, seen};
 use crate::plan::Approvals;
 
 use super::args::Simulated;
@@ -23,7 +25,7 @@ use super::progress::patiently;
 use super::saved::SavedPlan;
 use super::settings::Settings;
 use super::simulated::Tenants;
-use super::source;
+use super::source::{self, Declared};
 
 /// What became of each tenant: those that could not be opened, and the answers
 /// of the others, in their order; with the place of each answer.
@@ -58,6 +60,15 @@ fn machine(state: &Path, purpose: Purpose) -> std::io::Result<String> {
     }
 }
 
+/// The registrations that other owners of the tenant have in their ledgers here.
+fn siblings(owner: &Path) -> HashSet<RegistrationId> {
+    let entries = owner.parent().and_then(|owners| std::fs::read_dir(owners).ok());
+    let folders = entries.into_iter().flatten().flatten().map(|entry| entry.path()).filter(|path| path != owner);
+    let texts = folders.filter_map(|folder| std::fs::read_to_string(folder.join("ledger.json")).ok());
+    let ledgers = texts.filter_map(|text| Ledger::read(&text, false).ok());
+    ledgers.flat_map(|ledger| ledger.devices().map(|of| of.registration_id).collect::<Vec<_>>()).collect()
+}
+
 /// The file that declares a claim.
 fn file_of(fleet: &Fleet) -> impl Fn(Origin) -> String + Send + Sync + use<> {
     let places = fleet.places.clone();
@@ -69,7 +80,7 @@ pub(super) struct Opener<'s> {
     pub settings: &'s Settings,
     purpose: Purpose,
     tenants: Tenants<'s>,
-    paths: &'s [PathBuf],
+    declared: &'s Declared,
     stop: &'s Stop,
     /// Who has said yes, and how for each tenant, in their order.
     approver: Option<String>,
@@ -77,16 +88,15 @@ pub(super) struct Opener<'s> {
 }
 
 impl<'s> Opener<'s> {
-    /// `paths`: where the declarations are.
     pub(super) fn new(
         settings: &'s Settings,
         simulated: &'s Simulated,
-        paths: &'s [PathBuf],
+        declared: &'s Declared,
         purpose: Purpose,
         stop: &'s Stop,
     ) -> Self {
         let tenants = Tenants::new(settings, simulated, purpose);
-        Self { settings, purpose, tenants, paths, stop, approver: None, approvals: Vec::new() }
+        Self { settings, purpose, tenants, declared, stop, approver: None, approvals: Vec::new() }
     }
 
     /// What the audit log says of the consent: who gives it, and how for each
@@ -157,7 +167,7 @@ impl<'s> Opener<'s> {
 
     async fn open<'f>(&mut self, at: usize, fleet: &'f Fleet, approvals: Approvals) -> Result<Member<'f>, CliError> {
         let consent = self.consent(at);
-        let Self { settings, purpose, tenants, paths, stop, .. } = self;
+        let Self { settings, purpose, tenants, declared, stop, .. } = self;
         let purpose = *purpose;
         let tenant = &fleet.desired.tenant;
         let connect = source::connect(settings, tenants, fleet, purpose, stop);
@@ -177,7 +187,7 @@ impl<'s> Opener<'s> {
             error => error.into(),
         })?;
         let (store, repository) = ledgers::store(&settings.ledger, &connection.target, fleet, &owner)?;
-        let source = ledgers::source(repository.as_ref(), paths);
+        let source = ledgers::source(repository.as_ref(), &fleet.root, &declared.paths, declared.left_out);
         let journal = match purpose {
             Purpose::Read => journal,
             Purpose::Write => {
@@ -202,6 +212,9 @@ impl<'s> Opener<'s> {
                 .map_err(|error| CliError::file("write", &settings.state_dir.join(MACHINE), &error))?,
             source: source.clone(),
             file: Box::new(file_of(fleet)),
+            seen: Seen::within(&owner),
+            elsewhere: declared.elsewhere.get(&(tenant.id, tenant.owner.clone())).cloned().unwrap_or_default(),
+            siblings: siblings(&owner),
             now: connection.clock.now(),
         };
         let reading = Book::open(store, wanted, purpose == Purpose::Read);

@@ -109,7 +109,7 @@ async fn tenants(args: &PlanArgs, settings: &Settings, stop: &Stop, outlets: &mu
     args.selection.narrow(&mut declared)?;
     let fleets: Vec<&Fleet> = declared.fleets.iter().collect();
     outlets.over(fleets.len());
-    let mut opener = Opener::new(settings, &args.source.simulated, &declared.paths, Purpose::Read, stop);
+    let mut opener = Opener::new(settings, &args.source.simulated, &declared, Purpose::Read, stop);
     let approvals = args.approvals.of(&declared.fleets)?;
     let (mut members, errors) = opener.open_each(fleets.iter().copied().zip(approvals)).await;
     let plans = reading(settings, &fleets, members.plan()).await;

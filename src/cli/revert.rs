@@ -138,6 +138,9 @@ fn text(plan: &str, at: &str, found: &BTreeMap<(CompactString, Option<Registrati
     list(Act::Deregister, "Deregistered. That cannot be undone; declared again, with their hashes, they are new ones:");
     list(Act::Release, "Released. Declared again, they are adopted:");
     list(Act::Adopt, "Adopted. `apgit release SERIAL` lets them go:");
-    list(Act::Unprotect, "Not protected any more. To undo it, declare `protect: true`:");
+    list(
+        Act::Keep,
+        "Its removal was declared otherwise. To undo it, declare `protect` and `deletionPolicy` as they were:",
+    );
     out
 }

@@ -255,7 +255,7 @@ fn effects(prepared: &Prepared) -> Vec<SavedEffect> {
             Action::Update(update) => fingerprint(&update.before),
             Action::Deregister(deregister) => fingerprint(&deregister.before),
             Action::Adopt(adopt) => fingerprint(&adopt.before),
-            Action::Release(_) | Action::Unprotect(_) => "none".to_owned(),
+            Action::Release(_) | Action::Keep(_) => "none".to_owned(),
         },
         sha256: digest_of(&change.effect),
     };

@@ -1,13 +1,14 @@
 //! From paths to fleets, and from a fleet to its tenant: what is declared, with
 //! all its problems printed.
 
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::clock::Stop;
 use crate::connect::{self, Connection, Outside, Purpose};
 use crate::manifest::{self, Fleet};
-use crate::model::Origin;
+use crate::model::{Origin, SerialKey, TenantId};
 use crate::render::document::problems;
 use crate::render::{self, Place};
 use crate::sim::CLIENT_SECRET;
@@ -29,6 +30,25 @@ pub(super) struct Declared {
     /// The same, for whoever goes there again.
     pub paths: Vec<PathBuf>,
     pub files: usize,
+    /// True if files that look like manifests were not read.
+    pub left_out: bool,
+    /// What other owners declare in the same tenants.
+    pub elsewhere: Elsewhere,
+}
+
+/// By tenant and owner, which devices others declare there.
+pub(super) type Elsewhere = HashMap<(TenantId, String), HashSet<SerialKey>>;
+
+fn elsewhere(fleets: &[Fleet]) -> Elsewhere {
+    let key = |fleet: &Fleet| (fleet.desired.tenant.id, fleet.desired.tenant.owner.clone());
+    let others = |fleet: &Fleet| {
+        let others = fleets.iter().filter(|other| {
+            other.desired.tenant.id == fleet.desired.tenant.id
+                && other.desired.tenant.owner != fleet.desired.tenant.owner
+        });
+        others.flat_map(|other| other.desired.claims()).map(|claim| claim.serial.key()).collect()
+    };
+    fleets.iter().map(|fleet| (key(fleet), others(fleet))).collect()
 }
 
 /// Reads manifests and prints every problem. Nothing is sent before that.
@@ -39,19 +59,21 @@ pub(super) struct Declared {
 pub(super) fn load(settings: &Settings, paths: &[PathBuf], simulated: &Simulated) -> Result<Declared, CliError> {
     let root = paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" ");
     let loaded = manifest::load(paths).asking(&settings.allow_key_hosts);
+    let left_out = loaded.problems.iter().any(|problem| matches!(problem.code, "left-out" | "not-read"));
     let problems = problems(&loaded.problems);
     tell(&render::text::problems(&problems, &settings.err_look));
     if loaded.has_errors() {
         let message = format!("the declarations under `{root}` have errors; nothing was sent");
         return Err(CliError { problems: Some(problems), ..CliError::new(Exit::Invalid, message) });
     }
+    let elsewhere = elsewhere(&loaded.fleets);
     let names: Vec<String> = loaded.fleets.iter().map(|fleet| format!("`{}`", fleet.desired.tenant.name)).collect();
     let wanted = |fleet: &Fleet| settings.tenant.as_ref().is_none_or(|name| *name == fleet.desired.tenant.name);
     let fleets: Vec<Fleet> = loaded.fleets.into_iter().filter(wanted).collect();
     match (&settings.tenant, fleets.is_empty()) {
         (_, false) => {
             let news = targets::check(settings, simulated, &fleets)?;
-            Ok(Declared { fleets, news, root, paths: paths.to_vec(), files: loaded.files })
+            Ok(Declared { fleets, news, root, paths: paths.to_vec(), files: loaded.files, left_out, elsewhere })
         }
         (Some(name), true) if !names.is_empty() => {
             let message = format!("no tenant `{name}` is declared under `{root}`");

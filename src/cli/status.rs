@@ -54,7 +54,7 @@ async fn tenants(args: &StatusArgs, settings: &Settings, stop: &Stop, outlets: &
     // A device that is declared nowhere may be registered all the same.
     let is_declared = declared.fleets.iter().any(|fleet| declares(&fleet));
     let fleets: Vec<&Fleet> = declared.fleets.iter().filter(|fleet| !is_declared || declares(fleet)).collect();
-    let mut opener = Opener::new(settings, &args.simulated, &declared.paths, Purpose::Read, stop);
+    let mut opener = Opener::new(settings, &args.simulated, &declared, Purpose::Read, stop);
     let each = fleets.iter().map(|fleet| (*fleet, Approvals::default()));
     let (mut members, errors) = opener.open_each(each).await;
     let states = reading(settings, &fleets, members.status(wanted.as_ref())).await;

@@ -33,7 +33,7 @@ pub(super) async fn run(args: &SyncArgs, settings: &Settings, stop: &Stop) -> Re
     let declared = source::load(settings, &args.source.paths, simulated)?;
     declared.fleets.iter().try_for_each(may_sync)?;
     let fleets = &declared.fleets;
-    let mut opener = Opener::new(settings, simulated, &declared.paths, Purpose::Write, stop);
+    let mut opener = Opener::new(settings, simulated, &declared, Purpose::Write, stop);
     let each = fleets.iter().map(|fleet| (fleet, Approvals::default()));
     let (mut members, errors) = opener.open_each(each).await;
     let mut exit = Exit::Done;

@@ -1,7 +1,7 @@
 //! The ledger of one tenant during a run: read before the plan, marked before
 //! the first write, and written when it is over.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use compact_str::CompactString;
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::apply::Outcome;
 use crate::graph::is_on_loopback;
 use crate::ledger::{
-    Deleting, Gone, Journal, Leaving, Ledger, LedgerCommit, LedgerError, LedgerStore, RUN, Running, Tracked,
+    Deleting, Gone, Journal, Leaving, Ledger, LedgerCommit, LedgerError, LedgerStore, RUN, Running, Seen, Tracked,
 };
 use crate::model::{
     Action, Claim, DeletionPolicy, Desired, Device, DeviceKey, Field, Guards, Loosen, Origin, RegistrationId, Release,
@@ -32,6 +32,10 @@ pub(crate) struct Source {
     pub dirty: Option<String>,
     /// Who has written that commit, and who has made it.
     pub people: Option<(String, String)>,
+    /// The paths that were read, from the root on; `.` is all of it.
+    pub paths: Vec<String>,
+    /// What was not read that should have been, in words.
+    pub left_out: Option<String>,
 }
 
 /// The ledger of one tenant.
@@ -45,6 +49,8 @@ pub(crate) struct Book {
     is_closed: bool,
     /// Devices that this run has marked as going, with the mark of before.
     marked: HashMap<DeviceKey, Option<Deleting>>,
+    /// What this machine knows of it.
+    seen: Seen,
     /// Which machine writes it.
     machine: String,
     source: Source,
@@ -65,6 +71,12 @@ pub(crate) struct Wanted<'a> {
     pub machine: String,
     pub source: Source,
     pub file: Box<dyn Fn(Origin) -> String + Send + Sync>,
+    /// What this machine knows of the ledger.
+    pub seen: Seen,
+    /// Devices that another owner declares in the same tenant.
+    pub elsewhere: HashSet<SerialKey>,
+    /// Registrations that another owner's ledger has.
+    pub siblings: HashSet<RegistrationId>,
     pub now: Timestamp,
 }
 
@@ -78,7 +90,7 @@ impl Book {
         wanted: Wanted<'_>,
         is_reader: bool,
     ) -> Result<Self, LedgerError> {
-        let Wanted { target, desired, lineage, machine, source, file, now } = wanted;
+        let Wanted { target, desired, lineage, machine, source, file, mut seen, elsewhere, siblings, now } = wanted;
         let tenant = &desired.tenant;
         // A simulated tenant has another port each time.
         let target = if is_on_loopback(target.name()) { "loopback" } else { target.name() };
@@ -91,23 +103,36 @@ impl Book {
                 let words = "the tenant's `ledger.lineage` names one, and none is there".to_owned();
                 (new(), Some(NoRemoval::OtherLineage(words)), true)
             }
-            Ok(None) => (new(), Some(NoRemoval::NoLedger), false),
-            Ok(Some(ledger)) => match other(&ledger, target, desired, lineage) {
-                Some(words) => (new(), Some(NoRemoval::OtherLineage(words)), true),
-                None => (Arc::new(ledger), None, false),
+            Ok(None) => match seen.doubts(None) {
+                Some(words) => (new(), Some(NoRemoval::LedgerUnusable(words)), true),
+                None => (new(), Some(NoRemoval::NoLedger), false),
+            },
+            Ok(Some(ledger)) => match (other(&ledger, target, desired, lineage), seen.doubts(Some(&ledger))) {
+                (Some(words), _) => (new(), Some(NoRemoval::OtherLineage(words)), true),
+                (None, Some(words)) => (new(), Some(NoRemoval::LedgerUnusable(words)), true),
+                (None, None) => (Arc::new(let_go(ledger, desired, &elsewhere, &siblings)), None, false),
             },
             Err(LedgerError::Format { reason, .. }) => (new(), Some(NoRemoval::LedgerUnusable(reason)), true),
             // Whoever only looks can look without it.
             Err(error) if is_reader => (new(), Some(NoRemoval::LedgerUnusable(error.to_string())), true),
             Err(error) => return Err(error),
         };
+        if !is_closed && !is_reader && ledger.head.serial > 0 {
+            seen.remember(&ledger);
+        }
+        let narrower = || {
+            let missing = ledger.head.paths.iter().find(|path| !covers(&source.paths, path))?;
+            let words = format!("`{missing}` was read when last applied");
+            (!is_closed).then_some(NoRemoval::OtherPaths(words))
+        };
+        let problem = problem.or_else(narrower).or_else(|| source.left_out.clone().map(NoRemoval::OtherPaths));
         let dirty = || source.dirty.clone().map(NoRemoval::DirtyTree);
         let problem = problem.or_else(dirty);
         let guards = ledger.head.guards.as_ref().filter(|_| !is_closed);
         let strict = guards.map(|guards| guards.tighten(tenant)).filter(|(_, loosens)| !loosens.is_empty());
         let strict = strict.map(|(tenant, loosens)| (desired.under(tenant), loosens));
         let marked = HashMap::new();
-        Ok(Self { store, ledger, problem, is_closed, marked, machine, source, strict, older: None, file })
+        Ok(Self { store, ledger, problem, is_closed, marked, seen, machine, source, strict, older: None, file })
     }
 
     /// The declarations as they are judged: by the stricter of the guards that are
@@ -221,7 +246,15 @@ impl Book {
         for (device, id) in plan.unchanged.iter().chain(report.left.iter().flat_map(|left| &left.unchanged)) {
             page.unchanged(device, *id, journal);
         }
+        page.tighten();
         let Page { mut ledger, plan: plan_id, .. } = page;
+        // Whoever names fewer paths has not given up the others.
+        if report.halt.is_none()
+            && plan.complete
+            && ledger.head.paths.iter().all(|path| covers(&self.source.paths, path))
+        {
+            ledger.head.paths.clone_from(&self.source.paths);
+        }
         if report.halt.is_none() && plan.complete {
             ledger.head.guards = Some(Guards::of(&desired.tenant));
         }
@@ -381,9 +414,43 @@ impl Book {
         ledger.head.serial += 1;
         ledger.head.written_at = now;
         self.store.save(&ledger, why).await?;
+        self.seen.remember(&ledger);
         self.ledger = Arc::new(ledger);
         Ok(())
     }
+}
+
+/// The ledger, in which a device that is declared here no more, and is another
+/// owner's by now, is let go and not removed.
+fn let_go(
+    mut ledger: Ledger,
+    desired: &Desired,
+    elsewhere: &HashSet<SerialKey>,
+    siblings: &HashSet<RegistrationId>,
+) -> Ledger {
+    if elsewhere.is_empty() && siblings.is_empty() {
+        return ledger;
+    }
+    let declared: HashSet<SerialKey> = desired.claims().iter().map(|claim| claim.serial.key()).collect();
+    let is_theirs = |tracked: &&Tracked| {
+        let serial = tracked.serial_number.key();
+        !declared.contains(&serial) && (elsewhere.contains(&serial) || siblings.contains(&tracked.registration_id))
+    };
+    let theirs: Vec<DeviceKey> = ledger.devices().filter(is_theirs).map(Tracked::key).collect();
+    for device in theirs {
+        if let Some(tracked) = ledger.get_mut(&device) {
+            tracked.deletion_policy = DeletionPolicy::Orphan;
+        }
+    }
+    ledger
+}
+
+/// True if a path is one of these, or within one of them.
+fn covers(paths: &[String], path: &str) -> bool {
+    let is_within = |of: &String| {
+        of == "." || path == of || path.strip_prefix(of.as_str()).is_some_and(|rest| rest.starts_with('/'))
+    };
+    paths.iter().any(is_within)
 }
 
 /// What a ledger is of, if that is not what it shall be of.
@@ -414,6 +481,9 @@ struct Page<'a> {
 impl Page<'_> {
     fn outcome(&mut self, change: &Change, outcome: &Outcome) {
         let device = &change.effect.device;
+        if let Some(id) = change.action().registration() {
+            self.rename(device, id);
+        }
         let is_done = matches!(outcome, Outcome::Done { .. });
         match (change.action(), outcome) {
             (Action::Register(register), Outcome::Done { registration_id, .. }) => {
@@ -430,9 +500,12 @@ impl Page<'_> {
             (Action::Adopt(adopt), Outcome::Done { .. }) => {
                 self.track(device, adopt.id, true, shown(&adopt.before));
             }
-            (Action::Unprotect(_), Outcome::Done { .. }) => {
+            (Action::Keep(keep), Outcome::Done { .. }) => {
                 if let Some(tracked) = self.ledger.get_mut(device) {
-                    tracked.protect = false;
+                    tracked.protect = keep.protect.unwrap_or(tracked.protect);
+                    if let Some(deletion) = keep.deletion {
+                        tracked.declare_deletion(deletion);
+                    }
                     tracked.plan.clone_from(&self.plan);
                     tracked.at = self.now;
                 }
@@ -474,8 +547,10 @@ impl Page<'_> {
         if known.is_some_and(|known| known.deleting.is_some() && known.registration_id != id) {
             self.forget(device, Gone::Deregistered);
         }
-        let protect = claim.protect || self.ledger.get(device).is_some_and(|known| known.protect);
-        let known = self.ledger.get(device).filter(|known| known.registration_id == id);
+        // Whatever it was declared as: a registration is one device.
+        let known = self.ledger.of(id).or_else(|| self.ledger.get(device));
+        let protect = claim.protect || known.is_some_and(|known| known.protect);
+        let known = known.filter(|known| known.registration_id == id);
         let adopted_with = match known {
             Some(known) => known.adopted_with,
             None => adopted.then_some(claim.deletion_policy),
@@ -490,6 +565,7 @@ impl Page<'_> {
             deletion_policy: DeletionPolicy::Orphan,
             adopted_with,
             protect,
+            suspend: claim.suspend,
             corrected: known.map(|known| known.corrected.clone()).unwrap_or_default(),
             file: (self.file)(claim.origin),
             plan: self.plan.clone(),
@@ -497,6 +573,10 @@ impl Page<'_> {
             deleting: None,
         };
         tracked.declare_deletion(claim.deletion_policy);
+        // What lets it be removed is an effect of its own.
+        if known.is_some_and(|known| known.deletion_policy == DeletionPolicy::Orphan) {
+            tracked.deletion_policy = DeletionPolicy::Orphan;
+        }
         self.ledger.track(tracked);
     }
 
@@ -504,8 +584,9 @@ impl Page<'_> {
     /// applied with that, but for what it loosens. Its values are, too, though a
     /// run that wrote them broke off before it could say so here.
     fn unchanged(&mut self, device: &DeviceKey, id: RegistrationId, journal: &Journal) {
-        let Some(claim) = self.claims.get(device) else { return };
+        let Some(claim) = self.claims.get(device).copied() else { return };
         let wanted = wanted(claim);
+        self.rename(device, id);
         match self.ledger.get_mut(device).filter(|tracked| tracked.registration_id == id) {
             Some(tracked) => {
                 let is_other = |(field, value): &&(Field, CompactString)| !field.same(tracked.value(*field), value);
@@ -522,17 +603,37 @@ impl Page<'_> {
                     }
                 }
                 tracked.declared = wanted.iter().map(|(field, _)| *field).collect();
-                tracked.declare_deletion(claim.deletion_policy);
-                tracked.protect |= claim.protect;
                 tracked.file = (self.file)(claim.origin);
             }
             // Ours without a word: an import or an update of a run that did not
             // come to writing it down.
-            None if journal.owned().contains(&id) => {
+            None if journal.has_made(id) => {
                 let values = values(carried(&wanted).into_iter().chain(crate::model::tail(&wanted)));
                 self.track(device, id, false, values);
             }
             None => {}
+        }
+    }
+
+    /// A registration that is declared by another name than before, with its id or
+    /// without, is the same device.
+    fn rename(&mut self, device: &DeviceKey, id: RegistrationId) {
+        let Some(known) = self.ledger.of(id).filter(|known| known.key() != *device).cloned() else { return };
+        let (serial_number, declared_registration_id) = (device.serial.clone(), device.registration);
+        self.ledger.track(Tracked { serial_number, declared_registration_id, ..known });
+    }
+
+    /// What keeps a device from being removed holds from the first apply that
+    /// knows it, whatever else becomes of the device in that.
+    fn tighten(&mut self) {
+        for (device, claim) in &self.claims {
+            let named = claim.registration_id.and_then(|id| self.ledger.of(id)).map(Tracked::key);
+            let Some(tracked) = self.ledger.get_mut(&named.unwrap_or_else(|| device.clone())) else { continue };
+            tracked.protect |= claim.protect;
+            tracked.suspend = claim.suspend;
+            if claim.deletion_policy == DeletionPolicy::Orphan {
+                tracked.declare_deletion(DeletionPolicy::Orphan);
+            }
         }
     }
 

@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::model::{
-    Action, Adopt, Deregister, Device, Effect, Field, HashDigest, ImportId, ImportRecordId, RegistrationId, Release,
-    SerialNumber, TenantId, Unprotect,
+    Action, Adopt, Deregister, Device, Effect, Field, HashDigest, ImportId, ImportRecordId, Keep, RegistrationId,
+    Release, SerialNumber, TenantId,
 };
 
 use super::audit_file::AuditFile;
@@ -94,7 +94,7 @@ pub enum Act {
     /// The ledger forgets a device.
     Release,
     /// The ledger takes a protection away.
-    Unprotect,
+    Keep,
     /// The tenant is asked for a sync.
     Sync,
     /// The record of an ended import is removed.
@@ -120,7 +120,7 @@ impl Act {
             Self::Deregister => "deregister",
             Self::Adopt => "adopt",
             Self::Release => "release",
-            Self::Unprotect => "unprotect",
+            Self::Keep => "keep",
             Self::Sync => "sync",
             Self::RemoveRecord => "removeRecord",
             Self::LedgerImport => "ledgerImport",
@@ -204,7 +204,7 @@ impl Deed {
             Action::Register(_) | Action::Update(_) | Action::Deregister(_) => return None,
             Action::Adopt(Adopt { id, before }) => (Act::Adopt, id, shown(before)),
             Action::Release(Release { id, .. }) => (Act::Release, id, BTreeMap::new()),
-            Action::Unprotect(Unprotect { id }) => (Act::Unprotect, id, BTreeMap::new()),
+            Action::Keep(Keep { id, .. }) => (Act::Keep, id, BTreeMap::new()),
         };
         let serial_number = Some(effect.device.serial.clone());
         Some(Self { serial_number, registration_id: Some(*id), before, ..Self::of(action) })
@@ -325,9 +325,9 @@ impl Audit {
             }
             Action::Update(update) => (update.id, BTreeMap::new()),
             Action::Deregister(Deregister { id, before }) => (*id, shown(before)),
-            Action::Adopt(Adopt { id, .. })
-            | Action::Release(Release { id, .. })
-            | Action::Unprotect(Unprotect { id }) => (*id, BTreeMap::new()),
+            Action::Adopt(Adopt { id, .. }) | Action::Release(Release { id, .. }) | Action::Keep(Keep { id, .. }) => {
+                (*id, BTreeMap::new())
+            }
         };
         self.registrations.insert(id, (serial.clone(), before));
     }

@@ -6,7 +6,7 @@
 //! stands in here: so a document that somebody has edited is not believed
 //! (`sealed`), and says nothing to delete by.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 
 use compact_str::CompactString;
@@ -39,6 +39,8 @@ pub struct Ledger {
     /// Whose, and which one of possibly several.
     pub head: Head,
     devices: BTreeMap<DeviceKey, Tracked>,
+    /// By registration: one has one line.
+    ids: HashMap<RegistrationId, DeviceKey>,
     tombstones: Vec<Tombstone>,
 }
 
@@ -64,6 +66,10 @@ pub struct Head {
     /// The commit that was last applied, where the declarations lie in Git.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+    /// The paths that were read when last applied, from the root of the declarations
+    /// on: whoever reads fewer of them knows of no device that it is gone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<String>,
     /// The guards that were last applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guards: Option<Guards>,
@@ -123,6 +129,9 @@ pub struct Tracked {
     /// True until `protect: false` was applied.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub protect: bool,
+    /// True if it was suspended when last applied: nothing is done to it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub suspend: bool,
     /// The file that declared it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub file: String,
@@ -284,6 +293,13 @@ impl Tracked {
         DeviceKey { serial: self.serial_number.clone(), registration: self.declared_registration_id }
     }
 
+    /// What a declaration means for its removal: as long as nobody declares
+    /// anything else than when it was adopted, it stays.
+    #[must_use]
+    pub fn deletion_declared(&self, declared: DeletionPolicy) -> DeletionPolicy {
+        if self.adopted_with == Some(declared) { DeletionPolicy::Orphan } else { declared }
+    }
+
     /// Takes over what its declaration says of its removal.
     pub fn declare_deletion(&mut self, declared: DeletionPolicy) {
         if self.adopted_with != Some(declared) {
@@ -335,10 +351,11 @@ impl Ledger {
             serial: 0,
             written_at: now,
             source: None,
+            paths: Vec::new(),
             guards: None,
             running: None,
         };
-        Self { head, devices: BTreeMap::new(), tombstones: Vec::new() }
+        Self { head, devices: BTreeMap::new(), ids: HashMap::new(), tombstones: Vec::new() }
     }
 
     /// All devices, sorted by key.
@@ -351,6 +368,12 @@ impl Ledger {
     #[must_use]
     pub fn get(&self, device: &DeviceKey) -> Option<&Tracked> {
         self.devices.get(device)
+    }
+
+    /// The device of a registration, whatever it was declared as.
+    #[must_use]
+    pub fn of(&self, id: RegistrationId) -> Option<&Tracked> {
+        self.devices.get(self.ids.get(&id)?)
     }
 
     /// The same, to change it.
@@ -366,12 +389,21 @@ impl Ledger {
 
     /// Takes a device in, or puts it in the place of what was known of it.
     pub fn track(&mut self, tracked: Tracked) {
-        self.devices.insert(tracked.key(), tracked);
+        let key = tracked.key();
+        if let Some(before) = self.ids.insert(tracked.registration_id, key.clone()).filter(|before| *before != key) {
+            self.devices.remove(&before);
+        }
+        let id = tracked.registration_id;
+        let before = self.devices.insert(key, tracked);
+        if let Some(before) = before.filter(|before| before.registration_id != id) {
+            self.ids.remove(&before.registration_id);
+        }
     }
 
     /// Forgets a device and remembers that.
     pub fn forget(&mut self, device: &DeviceKey, end: Gone, plan: &str, at: Timestamp) {
         let Some(tracked) = self.devices.remove(device) else { return };
+        self.ids.remove(&tracked.registration_id);
         let Tracked { serial_number, registration_id, deleting, .. } = tracked;
         let left = deleting.and_then(|of| of.leaving).and_then(|leaving| leaving.after(end)).map(Box::new);
         self.tombstones.retain(|stone| later(stone.at, TOMBSTONES) > at);
@@ -452,10 +484,12 @@ impl Ledger {
         let count = document.devices.len();
         let devices: BTreeMap<DeviceKey, Tracked> =
             document.devices.into_iter().map(|tracked| (tracked.key(), tracked)).collect();
-        if devices.len() < count {
+        let ids: HashMap<RegistrationId, DeviceKey> =
+            devices.iter().map(|(key, tracked)| (tracked.registration_id, key.clone())).collect();
+        if devices.len() < count || ids.len() < count {
             return Err("a device stands in it twice".to_owned());
         }
-        Ok(Self { head: document.head, devices, tombstones: document.tombstones })
+        Ok(Self { head: document.head, devices, ids, tombstones: document.tombstones })
     }
 }
 

@@ -363,7 +363,7 @@ impl Approval {
             Action::Update(update) => self.used_on(update.id, &update.fields),
             Action::Deregister(deregister) => self.deletes.get(&deregister.id).copied().unwrap_or(Use::None),
             // To write the ledger once more does no harm.
-            Action::Release(_) | Action::Adopt(_) | Action::Unprotect(_) => Use::None,
+            Action::Release(_) | Action::Adopt(_) | Action::Keep(_) => Use::None,
         }
     }
 
@@ -612,6 +612,13 @@ impl Journal {
     #[must_use]
     pub fn owned(&self) -> &HashSet<RegistrationId> {
         &self.folded.owned
+    }
+
+    /// True for a registration that an import of ours made, and that was not let go
+    /// since.
+    #[must_use]
+    pub fn has_made(&self, id: RegistrationId) -> bool {
+        self.folded.made.contains_key(&id) && self.folded.owned.contains(&id)
     }
 
     /// Our own import records that have ended and were not removed yet.

@@ -5,7 +5,7 @@
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
-use super::{Device, DeviceKey, Field, FieldChange, HashDigest, ImportId, RegistrationId};
+use super::{DeletionPolicy, Device, DeviceKey, Field, FieldChange, HashDigest, ImportId, RegistrationId};
 
 /// One thing that would be done to one device.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,17 +33,30 @@ pub enum Action {
     Release(Release),
     /// Take note of a registration that is as declared already.
     Adopt(Adopt),
-    /// Take away the protection from deletion that was applied before.
-    Unprotect(Unprotect),
+    /// Keep in mind what is declared of a removal: nothing else of it changes.
+    Keep(Keep),
 }
 
 impl Action {
+    /// The registration that it is about, where there is one already.
+    #[must_use]
+    pub fn registration(&self) -> Option<RegistrationId> {
+        match self {
+            Self::Register(_) => None,
+            Self::Update(Update { id, .. })
+            | Self::Deregister(Deregister { id, .. })
+            | Self::Release(Release { id, .. })
+            | Self::Adopt(Adopt { id, .. })
+            | Self::Keep(Keep { id, .. }) => Some(*id),
+        }
+    }
+
     /// True for what the service never hears of: only the ledger is written.
     #[must_use]
     pub fn is_bookkeeping(&self) -> bool {
         match self {
             Self::Register(_) | Self::Update(_) | Self::Deregister(_) => false,
-            Self::Release(_) | Self::Adopt(_) | Self::Unprotect(_) => true,
+            Self::Release(_) | Self::Adopt(_) | Self::Keep(_) => true,
         }
     }
 }
@@ -88,12 +101,26 @@ pub struct Adopt {
     pub before: Box<Device>,
 }
 
-/// Takes a protection away.
+/// What is declared of a device's removal, where that is not as it was applied.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Unprotect {
+pub struct Keep {
     /// Of which registration.
     pub id: RegistrationId,
+    /// Whether it is protected from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protect: Option<bool>,
+    /// What the removal of its declaration means from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion: Option<DeletionPolicy>,
+}
+
+impl Keep {
+    /// True if a device can be removed by it that could not before.
+    #[must_use]
+    pub fn loosens(&self) -> bool {
+        self.protect == Some(false) || self.deletion == Some(DeletionPolicy::Delete)
+    }
 }
 
 /// Registers a device. Its precondition, that it is absent, is checked by the

@@ -10,8 +10,10 @@ use crate::model::{Action, Request};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ActionKind {
-    /// A protection that was applied before is taken away.
+    /// A device may be removed that could not be before.
     Loosen,
+    /// It is kept in mind that a device may be removed less than before.
+    Tighten,
     /// A device becomes known to the tenant.
     Register,
     /// A registration gets other values.
@@ -26,14 +28,15 @@ pub enum ActionKind {
 
 impl ActionKind {
     /// All of them, in the order in which they are carried out.
-    pub const ALL: [Self; 6] =
-        [Self::Loosen, Self::Register, Self::Update, Self::Deregister, Self::Release, Self::Adopt];
+    pub const ALL: [Self; 7] =
+        [Self::Loosen, Self::Tighten, Self::Register, Self::Update, Self::Deregister, Self::Release, Self::Adopt];
 
     /// The name for people and tools.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Loosen => "loosen",
+            Self::Tighten => "tighten",
             Self::Register => "register",
             Self::Update => "update",
             Self::Deregister => "deregister",
@@ -59,7 +62,8 @@ impl Action {
             Self::Deregister(_) => ActionKind::Deregister,
             Self::Release(_) => ActionKind::Release,
             Self::Adopt(_) => ActionKind::Adopt,
-            Self::Unprotect(_) => ActionKind::Loosen,
+            Self::Keep(keep) if keep.loosens() => ActionKind::Loosen,
+            Self::Keep(_) => ActionKind::Tighten,
         }
     }
 
@@ -71,7 +75,7 @@ impl Action {
             Self::Register(_) => vec!["import"],
             Self::Update(update) => update.requests().iter().map(operation).collect(),
             Self::Deregister(_) => vec!["delete"],
-            Self::Release(_) | Self::Adopt(_) | Self::Unprotect(_) => Vec::new(),
+            Self::Release(_) | Self::Adopt(_) | Self::Keep(_) => Vec::new(),
         }
     }
 }

@@ -158,7 +158,7 @@ pub(super) fn as_approved(approved: &Approved, desired: &Desired, plan: &Plan) -
             && match &effect.action {
                 Action::Register(register) => register.values.iter().all(|(field, value)| is_wanted(*field, value)),
                 Action::Update(update) => update.fields.iter().all(|f| is_wanted(f.field, &f.after)),
-                Action::Adopt(_) | Action::Unprotect(_) => true,
+                Action::Adopt(_) | Action::Keep(_) => true,
                 Action::Deregister(_) | Action::Release(_) => false,
             }
     };
@@ -286,9 +286,7 @@ impl Approved {
             },
             (Action::Release(approved), Action::Release(now)) => (approved != now).then_some(Reason::ChangedMeanwhile),
             (Action::Adopt(approved), Action::Adopt(now)) => (approved != now).then_some(Reason::ChangedMeanwhile),
-            (Action::Unprotect(approved), Action::Unprotect(now)) => {
-                (approved != now).then_some(Reason::ChangedMeanwhile)
-            }
+            (Action::Keep(approved), Action::Keep(now)) => (approved != now).then_some(Reason::ChangedMeanwhile),
             // It is another thing by now: its registration is gone, or somebody
             // has changed it.
             _ => Some(Reason::ChangedMeanwhile),

@@ -99,9 +99,10 @@ fn effect(effect: &Effect) -> Value {
             "registrationId": adopt.id.to_string(),
             "precondition": fingerprint(&adopt.before),
         }),
-        Action::Unprotect(unprotect) => json!({
-            "registrationId": unprotect.id.to_string(),
-            "loosens": "protect",
+        Action::Keep(keep) => json!({
+            "registrationId": keep.id.to_string(),
+            "protect": keep.protect,
+            "deletion": keep.deletion.map(|policy| format!("{policy:?}")),
         }),
     };
     value["action"] = effect.action.kind().name().into();

@@ -7,7 +7,7 @@ use compact_str::CompactString;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::ledger::Journal;
-use crate::model::{Action, Effect, Field, FieldChange, Limits, Release, SerialKey, Unprotect, Update};
+use crate::model::{Action, Effect, Field, FieldChange, Keep, Limits, Release, SerialKey, Update};
 
 use super::Plan;
 use super::approved::{Approved, is_used};
@@ -83,7 +83,7 @@ impl Class {
 
     fn has(self, effect: &Effect) -> bool {
         let update = match &effect.action {
-            Action::Register(_) | Action::Adopt(_) | Action::Unprotect(_) => return false,
+            Action::Register(_) | Action::Adopt(_) | Action::Keep(_) => return false,
             Action::Update(Update { tail_of: Some(_), .. }) => return false,
             Action::Deregister(_) => return self == Self::Delete,
             // What is gone cannot be lost by forgetting it.
@@ -154,7 +154,7 @@ impl LimitReading {
     pub fn ok(&self) -> bool {
         self.count == 0
             || self.count + self.spent <= self.limit
-            || self.approved.is_some_and(|approved| self.count <= approved as usize)
+            || self.approved.is_some_and(|approved| self.count + self.spent <= approved as usize)
     }
 }
 
@@ -278,7 +278,7 @@ pub(super) fn hold(change: Change, reason: Reason, details: Vec<String>) -> Held
         Action::Update(update) => (Some(update.id), update.fields, None, Some(update.before)),
         Action::Deregister(of) => (Some(of.id), Vec::new(), None, Some(of.before)),
         Action::Adopt(of) => (Some(of.id), Vec::new(), None, Some(of.before)),
-        Action::Release(Release { id, .. }) | Action::Unprotect(Unprotect { id }) => (Some(id), Vec::new(), None, None),
+        Action::Release(Release { id, .. }) | Action::Keep(Keep { id, .. }) => (Some(id), Vec::new(), None, None),
     };
     Held {
         drifted: change.drifted,

@@ -264,9 +264,38 @@ impl Reason {
                 Remedy("RemoveByHand", "the service's words are above; look at the device in the admin center"),
                 RELEASE,
             ],
-            Self::ServiceUnavailable | Self::NotVisible | Self::NotGone | Self::OutcomeUnknown | Self::Cancelled => {
-                &[Remedy("ApplyAgain", "run apgit apply again; it goes on where it stopped")]
+            Self::ServiceUnavailable
+            | Self::NotVisible
+            | Self::NotGone
+            | Self::OutcomeUnknown
+            | Self::LedgerNotWritten
+            | Self::Cancelled => &[Remedy("ApplyAgain", "run apgit apply again; it goes on where it stopped")],
+            Self::DeletionNotAllowed | Self::DeletionProtected | Self::StillEnrolled | Self::ChangedSinceApplied => {
+                self.remedies_of_removal()
             }
+            Self::VanishedFromTenant => &[
+                Remedy("RemoveDeclaration", "if it is meant to be gone: remove its declaration"),
+                Remedy("ReleaseFirst", "to register it again: apgit release SERIAL, then apply"),
+            ],
+            Self::Contested => &[
+                Remedy("FindTheOther", "find who or what writes the other value, and let one of the two give way"),
+                Remedy("GiveWay", "to give way: declare the other value, or leave the field out"),
+                Remedy("Wait", "it is set back again once the last three corrections are a week old"),
+            ],
+            Self::ObservedSetCollapsed => &[
+                Remedy("LookIntoTenant", "find out who removed them, and whether this is the right tenant"),
+                Remedy("Release", "what is meant to be gone: apgit release SERIAL, then apply"),
+            ],
+            Self::GateClosed => &[Remedy("RepairCause", "repair the cause named above, then run apgit apply again")],
+            Self::ImportRefused | Self::UpdateRefused => {
+                &[Remedy("CorrectDeclaration", "correct the declaration; the service's words are above")]
+            }
+        }
+    }
+
+    /// What a person can do about a device that is not removed.
+    fn remedies_of_removal(self) -> &'static [Remedy] {
+        match self {
             Self::DeletionNotAllowed => {
                 &[Remedy("ChangePolicy", "set `policy: Sync` of the tenant if this should be removed"), RELEASE]
             }
@@ -291,24 +320,7 @@ impl Reason {
                 Remedy("RestoreDeclaration", "to keep it: declare it again"),
                 RELEASE,
             ],
-            Self::VanishedFromTenant => &[
-                Remedy("RemoveDeclaration", "if it is meant to be gone: remove its declaration"),
-                Remedy("ReleaseFirst", "to register it again: apgit release SERIAL, then apply"),
-            ],
-            Self::Contested => &[
-                Remedy("FindTheOther", "find who or what writes the other value, and let one of the two give way"),
-                Remedy("GiveWay", "to give way: declare the other value, or leave the field out"),
-                Remedy("Wait", "it is set back again once the last three corrections are a week old"),
-            ],
-            Self::ObservedSetCollapsed => &[
-                Remedy("LookIntoTenant", "find out who removed them, and whether this is the right tenant"),
-                Remedy("Release", "what is meant to be gone: apgit release SERIAL, then apply"),
-            ],
-            Self::LedgerNotWritten => &[Remedy("ApplyAgain", "run apgit apply again; it goes on where it stopped")],
-            Self::GateClosed => &[Remedy("RepairCause", "repair the cause named above, then run apgit apply again")],
-            Self::ImportRefused | Self::UpdateRefused => {
-                &[Remedy("CorrectDeclaration", "correct the declaration; the service's words are above")]
-            }
+            _ => &[],
         }
     }
 

@@ -113,7 +113,7 @@ impl<'e> Sight<'e> {
             Action::Deregister(Deregister { before, .. }) | Action::Adopt(Adopt { before, .. }) => {
                 Self { before: Some(before), after: Vec::new(), hash: None }
             }
-            Action::Release(_) | Action::Unprotect(_) => Self { before: None, after: Vec::new(), hash: None },
+            Action::Release(_) | Action::Keep(_) => Self { before: None, after: Vec::new(), hash: None },
         }
     }
 

@@ -59,6 +59,8 @@ pub enum NoRemoval {
     Incomplete,
     /// Only a part of what is declared was looked at.
     Partial,
+    /// Not all was read that was when last applied; what not, in words.
+    OtherPaths(String),
     /// Files under Git differ from the commit; which, in words.
     DirtyTree(String),
     /// Nothing is declared, and something was.
@@ -79,6 +81,7 @@ impl NoRemoval {
             Self::OtherLineage(_) => "OtherLineage",
             Self::Incomplete => "Incomplete",
             Self::Partial => "Partial",
+            Self::OtherPaths(_) => "OtherPaths",
             Self::DirtyTree(_) => "DirtyTree",
             Self::DesiredSetEmpty => "DesiredSetEmpty",
             Self::DesiredSetCollapsed(_) => "DesiredSetCollapsed",
@@ -95,6 +98,7 @@ impl NoRemoval {
             Self::OtherLineage(what) => format!("the ledger is another one: {what}"),
             Self::Incomplete => "the tenant was not read to the end".to_owned(),
             Self::Partial => "the plan is about some devices only".to_owned(),
+            Self::OtherPaths(what) => format!("not all declarations were read: {what}"),
             Self::DirtyTree(what) => format!("the files are not as they were committed: {what}"),
             Self::DesiredSetEmpty => "no device is declared at all".to_owned(),
             Self::DesiredSetCollapsed(how) => format!("far less is declared than was applied: {how}"),
@@ -114,6 +118,7 @@ impl NoRemoval {
             Self::OtherLineage(_) => "use the ledger of this tenant and owner, or correct `ledger.lineage`",
             Self::Incomplete => "run apgit plan again",
             Self::Partial => "leave out --target and --exclude",
+            Self::OtherPaths(_) => "name the paths that were applied before, or more",
             Self::DirtyTree(_) => "commit what you mean, and plan again",
             Self::DesiredSetEmpty => "to give up the whole fleet, release or decommission its devices by name",
             Self::ObservedSetCollapsed(_) => {
@@ -121,8 +126,8 @@ impl NoRemoval {
                  release SERIAL"
             }
             Self::DesiredSetCollapsed(_) => {
-                "look whether files are missing; if not, remove fewer at a time, or raise `limits.maxShrink` and \
-                 `maxShrinkPercent` first"
+                "look whether files are missing; if not, remove fewer at a time, let devices go that are held (apgit \
+                 release SERIAL), or raise `limits.maxShrink` and `maxShrinkPercent` first"
             }
         }
     }
@@ -222,6 +227,7 @@ pub(super) fn removed(desired: &Desired, observed: &Observed, facts: &Facts, cov
         NoRemoval::NoLedger => !left.is_empty() || !facts.owned.is_empty() || !facts.imports.is_empty(),
         NoRemoval::LedgerUnusable(_) | NoRemoval::OtherLineage(_) | NoRemoval::ObservedSetCollapsed(_) => true,
         NoRemoval::DirtyTree(_)
+        | NoRemoval::OtherPaths(_)
         | NoRemoval::Incomplete
         | NoRemoval::Partial
         | NoRemoval::DesiredSetEmpty
@@ -340,7 +346,7 @@ impl Judge<'_> {
             let change = change(release(is_gone), vec![Note::GoneAlready]);
             if !is_gone {
                 found.held.push(hold(change, Reason::ServiceUnavailable, Vec::new()));
-            } else if let Some(reason) = self.nothing_at_all() {
+            } else if let Some(reason) = self.nothing_at_all(tracked) {
                 found.held.push(hold(change, reason, Vec::new()));
             } else {
                 found.changes.push(change);
@@ -349,7 +355,7 @@ impl Judge<'_> {
         };
         let (change, refused) = match tracked.deletion_policy {
             DeletionPolicy::Orphan => {
-                let refused = self.nothing_at_all().map(|reason| (reason, Vec::new()));
+                let refused = self.nothing_at_all(tracked).map(|reason| (reason, Vec::new()));
                 (change(release(false), vec![Note::StaysRegistered]), refused)
             }
             DeletionPolicy::Delete => {
@@ -364,8 +370,9 @@ impl Judge<'_> {
     }
 
     /// Why not even the ledger is written.
-    fn nothing_at_all(&self) -> Option<Reason> {
+    fn nothing_at_all(&self, tracked: &Tracked) -> Option<Reason> {
         match self.tenant.policy {
+            _ if tracked.suspend => Some(Reason::Suspended),
             Policy::Observe => Some(Reason::ObserveOnly),
             _ if self.tenant.suspend => Some(Reason::Suspended),
             Policy::CreateOnly | Policy::UpsertOnly | Policy::Sync => None,
@@ -383,7 +390,9 @@ impl Judge<'_> {
             () if !self.tenant.scope.contains(&device.group_tag) => Reason::OutOfScope,
             () if is_other || !changed.is_empty() => Reason::ChangedSinceApplied,
             () if device.is_enrolled() => Reason::StillEnrolled,
-            () if self.nothing_at_all().is_some() => return self.nothing_at_all().map(|reason| (reason, Vec::new())),
+            () if self.nothing_at_all(tracked).is_some() => {
+                return self.nothing_at_all(tracked).map(|reason| (reason, Vec::new()));
+            }
             () if self.tenant.policy != Policy::Sync => Reason::DeletionNotAllowed,
             () => return None,
         };

@@ -9,7 +9,7 @@ use crate::hash::{IdentityKey, KeyKind, sharing};
 use crate::ledger::{Gone, ImportFact, Ledger, PendingUpdate, Tail, Tracked};
 use crate::model::{
     Action, Adopt, AdoptionPolicy, Claim, Coverage, Desired, Device, DeviceKey, Effect, Field, FieldChange, HashDigest,
-    ImportId, ImportState, Observed, Policy, Register, RegistrationId, Tenant, Unprotect, Update, Want, is_as_imported,
+    ImportId, ImportState, Keep, Observed, Policy, Register, RegistrationId, Tenant, Update, Want, is_as_imported,
     later,
 };
 
@@ -334,10 +334,17 @@ impl<'a> Maker<'a> {
             return Verdict::Unchanged;
         }
         let action = match tracked {
-            Some(Tracked { protect: true, .. }) if !claim.protect => Action::Unprotect(Unprotect { id }),
-            // What our own import made, or what we wrote, is ours without a word.
-            Some(_) => return Verdict::Unchanged,
-            None if self.facts.ledger.is_none() || self.is_ours(id) || !self.adopts(claim, device) => {
+            Some(tracked) => {
+                let protect = (tracked.protect != claim.protect).then_some(claim.protect);
+                let declared = tracked.deletion_declared(claim.deletion_policy);
+                let deletion = (tracked.deletion_policy != declared).then_some(declared);
+                if protect.is_none() && deletion.is_none() {
+                    return Verdict::Unchanged;
+                }
+                Action::Keep(Keep { id, protect, deletion })
+            }
+            // What our own import made is ours without a word.
+            None if self.facts.ledger.is_none() || self.has_made(id) || !self.adopts(claim, device) => {
                 return Verdict::Unchanged;
             }
             None => Action::Adopt(Adopt { id, before: Box::new(device.clone()) }),
@@ -526,6 +533,11 @@ impl<'a> Maker<'a> {
             let (registration_id, origin) = (device.id, claim.origin);
             self.let_go.push(LetGo { device: claim.key(), registration_id, origin, fields });
         }
+    }
+
+    /// True for what an import of ours made, as far as we know it still.
+    fn has_made(&self, id: RegistrationId) -> bool {
+        self.made.contains(&id) && self.facts.owned.contains(&id)
     }
 
     /// True for what we made or changed before.

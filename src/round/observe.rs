@@ -11,7 +11,7 @@ use crate::hash::{WantedHash, identity_keys};
 use crate::ledger::{DeregisterEnd, Entry, Journal, UpdateEnd};
 use crate::model::{
     Action, Adopt, Claim, Coverage, Deregister, Desired, Device, DeviceKey, Field, HashDigest, HashError, ImportId,
-    ImportState, Observed, RegistrationId, Release, SerialKey, SyncState, Unprotect, Update, carried, later, tail,
+    ImportState, Keep, Observed, RegistrationId, Release, SerialKey, SyncState, Update, carried, later, tail,
 };
 use crate::plan::{
     self, Change, Facts, HashFact, ImportError, LISTED_WITHIN, Needs, Plan, Removals, Waiting, import_id,
@@ -84,7 +84,7 @@ impl Reading {
                 | Action::Deregister(Deregister { id, .. })
                 | Action::Release(Release { id, .. })
                 | Action::Adopt(Adopt { id, .. })
-                | Action::Unprotect(Unprotect { id }) => ids.push(*id),
+                | Action::Keep(Keep { id, .. }) => ids.push(*id),
                 Action::Register(_) => _ = absent.insert(change.effect.device.clone()),
             }
         }

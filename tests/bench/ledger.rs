@@ -185,6 +185,7 @@ fn tracked(number: u128) -> Tracked {
         deletion_policy: DeletionPolicy::Delete,
         adopted_with: None,
         protect: false,
+        suspend: false,
         file: "devices/oslo/laptops.yaml".to_owned(),
         plan: "plan-000000000001".to_owned(),
         at: apgit::door::sim::EPOCH,

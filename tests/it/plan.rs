@@ -164,7 +164,11 @@ fn read_aloud(plan: &Plan) -> Vec<String> {
             Action::Release(release) if release.is_gone => format!(". {} (gone)", change.serial()),
             Action::Release(_) => format!(". {}", change.serial()),
             Action::Adopt(_) => format!("= {}", change.serial()),
-            Action::Unprotect(_) => format!("* {} protect", change.serial()),
+            Action::Keep(keep) => {
+                let protect = keep.protect.map(|protect| format!(" protect={protect}")).unwrap_or_default();
+                let deletion = keep.deletion.map(|policy| format!(" {policy:?}")).unwrap_or_default();
+                format!("{} {}{protect}{deletion}", if keep.loosens() { "*" } else { "=" }, change.serial())
+            }
         };
         lines.push(what);
     }

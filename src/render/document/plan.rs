@@ -124,6 +124,7 @@ impl PlanDocument {
             release: 0,
             adopt: 0,
             loosen: 0,
+            tighten: 0,
             awaiting: 0,
             awaiting_visibility: 0,
             blocked,
@@ -318,8 +319,10 @@ pub struct Summary {
     pub release: usize,
     /// Registrations to take over.
     pub adopt: usize,
-    /// Protections that are taken away.
+    /// Devices that may be removed later and could not before.
     pub loosen: usize,
+    /// Devices that may not be removed any more.
+    pub tighten: usize,
     /// Devices that are as declared.
     pub unchanged: usize,
     /// All waiting devices, those that wait for their vendor included.

@@ -363,6 +363,7 @@ impl<'p> Page<'p> {
                 (summary.release, "to release"),
                 (summary.adopt, "to adopt"),
                 (summary.loosen, "to loosen"),
+                (summary.tighten, "to tighten"),
             ];
             for (count, word) in others.into_iter().filter(|(count, _)| *count > 0) {
                 let _ = write!(todo, ", {} {word}", thousands(count));
@@ -416,6 +417,9 @@ impl<'p> Page<'p> {
 
     fn effort(&self) -> String {
         let estimate = &self.plan.estimate;
+        if estimate.writes == 0 {
+            return "only the ledger is written".to_owned();
+        }
         let calls = counted(estimate.writes, "write call", "write calls");
         format!("{calls}, {}", about(estimate.seconds_low, estimate.seconds_high, self.look))
     }

@@ -21,7 +21,6 @@ const OSLO: &str = "devices/oslo/laptops.yaml";
 impl Scene {
     fn new() -> Self {
         let folder = contoso();
-        folder.edit(OSLO, "  defaults:\n", "  defaults:\n    deletionPolicy: Delete\n");
         Self { desk: Desk::new(), folder }
     }
 

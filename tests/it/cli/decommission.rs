@@ -224,7 +224,7 @@ fn what_is_declared_protected_a_strangers_or_not_as_applied_stays() {
     house.folder.edit("devices/oslo/laptops.yaml", line, &format!("{line}      protect: true\n"));
     assert_eq!(house.run("apply . --auto-approve").code, 0);
     let declared = house.run("decommission TEST-OSL-003 TEST-OSL-004 --auto-approve");
-    says(&declared, 3, &["2 devices are still declared", "TEST-OSL-003 is declared at devices/oslo/laptops.yaml:13"]);
+    says(&declared, 3, &["2 devices are still declared", "TEST-OSL-003 is declared at devices/oslo/laptops.yaml:14"]);
     for serial in ["TEST-OSL-002", "TEST-OSL-003", "TEST-OSL-004", "TEST-OSL-005"] {
         house.undeclare(serial);
     }

@@ -32,6 +32,7 @@ pub(super) fn tracked(text: &str) -> Tracked {
         deletion_policy: DeletionPolicy::Delete,
         adopted_with: None,
         protect: true,
+        suspend: false,
         file: "devices/oslo.yaml".to_owned(),
         plan: "plan-000000000001".to_owned(),
         at: at(0),

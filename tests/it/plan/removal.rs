@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use apgit::door::ledger::{Deleting, Gone, Ledger, Tracked};
-use apgit::door::model::{Coverage, DeletionPolicy, DeviceKey, Field, Policy, RegistrationId, SerialNumber};
+use apgit::door::model::{
+    Coverage, DeletionPolicy, DeviceKey, Field, ImportState, Policy, RegistrationId, SerialNumber,
+};
 use apgit::door::plan::guard::clear;
 use apgit::door::plan::{Action, Approvals, NoRemoval, Note, Reason};
 use jiff::SignedDuration;
@@ -28,6 +30,7 @@ fn tracked(line: &str) -> Tracked {
         deletion_policy: DeletionPolicy::Delete,
         adopted_with: None,
         protect: false,
+        suspend: false,
         file: "devices/oslo.yaml".to_owned(),
         plan: "plan-0000000000aa".to_owned(),
         at: NOW - SignedDuration::from_hours(24 * 10),
@@ -70,6 +73,7 @@ fn applied(ledger_lines: &str, claims: &str, devices: &str) -> Case {
     let devices = format!("{devices}\n{}", others(|n| format!("Z{n} {n} tag=X")));
     let mut case = case(&claims, &devices);
     case.facts.owned.clear();
+    case.claims.iter_mut().for_each(|claim| claim.deletion_policy = DeletionPolicy::Delete);
     let lines = format!("{ledger_lines}\n{}", others(|n| format!("Z{n} {n} tag=X")));
     case.facts.ledger = Some(Arc::new(ledger(&lines)));
     case
@@ -229,15 +233,24 @@ fn what_is_there_as_declared_is_taken_note_of_before_it_can_ever_be_removed() {
     }
     says(strange().with(|case| case.tenant.suspend = true), &[]);
     says(strange().with(|case| case.facts.ledger = None), &[]);
-    // What our own import made is ours without a word.
-    says(strange().with(|case| _ = case.facts.owned.insert(RegistrationId(Uuid::from_u128(1)))), &[]);
+    // What our own import made is ours without a word; what we only wrote is not.
+    let id = RegistrationId(Uuid::from_u128(1));
+    says(strange().with(|case| _ = case.facts.owned.insert(id)), &["= A1"]);
+    let made = strange().import("A1", 1, MINUTE, ImportState::Complete { registration_id: id });
+    says(made.with(|case| _ = case.facts.owned.insert(id)), &[]);
     let with_change = applied("", "A1 tag=Y", "A1 1 tag=X").plan();
     assert_eq!(with_change.changes[0].notes, [Note::GroupsFollowLater, Note::Adopts]);
 }
 
 #[test]
 fn a_protection_is_lifted_by_an_effect_of_its_own() {
-    says(applied("A1 1 tag=X protect", "A1 tag=X", "A1 1 tag=X"), &["* A1 protect"]);
+    says(applied("A1 1 tag=X protect", "A1 tag=X", "A1 1 tag=X"), &["* A1 protect=false"]);
+    // What holds it back is kept in mind by an effect, too.
+    let protects = applied("A1 1 tag=X", "A1 tag=X", "A1 1 tag=X");
+    says(protects.with(|case| case.claims[0].protect = true), &["= A1 protect=true"]);
+    let orphans = applied("A1 1 tag=X", "A1 tag=X", "A1 1 tag=X");
+    says(orphans.with(|case| case.claims[0].deletion_policy = DeletionPolicy::Orphan), &["= A1 Orphan"]);
+    says(applied("A1 1 tag=X orphan", "A1 tag=X", "A1 1 tag=X"), &["* A1 Delete"]);
     // What is written first is written first.
     says(applied("A1 1 tag=X protect", "A1 tag=Y", "A1 1 tag=X"), &[r#"~ A1 groupTag "X" -> "Y""#]);
 }

@@ -7,7 +7,9 @@ use compact_str::CompactString;
 use jiff::Timestamp;
 
 use crate::apply::Schedule;
-use crate::model::{Device, DeviceKey, Effect, Field, FieldChange, HashDigest, Origin, RegistrationId, Update};
+use crate::model::{
+    DeletionPolicy, Device, DeviceKey, Effect, Field, FieldChange, HashDigest, Origin, RegistrationId, Update,
+};
 use crate::plan::guard::Class;
 use crate::plan::{
     Action, ActionKind, Awaiting, Change, ClearedPlan, ENCODING, Held, HeldClass, LetGo, LimitReading, NoRemoval, Plan,
@@ -221,6 +223,7 @@ fn summary(plan: &Plan) -> Summary {
         release: count(ActionKind::Release),
         adopt: count(ActionKind::Adopt),
         loosen: count(ActionKind::Loosen),
+        tighten: count(ActionKind::Tighten),
         unchanged: plan.counts.unchanged,
         awaiting: plan.awaiting.len(),
         awaiting_visibility: late(plan),
@@ -308,16 +311,18 @@ pub(in super::super) fn action(id: String, change: &Change, source: Place) -> Ac
             precondition: unchanged(&adopt.before),
             ..kept(id, change, source, adopt.id, (Symbol::Adopt, "is as declared already: ours from now on"))
         },
-        Action::Unprotect(of) => ActionDocument {
-            reason: "ProtectionLifted",
-            ..kept(
-                id,
-                change,
-                source,
-                of.id,
-                (Symbol::Loosen, "`protect` is declared no more: it may be removed later"),
-            )
-        },
+        Action::Keep(of) => {
+            let symbol = if of.loosens() { Symbol::Loosen } else { Symbol::Adopt };
+            let words = match (of.protect, of.deletion) {
+                (Some(true), _) => "`protect: true`: it is not removed until that is lifted",
+                (Some(false), _) => "`protect` is declared no more: it may be removed later",
+                (None, Some(DeletionPolicy::Delete)) => {
+                    "`deletionPolicy: Delete`: it goes with its declaration from now on"
+                }
+                (None, _) => "`deletionPolicy: Orphan`: it stays registered when its declaration goes",
+            };
+            ActionDocument { reason: "RemovalDeclared", ..kept(id, change, source, of.id, (symbol, words)) }
+        }
     }
 }
 
@@ -463,7 +468,7 @@ fn exceeded(reading: &LimitReading, tenant: Option<&str>) -> [String; 2] {
                 class.name()
             ),
         },
-        format!("approve them with: apgit apply {flag}={name}{count}"),
+        format!("approve them with: apgit apply {flag}={name}{}", count + spent),
     ]
 }
 
@@ -480,7 +485,7 @@ pub(in super::super) fn held(held: &Held, name: Option<&str>, source: Place) -> 
             ActionKind::Register => registered(held.fields.iter().map(|f| (f.field, &f.after)), held.hash),
             ActionKind::Update => held.fields.iter().map(changed).collect(),
             ActionKind::Deregister => held.before.iter().flat_map(|before| lost(before)).collect(),
-            ActionKind::Release | ActionKind::Adopt | ActionKind::Loosen => Vec::new(),
+            ActionKind::Release | ActionKind::Adopt | ActionKind::Loosen | ActionKind::Tighten => Vec::new(),
         },
         evidence: held.details.iter().cloned().chain(held.limits.iter().flat_map(|of| exceeded(of, name))).collect(),
         since: held.since,

@@ -98,7 +98,7 @@ impl<'p> Approved<'p> {
                     });
                     registers.extend(ids.map(|id| (id, register)));
                 }
-                Action::Deregister(_) | Action::Release(_) | Action::Adopt(_) | Action::Unprotect(_) => {
+                Action::Deregister(_) | Action::Release(_) | Action::Adopt(_) | Action::Keep(_) => {
                     panic!("no ledger is kept here")
                 }
             }
