@@ -187,7 +187,9 @@ impl<'s> Opener<'s> {
             error => error.into(),
         })?;
         let (store, repository) = ledgers::store(&settings.ledger, &connection.target, fleet, &owner)?;
-        let source = ledgers::source(repository.as_ref(), &fleet.root, &declared.paths, declared.left_out);
+        // The built-in tenant is for trying things out, with one folder and another.
+        let paths = if connection.target.is_simulated() { &[][..] } else { &declared.paths };
+        let source = ledgers::source(repository.as_ref(), &fleet.root, paths, declared.left_out);
         let journal = match purpose {
             Purpose::Read => journal,
             Purpose::Write => {

@@ -32,7 +32,8 @@ pub(crate) struct Source {
     pub dirty: Option<String>,
     /// Who has written that commit, and who has made it.
     pub people: Option<(String, String)>,
-    /// The paths that were read, from the root on; `.` is all of it.
+    /// The paths that were read, from the root on; `.` is all of it. None where they
+    /// do not matter.
     pub paths: Vec<String>,
     /// What was not read that should have been, in words.
     pub left_out: Option<String>,
@@ -450,7 +451,7 @@ fn covers(paths: &[String], path: &str) -> bool {
     let is_within = |of: &String| {
         of == "." || path == of || path.strip_prefix(of.as_str()).is_some_and(|rest| rest.starts_with('/'))
     };
-    paths.iter().any(is_within)
+    paths.is_empty() || paths.iter().any(is_within)
 }
 
 /// What a ledger is of, if that is not what it shall be of.
