@@ -106,6 +106,11 @@ impl Matrix {
         }
         if matches!(lost, Lost::Ledger | Lost::Both) {
             self.machine.lose_ledger();
+            // Whoever knows that there was one begins anew on purpose.
+            let refused = self.machine.run(&format!("apply --auto-approve {YES}"));
+            assert!(refused.code == 6 && refused.err.contains("it is gone"), "{context}: {}", refused.err);
+            let rebuilt = self.machine.run("ledger rebuild fleet");
+            assert_eq!(rebuilt.code, 0, "{context}: {}{}", rebuilt.out, rebuilt.err);
         }
         self.goes_on(lost, &context);
         was_killed
