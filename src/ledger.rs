@@ -3,6 +3,8 @@
 //! know nothing of Graph, and each store sits in a file of its own.
 
 #[deny(clippy::disallowed_methods)]
+mod approval;
+#[deny(clippy::disallowed_methods)]
 mod audit;
 mod audit_file;
 #[deny(clippy::disallowed_methods)]
@@ -18,6 +20,8 @@ mod private;
 mod seen;
 mod store;
 
+pub(crate) use approval::Approval;
+pub use approval::Use;
 pub(crate) use audit::COMMAND;
 pub use audit::{Act, Actor, Audit, AuditLine, Deed, Phase, Who, audit_schema};
 pub(crate) use audit_file::AUDIT_FILE;
@@ -28,9 +32,8 @@ pub use document::{
 };
 pub use file::FileJournal;
 pub use git::GitLedger;
-pub(crate) use journal::Approval;
 pub use journal::{
-    DeregisterEnd, Entry, ImportFact, Journal, JournalError, JournalStore, PendingUpdate, Tail, UpdateEnd, Use,
+    DeregisterEnd, Entry, ImportFact, Journal, JournalError, JournalStore, PendingUpdate, Tail, UpdateEnd,
 };
 pub use ledger_file::FileLedger;
 pub use memory::Memory;

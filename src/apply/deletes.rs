@@ -215,8 +215,11 @@ impl<'a> Deletes<'a> {
                 self.end(item, Outcome::Failed { reason, message: format!("{how} {age} min ago") }, tools);
             }
         }
+        let ended = !entries.is_empty();
         tools.record(entries).await?;
-        tools.tell(Event::Removals { gone: self.ended, of: self.items.len() });
+        if ended {
+            tools.tell(Event::Removals { gone: self.ended, of: self.items.len() });
+        }
         Ok(())
     }
 
