@@ -89,6 +89,8 @@ impl Numbers {
             ("--approve-retags", self.approve_retags.is_empty()),
             ("--approve-clears", self.approve_clears.is_empty()),
             ("--approve-adopts", self.approve_adopts.is_empty()),
+            ("--approve-deletes", self.approve_deletes.is_empty()),
+            ("--approve-releases", self.approve_releases.is_empty()),
             ("--retry", self.retry.is_empty()),
         ];
         all.into_iter().find(|(_, is_empty)| !is_empty).map(|(flag, _)| flag)

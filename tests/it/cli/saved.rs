@@ -311,7 +311,9 @@ fn a_saved_plan_takes_no_other_approval() {
     let (desk, fleet) = (Desk::new(), contoso());
     save(&desk, &fleet, "");
     let digest = format!("--approve-digest {}", "0".repeat(64));
-    for words in ["--auto-approve", &digest, "--approve-updates 3", "--retry TEST-OSL-001", "--target TEST-*"] {
+    let numbers = ["--approve-updates 3", "--approve-deletes 1", "--approve-releases 1"];
+    let others = ["--auto-approve", &digest, "--retry TEST-OSL-001", "--target TEST-*"];
+    for words in numbers.into_iter().chain(others) {
         let refused = apply(&desk, &fleet, words);
         assert!(
             refused.code == 64 && refused.err.contains("makes no sense beside a saved plan"),
