@@ -185,6 +185,25 @@ impl Repository {
         Ok(None)
     }
 
+    /// Files of the commit that may hold declarations and have one of these words in
+    /// them, in any case of letters.
+    ///
+    /// # Errors
+    /// When Git cannot say.
+    pub fn naming(&self, words: &[String]) -> Result<Vec<String>, GitError> {
+        let words = words.iter().flat_map(|word| ["-e".to_owned(), word.clone()]);
+        let call = self.call("grep").args(["-I", "-l", "-i", "-F", "-z", "--full-name"]).args(words).args(["HEAD"]);
+        match call.at_most(LISTING_BYTES_MAX).run_within()? {
+            // It ends with 1 where nothing is found.
+            Some(answer) if answer.code <= 1 => {
+                let name = |entry: Cow<'_, str>| entry.strip_prefix("HEAD:").unwrap_or(&entry).to_owned();
+                Ok(entries(&answer.out).map(name).filter(|path| is_manifest(path)).collect())
+            }
+            Some(answer) => Err(answer.error()),
+            None => Ok(Vec::new()),
+        }
+    }
+
     /// A path from the root on, as Git takes it.
     fn inside(&self, path: &Path) -> Result<PathBuf, GitError> {
         let error = |reason| GitError { command: "status", reason };

@@ -7,7 +7,7 @@ use crate::git::{Ancestry, Found, Repository};
 use crate::graph::is_on_loopback;
 use crate::ledger::{FileLedger, GitLedger, LedgerStore};
 use crate::manifest::Fleet;
-use crate::model::{Target, seen};
+use crate::model::{Desired, Target, seen};
 
 use super::error::CliError;
 use super::exit::Exit;
@@ -117,6 +117,26 @@ fn inside(root: &Path, path: &Path) -> String {
     let inside = real.strip_prefix(root).unwrap_or(&real);
     let parts: Vec<_> = inside.iter().map(|part| part.to_string_lossy()).collect();
     if parts.is_empty() { ".".to_owned() } else { parts.join("/") }
+}
+
+/// So many serials are looked for; more are no slip of a path.
+const LOOKED_FOR: usize = 50;
+
+/// A file of the commit, outside of the paths that were read, that names a device
+/// which is declared no more: it may have moved there.
+pub(super) fn moved_to(
+    repository: Option<&Repository>,
+    book: &Book,
+    desired: &Desired,
+) -> Result<Option<String>, CliError> {
+    let Some(repository) = repository else { return Ok(None) };
+    let mut serials = book.undeclared(desired);
+    serials.truncate(LOOKED_FOR);
+    if serials.is_empty() {
+        return Ok(None);
+    }
+    let files = repository.naming(&serials).map_err(|error| CliError::new(Exit::Failed, error.to_string()))?;
+    Ok(book.not_read(&files).cloned())
 }
 
 /// Why these declarations must not be applied over what was applied last.

@@ -15,7 +15,7 @@ use crate::ledger::{
 };
 use crate::manifest::{Fleet, Hashes};
 use crate::model::{Origin, RegistrationId, seen};
-use crate::plan::Approvals;
+use crate::plan::{Approvals, NoRemoval};
 
 use super::args::Simulated;
 use super::error::CliError;
@@ -221,6 +221,9 @@ impl<'s> Opener<'s> {
         };
         let reading = Book::open(store, wanted, purpose == Purpose::Read);
         let mut book = patiently(settings, "reading the ledger", reading).await?;
+        if let Some(file) = ledgers::moved_to(repository.as_ref(), &book, &fleet.desired)? {
+            book.doubt(NoRemoval::OtherPaths(format!("`{}` names a device that is declared no more", seen(&file))));
+        }
         if purpose == Purpose::Write {
             book.older = ledgers::older(repository.as_ref(), &source, book.applied());
         }

@@ -147,6 +147,24 @@ impl Book {
         self.strict.as_ref().map_or(&[], |(_, loosens)| loosens)
     }
 
+    /// The serials of devices that were applied and are declared no more.
+    pub(crate) fn undeclared(&self, desired: &Desired) -> Vec<String> {
+        let declared: HashSet<SerialKey> = desired.claims().iter().map(|claim| claim.serial.key()).collect();
+        let ours = self.ledger.devices().filter(|_| !self.is_closed);
+        let gone = ours.filter(|tracked| !declared.contains(&tracked.serial_number.key()));
+        gone.map(|tracked| tracked.serial_number.as_str().to_owned()).collect()
+    }
+
+    /// Files that were not read, of these.
+    pub(crate) fn not_read<'f>(&self, files: &'f [String]) -> Option<&'f String> {
+        files.iter().find(|file| !covers(&self.source.paths, file))
+    }
+
+    /// Nothing may be removed, whatever else is well.
+    pub(crate) fn doubt(&mut self, why: NoRemoval) {
+        self.problem.get_or_insert(why);
+    }
+
     /// What we have applied before.
     pub(crate) fn ledger(&self) -> Option<&Arc<Ledger>> {
         Some(&self.ledger).filter(|_| !self.is_closed)
@@ -289,6 +307,15 @@ impl Book {
         ledger.head.serial = ledger.head.serial.max(self.ledger.head.serial);
         ledger.head.running = None;
         ledger.remember(&self.ledger, now);
+        // What keeps a device from being removed is not imported away.
+        for known in self.ledger.devices() {
+            let Some(tracked) = ledger.get_mut(&known.key()) else { continue };
+            tracked.protect |= known.protect;
+            tracked.suspend |= known.suspend;
+            if known.deletion_policy == DeletionPolicy::Orphan {
+                tracked.deletion_policy = DeletionPolicy::Orphan;
+            }
+        }
         self.write(ledger, now, "imported").await
     }
 
@@ -316,6 +343,8 @@ impl Book {
             now,
         };
         page.ledger.head.serial = head.serial;
+        // What a ledger that can be read says is not given up.
+        self.ledger.devices().for_each(|tracked| page.ledger.track(tracked.clone()));
         for (device, id) in &plan.unchanged {
             page.unchanged(device, *id, journal);
         }

@@ -22,21 +22,32 @@ struct Known {
 pub(crate) struct Seen {
     path: PathBuf,
     known: Option<Known>,
+    /// True if something is there that cannot be read.
+    is_broken: bool,
 }
 
 impl Seen {
-    /// Reads what is known; of what cannot be read, nothing is.
+    /// Reads what is known.
     #[must_use]
     pub(crate) fn within(folder: &Path) -> Self {
         let path = folder.join("ledger.seen");
-        let known = std::fs::read_to_string(&path).ok().and_then(|text| serde_json::from_str(&text).ok());
-        Self { path, known }
+        let read = std::fs::read_to_string(&path);
+        let is_absent = read.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+        let known: Option<Known> = read.ok().and_then(|text| serde_json::from_str(&text).ok());
+        let is_broken = known.is_none() && !is_absent;
+        Self { path, known, is_broken }
     }
 
     /// Why a ledger is not the one that is known, if it is another or an older one.
     /// `None`: there is none.
     #[must_use]
     pub(crate) fn doubts(&self, ledger: Option<&Ledger>) -> Option<String> {
+        if self.is_broken {
+            return Some(format!(
+                "`{}` cannot be read: nobody can say whether it is the last one",
+                self.path.display()
+            ));
+        }
         let known = self.known.as_ref()?;
         let Some(ledger) = ledger else {
             return Some(format!("it is gone; this machine has seen it written {} times", known.serial));
@@ -58,15 +69,17 @@ impl Seen {
             return;
         }
         let text = serde_json::to_string(&known).expect("plain data becomes JSON");
-        let written = std::fs::remove_file(&self.path).or_else(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Ok(()),
-            _ => Err(error),
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        let written = tempfile::NamedTempFile::new_in(folder).and_then(|mut copy| {
+            copy.write_all(text.as_bytes())?;
+            copy.as_file().sync_all()?;
+            copy.persist(&self.path).map_err(|error| error.error)?;
+            private::sync(folder)
         });
-        let written =
-            written.and_then(|()| private::file(&self.path)).and_then(|mut file| file.write_all(text.as_bytes()));
         if let Err(error) = written {
             tracing::warn!(%error, path = %self.path.display(), "cannot keep in mind which ledger this was");
         }
+        self.is_broken = false;
         self.known = Some(known);
     }
 }

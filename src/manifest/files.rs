@@ -119,6 +119,13 @@ pub(super) fn read(file: &File) -> Result<String, Problem> {
         return Err(Problem::error("file-too-large", message, bare(Path::new(&*file.name))).hint("split it"));
     }
     let bytes = std::fs::read(&file.path).map_err(|error| unreadable(Path::new(&*file.name), &error))?;
+    if bytes.starts_with(b"version https://git-lfs.github.com/") {
+        let message = "the file is a pointer of Git LFS, and not what it points at";
+        let problem = Problem::error("lfs-pointer", message, bare(Path::new(&*file.name)));
+        return Err(
+            problem.hint("check out with LFS: `git lfs pull`; on GitHub Actions `lfs: true` of actions/checkout")
+        );
+    }
     String::from_utf8(bytes).map_err(|_| {
         Problem::error("not-utf8", "the file is not text in UTF-8", bare(Path::new(&*file.name)))
             .hint("save it as UTF-8; PowerShell: `Set-Content -Encoding utf8`")

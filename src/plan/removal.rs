@@ -244,7 +244,9 @@ pub(super) fn removed(desired: &Desired, observed: &Observed, facts: &Facts, cov
     let ids: HashSet<RegistrationId> = left.iter().chain(&going).map(|tracked| tracked.registration_id).collect();
     let devices = observed.devices().iter().filter(|device| ids.contains(&device.id));
     let devices = devices.map(|device| (device.id, device)).collect();
-    let judge = Judge { tenant: &desired.tenant, devices, facts, may_remove: obstacle.is_none() && covers_all };
+    let serials = desired.claims().iter().map(|claim| claim.serial.key()).collect();
+    let may_remove = obstacle.is_none() && covers_all;
+    let judge = Judge { tenant: &desired.tenant, devices, serials, facts, may_remove };
     // What is on its way out is looked at, whatever else is wrong.
     going.into_iter().for_each(|tracked| judge.going(tracked, &mut found));
     let declared_again = ledger.devices().filter(|tracked| facts.deleting_since(tracked).is_some());
@@ -299,6 +301,8 @@ pub(super) fn collapsed(observed: &Observed, facts: &Facts) -> Option<String> {
 struct Judge<'a> {
     tenant: &'a Tenant,
     devices: HashMap<RegistrationId, &'a Device>,
+    /// All that is declared, by whichever registration.
+    serials: HashSet<SerialKey>,
     facts: &'a Facts,
     may_remove: bool,
 }
@@ -363,6 +367,12 @@ impl Judge<'_> {
                 (change(Action::Deregister(deregister), Vec::new()), self.refuses(tracked, device))
             }
         };
+        // A wrong `registrationId` in its declaration is no wish that it goes.
+        if self.serials.contains(&tracked.serial_number.key()) {
+            let details = vec![format!("its serial is declared, for another registration than {id}")];
+            found.held.push(hold(change, Reason::AmbiguousSerial, details));
+            return;
+        }
         match refused {
             None => found.changes.push(change),
             Some((reason, details)) => found.held.push(hold(change, reason, details)),

@@ -71,7 +71,8 @@ impl Upkeep {
     /// now: less of it, never more. `owed`: since when a sync is.
     #[must_use]
     pub(crate) fn now(&self, changes: &[Change], owed: Option<Timestamp>, ended: &[ImportRecordId]) -> Self {
-        let registers = changes.iter().any(|change| matches!(change.action(), Action::Register(_)));
+        let moves = |action: &Action| matches!(action, Action::Register(_) | Action::Deregister(_));
+        let registers = changes.iter().any(|change| moves(change.action()));
         let sync = match (self.sync, owed) {
             (None | Some(SyncReason::Vendor), _) => self.sync,
             (Some(_), Some(since)) => Some(SyncReason::Owed { since }),

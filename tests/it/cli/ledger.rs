@@ -171,6 +171,22 @@ fn what_one_machine_applied_another_can_remove_and_an_older_checkout_cannot_come
     assert!(late_apply.code == 0 && late_apply.out.contains("No changes."), "{}{}", late_apply.out, late_apply.err);
 }
 
+#[test]
+fn a_device_whose_file_moved_out_of_the_paths_that_are_named_stays() {
+    let shared = Shared::new();
+    let machine = shared.machine("only");
+    let named = "tenant.yaml devices --auto-approve";
+    assert_eq!(machine.run(&format!("apply {named}")).code, 0);
+    machine.removes_one();
+    let one = "apiVersion: apgit.dev/v1alpha1\nkind: AutopilotDevice\nmetadata: {name: lent}\nspec: {serialNumber: \
+               TEST-OSL-005, groupTag: OSL-LOANER}\n";
+    machine.clone.commit("lent/one.yaml", one);
+    machine.clone.git(&["commit", "-q", "-am", "moved"]);
+    let apply = machine.run(&format!("apply {named}"));
+    assert!(apply.out.contains("`lent/one.yaml` names a device"), "{}{}", apply.out, apply.err);
+    assert_eq!(shared.served_count(), 9);
+}
+
 impl Shared {
     fn served_count(&self) -> usize {
         self.served.get("registrations").as_array().expect("a list").len()

@@ -447,4 +447,40 @@ mod broken {
         stays(&fleet, "apply --auto-approve");
         assert!(fleet.run("plan").out.contains("(Suspended): 1"));
     }
+
+    #[test]
+    fn a_ledger_that_is_begun_anew_or_imported_keeps_what_protects() {
+        let fleet = Fleet::declared();
+        let path = fleet.folder.path().display().to_string();
+        assert_eq!(fleet.run("apply --auto-approve").code, 0);
+        let before = fleet.desk.run(&format!("ledger export {path} --simulate")).out;
+        fleet.folder.edit(FILE, LAST, &format!("{LAST}      protect: true\n"));
+        assert_eq!(fleet.run("apply --auto-approve").code, 0);
+        fleet.folder.edit(FILE, "      protect: true\n", "");
+        assert_eq!(fleet.desk.run(&format!("ledger rebuild {path} --simulate")).code, 0);
+        assert!(fleet.run("plan").out.contains("1 to loosen"), "it is said before it is done");
+        fleet.folder.write("before.txt", before);
+        let import = format!("ledger import {} --path {path} --simulate", fleet.folder.at("before.txt").display());
+        assert_eq!(fleet.desk.run(&import).code, 0);
+        fleet.removes_one();
+        stays(&fleet, "apply --auto-approve");
+        assert!(fleet.run("plan").out.contains("(DeletionProtected): 1"));
+    }
+
+    #[test]
+    fn what_this_machine_knows_and_cannot_read_is_a_doubt() {
+        let fleet = Fleet::applied();
+        std::fs::write(fleet.ledger_path().with_file_name("ledger.seen"), "{").unwrap();
+        fleet.removes_one();
+        assert_eq!(fleet.run("apply --auto-approve").code, 6);
+        assert_eq!(fleet.tracked().len(), 9);
+    }
+
+    #[test]
+    fn a_pointer_of_git_lfs_is_no_empty_file() {
+        let fleet = Fleet::applied();
+        fleet.folder.write(FILE, "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n");
+        let plan = fleet.run("plan");
+        assert!(plan.code == 3 && plan.err.contains("pointer of Git LFS"), "{}{}", plan.out, plan.err);
+    }
 }

@@ -412,3 +412,11 @@ fn a_tenant_that_lost_a_fifth_is_rather_another_one() {
         Some(NoRemoval::ObservedSetCollapsed("5 of 15 devices are not there, at most 3 may be".to_owned()))
     );
 }
+
+#[test]
+fn a_wrong_registration_id_is_no_wish_that_the_device_goes() {
+    let held = &["x A1 AmbiguousSerial", "x A1 RegistrationNotFound"][..];
+    says(applied("A1 1 tag=X", "A1 id=77 tag=X", "A1 1 tag=X"), held);
+    let other = applied("A1 1 tag=X\nA2 2 tag=X", "A1 id=2 tag=X\nA2 tag=X", "A1 1 tag=X\nA2 2 tag=X").plan();
+    assert!(other.changes.iter().all(|change| !matches!(change.action(), Action::Deregister(_))));
+}
