@@ -57,7 +57,7 @@ pub(super) async fn send(
                     // the next envelope would fare no better.
                     let rest = if stops_all(error.kind) { std::mem::take(&mut waiting) } else { Vec::new() };
                     for index in envelope.into_iter().chain(rest) {
-                        tries[index].outcome = Some(Err(error.clone()));
+                        tries[index].answered(Err(error.clone()));
                     }
                     continue;
                 }
@@ -72,7 +72,7 @@ pub(super) async fn send(
                     again.push(index);
                     not_before = not_before.max(until);
                 }
-                part.outcome = Some(answer);
+                part.answered(answer);
             }
         }
         if let Some(first) = again.first()
@@ -95,6 +95,14 @@ struct Try {
     /// A part's patience starts with its first envelope, not with the call:
     /// thousands of parts take longer than any one may.
     deadline: Option<Timestamp>,
+}
+
+impl Try {
+    /// Keeps that an earlier attempt may have had its effect.
+    fn answered(&mut self, answer: PartResult) {
+        let is_unknown = matches!(&self.outcome, Some(Err(error)) if error.effect_is_unknown());
+        self.outcome = Some(answer.map_err(|error| if is_unknown { error.after_unknown() } else { error }));
+    }
 }
 
 /// True for failures of an envelope that say nothing about its parts.

@@ -85,6 +85,18 @@ impl Client {
         call: &Call,
         read: impl Fn(&Response) -> Result<T, String>,
     ) -> Result<T, GraphError> {
+        let mut is_unknown = false;
+        let answer = self.send_until(call, read, &mut is_unknown).await;
+        answer.map_err(|error| if is_unknown { error.after_unknown() } else { error })
+    }
+
+    /// Leaves in `is_unknown` whether one of the attempts may have had its effect.
+    async fn send_until<T>(
+        &self,
+        call: &Call,
+        read: impl Fn(&Response) -> Result<T, String>,
+        is_unknown: &mut bool,
+    ) -> Result<T, GraphError> {
         let patience = later(self.clock.now(), self.settings.patience);
         let deadline = call.send_before.map_or(patience, |before| before.min(patience));
         let mut rebuilt = false;
@@ -114,6 +126,7 @@ impl Client {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
+            *is_unknown |= error.effect_is_unknown();
             if error.kind == ErrorKind::Auth && error.status == Some(401) && !rebuilt {
                 rebuilt = true;
                 self.credential.forget().await;

@@ -78,6 +78,9 @@ pub struct Failure {
     pub request_id: Option<String>,
     pub client_request_id: Option<String>,
     pub retry_after: Option<SignedDuration>,
+    /// An earlier attempt of the same operation may have had its effect, and
+    /// this answer says nothing about that.
+    pub after_unknown: bool,
 }
 
 impl Deref for GraphError {
@@ -108,6 +111,7 @@ impl GraphError {
             request_id: None,
             client_request_id: None,
             retry_after: None,
+            after_unknown: false,
         }))
     }
 
@@ -214,6 +218,9 @@ impl GraphError {
     /// sending an import again.
     #[must_use]
     pub fn effect_is_unknown(&self) -> bool {
+        if self.after_unknown {
+            return true;
+        }
         match self.kind {
             ErrorKind::Lost | ErrorKind::Server | ErrorKind::Protocol | ErrorKind::Oversized => true,
             // Only a 429 is a promise that nothing was done; a 500 that speaks
@@ -233,6 +240,16 @@ impl GraphError {
             | ErrorKind::Endpoint
             | ErrorKind::Stopped => false,
         }
+    }
+
+    /// What the last of several attempts says, of which an earlier one may have
+    /// had its effect. An answer about the object stands; one about us, about
+    /// the way or about our pace does not undo what was sent.
+    pub(super) fn after_unknown(mut self) -> Self {
+        let says_nothing =
+            matches!(self.kind, ErrorKind::Connect | ErrorKind::Throttled | ErrorKind::PreconditionFailed);
+        self.0.after_unknown |= says_nothing || self.is_about_us();
+        self
     }
 
     /// True if the answer says that the registration is being deleted already.

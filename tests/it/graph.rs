@@ -485,6 +485,51 @@ async fn without_a_network_the_answer_comes_soon() {
     }
 }
 
+/// The last attempt of a write says nothing about an earlier one.
+#[tokio::test]
+async fn what_an_earlier_attempt_left_unknown_stays_unknown() {
+    let unreachable = || apgit::door::transport::TransportError::Connect {
+        host: "graph.microsoft.com".to_owned(),
+        reason: "name not found".to_owned(),
+    };
+    let late = Some(start() + seconds(1));
+    let patient = Some(start() + seconds(3600));
+    let cases = [
+        (vec![Err(unreachable())], patient, ErrorKind::Connect, false),
+        (vec![lost(), Err(unreachable())], patient, ErrorKind::Connect, true),
+        (vec![lost(), status(401, "")], patient, ErrorKind::Auth, true),
+        (vec![lost(), with_header(status(429, ""), "retry-after", "7200")], patient, ErrorKind::Throttled, true),
+        (vec![with_header(status(429, ""), "retry-after", "7200")], late, ErrorKind::Throttled, false),
+        (
+            vec![lost(), status(403, r#"{"error":{"code":"Forbidden","message":"no"}}"#)],
+            patient,
+            ErrorKind::Permission,
+            true,
+        ),
+    ];
+    for (answers, before, kind, is_unknown) in cases {
+        let (graph, _, _) = answering(answers);
+        let outcome = graph.write(&[Write::Deregister { id: id(1) }], before).await.remove(0).unwrap_err();
+        assert_eq!((outcome.kind, outcome.effect_is_unknown()), (kind, is_unknown), "{outcome}");
+    }
+}
+
+/// The same for a part of an envelope.
+#[tokio::test]
+async fn what_an_earlier_part_left_unknown_stays_unknown() {
+    for (second, kind, is_unknown) in [(429, ErrorKind::Throttled, true), (409, ErrorKind::Conflict, false)] {
+        let mut attempt = 0;
+        let (graph, _, _) = graph(move |request| {
+            attempt += 1;
+            let status = if attempt == 1 { 503 } else { second };
+            batch(request, |_| json!({"status": status, "headers": {"Retry-After": "1"}}))
+        });
+        let before = Some(start() + seconds(60));
+        let outcome = graph.write(&[Write::UnassignUser { id: id(1) }], before).await.remove(0).unwrap_err();
+        assert_eq!((outcome.kind, outcome.effect_is_unknown()), (kind, is_unknown), "{outcome}");
+    }
+}
+
 #[tokio::test]
 async fn an_import_without_rows_is_no_request() {
     let (graph, _, _) = answering(vec![lost()]);
