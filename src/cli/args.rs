@@ -186,6 +186,13 @@ impl Reports {
         let json = self.json.then(|| ReportTo::stdout(Format::Json));
         self.report.iter().cloned().chain(json).collect()
     }
+
+    /// The same, and devices as diffs where `--diff` asks for them.
+    #[must_use]
+    pub(super) fn wanted_with(&self, diff: bool) -> Vec<ReportTo> {
+        let diff = diff.then(|| ReportTo::stdout(Format::Diff));
+        self.wanted().into_iter().chain(diff).collect()
+    }
 }
 
 /// What makes a plan fail a pipeline.

@@ -13,7 +13,7 @@ use crate::render::{Detail, Document, FailOn, Format, Look};
 use crate::round::Prepared;
 
 use super::approval::Numbers;
-use super::args::{FailsOn, ReportTo, Reports, Source};
+use super::args::{FailsOn, Reports, Source};
 use super::error::CliError;
 use super::exit::Exit;
 use super::members::{Opener, in_place};
@@ -96,9 +96,7 @@ pub(super) async fn drift(args: &DriftArgs, settings: &Settings, stop: &Stop) ->
 /// # Errors
 /// When there is no plan: bad declarations, no sign-in, no answer.
 pub(super) async fn run(args: &PlanArgs, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
-    let diff = args.diff.then(|| ReportTo::stdout(Format::Diff));
-    let wanted = args.reports.wanted().into_iter().chain(diff).collect();
-    let mut outlets = Outlets::new(wanted, Kind::Plan, settings.look)?;
+    let mut outlets = Outlets::new(args.reports.wanted_with(args.diff), Kind::Plan, settings.look)?;
     let ended = tenants(args, settings, stop, &mut outlets).await;
     outlets.finish(ended)
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::render::document::Kind;
 use crate::render::{Detail, Format, Look};
 
-use super::args::{ReportTo, Reports};
+use super::args::Reports;
 use super::error::CliError;
 use super::exit::Exit;
 use super::report::Outlets;
@@ -31,9 +31,7 @@ pub(super) struct ShowArgs {
 /// # Errors
 /// When there is no such plan.
 pub(super) fn run(args: &ShowArgs, settings: &Settings) -> Result<Exit, CliError> {
-    let diff = args.diff.then(|| ReportTo::stdout(Format::Diff));
-    let wanted = args.reports.wanted().into_iter().chain(diff).collect();
-    let mut outlets = Outlets::new(wanted, Kind::Saved, settings.look)?;
+    let mut outlets = Outlets::new(args.reports.wanted_with(args.diff), Kind::Saved, settings.look)?;
     let ended = show(args, settings, &mut outlets);
     outlets.finish(ended)
 }

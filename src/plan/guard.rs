@@ -280,21 +280,8 @@ pub(super) fn hold(change: Change, reason: Reason, details: Vec<String>) -> Held
         Action::Adopt(of) => (Some(of.id), Vec::new(), None, Some(of.before)),
         Action::Release(Release { id, .. }) | Action::Keep(Keep { id, .. }) => (Some(id), Vec::new(), None, None),
     };
-    Held {
-        drifted: change.drifted,
-        device,
-        registration_id,
-        origin: change.origin,
-        action: kind,
-        reason,
-        details,
-        limits: Vec::new(),
-        fields,
-        hash,
-        before,
-        since: None,
-        retry_at: None,
-    }
+    let held = Held::new(device, change.origin, kind, reason, details);
+    Held { registration_id, fields, hash, before, drifted: change.drifted, ..held }
 }
 
 /// The values that a registration gets which is not there yet.

@@ -47,6 +47,31 @@ pub struct Held {
 }
 
 impl Held {
+    /// With nothing but what every held change has.
+    pub(super) fn new(
+        device: DeviceKey,
+        origin: Origin,
+        action: ActionKind,
+        reason: Reason,
+        details: Vec<String>,
+    ) -> Self {
+        Self {
+            device,
+            registration_id: None,
+            origin,
+            action,
+            reason,
+            details,
+            limits: Vec::new(),
+            fields: Vec::new(),
+            hash: None,
+            before: None,
+            drifted: Vec::new(),
+            since: None,
+            retry_at: None,
+        }
+    }
+
     /// The serial as declared.
     #[must_use]
     pub fn serial(&self) -> &SerialNumber {

@@ -458,21 +458,7 @@ pub(super) fn vanished(claim: &Claim, facts: &Facts, tenant: &Tenant, collapsed:
         () => return None,
     };
     let details = vec![format!("registration {}, applied on {}", tracked.registration_id, day(tracked))];
-    Some(Held {
-        device: claim.key(),
-        registration_id: None,
-        origin: claim.origin,
-        action: ActionKind::Register,
-        reason,
-        details,
-        limits: Vec::new(),
-        fields: Vec::new(),
-        hash: None,
-        before: None,
-        drifted: Vec::new(),
-        since: None,
-        retry_at: None,
-    })
+    Some(Held::new(claim.key(), claim.origin, ActionKind::Register, reason, details))
 }
 
 /// A map as a list of pairs: JSON has only text for keys.

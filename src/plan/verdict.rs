@@ -593,21 +593,8 @@ fn held_absent(claim: &Claim, reason: Reason, details: Vec<String>) -> Held {
 }
 
 fn held(claim: &Claim, registration_id: Option<RegistrationId>, reason: Reason, details: Vec<String>) -> Held {
-    Held {
-        device: claim.key(),
-        registration_id,
-        origin: claim.origin,
-        action: if claim.hash.is_some() { ActionKind::Register } else { ActionKind::Update },
-        reason,
-        details,
-        limits: Vec::new(),
-        fields: Vec::new(),
-        hash: None,
-        before: None,
-        drifted: Vec::new(),
-        since: None,
-        retry_at: None,
-    }
+    let action = if claim.hash.is_some() { ActionKind::Register } else { ActionKind::Update };
+    Held { registration_id, ..Held::new(claim.key(), claim.origin, action, reason, details) }
 }
 
 /// So many corrections of one field within a week are a quarrel.

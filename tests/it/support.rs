@@ -23,4 +23,4 @@ pub use git::{Clone, Remote, git};
 pub use machine::machine;
 pub use manifest::{OWNER, TENANT, at_url, tenant_manifest};
 pub use schema::violations;
-pub use simulate::{Simulate, terminate};
+pub use simulate::{Simulate, stopped_at, terminate};

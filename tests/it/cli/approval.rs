@@ -2,7 +2,6 @@
 //! per tenant, before the first write to any, again after a crash and again
 //! after success; and no write that nobody was asked about.
 
-use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
 use crate::support::{self, CONTOSO, Desk, Folder, Ran, contoso, contoso_and, ran};
@@ -107,12 +106,8 @@ fn the_same_command_after_a_stop_goes_on_with_what_is_left() {
     let plan = ran(&mut command("plan --json")).json();
     let digest = plan["digest"]["sha256"].as_str().expect("a digest").to_owned();
     let words = format!("apply --approve-digest {digest}");
-    let mut child = command(&words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
-    let mut said = BufReader::new(child.stderr.take().expect("its stderr")).lines();
-    assert!(said.any(|line| line.is_ok_and(|line| line.contains("imports sent"))), "it never sent anything");
-    support::terminate(&child);
-    let _rest: Vec<String> = said.map_while(Result::ok).collect();
-    assert_eq!(child.wait().expect("it ends").code(), Some(8));
+    let stopped = support::stopped_at(&mut command(&words), "imports sent");
+    assert_eq!(stopped.code, 8, "{}", stopped.err);
     // The same tenant goes on, now in a hurry; its plan is another one by now.
     let address = served.url.trim_start_matches("http://").to_owned();
     served.stop();

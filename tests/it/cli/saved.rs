@@ -459,8 +459,6 @@ fn a_plan_of_several_tenants_stops_for_all_where_one_has_moved() {
 #[cfg(unix)]
 #[test]
 fn the_same_command_after_a_stop_goes_on_with_what_is_left_of_a_saved_plan() {
-    use std::io::{BufRead as _, BufReader};
-    use std::process::Stdio;
     let desk = Desk::new();
     let state = desk.state.at("served.json");
     let served = desk.simulate(&format!("--profile calm --speed realtime --state {}", state.display()));
@@ -474,12 +472,8 @@ fn the_same_command_after_a_stop_goes_on_with_what_is_left_of_a_saved_plan() {
     let plan = ran(&mut command(&format!("plan --out {}", file(&desk).display())));
     assert_eq!(plan.code, 0, "{}", plan.err);
     let words = format!("apply {}", file(&desk).display());
-    let mut child = command(&words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
-    let mut said = BufReader::new(child.stderr.take().expect("its stderr")).lines();
-    assert!(said.any(|line| line.is_ok_and(|line| line.contains("imports sent"))), "it never sent anything");
-    support::terminate(&child);
-    let _rest: Vec<String> = said.map_while(Result::ok).collect();
-    assert_eq!(child.wait().expect("it ends").code(), Some(8));
+    let stopped = support::stopped_at(&mut command(&words), "imports sent");
+    assert_eq!(stopped.code, 8, "{}", stopped.err);
     let address = served.url.trim_start_matches("http://").to_owned();
     served.stop();
     let kept = format!("--profile calm --speed instant --listen {address} --state {}", state.display());

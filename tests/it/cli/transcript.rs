@@ -1,6 +1,5 @@
 //! The real binary, run as people and pipelines run it.
 
-use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -382,15 +381,10 @@ fn a_stopped_apply_says_so_and_goes_on_next_time() {
     let folder = contoso_at(&served);
     let words = format!("apply {} --auto-approve", folder.path().display());
     let mut command = desk.command(&words);
-    command.env("AZURE_CLIENT_SECRET", apgit::door::sim::CLIENT_SECRET).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("the binary runs");
-    let mut said = BufReader::new(child.stderr.take().expect("its stderr")).lines();
-    assert!(said.any(|line| line.is_ok_and(|line| line.contains("imports sent"))), "it never sent anything");
-    support::terminate(&child);
-    let rest: Vec<String> = said.map_while(Result::ok).collect();
-    assert_eq!(child.wait().expect("it ends").code(), Some(8), "{rest:?}");
-    let mut report = String::new();
-    child.stdout.take().expect("its stdout").read_to_string(&mut report).expect("text");
+    command.env("AZURE_CLIENT_SECRET", apgit::door::sim::CLIENT_SECRET);
+    let stopped = support::stopped_at(&mut command, "imports sent");
+    assert_eq!(stopped.code, 8, "{}", stopped.err);
+    let report = stopped.out;
     assert!(report.matches("under way: the next run looks how it ends").count() == 9, "{report}");
     // The same tenant goes on, now in a hurry.
     let url = served.url.clone();

@@ -6,6 +6,8 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
 
+use super::Ran;
+
 pub struct Simulate {
     child: Child,
     stdout: BufReader<ChildStdout>,
@@ -85,6 +87,21 @@ impl Drop for Simulate {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Runs a command until its stderr has a line with `words`, and then asks it to
+/// end. Of stderr, what it said after that.
+#[track_caller]
+pub fn stopped_at(command: &mut Command, words: &str) -> Ran {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
+    let mut said = BufReader::new(child.stderr.take().expect("its stderr")).lines();
+    assert!(said.any(|line| line.is_ok_and(|line| line.contains(words))), "it never said `{words}`");
+    terminate(&child);
+    let rest: Vec<String> = said.map_while(Result::ok).collect();
+    let code = child.wait().expect("it ends").code();
+    let mut out = String::new();
+    child.stdout.take().expect("its stdout").read_to_string(&mut out).expect("text");
+    Ran { code: code.expect("it ends by itself"), out, err: rest.join("\n") }
 }
 
 /// Asks a process to end.
