@@ -8,7 +8,7 @@ use compact_str::CompactString;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::graph::{ErrorKind, Fields, GraphError, Write};
-use crate::ledger::{Entry, UpdateEnd};
+use crate::ledger::{Entry, UpdateEnd, Use};
 use crate::model::{Action, Device, Field, RegistrationId, Request, Update, later};
 use crate::plan::{Change, Reason, UPDATED_WITHIN};
 
@@ -45,8 +45,11 @@ struct Item<'a> {
     /// When it was first tried, and how often that failed.
     first_try: Option<Timestamp>,
     failures: u32,
-    /// When a request went out whose answer was lost.
+    /// When a request went out whose effect is not known.
     lost: Option<Timestamp>,
+    /// True if an earlier run, or round, sent it under the same consent and saw
+    /// no end of it: then what is sent now is the second time.
+    was_sent: Option<bool>,
 }
 
 enum State {
@@ -74,7 +77,17 @@ impl<'a> Updates<'a> {
                 unreachable!("the schedule puts only updates among the updates")
             };
             let state = State::Planned;
-            Item { index: *index, change, update, state, reading: None, first_try: None, failures: 0, lost: None }
+            Item {
+                index: *index,
+                change,
+                update,
+                state,
+                reading: None,
+                first_try: None,
+                failures: 0,
+                lost: None,
+                was_sent: None,
+            }
         };
         let items: Vec<Item> = order.schedule.updates.iter().map(item).collect();
         Self {
@@ -128,8 +141,8 @@ impl<'a> Updates<'a> {
             match readings.get(&update.id) {
                 Some(Ok(Some(device))) if update.is_done_on(device) => {
                     let outcome = Outcome::Done { registration_id: update.id, at: tools.writer.service_of(now) };
-                    // Nothing of ours was taken: somebody else has written it.
-                    let end = UpdateEnd::Found;
+                    // Where nothing of ours was taken, somebody else has written it.
+                    let end = if self.items[item].lost.is_some() { UpdateEnd::Visible } else { UpdateEnd::Found };
                     let fields = update.fields.clone();
                     entries.push(Entry::UpdateIntent { registration_id: update.id, fields });
                     entries.push(Entry::UpdateEnd { registration_id: update.id, end });
@@ -163,7 +176,13 @@ impl<'a> Updates<'a> {
             let Update { id, fields, .. } = self.items[*item].update;
             Entry::UpdateIntent { registration_id: *id, fields: fields.clone() }
         };
-        tools.record(items.iter().map(intent).collect()).await?;
+        let intents = items.iter().map(intent).collect();
+        for item in items {
+            let Update { id, fields, .. } = self.items[*item].update;
+            let known = || tools.journal.consent().is_some_and(|consent| consent.used_on(*id, fields) == Use::Sent);
+            self.items[*item].was_sent.get_or_insert_with(known);
+        }
+        tools.record(intents).await?;
         let mut writes = Vec::new();
         for item in items {
             writes.extend(requests(self.items[*item].update).into_iter().map(|write| (*item, write)));
@@ -175,7 +194,8 @@ impl<'a> Updates<'a> {
         for ((item, _), answer) in writes.iter().zip(answers) {
             match answer {
                 Ok(()) => _ = taken.insert(*item),
-                Err(error) => _ = failures.entry(*item).or_insert(error),
+                Err(error) if failures.get(item).is_some_and(GraphError::effect_is_unknown) => drop(error),
+                Err(error) => _ = failures.insert(*item, error),
             }
         }
         let halt = failures.values().find_map(access);
@@ -189,8 +209,10 @@ impl<'a> Updates<'a> {
                 UpdateEnd::Refused | UpdateEnd::NotTaken if is_unknown => UpdateEnd::Lost,
                 end => end,
             };
-            if end == UpdateEnd::Lost {
-                self.items[*item].lost.get_or_insert(now);
+            match end {
+                UpdateEnd::Lost => _ = self.items[*item].lost.get_or_insert(now),
+                UpdateEnd::Accepted => self.items[*item].lost = None,
+                _ => {}
             }
             entries.push(Entry::UpdateEnd { registration_id: self.items[*item].update.id, end });
         }
@@ -201,12 +223,14 @@ impl<'a> Updates<'a> {
 
     fn sent(&mut self, item: usize, failure: Option<GraphError>, now: Timestamp, tools: &mut Tools<'_>) -> UpdateEnd {
         let is_again = matches!(self.items[item].state, State::Accepted { .. });
-        let Some(error) = failure else {
-            if !is_again {
-                self.items[item].state = State::Accepted { first: now, again: false };
-                self.accepted.insert(item);
-            }
-            return UpdateEnd::Accepted;
+        // Whether what nobody answered came there, is for what shows to say.
+        let is_silent = failure.as_ref().is_some_and(GraphError::is_unanswered);
+        if !is_again && (failure.is_none() || is_silent) {
+            self.items[item].state = State::Accepted { first: now, again: false };
+            self.accepted.insert(item);
+        }
+        let Some(error) = failure.filter(|_| !is_silent) else {
+            return if is_silent { UpdateEnd::Lost } else { UpdateEnd::Accepted };
         };
         if is_again && error.is_transient() {
             // The first attempt was accepted; its deadline decides.
@@ -269,8 +293,14 @@ impl<'a> Updates<'a> {
                 let age = now.duration_since(first).as_mins();
                 let times = if sent_again { "twice, the first time" } else { "once," };
                 let message = format!("sent {times} {age} min ago");
-                self.end(item, Outcome::Failed { reason: Reason::NotVisible, message }, tools);
-            } else if now >= later(first, SECOND_TRY) && !sent_again && may_write {
+                let is_lost = self.items[item].lost.is_some();
+                let reason = if is_lost { Reason::OutcomeUnknown } else { Reason::NotVisible };
+                self.end(item, Outcome::Failed { reason, message }, tools);
+            } else if now >= later(first, SECOND_TRY)
+                && !sent_again
+                && may_write
+                && self.items[item].was_sent == Some(false)
+            {
                 self.items[item].state = State::Accepted { first, again: true };
                 again.push(item);
             }

@@ -1,6 +1,5 @@
 //! `$batch`: up to twenty requests in one envelope, each with an outcome of
-//! its own. Parts that fail for a moment go out again; everything that is
-//! put in here is safe to repeat.
+//! its own. Parts that fail for a moment go out again, as far as each allows.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -24,6 +23,7 @@ pub(super) struct Part {
     /// Relative to the version: `/deviceManagement/…`.
     pub url: String,
     pub body: Option<serde_json::Value>,
+    pub repeat: Repeat,
 }
 
 /// The body of a part's success; `Null` where there is none.
@@ -54,8 +54,10 @@ pub(super) async fn send(
                 Ok(answers) => answers,
                 Err(error) => {
                     // It was worth all the repeats that a request is worth, so
-                    // the next envelope would fare no better.
-                    let rest = if stops_all(error.kind) { std::mem::take(&mut waiting) } else { Vec::new() };
+                    // the next envelope would fare no better. One that was not
+                    // repeated, because of what it may have done, says less.
+                    let is_tried = repeat(parts, &envelope) == Repeat::Freely || !error.effect_is_unknown();
+                    let rest = if is_tried && stops_all(error.kind) { waiting.split_off(0) } else { Vec::new() };
                     for index in envelope.into_iter().chain(rest) {
                         tries[index].answered(Err(error.clone()));
                     }
@@ -67,7 +69,7 @@ pub(super) async fn send(
                 let part = &mut tries[index];
                 let deadline = *part.deadline.get_or_insert(deadline);
                 part.failures += u32::from(answer.as_ref().is_err_and(|e| e.kind != ErrorKind::Throttled));
-                let repeat = answer.as_ref().is_err_and(GraphError::is_transient);
+                let repeat = answer.as_ref().is_err_and(|error| parts[index].repeat.allows(error));
                 if repeat && part.failures < client.settings.attempts && until <= deadline {
                     again.push(index);
                     not_before = not_before.max(until);
@@ -110,6 +112,12 @@ fn stops_all(kind: ErrorKind) -> bool {
     !matches!(kind, ErrorKind::Refused | ErrorKind::NotFound | ErrorKind::Protocol | ErrorKind::Oversized)
 }
 
+/// How an envelope may be repeated: as any of its parts may.
+fn repeat(parts: &[Part], envelope: &[usize]) -> Repeat {
+    let is_free = envelope.iter().all(|index| parts[*index].repeat == Repeat::Freely);
+    if is_free { Repeat::Freely } else { Repeat::BeforeEffect }
+}
+
 /// Tells the budget once per envelope, and returns the longest wait that its
 /// parts ask for.
 fn learn(client: &Client, class: Class, answers: &[PartResult], attempt: u32) -> SignedDuration {
@@ -136,7 +144,7 @@ async fn send_envelope(
         body: Bytes::from(body),
         class,
         cost: u32::try_from(envelope.len()).expect("at most twenty"),
-        repeat: Repeat::Freely,
+        repeat: repeat(parts, envelope),
         send_before,
     };
     let response: wire::BatchResponse = client.send(&call, json).await?;

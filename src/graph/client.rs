@@ -69,7 +69,7 @@ pub(super) enum Repeat {
 }
 
 impl Repeat {
-    fn allows(self, error: &GraphError) -> bool {
+    pub(super) fn allows(self, error: &GraphError) -> bool {
         match self {
             Self::Freely => error.is_transient(),
             Self::BeforeEffect => error.is_transient() && !error.effect_is_unknown(),

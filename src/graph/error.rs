@@ -214,6 +214,13 @@ impl GraphError {
         }
     }
 
+    /// True if there was no answer from the service itself: what it did, only
+    /// its state shows.
+    #[must_use]
+    pub fn is_unanswered(&self) -> bool {
+        self.after_unknown || matches!(self.kind, ErrorKind::Lost | ErrorKind::Protocol | ErrorKind::Oversized)
+    }
+
     /// True if the request may have had its effect all the same: look before
     /// sending an import again.
     #[must_use]

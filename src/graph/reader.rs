@@ -131,6 +131,7 @@ impl Graph {
             method: "GET",
             url: format!("{}/{id}", without_version(REGISTRATIONS)),
             body: None,
+            repeat: Repeat::Freely,
         };
         let parts: Vec<Part> = ids.iter().map(part).collect();
         let answers = batch::send(&self.0, Class::Read, &parts, None).await;
@@ -187,7 +188,13 @@ impl Graph {
     /// Only those that say something about us, such as a token refused.
     pub async fn users_exist(&self, user_principal_names: &[String]) -> Result<Vec<Option<bool>>, GraphError> {
         let about = About { operation: "look up a user", scope: "User.ReadBasic.All" };
-        let part = |name: &String| Part { about, method: "GET", url: format!("/users/{}", segment(name)), body: None };
+        let part = |name: &String| Part {
+            about,
+            method: "GET",
+            url: format!("/users/{}", segment(name)),
+            body: None,
+            repeat: Repeat::Freely,
+        };
         let parts: Vec<Part> = user_principal_names.iter().map(part).collect();
         let answers = batch::send(&self.0, Class::Read, &parts, None).await;
         let exists = |answer: PartResult| match answer {

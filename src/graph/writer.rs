@@ -70,8 +70,10 @@ impl GraphWriter {
     /// order. The writes of one call must not depend on each other: parts of
     /// an envelope run in any order. `Ok` means accepted, not yet visible.
     ///
-    /// After `send_before` (by our own clock) nothing is sent, a first time or
-    /// again: what the writes rest on was read too long ago then.
+    /// An update is never repeated here once it may have had its effect
+    /// ([`GraphError::effect_is_unknown`]): look first. A deletion is. After
+    /// `send_before` (by our own clock) nothing is sent, a first time or again:
+    /// what the writes rest on was read too long ago then.
     pub async fn write(&self, writes: &[Write], send_before: Option<Timestamp>) -> Vec<Result<(), GraphError>> {
         let mut outcomes = self.send(writes, send_before).await;
         let refused = |index: &usize| is_refused_deletion(&writes[*index], &outcomes[*index]);
@@ -161,6 +163,8 @@ fn import_row<'a>(row: &'a ImportRow<'_>) -> wire::ImportRow<'a> {
     }
 }
 
+/// No id is given out twice, so what is gone may be deleted once more. An update
+/// may undo what others wrote since.
 fn part(write: &Write) -> Part {
     let registrations = without_version(REGISTRATIONS);
     let about = |operation| About { operation, scope: WRITE_SCOPE };
@@ -170,24 +174,28 @@ fn part(write: &Write) -> Part {
             method: "POST",
             url: format!("{registrations}/{id}/updateDeviceProperties"),
             body: Some(update_body(fields)),
+            repeat: Repeat::BeforeEffect,
         },
         Write::UnassignUser { id } => Part {
             about: about("remove the user of a registration"),
             method: "POST",
             url: format!("{registrations}/{id}/unassignUserFromDevice"),
             body: None,
+            repeat: Repeat::BeforeEffect,
         },
         Write::Deregister { id } => Part {
             about: about("delete a registration"),
             method: "DELETE",
             url: format!("{registrations}/{id}"),
             body: None,
+            repeat: Repeat::Freely,
         },
         Write::DeleteImport { record } => Part {
             about: about("delete an import record"),
             method: "DELETE",
             url: format!("{}/{record}", without_version(IMPORTS)),
             body: None,
+            repeat: Repeat::Freely,
         },
     }
 }

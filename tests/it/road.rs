@@ -17,4 +17,5 @@ mod syncs;
 mod thin;
 mod time;
 mod two_machines;
+mod unanswered;
 mod world;

@@ -288,6 +288,11 @@ impl Client<'_> {
         Ok(report)
     }
 
+    /// What is declared.
+    pub fn desired(&self) -> &Desired {
+        &self.desired
+    }
+
     fn parts(&mut self) -> (Round<'_>, &mut Journal) {
         let Self { scene, desired, target, graph, clock, stop, journal } = self;
         let clock: &dyn Clock = &**clock;
@@ -313,6 +318,10 @@ pub enum Deed {
     Pass,
     /// It never arrives, and no answer comes: the process is as good as dead.
     Hang,
+    /// It never arrives, and its connection breaks.
+    Drop,
+    /// It has its effect, and the connection breaks before the answer.
+    Lose,
     /// It has its effect, and the client sees another answer.
     Alter(fn(Response) -> Response),
 }
@@ -330,6 +339,16 @@ impl Between {
     pub fn new(sim: &InProcess, decide: impl FnMut(&Request) -> Deed + Send + 'static) -> Self {
         Self { sim: sim.clone(), decide: Mutex::new(Box::new(decide)), hangs: Arc::default() }
     }
+
+    /// Hears of requests that hang.
+    pub fn hangs(&self) -> Arc<Notify> {
+        Arc::clone(&self.hangs)
+    }
+}
+
+fn lost(request: &Request) -> TransportError {
+    let host = request.uri().host().unwrap_or_default().to_owned();
+    TransportError::Lost { host, reason: "the connection broke".to_owned() }
 }
 
 #[async_trait]
@@ -339,6 +358,11 @@ impl Transport for Between {
         match deed {
             Deed::Pass => self.sim.send(request).await,
             Deed::Alter(alter) => self.sim.send(request).await.map(alter),
+            Deed::Drop => Err(lost(&request)),
+            Deed::Lose => {
+                let lost = lost(&request);
+                self.sim.send(request).await.and(Err(lost))
+            }
             Deed::Hang => {
                 self.hangs.notify_one();
                 std::future::pending().await
