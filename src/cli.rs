@@ -16,6 +16,7 @@ mod diff;
 mod error;
 mod exit;
 mod file;
+mod grants;
 mod hash;
 mod help;
 mod history;

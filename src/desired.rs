@@ -17,7 +17,7 @@ pub(crate) use claims::{mixed_hardware, same_hardware};
 pub use conflict::{Conflict, Severity};
 pub(crate) use near::near;
 
-use crate::model::{Claim, Desired, Origin, Tenant};
+use crate::model::{Claim, Desired, Grant, Origin, Tenant};
 use crate::resource::{AutopilotTenantSpec, Kind};
 
 /// A declared tenant. It takes its name even when its declaration is broken.
@@ -53,6 +53,21 @@ pub struct DeviceObject {
     pub claims: Vec<Claim>,
 }
 
+/// An object that approves a plan.
+#[derive(Debug)]
+pub struct ApprovalObject {
+    /// Empty: wherever the reader's own context points.
+    pub namespace: String,
+    /// Missing when it had problems.
+    pub name: Option<String>,
+    /// Where it is declared.
+    pub origin: Origin,
+    /// Of which tenant the plan is.
+    pub tenant_ref: TenantRef,
+    /// Missing when it had problems.
+    pub grant: Option<Grant>,
+}
+
 /// Which tenant an object is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TenantRef {
@@ -80,6 +95,8 @@ pub struct Fleet {
     pub desired: Desired,
     /// How to reach the tenant: auth, endpoints, cloud, vaults.
     pub tenant: AutopilotTenantSpec,
+    /// What somebody has approved beforehand.
+    pub grants: Vec<Grant>,
 }
 
 /// Puts objects together: each claim to its tenant, and whatever contradicts
@@ -91,13 +108,16 @@ pub struct Fleet {
 pub fn assemble(
     tenants: Vec<TenantObject>,
     objects: Vec<DeviceObject>,
+    approvals: Vec<ApprovalObject>,
     homes: &[Home],
     in_git: &dyn Fn(&Path) -> bool,
 ) -> (Vec<Fleet>, Vec<Conflict>) {
-    let mut conflicts = tenants::duplicate_names(&tenants, &objects);
+    let mut conflicts = tenants::duplicate_names(&tenants, &objects, &approvals);
     conflicts.extend(tenants::twins(&tenants));
-    let (targets, unresolved) = tenants::targets(&tenants, &objects);
+    let asks = objects.iter().map(tenants::Asks::of_devices).chain(approvals.iter().map(tenants::Asks::of_approval));
+    let (mut targets, unresolved) = tenants::targets(&tenants, asks);
     conflicts.extend(unresolved);
+    let targets_of_approvals = targets.split_off(objects.len());
     let mut of_tenants: Vec<Vec<&DeviceObject>> = vec![Vec::new(); tenants.len()];
     for (object, target) in objects.iter().zip(&targets) {
         if let Some(target) = target {
@@ -115,7 +135,14 @@ pub fn assemble(
         }
     }
     let claims = distribute(tenants.len(), objects, &targets);
-    let fleets = tenants.into_iter().zip(claims).filter_map(|(tenant, claims)| fleet(tenant, claims, &mut conflicts));
+    let mut grants: Vec<Vec<Grant>> = vec![Vec::new(); tenants.len()];
+    for (approval, target) in approvals.into_iter().zip(targets_of_approvals) {
+        if let (Some(target), Some(grant)) = (target, approval.grant) {
+            grants[target].push(grant);
+        }
+    }
+    let fleets = tenants.into_iter().zip(claims).zip(grants);
+    let fleets = fleets.filter_map(|((tenant, claims), grants)| fleet(tenant, claims, grants, &mut conflicts));
     let fleets: Vec<Fleet> = fleets.collect();
     conflicts.extend(claims::shared(&fleets));
     conflicts.extend(claims::across(&fleets));
@@ -142,7 +169,12 @@ fn distribute(tenants: usize, objects: Vec<DeviceObject>, targets: &[Option<usiz
 
 /// The fleet if the tenant itself is sound. The devices of a broken one may
 /// still collide.
-fn fleet(object: TenantObject, mut claims: Vec<Claim>, conflicts: &mut Vec<Conflict>) -> Option<Fleet> {
+fn fleet(
+    object: TenantObject,
+    mut claims: Vec<Claim>,
+    grants: Vec<Grant>,
+    conflicts: &mut Vec<Conflict>,
+) -> Option<Fleet> {
     let TenantObject { name, tenant, .. } = object;
     let Some((tenant, spec)) = tenant else {
         claims.sort_by_cached_key(|claim| claim.serial.key());
@@ -151,5 +183,5 @@ fn fleet(object: TenantObject, mut claims: Vec<Claim>, conflicts: &mut Vec<Confl
     };
     let desired = Desired::new(tenant, claims);
     conflicts.extend(claims::duplicate_serials(desired.claims(), &name));
-    Some(Fleet { desired, tenant: *spec })
+    Some(Fleet { desired, tenant: *spec, grants })
 }

@@ -7,11 +7,11 @@
 pub mod model {
     pub use crate::model::{
         Action, Adopt, AdoptionPolicy, Claim, Coverage, DeletionPolicy, Deregister, Desired, Device, DeviceKey,
-        DirectoryDeviceId, DirectoryObjectId, DisplayName, Effect, EnrollmentState, Field, FieldChange, Greeting,
-        GroupTag, Guards, HardwareHash, HashCheck, HashDigest, HashError, HashLocation, HashRef, ImportId,
-        ImportRecordId, ImportState, Keep, Limits, Loosen, ManagedDeviceId, Observed, Origin, Policy, Register,
-        RegistrationId, Release, Request, Scope, SerialKey, SerialNumber, SyncState, Target, Tenant, TenantId, Update,
-        UserPrincipalName, Want, is_unseen, later, seen,
+        DirectoryDeviceId, DirectoryObjectId, DisplayName, Effect, EnrollmentState, Field, FieldChange, Grant,
+        GrantCounts, Greeting, GroupTag, Guards, HardwareHash, HashCheck, HashDigest, HashError, HashLocation, HashRef,
+        ImportId, ImportRecordId, ImportState, Keep, Limits, Loosen, ManagedDeviceId, Observed, Origin, Policy,
+        Register, RegistrationId, Release, Request, Scope, SerialKey, SerialNumber, SyncState, Target, Tenant,
+        TenantId, Update, UserPrincipalName, Want, is_unseen, later, seen,
     };
 }
 
@@ -36,8 +36,8 @@ pub mod hash {
 /// The declared kinds.
 pub mod resource {
     pub use crate::resource::{
-        AutopilotDeviceSetSpec, AutopilotDeviceSpec, AutopilotTenantSpec, Kind, claim, claims, crds, spec_schema,
-        tenant,
+        AutopilotDeviceSetSpec, AutopilotDeviceSpec, AutopilotPlanApprovalSpec, AutopilotTenantSpec, Kind, claim,
+        claims, crds, plan_approval, spec_schema, tenant,
     };
 }
 
@@ -48,7 +48,9 @@ pub mod capture {
 
 /// Claims held against each other.
 pub mod desired {
-    pub use crate::desired::{Conflict, DeviceObject, Home, Severity, TenantObject, TenantRef, assemble};
+    pub use crate::desired::{
+        ApprovalObject, Conflict, DeviceObject, Home, Severity, TenantObject, TenantRef, assemble,
+    };
 }
 
 /// Files to claims.
@@ -69,13 +71,13 @@ pub mod ledger {
 /// What would be done.
 pub mod plan {
     pub use crate::plan::{
-        Action, ActionKind, Approvals, Awaiting, Change, ClearedPlan, Counts, Facts, HashFact, Held, LetGo,
-        LimitReading, Moved, Needs, NoRemoval, Note, Plan, Reason, Removal, Removals, Standing, SyncReason, Unmanaged,
-        Upkeep, Waiting, import_id, needs, plan, standing,
+        Action, ActionKind, Approvals, Awaiting, Change, ClearedPlan, Counts, Facts, GrantStanding, HashFact, Held,
+        LetGo, LimitReading, Moved, Needs, NoRemoval, Note, Plan, Reason, Removal, Removals, Standing, SyncReason,
+        Unmanaged, Upkeep, Waiting, import_id, needs, plan, standing,
     };
     /// What may pass.
     pub mod guard {
-        pub use crate::plan::guard::{Class, clear, clear_follow_up};
+        pub use crate::plan::guard::{Class, clear, clear_follow_up, clear_with_grants};
     }
 }
 

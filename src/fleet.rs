@@ -129,7 +129,7 @@ impl Member<'_> {
         on_event: &mut (dyn FnMut(Event) + Send),
     ) -> Report {
         if let Some(book) = &mut self.book
-            && let Err(error) = book.begin(prepared.cleared.plan(), self.connection.graph.service_now()).await
+            && let Err(error) = book.begin(&prepared.cleared, self.connection.graph.service_now()).await
         {
             return self.not_reached(prepared, consent, Halt::Ledger(error));
         }
@@ -459,6 +459,13 @@ impl<'a> Members<'a> {
         prepared: &Prepared,
     ) -> Result<Standing, JournalError> {
         self.of[at].standing(digest, prepared).await
+    }
+
+    /// The consent of one tenant is that of an approval among the declarations.
+    pub(crate) fn approved_in_writing(&mut self, at: usize, name: &str) {
+        if let Some(audit) = self.of[at].journal.audit() {
+            audit.approved_in_writing(name);
+        }
     }
 
     /// Holds the saved plan of one tenant against what would be done there now.

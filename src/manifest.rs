@@ -51,7 +51,7 @@ pub(crate) use problem::{Excerpt, Place, Spot};
 pub use problem::{Problem, Severity};
 pub(crate) use root::leads_astray;
 
-use crate::model::{Desired, Origin};
+use crate::model::{Desired, Grant, Origin};
 use crate::resource::AutopilotTenantSpec;
 
 /// What was declared, and everything that is wrong with it.
@@ -103,6 +103,8 @@ pub struct Fleet {
     pub desired: Desired,
     /// How to reach the tenant: auth, endpoints, cloud, vaults.
     pub tenant: AutopilotTenantSpec,
+    /// What somebody has approved beforehand.
+    pub grants: Vec<Grant>,
     /// Where each claim stands.
     pub places: Places,
     /// The repository's root, with symbolic links resolved. Paths of hash

@@ -29,7 +29,7 @@ pub use change::{Change, Note};
 pub(crate) use digest::{Digest, ENCODING, digest_of, fingerprint};
 pub use facts::{Facts, HashFact, Needs, import_id};
 pub(crate) use facts::{ImportError, LISTED_WITHIN, UPDATED_WITHIN, VISIBLE_WITHIN};
-pub use guard::{Approvals, ClearedPlan, LimitReading};
+pub use guard::{Approvals, ClearedPlan, GrantStanding, LimitReading};
 pub use held::{Awaiting, Held, LetGo, Reason, Unmanaged, Waiting};
 pub(crate) use held::{HeldClass, Remedy};
 pub use moved::Moved;

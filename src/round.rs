@@ -242,9 +242,8 @@ impl Round<'_> {
             journal.record(self.graph.service_now(), vec![Entry::SyncFailed]).await?;
         }
         let plan = self.plan(self.desired, Reading::whole(observed, sync.clone()), journal).await?;
-        let cleared = guard::clear(plan, self.approvals);
-        // A digest costs as much as the plan, and most journals know none.
-        let cleared = if journal.has_no_approvals() { cleared } else { cleared.told_from(journal) };
+        let (ledger, now) = (self.ledger.map(AsRef::as_ref), self.graph.service_now());
+        let cleared = guard::clear_with_grants(plan, self.approvals, journal, ledger, now);
         let schedule = apply::schedule(&cleared, sync.as_ref(), self.graph.service_now());
         Ok(Prepared { cleared, schedule, sync, calls: self.graph.calls() - calls, read_at })
     }

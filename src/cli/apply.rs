@@ -28,7 +28,7 @@ use super::prompt::{Question, consent};
 use super::report::Outlets;
 use super::select::Selection;
 use super::settings::{Settings, print, tell};
-use super::{apply_saved, saved, source, targets};
+use super::{apply_saved, grants, saved, source, targets};
 
 /// What is applied, and who has said yes to it.
 #[derive(Debug, Clone, clap::Args)]
@@ -129,7 +129,11 @@ async fn tenants(args: &ApplyArgs, settings: &Settings, stop: &Stop, outlets: &m
     for (at, (prepared, digest)) in prepared.into_iter().zip(&digests).enumerate() {
         let answer = match digest {
             Some(digest) => approved_by_digest(settings, &mut members, at, prepared, digest).await,
-            None => approve(args, settings, &members.of()[at], prepared, stop).await,
+            None => match grants::consent(settings, &mut members, at, prepared).await {
+                Ok(Ok(granted)) => Ok(granted),
+                Ok(Err(prepared)) => approve(args, settings, &members.of()[at], prepared, stop).await,
+                Err(error) => Err(error),
+            },
         };
         match answer {
             Ok(plan) => approved.push(plan),
@@ -226,7 +230,10 @@ async fn approve(
     }
     if !settings.interactive {
         return Err(CliError::new(Exit::Usage, "there is nobody to ask: this is not a terminal, and nothing was sent")
-            .hint("add --auto-approve, or --approve-digest with the digest of a reviewed plan"));
+            .hint(
+                "add --auto-approve, or --approve-digest with the digest of a reviewed plan, or an \
+                 `AutopilotPlanApproval` with it among the manifests",
+            ));
     }
     let organization = member.connection.graph.organization().await.ok().flatten();
     let question = Question {

@@ -125,6 +125,7 @@ impl Numbers {
             deletes: deletes[at],
             releases: releases[at],
             retry: retry.clone(),
+            grants: fleets[at].grants.clone(),
         };
         Ok((0..fleets.len()).map(of).collect())
     }

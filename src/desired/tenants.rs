@@ -4,18 +4,25 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Conflict, DeviceObject, TenantObject, TenantRef};
+use super::{ApprovalObject, Conflict, DeviceObject, TenantObject, TenantRef};
 use crate::model::{Origin, TenantId};
 use crate::resource::Kind;
 
 /// One name, one object: a second one of the same kind would overwrite it.
-pub(super) fn duplicate_names(tenants: &[TenantObject], objects: &[DeviceObject]) -> Vec<Conflict> {
+pub(super) fn duplicate_names(
+    tenants: &[TenantObject],
+    objects: &[DeviceObject],
+    approvals: &[ApprovalObject],
+) -> Vec<Conflict> {
     let tenants = tenants.iter().map(|it| ((Kind::Tenant, it.namespace.as_str(), it.name.as_str()), it.origin));
     let objects =
         objects.iter().filter_map(|it| Some(((it.kind, it.namespace.as_str(), it.name.as_deref()?), it.origin)));
+    let approvals = approvals
+        .iter()
+        .filter_map(|it| Some(((Kind::PlanApproval, it.namespace.as_str(), it.name.as_deref()?), it.origin)));
     let mut first: HashMap<_, Origin> = HashMap::new();
     let mut twice: BTreeMap<_, Vec<Origin>> = BTreeMap::new();
-    for (name, origin) in tenants.chain(objects) {
+    for (name, origin) in tenants.chain(objects).chain(approvals) {
         match first.entry(name) {
             Entry::Vacant(entry) => _ = entry.insert(origin),
             Entry::Occupied(entry) => twice.entry(name).or_insert_with(|| vec![*entry.get()]).push(origin),
@@ -46,11 +53,28 @@ pub(super) fn twins(tenants: &[TenantObject]) -> Vec<Conflict> {
     seen.into_iter().filter_map(conflict).collect()
 }
 
-/// Which tenant each object's claims go to. Objects that name none, or one
+/// An object that is about a tenant.
+pub(super) struct Asks<'o> {
+    namespace: &'o str,
+    origin: Origin,
+    tenant_ref: &'o TenantRef,
+}
+
+impl<'o> Asks<'o> {
+    pub(super) fn of_devices(object: &'o DeviceObject) -> Self {
+        Self { namespace: &object.namespace, origin: object.origin, tenant_ref: &object.tenant_ref }
+    }
+
+    pub(super) fn of_approval(object: &'o ApprovalObject) -> Self {
+        Self { namespace: &object.namespace, origin: object.origin, tenant_ref: &object.tenant_ref }
+    }
+}
+
+/// Which tenant each object is about. Objects that name none, or one
 /// that is not there, are one conflict per cause and not one per object.
 pub(super) fn targets<'o>(
     tenants: &[TenantObject],
-    objects: &'o [DeviceObject],
+    objects: impl Iterator<Item = Asks<'o>>,
 ) -> (Vec<Option<usize>>, Vec<Conflict>) {
     let mut unknown: BTreeMap<(&str, &str), Vec<Origin>> = BTreeMap::new();
     let mut by_name: HashMap<&str, Vec<usize>> = HashMap::new();
@@ -58,11 +82,11 @@ pub(super) fn targets<'o>(
         by_name.entry(&tenant.name).or_default().push(index);
     }
     let mut without: Vec<Origin> = Vec::new();
-    let target = |object: &'o DeviceObject| match &object.tenant_ref {
+    let target = |object: Asks<'o>| match object.tenant_ref {
         TenantRef::Named(name, origin) => {
-            let found = find(tenants, by_name.get(name.as_str()).map_or(&[], Vec::as_slice), &object.namespace);
+            let found = find(tenants, by_name.get(name.as_str()).map_or(&[], Vec::as_slice), object.namespace);
             if found.is_none() {
-                unknown.entry((name, &object.namespace)).or_default().push(*origin);
+                unknown.entry((name, object.namespace)).or_default().push(*origin);
             }
             found
         }
@@ -73,7 +97,7 @@ pub(super) fn targets<'o>(
         }
         TenantRef::Broken => None,
     };
-    let targets = objects.iter().map(target).collect();
+    let targets = objects.map(target).collect();
     let known: Vec<String> = tenants.iter().map(|tenant| tenant.name.clone()).collect();
     let mut conflicts: Vec<_> = unknown
         .into_iter()

@@ -17,7 +17,7 @@ use crate::model::{
     Action, Claim, DeletionPolicy, Desired, Device, DeviceKey, Field, Guards, Loosen, Origin, RegistrationId, Release,
     SerialKey, Target, Update, carried, later,
 };
-use crate::plan::{Change, NoRemoval, Plan, Reason, wanted};
+use crate::plan::{Change, ClearedPlan, NoRemoval, Plan, Reason, wanted};
 use crate::round::Report;
 
 /// What stands in the place of a plan where devices are removed by name.
@@ -215,7 +215,8 @@ impl Book {
     /// # Errors
     /// When it cannot be written, or somebody else has written it meanwhile:
     /// then nothing may be sent.
-    pub(crate) async fn begin(&mut self, plan: &Plan, now: Timestamp) -> Result<(), LedgerError> {
+    pub(crate) async fn begin(&mut self, cleared: &ClearedPlan, now: Timestamp) -> Result<(), LedgerError> {
+        let plan = cleared.plan();
         if !plan.writes() || !plan.tenant.may_be_written() {
             return Ok(());
         }
@@ -227,6 +228,9 @@ impl Book {
                 let mark = Deleting { plan: plan_id.clone(), since: now, leaving: None };
                 self.marked.insert(change.effect.device.clone(), tracked.deleting.replace(mark));
             }
+        }
+        if let Some(grant) = cleared.granted() {
+            ledger.make_use(grant, now);
         }
         ledger.head.running = Some(Running { plan: plan_id.clone(), machine: self.machine.clone(), since: now });
         self.write(ledger, now, &format!("{plan_id} begins")).await

@@ -260,8 +260,9 @@ pub struct Actor {
     /// Who said yes, by their own word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approver: Option<String>,
-    /// How: `autoApprove`, `digest`, `prompt`, `savedPlan`, or `command` for what
-    /// is asked for by name.
+    /// How: `autoApprove`, `digest`, `prompt`, `savedPlan`, `approvalFile` (whose
+    /// name is the approver's, where nobody is named), or `command` for what is
+    /// asked for by name.
     #[serde(default)]
     #[schemars(with = "String")]
     pub approval: CompactString,
@@ -303,6 +304,12 @@ impl Audit {
     /// From here on all is done under this plan.
     pub(crate) fn under(&mut self, digest: String) {
         self.digest = Some(digest);
+    }
+
+    /// The consent is that of an approval of this name among the declarations.
+    pub(crate) fn approved_in_writing(&mut self, name: &str) {
+        self.who.actor.approval = "approvalFile".into();
+        self.who.actor.approver.get_or_insert_with(|| name.to_owned());
     }
 
     /// True for what is asked for by name, under no plan.

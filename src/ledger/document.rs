@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::model::{
-    DeletionPolicy, Device, DeviceKey, DirectoryDeviceId, DirectoryObjectId, Field, Guards, ManagedDeviceId,
+    DeletionPolicy, Device, DeviceKey, DirectoryDeviceId, DirectoryObjectId, Field, Grant, Guards, ManagedDeviceId,
     RegistrationId, SerialNumber, TenantId, hex, later, sha256,
 };
 
@@ -73,9 +73,24 @@ pub struct Head {
     /// The guards that were last applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guards: Option<Guards>,
+    /// Plans that were carried out, or begun, because of an approval among the
+    /// declarations: it counts once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub granted: Vec<Granted>,
     /// A run that has begun and not ended: nobody else may write meanwhile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub running: Option<Running>,
+}
+
+/// A plan that was approved among the declarations.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Granted {
+    /// Of the plan: SHA-256 in 64 hex digits.
+    pub digest: String,
+    /// Until when the approval counts: one with another end is another one.
+    #[schemars(with = "String")]
+    pub expires_at: Timestamp,
 }
 
 /// A run that is under way.
@@ -353,6 +368,7 @@ impl Ledger {
             source: None,
             paths: Vec::new(),
             guards: None,
+            granted: Vec::new(),
             running: None,
         };
         Self { head, devices: BTreeMap::new(), ids: HashMap::new(), tombstones: Vec::new() }
@@ -400,6 +416,21 @@ impl Ledger {
         }
     }
 
+    /// True if use was made of an approval.
+    #[must_use]
+    pub fn has_used(&self, grant: &Grant) -> bool {
+        let is_it = |of: &Granted| of.digest == grant.digest && of.expires_at == grant.expires_at;
+        self.head.granted.iter().any(is_it)
+    }
+
+    /// Remembers that use is made of an approval, for as long as it would count.
+    pub fn make_use(&mut self, grant: &Grant, now: Timestamp) {
+        self.head.granted.retain(|of| of.expires_at > now);
+        if !self.has_used(grant) {
+            self.head.granted.push(Granted { digest: grant.digest.clone(), expires_at: grant.expires_at });
+        }
+    }
+
     /// Forgets a device and remembers that.
     pub fn forget(&mut self, device: &DeviceKey, end: Gone, plan: &str, at: Timestamp) {
         let Some(tracked) = self.devices.remove(device) else { return };
@@ -418,6 +449,9 @@ impl Ledger {
     /// Remembers what another ledger says was removed lately, or is about to be:
     /// whoever begins anew has not forgotten how much that was.
     pub fn remember(&mut self, other: &Self, now: Timestamp) {
+        let granted = other.head.granted.iter().filter(|of| !self.head.granted.contains(of));
+        let granted: Vec<Granted> = granted.cloned().collect();
+        self.head.granted.extend(granted);
         let mut stones: Vec<Tombstone> = other.tombstones.clone();
         for going in other.devices.values().filter(|tracked| tracked.is_going(now)) {
             match (self.devices.get_mut(&going.key()), &going.deleting) {

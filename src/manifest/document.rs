@@ -22,17 +22,20 @@ use super::secret;
 use super::shape;
 use super::tree::{self, Data, Entry, Mistakes, Node, Span};
 use super::value;
-use crate::desired::{DeviceObject, TenantObject, TenantRef, near};
+use crate::desired::{ApprovalObject, DeviceObject, TenantObject, TenantRef, near};
 use crate::hash::is_raw_hash;
-use crate::model::{Claim, HashCheck, HashLocation, HashRef, Origin, SerialNumber, Tenant};
+use crate::model::{Claim, Grant, HashCheck, HashLocation, HashRef, Origin, SerialNumber, Tenant};
 use crate::resource::{self, API_VERSION, Columns, FieldPath, FieldProblem, GROUP, Kind, Layer, Problems, Segment};
-use crate::resource::{AutopilotDeviceSpec, AutopilotTenantSpec, SetDefaults, SetDevice, Undone};
+use crate::resource::{
+    AutopilotDeviceSpec, AutopilotPlanApprovalSpec, AutopilotTenantSpec, SetDefaults, SetDevice, Undone,
+};
 
 /// What a file declares.
 #[derive(Default)]
 pub(super) struct FileContent {
     pub tenants: Vec<TenantObject>,
     pub objects: Vec<DeviceObject>,
+    pub approvals: Vec<ApprovalObject>,
     /// Line and column of each mark of this file: serial numbers, names and
     /// references.
     pub places: Vec<(u32, u32)>,
@@ -340,12 +343,7 @@ impl FileReader<'_> {
                         _ => {}
                     }
                 }
-                let reference = root.get("spec").and_then(|spec| spec.get("tenantRef")).and_then(|r| r.get("name"));
-                let tenant_ref = match reference.and_then(|node| Some((node.text()?.to_owned(), node.span))) {
-                    Some((name, span)) => TenantRef::Named(name, self.mark(span)),
-                    None if has_reference => TenantRef::Broken,
-                    None => TenantRef::Only,
-                };
+                let tenant_ref = self.tenant_ref(&root, has_reference);
                 let origin = self.mark(named.as_ref().map_or(span, |named| named.span));
                 let (namespace, name) = named.map(|named| (named.namespace, named.name)).unzip();
                 self.content.objects.push(DeviceObject {
@@ -357,6 +355,16 @@ impl FileReader<'_> {
                     home: self.content.index,
                     claims: std::mem::take(&mut self.claims),
                 });
+            }
+            Kind::PlanApproval => {
+                let name = named.as_ref().map_or("", |named| &named.name);
+                let grant =
+                    root.get("spec").filter(|_| whole).and_then(|spec| self.approval(name, spec, &root, &mut out));
+                let tenant_ref = self.tenant_ref(&root, has_reference);
+                let origin = self.mark(named.as_ref().map_or(span, |named| named.span));
+                let (namespace, name) = named.map(|named| (named.namespace, named.name)).unzip();
+                let namespace = namespace.unwrap_or_default();
+                self.content.approvals.push(ApprovalObject { namespace, name, origin, tenant_ref, grant });
             }
         }
         out.soft.into_iter().for_each(|(_, problem)| self.content.problems.add(|| problem));
@@ -496,6 +504,27 @@ impl FileReader<'_> {
         if let Some(named) = named {
             let tenant = tenant.filter(|_| out.soft.is_empty() && out.incomplete.is_empty());
             self.declared(named, tenant);
+        }
+    }
+
+    fn approval(&mut self, name: &str, spec: &Node<'_>, root: &Node<'_>, out: &mut Findings) -> Option<Grant> {
+        let spec = self.typed::<AutopilotPlanApprovalSpec>(spec)?;
+        match resource::plan_approval(name, &spec) {
+            Ok(grant) => Some(grant),
+            Err(problems) => {
+                self.fields(root, problems, out);
+                None
+            }
+        }
+    }
+
+    /// Which tenant an object is about.
+    fn tenant_ref(&mut self, root: &Node<'_>, has_reference: bool) -> TenantRef {
+        let reference = root.get("spec").and_then(|spec| spec.get("tenantRef")).and_then(|r| r.get("name"));
+        match reference.and_then(|node| Some((node.text()?.to_owned(), node.span))) {
+            Some((name, span)) => TenantRef::Named(name, self.mark(span)),
+            None if has_reference => TenantRef::Broken,
+            None => TenantRef::Only,
         }
     }
 

@@ -15,7 +15,7 @@ use super::problem::{Place, Problem, Severity, Source, Spot, show, shown};
 use super::root::Root;
 use super::{Fleet, Places};
 use crate::capture::Beside;
-use crate::desired::{self, Conflict, DeviceObject, Home, TenantRef};
+use crate::desired::{self, ApprovalObject, Conflict, DeviceObject, Home, TenantRef};
 use crate::model::{HashLocation, Origin};
 use crate::resource::is_encrypted;
 
@@ -37,7 +37,7 @@ pub(super) fn assemble(
 ) -> Vec<Fleet> {
     let mut places = Vec::with_capacity(contents.iter().map(|content| content.places.len()).sum());
     let mut homes = Vec::with_capacity(contents.len());
-    let (mut tenants, mut objects) = (Vec::new(), Vec::new());
+    let (mut tenants, mut objects, mut approvals) = (Vec::new(), Vec::new(), Vec::new());
     let (mut faults, mut csvs, mut rows) = (Faults::default(), BTreeMap::new(), HashMap::new());
     for mut content in contents {
         let first = u32::try_from(places.len()).unwrap_or(u32::MAX);
@@ -45,6 +45,7 @@ pub(super) fn assemble(
         places.extend(content.places.iter().copied().map(raw));
         content.tenants.iter_mut().for_each(|tenant| shift(&mut tenant.origin, first));
         content.objects.iter_mut().for_each(|object| shift_all(object, first));
+        content.approvals.iter_mut().for_each(|approval| shift_approval(approval, first));
         content.faults.shift(first);
         faults.append(content.faults);
         let marked = |mark: Origin| Origin(mark.0.saturating_add(first));
@@ -54,6 +55,7 @@ pub(super) fn assemble(
         }
         tenants.append(&mut content.tenants);
         objects.append(&mut content.objects);
+        approvals.append(&mut content.approvals);
         homes.push(Home::Path(content.path));
     }
     let places = Places { files: files.into(), places: places.into(), rows: Arc::new(rows) };
@@ -64,11 +66,12 @@ pub(super) fn assemble(
         ignored.as_ref().is_some_and(|ignored| ignored.set.matched_path_or_any_parents(path, false).is_ignore())
     };
     let in_git = |path: &Path| root.is_git && !leaves_out(path);
-    let (fleets, conflicts) = desired::assemble(tenants, objects, &homes, &in_git);
+    let (fleets, conflicts) = desired::assemble(tenants, objects, approvals, &homes, &in_git);
     problems.extend(located(&conflicts, &places));
     let fleet = |fleet: desired::Fleet| Fleet {
         desired: fleet.desired,
         tenant: fleet.tenant,
+        grants: fleet.grants,
         places: places.clone(),
         root: root.path.clone(),
     };
@@ -180,6 +183,13 @@ fn shift_all(object: &mut DeviceObject, first: u32) {
         shift(origin, first);
     }
     object.claims.iter_mut().for_each(|claim| shift(&mut claim.origin, first));
+}
+
+fn shift_approval(approval: &mut ApprovalObject, first: u32) {
+    shift(&mut approval.origin, first);
+    if let TenantRef::Named(_, origin) = &mut approval.tenant_ref {
+        shift(origin, first);
+    }
 }
 
 /// What is said about some marks.

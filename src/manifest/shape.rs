@@ -42,7 +42,7 @@ pub(super) struct TextShape {
     pub max: usize,
 }
 
-static SHAPES: LazyLock<[Shape; 3]> = LazyLock::new(|| Kind::ALL.map(|kind| Shape::of(resource::spec_schema(kind))));
+static SHAPES: LazyLock<[Shape; 4]> = LazyLock::new(|| Kind::ALL.map(|kind| Shape::of(resource::spec_schema(kind))));
 
 /// The shape of a kind's `spec`.
 pub(super) fn spec(kind: Kind) -> &'static Shape {
@@ -50,6 +50,7 @@ pub(super) fn spec(kind: Kind) -> &'static Shape {
         Kind::Tenant => &SHAPES[0],
         Kind::Device => &SHAPES[1],
         Kind::DeviceSet => &SHAPES[2],
+        Kind::PlanApproval => &SHAPES[3],
     }
 }
 

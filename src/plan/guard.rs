@@ -4,10 +4,11 @@
 use std::collections::{BTreeSet, HashSet};
 
 use compact_str::CompactString;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::ledger::Journal;
-use crate::model::{Action, Effect, Field, FieldChange, Keep, Limits, Release, SerialKey, Update};
+use crate::ledger::{Journal, Ledger};
+use crate::model::{Action, Effect, Field, FieldChange, Grant, GrantCounts, Keep, Limits, Release, SerialKey, Update};
 
 use super::Plan;
 use super::approved::{Approved, is_used};
@@ -33,6 +34,41 @@ pub struct Approvals {
     /// Devices whose import was refused, and is tried again now.
     #[serde(serialize_with = "sorted")]
     pub retry: HashSet<SerialKey>,
+    /// What was approved among the declarations: each is for one plan, and for
+    /// nothing if that is not the plan.
+    #[serde(skip)]
+    pub grants: Vec<Grant>,
+}
+
+impl Approvals {
+    /// The same with the numbers of a grant, where it has any.
+    fn with(&self, grant: &Grant) -> Self {
+        let GrantCounts { updates, retags, clears, adopts, deletes, releases } = grant.counts;
+        Self {
+            updates: updates.or(self.updates),
+            retags: retags.or(self.retags),
+            clears: clears.or(self.clears),
+            adopts: adopts.or(self.adopts),
+            deletes: deletes.or(self.deletes),
+            releases: releases.or(self.releases),
+            retry: self.retry.clone(),
+            grants: Vec::new(),
+        }
+    }
+}
+
+/// What a grant is worth now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum GrantStanding {
+    /// It is for this very plan.
+    Holds,
+    /// It is for another plan.
+    OtherPlan,
+    /// Its plan was carried out, or begun.
+    Used,
+    /// Its time is over.
+    Expired,
 }
 
 /// The same each time, wherever it is written.
@@ -164,6 +200,8 @@ impl LimitReading {
 pub struct ClearedPlan {
     plan: Plan,
     limits: Vec<LimitReading>,
+    #[serde(skip)]
+    grants: Vec<(Grant, GrantStanding)>,
 }
 
 impl ClearedPlan {
@@ -177,6 +215,19 @@ impl ClearedPlan {
     #[must_use]
     pub fn limits(&self) -> &[LimitReading] {
         &self.limits
+    }
+
+    /// What was approved among the declarations, and what that is worth for this
+    /// plan.
+    #[must_use]
+    pub fn grants(&self) -> &[(Grant, GrantStanding)] {
+        &self.grants
+    }
+
+    /// The grant that approves this very plan.
+    #[must_use]
+    pub fn granted(&self) -> Option<&Grant> {
+        self.grants.iter().find(|(_, standing)| *standing == GrantStanding::Holds).map(|(grant, _)| grant)
     }
 
     /// What this plan allows, for the rounds that follow.
@@ -224,14 +275,49 @@ pub fn clear(mut plan: Plan, approvals: &Approvals) -> ClearedPlan {
     };
     plan.held.extend(Vec::into_iter(held).map(hold));
     plan.held.sort_by(|a, b| a.device.cmp(&b.device));
-    ClearedPlan { plan, limits }
+    ClearedPlan { plan, limits, grants: Vec::new() }
+}
+
+/// Judges a plan by the tenant's limits, and by what was approved among the
+/// declarations: the numbers of a grant count for the plan that has its digest,
+/// and for no other. `memory` and `ledger` say of which plans use was made; `now`
+/// is the service's time.
+#[must_use]
+pub fn clear_with_grants(
+    plan: Plan,
+    approvals: &Approvals,
+    memory: &Journal,
+    ledger: Option<&Ledger>,
+    now: Timestamp,
+) -> ClearedPlan {
+    // A digest costs as much as the plan, and most journals know none.
+    let told = |cleared: ClearedPlan| if memory.has_no_approvals() { cleared } else { cleared.told_from(memory) };
+    let standing = |grant: &Grant| match () {
+        () if grant.expires_at <= now => GrantStanding::Expired,
+        () if ledger.is_some_and(|ledger| ledger.has_used(grant)) => GrantStanding::Used,
+        () if memory.spent(&grant.digest).is_some() || memory.approval(&grant.digest).is_some() => GrantStanding::Used,
+        () => GrantStanding::OtherPlan,
+    };
+    let mut grants: Vec<_> = approvals.grants.iter().map(|grant| (grant.clone(), standing(grant))).collect();
+    let open = grants.iter_mut().filter(|(_, standing)| *standing == GrantStanding::OtherPlan);
+    let mut found = None;
+    for (grant, standing) in open {
+        let cleared = told(clear(plan.clone(), &approvals.with(grant)));
+        if cleared.plan.writes() && cleared.plan.digest().sha256 == grant.digest {
+            *standing = GrantStanding::Holds;
+            found = Some(cleared);
+            break;
+        }
+    }
+    let cleared = found.unwrap_or_else(|| told(clear(plan, approvals)));
+    ClearedPlan { grants, ..cleared }
 }
 
 /// Judges the plan of a repeated round: only what was approved goes on. It was
 /// counted then, so the limits are not asked again.
 #[must_use]
 pub fn clear_follow_up(plan: Plan, approved: &Approved) -> ClearedPlan {
-    ClearedPlan { plan: approved.bound(plan), limits: Vec::new() }
+    ClearedPlan { plan: approved.bound(plan), limits: Vec::new(), grants: Vec::new() }
 }
 
 fn read_limits(plan: &Plan, approvals: &Approvals) -> Vec<LimitReading> {

@@ -32,6 +32,16 @@ pub(super) static GUID: Form = Form::new(36, 36, r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{
 /// An owner becomes part of a branch name and of file names.
 pub(super) static OWNER: Form = Form::new(1, 63, r"^[0-9A-Za-z]([0-9A-Za-z._-]*[0-9A-Za-z])?$");
 
+/// SHA-256, as plans show their digest.
+pub(super) static PLAN_DIGEST: Form = Form::new(64, 71, r"^(sha256:)?[0-9a-f]{64}$");
+
+/// A point in time, with its offset from UTC.
+pub(super) static INSTANT: Form = Form::new(
+    20,
+    35,
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$",
+);
+
 pub(super) static INTERVAL: Form = Form::new(2, 8, r"^[1-9][0-9]*(s|m|h)$");
 
 /// The address of a host, without a path.

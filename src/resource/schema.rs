@@ -7,9 +7,11 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt;
 use serde_json::{Map, Value, json};
 
-use super::{API_VERSION, AutopilotDevice, AutopilotDeviceSet, AutopilotTenant, MAX_NAME, NAME_PATTERN};
+use super::{
+    API_VERSION, AutopilotDevice, AutopilotDeviceSet, AutopilotPlanApproval, AutopilotTenant, MAX_NAME, NAME_PATTERN,
+};
 
-/// The three kinds.
+/// The kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// `AutopilotTenant`.
@@ -18,11 +20,13 @@ pub enum Kind {
     Device,
     /// `AutopilotDeviceSet`.
     DeviceSet,
+    /// `AutopilotPlanApproval`.
+    PlanApproval,
 }
 
 impl Kind {
     /// All of them; whoever is named comes before whoever names it.
-    pub const ALL: [Self; 3] = [Self::Tenant, Self::Device, Self::DeviceSet];
+    pub const ALL: [Self; 4] = [Self::Tenant, Self::Device, Self::DeviceSet, Self::PlanApproval];
 
     /// What `kind` says.
     #[must_use]
@@ -31,6 +35,7 @@ impl Kind {
             Self::Tenant => "AutopilotTenant",
             Self::Device => "AutopilotDevice",
             Self::DeviceSet => "AutopilotDeviceSet",
+            Self::PlanApproval => "AutopilotPlanApproval",
         }
     }
 
@@ -85,6 +90,7 @@ static CRDS: LazyLock<Vec<(Kind, CustomResourceDefinition)>> = LazyLock::new(|| 
         (Kind::Tenant, AutopilotTenant::crd()),
         (Kind::Device, AutopilotDevice::crd()),
         (Kind::DeviceSet, AutopilotDeviceSet::crd()),
+        (Kind::PlanApproval, AutopilotPlanApproval::crd()),
     ];
     for (_, crd) in &mut crds {
         tidy(crd);

@@ -8,6 +8,7 @@ mod decommission;
 mod desk;
 mod drift;
 mod encrypted;
+mod granted;
 mod held;
 mod house;
 #[cfg(unix)]

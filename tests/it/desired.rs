@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use apgit::door::desired::{Conflict, DeviceObject, Home, Severity, TenantObject, TenantRef, assemble};
+use apgit::door::desired::{ApprovalObject, Conflict, DeviceObject, Home, Severity, TenantObject, TenantRef, assemble};
 use apgit::door::model::{Origin, SerialNumber};
 use apgit::door::resource::{self, AutopilotDeviceSpec, AutopilotTenantSpec, Kind};
 use serde_json::{Value, json};
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 struct Cluster {
     tenants: Vec<TenantObject>,
     devices: Vec<DeviceObject>,
+    approvals: Vec<ApprovalObject>,
     homes: Vec<Home>,
     marks: u32,
 }
@@ -65,7 +66,7 @@ impl Cluster {
 
     /// Fleets as `tenant: serials`, conflicts as `code marks: message`.
     fn gives(self, expected: &str) {
-        let (fleets, conflicts) = assemble(self.tenants, self.devices, &self.homes, &|_: &Path| false);
+        let (fleets, conflicts) = assemble(self.tenants, self.devices, self.approvals, &self.homes, &|_: &Path| false);
         let fleets = fleets.iter().map(|fleet| {
             let serials: Vec<_> = fleet.desired.claims().iter().map(|claim| claim.serial.as_str()).collect();
             format!("{}: {}", fleet.desired.tenant.name, serials.join(" "))

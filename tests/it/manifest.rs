@@ -18,7 +18,9 @@ use apgit::door::manifest::{self, Hashes, Loaded, Severity, check_hashes, load};
 use apgit::door::model::{HashError, HashLocation, SerialNumber, Want};
 use apgit::door::render::document::problems;
 use apgit::door::render::{Look, text};
-use apgit::door::resource::{self, AutopilotDeviceSetSpec, AutopilotDeviceSpec, AutopilotTenantSpec, Kind};
+use apgit::door::resource::{
+    self, AutopilotDeviceSetSpec, AutopilotDeviceSpec, AutopilotPlanApprovalSpec, AutopilotTenantSpec, Kind,
+};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -155,6 +157,7 @@ fn cluster_refuses(object: &Value) -> Vec<String> {
         Kind::Tenant => resource::tenant("contoso", &typed::<AutopilotTenantSpec>(spec)).map(drop).err(),
         Kind::Device => resource::claim(&typed::<AutopilotDeviceSpec>(spec)).map(drop).err(),
         Kind::DeviceSet => resource::claims(&typed::<AutopilotDeviceSetSpec>(spec)).map(drop).err(),
+        Kind::PlanApproval => resource::plan_approval("a", &typed::<AutopilotPlanApprovalSpec>(spec)).map(drop).err(),
     };
     problems.into_iter().flatten().map(|problem| format!("{}: {}", problem.path, problem.message)).collect()
 }

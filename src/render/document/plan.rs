@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::model::{HashDigest, RegistrationId};
-use crate::plan::{Note, Reason};
+use crate::plan::{GrantStanding, Note, Reason};
 
 use super::fail_on::FailOn;
 use super::place::{Place, Row, in_reading_order};
@@ -69,6 +69,8 @@ pub struct PlanDocument {
     pub scope: PlanScope,
     /// How many of what.
     pub summary: Summary,
+    /// Approvals among the declarations, and what they are worth for this plan.
+    pub approvals: Vec<ApprovalDocument>,
     /// What becomes of devices that are declared no more.
     pub removal: RemovalDocument,
     /// What the tenant as a whole needs besides.
@@ -103,6 +105,25 @@ pub struct PlanDocument {
     /// What `--fail-on` found, if it found something.
     #[serde(skip)]
     pub failed_on: Option<FailOn>,
+}
+
+/// An `AutopilotPlanApproval` of the tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApprovalDocument {
+    /// By which people know it.
+    pub name: String,
+    /// Of the plan that it approves: SHA-256 in 64 hex digits.
+    pub digest: String,
+    /// Until when it counts.
+    #[schemars(with = "String")]
+    pub expires_at: Timestamp,
+    /// `holds`, `otherPlan`, `used` or `expired`.
+    #[schemars(with = "String")]
+    pub standing: GrantStanding,
+    /// The same, for people.
+    #[serde(skip)]
+    pub words: String,
 }
 
 impl PlanDocument {

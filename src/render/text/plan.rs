@@ -102,6 +102,10 @@ impl<'p> Page<'p> {
         let late = observed.awaiting_visibility;
         let seen = if *complete { format!("{registered}, {late} under way") } else { registered };
         Line::new(self.look).plain("  observed   ").plain(&whence).half(HEAD, &seen, HEAD_WORDS).end(out);
+        for approval in &self.plan.approvals {
+            let line = Line::new(self.look).plain("  approval   ");
+            line.words(Role::Plain, &self.look.show(&approval.words)).end(out);
+        }
         if let Some(at) = self.plan.expires_at {
             let _ = writeln!(out, "  saved      can be applied until {}", moment(at));
         }

@@ -8,21 +8,21 @@ use jiff::Timestamp;
 
 use crate::apply::Schedule;
 use crate::model::{
-    DeletionPolicy, Device, DeviceKey, Effect, Field, FieldChange, HashDigest, Origin, RegistrationId, Update,
+    DeletionPolicy, Device, DeviceKey, Effect, Field, FieldChange, Grant, HashDigest, Origin, RegistrationId, Update,
 };
 use crate::plan::guard::Class;
 use crate::plan::{
-    Action, ActionKind, Awaiting, Change, ClearedPlan, ENCODING, Held, HeldClass, LetGo, LimitReading, NoRemoval, Plan,
-    Removal, SyncReason, Upkeep, Waiting, fingerprint,
+    Action, ActionKind, Awaiting, Change, ClearedPlan, ENCODING, GrantStanding, Held, HeldClass, LetGo, LimitReading,
+    NoRemoval, Plan, Removal, SyncReason, Upkeep, Waiting, fingerprint,
 };
-use crate::render::style::time_of_day;
+use crate::render::style::{moment, time_of_day};
 
 use super::super::place::{Place, Places};
 use super::super::{FORMAT_VERSION, FailOn, Symbol, reason};
 use super::{
-    ActionDocument, AwaitingDocument, ChangeDocument, Diagnostic, DigestDocument, EstimateDocument, HeldDocument,
-    LetGoDocument, LimitDocument, LoosenDocument, Object, ObservedDocument, Owner, PlanDocument, PlanScope,
-    PolicyDocument, Precondition, Remedy, RemovalDocument, ScopeDocument, Shown, SourceDocument, Summary,
+    ActionDocument, ApprovalDocument, AwaitingDocument, ChangeDocument, Diagnostic, DigestDocument, EstimateDocument,
+    HeldDocument, LetGoDocument, LimitDocument, LoosenDocument, Object, ObservedDocument, Owner, PlanDocument,
+    PlanScope, PolicyDocument, Precondition, Remedy, RemovalDocument, ScopeDocument, Shown, SourceDocument, Summary,
     TenantDocument, Tool, UnmanagedDocument, UpkeepDocument,
 };
 
@@ -115,6 +115,7 @@ impl PlanView<'_> {
                 excludes: self.excludes.to_vec(),
             },
             summary: summary(plan),
+            approvals: self.cleared.grants().iter().map(|(grant, standing)| approval(grant, *standing)).collect(),
             removal: removal(plan),
             upkeep: upkeep(&plan.upkeep),
             estimate: EstimateDocument {
@@ -525,6 +526,18 @@ pub(in super::super) fn unmanaged(device: &Device) -> UnmanagedDocument {
         group_tag: some(&device.group_tag),
         user_principal_name: some(&device.user),
     }
+}
+
+fn approval(grant: &Grant, standing: GrantStanding) -> ApprovalDocument {
+    let Grant { name, digest, expires_at, .. } = grant.clone();
+    let until = moment(expires_at);
+    let words = match standing {
+        GrantStanding::Holds => format!("`{name}` approves this plan, once, until {until}"),
+        GrantStanding::OtherPlan => format!("`{name}` is for another plan (sha256:{})", &digest[..8]),
+        GrantStanding::Used => format!("`{name}` was used: its plan was carried out, or begun"),
+        GrantStanding::Expired => format!("`{name}` counts no more: it expired at {until}"),
+    };
+    ApprovalDocument { name, digest, expires_at, standing, words }
 }
 
 fn diagnostics(held: &[HeldDocument], failed_on: Option<FailOn>, news: &[String]) -> Vec<Diagnostic> {
