@@ -114,6 +114,7 @@ pub fn assemble(
 ) -> (Vec<Fleet>, Vec<Conflict>) {
     let mut conflicts = tenants::duplicate_names(&tenants, &objects, &approvals);
     conflicts.extend(tenants::twins(&tenants));
+    conflicts.extend(tenants::overlaps(&tenants));
     let asks = objects.iter().map(tenants::Asks::of_devices).chain(approvals.iter().map(tenants::Asks::of_approval));
     let (mut targets, unresolved) = tenants::targets(&tenants, asks);
     conflicts.extend(unresolved);

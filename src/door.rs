@@ -63,8 +63,8 @@ pub mod ledger {
     pub use crate::ledger::{
         Act, Actor, Audit, AuditFile, AuditLine, Chain, Correction, Deed, Deleting, DeregisterEnd, Entry, FileJournal,
         FileLedger, GitLedger, Gone, Head, ImportFact, Journal, JournalError, JournalStore, Leaving, LeavingObject,
-        Ledger, LedgerCommit, LedgerError, LedgerStore, Memory, PendingUpdate, Phase, Running, Tail, Tombstone,
-        Tracked, UpdateEnd, Use, Who, audit_schema, check, ledger_schema,
+        Ledger, LedgerCommit, LedgerError, LedgerStore, Memory, Neighbour, PendingUpdate, Phase, Running, Tail,
+        Tombstone, Tracked, UpdateEnd, Use, Who, audit_schema, check, ledger_schema,
     };
 }
 

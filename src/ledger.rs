@@ -39,4 +39,4 @@ pub use ledger_file::FileLedger;
 pub use memory::Memory;
 pub(crate) use private::{file as private_file, folder_within};
 pub(crate) use seen::Seen;
-pub use store::{LedgerCommit, LedgerError, LedgerStore};
+pub use store::{LedgerCommit, LedgerError, LedgerStore, Neighbour};

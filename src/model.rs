@@ -12,6 +12,7 @@ mod hash_ref;
 mod ids;
 mod import;
 mod key;
+mod overlap;
 mod pattern;
 mod target;
 mod text;

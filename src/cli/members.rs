@@ -1,8 +1,7 @@
 //! From declared fleets to the members of a run: connection, journal, hashes.
 
-use std::collections::HashSet;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
@@ -10,11 +9,11 @@ use crate::clock::Stop;
 use crate::connect::Purpose;
 use crate::fleet::{Book, Member, Members, Saved, Wanted};
 use crate::ledger::{
-    AUDIT_FILE, Actor, Audit, AuditFile, COMMAND, FileJournal, Journal, JournalError, Ledger, Seen, Who, folder_within,
-    private_file,
+    AUDIT_FILE, Actor, Audit, AuditFile, COMMAND, FileJournal, Journal, JournalError, Ledger, Neighbour, Seen, Who,
+    folder_within, private_file,
 };
 use crate::manifest::{Fleet, Hashes};
-use crate::model::{Origin, RegistrationId, seen};
+use crate::model::{Origin, seen};
 use crate::plan::{Approvals, NoRemoval};
 
 use super::args::Simulated;
@@ -60,13 +59,16 @@ fn machine(state: &Path, purpose: Purpose) -> std::io::Result<String> {
     }
 }
 
-/// The registrations that other owners of the tenant have in their ledgers here.
-fn siblings(owner: &Path) -> HashSet<RegistrationId> {
+/// The ledgers that other owners of the tenant have here.
+fn siblings(owner: &Path) -> Vec<Neighbour> {
     let entries = owner.parent().and_then(|owners| std::fs::read_dir(owners).ok());
     let folders = entries.into_iter().flatten().flatten().map(|entry| entry.path()).filter(|path| path != owner);
-    let texts = folders.filter_map(|folder| std::fs::read_to_string(folder.join("ledger.json")).ok());
-    let ledgers = texts.filter_map(|text| Ledger::read(&text, false).ok());
-    ledgers.flat_map(|ledger| ledger.devices().map(|of| of.registration_id).collect::<Vec<_>>()).collect()
+    let read = |folder: PathBuf| {
+        let path = folder.join("ledger.json");
+        let text = std::fs::read_to_string(&path).ok()?;
+        Some(Neighbour { place: path.display().to_string(), ledger: Ledger::read(&text, false) })
+    };
+    folders.filter_map(read).collect()
 }
 
 /// The file that declares a claim.

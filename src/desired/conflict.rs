@@ -24,6 +24,9 @@ pub enum Conflict {
     DuplicateName { kind: Kind, name: String, origins: Vec<Origin> },
     /// Several objects declare one tenant for one owner.
     DuplicateTenant { id: TenantId, owner: String, origins: Vec<Origin> },
+    /// Two owners of one tenant may write the same devices: a pattern of each takes
+    /// one tag.
+    ScopeOverlap { owners: [String; 2], patterns: [String; 2], origins: Vec<Origin> },
     /// Objects name a tenant that is not there. `elsewhere` is the namespace
     /// of another one of that name, `known` are the names that are there.
     UnknownTenant {
@@ -69,6 +72,7 @@ impl Conflict {
         match self {
             Self::DuplicateName { origins, .. }
             | Self::DuplicateTenant { origins, .. }
+            | Self::ScopeOverlap { origins, .. }
             | Self::UnknownTenant { origins, .. }
             | Self::NoTenant { origins, .. }
             | Self::DuplicateSerial { origins, .. }
@@ -88,6 +92,7 @@ impl Conflict {
         match self {
             Self::DuplicateName { .. }
             | Self::DuplicateTenant { .. }
+            | Self::ScopeOverlap { .. }
             | Self::UnknownTenant { .. }
             | Self::NoTenant { .. }
             | Self::DuplicateSerial { .. }
@@ -105,6 +110,7 @@ impl Conflict {
         match self {
             Self::DuplicateName { .. } => "duplicate-name",
             Self::DuplicateTenant { .. } => "duplicate-tenant",
+            Self::ScopeOverlap { .. } => "scope-overlap",
             Self::UnknownTenant { .. } => "unknown-tenant",
             Self::NoTenant { .. } => "no-tenant",
             Self::DuplicateSerial { .. } => "duplicate-serial",
@@ -127,6 +133,14 @@ impl Conflict {
             }
             Self::DuplicateTenant { id, owner, origins } => {
                 format!("tenant `{id}` is declared {} times for owner `{owner}`", origins.len())
+            }
+            Self::ScopeOverlap { owners: [one, other], patterns, .. } => {
+                let of = |owner: &str, pattern: &str| match pattern {
+                    "*" => format!("`{owner}` has the whole tenant"),
+                    pattern => format!("`{owner}` has `{pattern}`"),
+                };
+                let [ours, theirs] = [of(one, &patterns[0]), of(other, &patterns[1])];
+                format!("two owners of one tenant have the same devices in scope: {ours}, {theirs}")
             }
             Self::UnknownTenant { name, origins, .. } => {
                 format!("there is no AutopilotTenant `{name}`{}", more(origins))
@@ -183,6 +197,9 @@ impl Conflict {
         match self {
             Self::DuplicateName { .. } => "give each document a name of its own".to_owned(),
             Self::DuplicateTenant { .. } => "keep one, or give each an `ownerId` of its own".to_owned(),
+            Self::ScopeOverlap { .. } => {
+                "list group tags under `scope.groupTags` of each, none of them in both".to_owned()
+            }
             Self::UnknownTenant { name, namespace, elsewhere, known, .. } => {
                 let names: Vec<&str> = known.iter().map(String::as_str).collect();
                 match (elsewhere, near(name, &names)) {

@@ -11,11 +11,12 @@ use uuid::Uuid;
 use crate::apply::Outcome;
 use crate::graph::is_on_loopback;
 use crate::ledger::{
-    Deleting, Gone, Journal, Leaving, Ledger, LedgerCommit, LedgerError, LedgerStore, RUN, Running, Seen, Tracked,
+    Deleting, Gone, Head, Journal, Leaving, Ledger, LedgerCommit, LedgerError, LedgerStore, Neighbour, RUN, Running,
+    Seen, Tracked,
 };
 use crate::model::{
     Action, Claim, DeletionPolicy, Desired, Device, DeviceKey, Field, Guards, Loosen, Origin, RegistrationId, Release,
-    SerialKey, Target, Update, carried, later,
+    SerialKey, Target, Tenant, Update, carried, later,
 };
 use crate::plan::{Change, ClearedPlan, NoRemoval, Plan, Reason, wanted};
 use crate::round::Report;
@@ -76,8 +77,8 @@ pub(crate) struct Wanted<'a> {
     pub seen: Seen,
     /// Devices that another owner declares in the same tenant.
     pub elsewhere: HashSet<SerialKey>,
-    /// Registrations that another owner's ledger has.
-    pub siblings: HashSet<RegistrationId>,
+    /// The ledgers of other owners of the tenant on this machine.
+    pub siblings: Vec<Neighbour>,
     pub now: Timestamp,
 }
 
@@ -95,6 +96,12 @@ impl Book {
         let tenant = &desired.tenant;
         // A simulated tenant has another port each time.
         let target = if is_on_loopback(target.name()) { "loopback" } else { target.name() };
+        let (siblings, unknown) = match store.neighbours().await {
+            Ok(more) => (siblings.into_iter().chain(more).collect(), None),
+            Err(error) => (siblings, Some(error.to_string())),
+        };
+        let overlap = unknown.or_else(|| overlap(tenant, target, &siblings)).filter(|_| tenant.may_be_written());
+        let theirs: HashSet<RegistrationId> = registrations(&siblings).collect();
         let new = || {
             let lineage = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{machine}\n{now}\n{}", tenant.id).as_bytes());
             Arc::new(Ledger::new(target, tenant.id, &tenant.owner, lineage, now))
@@ -111,7 +118,7 @@ impl Book {
             Ok(Some(ledger)) => match (other(&ledger, target, desired, lineage), seen.doubts(Some(&ledger))) {
                 (Some(words), _) => (new(), Some(NoRemoval::OtherLineage(words)), true),
                 (None, Some(words)) => (new(), Some(NoRemoval::LedgerUnusable(words)), true),
-                (None, None) => (Arc::new(let_go(ledger, desired, &elsewhere, &siblings)), None, false),
+                (None, None) => (Arc::new(let_go(ledger, desired, &elsewhere, &theirs)), None, false),
             },
             Err(LedgerError::Format { reason, .. }) => (new(), Some(NoRemoval::LedgerUnusable(reason)), true),
             // Whoever only looks can look without it.
@@ -126,6 +133,8 @@ impl Book {
             let words = format!("`{missing}` was read when last applied");
             (!is_closed).then_some(NoRemoval::OtherPaths(words))
         };
+        let overlap = overlap.filter(|_| !is_closed).map(NoRemoval::ScopeOverlap);
+        let problem = overlap.or(problem);
         let problem = problem.or_else(narrower).or_else(|| source.left_out.clone().map(NoRemoval::OtherPaths));
         let dirty = || source.dirty.clone().map(NoRemoval::DirtyTree);
         let problem = problem.or_else(dirty);
@@ -200,7 +209,7 @@ impl Book {
 
     /// Why nothing may be applied over this ledger at all.
     pub(crate) fn refuses(&self) -> Option<&NoRemoval> {
-        self.problem.as_ref().filter(|_| self.is_closed)
+        self.problem.as_ref().filter(|problem| self.is_closed || matches!(problem, NoRemoval::ScopeOverlap(_)))
     }
 
     /// The run of another machine that has not ended.
@@ -452,6 +461,28 @@ impl Book {
         self.ledger = Arc::new(ledger);
         Ok(())
     }
+}
+
+/// The registrations in the ledgers of others.
+fn registrations(siblings: &[Neighbour]) -> impl Iterator<Item = RegistrationId> {
+    let ledgers = siblings.iter().filter_map(|sibling| sibling.ledger.as_ref().ok());
+    ledgers.flat_map(|ledger| ledger.devices().map(|of| of.registration_id))
+}
+
+/// Which owner of the same tenant may write what we may, in words. One who has
+/// applied nothing yet has no scope that anybody knows.
+fn overlap(tenant: &Tenant, target: &str, siblings: &[Neighbour]) -> Option<String> {
+    siblings.iter().find_map(|Neighbour { place, ledger }| {
+        let ledger = match ledger {
+            Ok(ledger) => ledger,
+            Err(reason) => return Some(format!("nobody knows whose is in `{place}`, which cannot be read: {reason}")),
+        };
+        let Head { target: its, tenant_id, owner_id, guards, .. } = &ledger.head;
+        let is_other = *its == target && *tenant_id == tenant.id && *owner_id != tenant.owner;
+        let guards = guards.as_ref().filter(|_| is_other)?;
+        let (ours, theirs) = tenant.scope.overlap(&guards.scope)?;
+        Some(format!("`{ours}` is ours, and `{theirs}` is `{owner_id}`'s, whose ledger is `{place}`"))
+    })
 }
 
 /// The ledger, in which a device that is declared here no more, and is another

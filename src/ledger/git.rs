@@ -19,7 +19,7 @@ use std::sync::{Arc, OnceLock};
 use async_trait::async_trait;
 
 use super::document::Ledger;
-use super::store::{LedgerCommit, LedgerError, LedgerStore};
+use super::store::{LedgerCommit, LedgerError, LedgerStore, Neighbour};
 use crate::git::{Call, GitError, Repository};
 use crate::model::{TenantId, seen};
 
@@ -53,7 +53,7 @@ struct Branch {
 }
 
 /// How commits are made in a repository.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Habits {
     signs: bool,
     /// Variables that say who, where Git does not know.
@@ -117,6 +117,10 @@ impl LedgerStore for GitLedger {
         self.on(move |branch| branch.history(&known, &serial).map_err(branch.error("read"))).await
     }
 
+    async fn neighbours(&self) -> Result<Vec<Neighbour>, LedgerError> {
+        self.on(Branch::neighbours).await
+    }
+
     fn place(&self) -> String {
         self.branch.place()
     }
@@ -156,6 +160,41 @@ impl Branch {
         let Some(commit) = commit else { return Ok(None) };
         let text = self.text(&commit).map_err(self.error("read"))?;
         Ok(Some((commit, text)))
+    }
+
+    /// The ledgers in the branches beside this one.
+    fn neighbours(&self) -> Result<Vec<Neighbour>, LedgerError> {
+        let names = self.beside().map_err(self.error("read"))?;
+        let read = |name: String| {
+            let (address, habits) = (self.address.clone(), self.habits.clone());
+            let branch =
+                Self { repository: self.repository.clone(), remote: self.remote.clone(), name, address, habits };
+            let loaded = branch.load().map_err(|error| error.to_string());
+            let ledger = match loaded {
+                // It was there a moment ago.
+                Ok(None) => return None,
+                Ok(Some((_, text))) => text.and_then(|text| Ledger::read(&text, false)),
+                Err(reason) => Err(reason),
+            };
+            Some(Neighbour { place: branch.place(), ledger })
+        };
+        Ok(names.into_iter().filter_map(read).collect())
+    }
+
+    /// The names of the branches beside this one, by the remote's word.
+    fn beside(&self) -> Result<Vec<String>, GitError> {
+        let Some((folder, _)) = self.name.rsplit_once('/') else { return Ok(Vec::new()) };
+        let pattern = format!("refs/heads/{folder}/*");
+        let words = ["--quiet", "--", self.address()?, &pattern];
+        let said = self.call("ls-remote").args(words).over_network().line()?;
+        let names = said.lines().filter_map(|line| line.split_once('\t')).map(|(_, name)| name);
+        let names = names.filter_map(|name| name.strip_prefix("refs/heads/"));
+        let is_beside = |name: &&str| {
+            let owner = name.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/'));
+            let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-%".contains(c);
+            owner.is_some_and(|owner| owner.chars().all(is_plain)) && *name != self.name
+        };
+        Ok(names.filter(is_beside).map(str::to_owned).collect())
     }
 
     /// What the branch is at now, by the remote's word.

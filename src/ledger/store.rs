@@ -34,8 +34,26 @@ pub trait LedgerStore: Send + Sync {
         Ok(Vec::new())
     }
 
+    /// The ledgers of other owners of the tenant that lie beside it, with their
+    /// places, or why one of them cannot be read.
+    ///
+    /// # Errors
+    /// When nobody knows whether there are any.
+    async fn neighbours(&self) -> Result<Vec<Neighbour>, LedgerError> {
+        Ok(Vec::new())
+    }
+
     /// Where it is, for people.
     fn place(&self) -> String;
+}
+
+/// The ledger of another owner of the tenant.
+#[derive(Debug)]
+pub struct Neighbour {
+    /// Where it is, for people.
+    pub place: String,
+    /// What is in it, or why it cannot be read.
+    pub ledger: Result<Ledger, String>,
 }
 
 /// A version of a ledger in which something changed.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::overlap::may_meet;
 use super::{
     DeviceKey, DisplayName, Greeting, GroupTag, HashRef, RegistrationId, SerialNumber, TenantId, UserPrincipalName,
 };
@@ -191,6 +192,19 @@ impl Scope {
     pub(super) fn widens(&self, other: &Self) -> bool {
         let is_known = |pattern: &String| other.patterns.contains(pattern);
         !other.patterns.is_empty() && (self.patterns.is_empty() || !self.patterns.iter().all(is_known))
+    }
+
+    /// A pattern of each that may take one tag, if there are any: the whole tenant
+    /// is `*`.
+    #[must_use]
+    pub(crate) fn overlap<'s>(&'s self, other: &'s Self) -> Option<(&'s str, &'s str)> {
+        let patterns = |scope: &'s Self| -> Vec<&'s str> {
+            if scope.patterns.is_empty() { vec!["*"] } else { scope.patterns.iter().map(String::as_str).collect() }
+        };
+        let others = patterns(other);
+        let pairs = patterns(self).into_iter().flat_map(|one| others.iter().map(move |other| (one, *other)));
+        let mut meeting = pairs.filter(|(one, other)| may_meet(one, other));
+        meeting.next()
     }
 
     /// As declared.

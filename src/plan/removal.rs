@@ -55,6 +55,8 @@ pub enum NoRemoval {
     LedgerUnusable(String),
     /// One is there, of another tenant, owner or lineage; what differs, in words.
     OtherLineage(String),
+    /// Another owner has tags of our scope in its own; who and which, in words.
+    ScopeOverlap(String),
     /// The reading does not cover the tenant.
     Incomplete,
     /// Only a part of what is declared was looked at.
@@ -79,6 +81,7 @@ impl NoRemoval {
             Self::NoLedger => "NoLedger",
             Self::LedgerUnusable(_) => "LedgerUnusable",
             Self::OtherLineage(_) => "OtherLineage",
+            Self::ScopeOverlap(_) => "ScopeOverlap",
             Self::Incomplete => "Incomplete",
             Self::Partial => "Partial",
             Self::OtherPaths(_) => "OtherPaths",
@@ -96,6 +99,7 @@ impl NoRemoval {
             Self::NoLedger => "there is no ledger of what was applied before".to_owned(),
             Self::LedgerUnusable(why) => format!("the ledger cannot be used: {why}"),
             Self::OtherLineage(what) => format!("the ledger is another one: {what}"),
+            Self::ScopeOverlap(what) => format!("two owners have one scope: {what}"),
             Self::Incomplete => "the tenant was not read to the end".to_owned(),
             Self::Partial => "the plan is about some devices only".to_owned(),
             Self::OtherPaths(what) => format!("not all declarations were read: {what}"),
@@ -116,6 +120,10 @@ impl NoRemoval {
                  ledger rebuild`"
             }
             Self::OtherLineage(_) => "use the ledger of this tenant and owner, or correct `ledger.lineage`",
+            Self::ScopeOverlap(_) => {
+                "nothing is applied until no tag is in both: narrow `scope.groupTags` of one; if the other owner manages \
+                 nothing any more, remove its ledger"
+            }
             Self::Incomplete => "run apgit plan again",
             Self::Partial => "leave out --target and --exclude",
             Self::OtherPaths(_) => "name the paths that were applied before, or more",
@@ -225,7 +233,10 @@ pub(super) fn removed(desired: &Desired, observed: &Observed, facts: &Facts, cov
     let is_news = |why: &NoRemoval| match why {
         // Whoever begins has lost nothing; whoever has applied before has.
         NoRemoval::NoLedger => !left.is_empty() || !facts.owned.is_empty() || !facts.imports.is_empty(),
-        NoRemoval::LedgerUnusable(_) | NoRemoval::OtherLineage(_) | NoRemoval::ObservedSetCollapsed(_) => true,
+        NoRemoval::LedgerUnusable(_)
+        | NoRemoval::OtherLineage(_)
+        | NoRemoval::ScopeOverlap(_)
+        | NoRemoval::ObservedSetCollapsed(_) => true,
         NoRemoval::DirtyTree(_)
         | NoRemoval::OtherPaths(_)
         | NoRemoval::Incomplete

@@ -149,7 +149,8 @@ pub struct AutopilotTenantSpec {
     /// Left out: `Encrypted`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hash_storage: Option<HashStorage>,
-    /// Others that manage devices of this tenant. Not acted on yet.
+    /// Others that manage devices of this tenant, and whose ledgers are not seen
+    /// here: none of their tags may be in `scope`.
     #[schemars(length(max = 32))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peers: Option<Vec<Peer>>,
@@ -253,10 +254,15 @@ pub struct LedgerSpec {
 /// Another owner of devices in the same tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(transform = super::schema::no_nulls)]
 pub struct Peer {
     /// Its `ownerId`.
     #[schemars(length(min = OWNER.min, max = OWNER.max), pattern(OWNER.pattern))]
     pub owner_id: String,
+    /// Its `scope.groupTags`. Left out: the whole tenant.
+    #[schemars(length(max = 100), inner(length(max = 512)))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group_tags: Option<Vec<String>>,
 }
 
 impl From<Policy> for model::Policy {
@@ -286,9 +292,6 @@ pub fn tenant(name: &str, spec: &AutopilotTenantSpec) -> Result<Tenant, Vec<Fiel
         );
     }
     check_owner(&["ownerId"], &spec.owner_id, &mut problems);
-    for peer in spec.peers.iter().flatten() {
-        check_owner(&["peers"], &peer.owner_id, &mut problems);
-    }
     if spec.cloud.is_some()
         && let Some(endpoints) = &spec.endpoints
     {
@@ -301,6 +304,7 @@ pub fn tenant(name: &str, spec: &AutopilotTenantSpec) -> Result<Tenant, Vec<Fiel
     }
     check_interval(spec, &mut problems);
     let scope = scope(spec, &mut problems);
+    check_peers(spec, &scope, &mut problems);
     check_tag_policy(spec, &mut problems);
     let limits = limits(spec.limits.as_ref(), &mut problems);
     match (id, problems.is_empty()) {
@@ -359,6 +363,28 @@ fn scope(spec: &AutopilotTenantSpec, problems: &mut Problems) -> Scope {
         problems.push(&["scope", "groupTags"], "glob", format!("a pattern cannot be read: {reason}"));
         Scope::default()
     })
+}
+
+fn check_peers(spec: &AutopilotTenantSpec, scope: &Scope, problems: &mut Problems) {
+    for Peer { owner_id, group_tags } in spec.peers.iter().flatten() {
+        check_owner(&["peers"], owner_id, problems);
+        if *owner_id == spec.owner_id {
+            problems.push_hint(&["peers"], "peer-is-owner", "a peer has our own `ownerId`", "name the others only");
+            continue;
+        }
+        match Scope::new(group_tags.clone().unwrap_or_default()) {
+            Err(reason) => problems.push(&["peers"], "glob", format!("a pattern cannot be read: {reason}")),
+            Ok(_) if spec.policy == Policy::Observe => {}
+            Ok(theirs) => {
+                if let Some((ours, theirs)) = scope.overlap(&theirs) {
+                    let message =
+                        format!("`{theirs}` is `{owner_id}`'s, and `{ours}` of `scope.groupTags` takes it in, too");
+                    let hint = "narrow `scope.groupTags` of one of the two until no tag is in both";
+                    problems.push_hint(&["peers"], "scope-overlap", message, hint);
+                }
+            }
+        }
+    }
 }
 
 fn check_tag_policy(spec: &AutopilotTenantSpec, problems: &mut Problems) {

@@ -38,7 +38,6 @@ pub fn undone_of_tenant(spec: &AutopilotTenantSpec) -> Vec<Undone> {
         "vaults",
         "it reads no hash from a vault",
     );
-    add(spec.peers.is_some(), &["peers"], "peers", "it takes no other owner into account");
     let waits = spec.approval.filter(|approval| *approval != Approval::Never);
     add(waits.is_some(), &["approval"], "approval", "it has no operator whose plans would wait");
     if let Some(auth) = &spec.auth {

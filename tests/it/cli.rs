@@ -14,6 +14,7 @@ mod house;
 #[cfg(unix)]
 mod ledger;
 mod narrow;
+mod owners;
 mod readme;
 mod removal;
 mod render;

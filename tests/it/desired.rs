@@ -86,8 +86,8 @@ fn serial(text: &str) -> Value {
 #[test]
 fn each_claim_goes_to_the_tenant_of_its_own_namespace() {
     Cluster::default()
-        .tenant("prod/contoso", &json!({"ownerId": "prod"}))
-        .tenant("test/contoso", &json!({"ownerId": "test"}))
+        .tenant("prod/contoso", &json!({"ownerId": "prod", "scope": {"groupTags": ["PROD-*"]}}))
+        .tenant("test/contoso", &json!({"ownerId": "test", "scope": {"groupTags": ["TEST-*"]}}))
         .device("prod/b", "contoso", &serial("B1"))
         .device("test/c", "contoso", &serial("C1"))
         .device("prod/a", "contoso", &serial("A1"))

@@ -188,7 +188,7 @@ fn what_was_done_under_a_digest_is_not_done_again_under_it() {
     let undo = format!("apply {} --simulate --auto-approve", before.path().display());
     assert_eq!(desk.run(&words).code, 0);
     // Somebody sets it back. The very same change comes up again.
-    let undone = desk.run(&undo);
+    let undone = desk.run_elsewhere(&undo);
     assert_eq!(undone.code, 0, "{}{}", undone.out, undone.err);
     let again = desk.run(&words);
     assert_eq!(again.code, 6, "{}{}", again.out, again.err);
@@ -201,7 +201,7 @@ fn what_was_done_under_a_digest_is_not_done_again_under_it() {
     assert_ne!(second, digest);
     assert_eq!(desk.run(&format!("apply {path} --approve-digest {second}")).code, 0);
     assert!(desk.run(&format!("plan {path}")).out.contains("No changes."));
-    assert_eq!(desk.run(&undo).code, 0);
+    assert_eq!(desk.run_elsewhere(&undo).code, 0);
     for spent in [&digest, &second] {
         let apply = desk.run(&format!("apply {path} --approve-digest {spent}"));
         assert_ne!(apply.code, 5, "{}", apply.err);
@@ -214,12 +214,18 @@ fn what_was_done_under_a_digest_is_not_done_again_under_it() {
 fn two_owners_of_one_tenant_apply_in_one_run() {
     let (desk, fleet) = (Desk::new(), contoso());
     let tenant = fleet.read("tenant.yaml");
-    fleet.write("lab/tenant.yaml", tenant.replace("name: contoso", "name: lab").replace("corp-devices", "lab-devices"));
+    let (all, lab) = (r#"["OSL-*", "BGO-*", "KIOSK-*", ""]"#, r#"["KIOSK-*"]"#);
+    let of_lab = tenant.replace("name: contoso", "name: lab").replace("corp-devices", "lab-devices");
+    fleet.write("lab/tenant.yaml", of_lab.replace(all, lab));
     for file in ["devices/oslo/laptops.yaml", "devices/oslo/kiosks.yaml", "devices/bergen/laptops.yaml"] {
         let name = if file.ends_with("kiosks.yaml") { "lab" } else { "contoso" };
         fleet.edit(file, "spec:\n", &format!("spec:\n  tenantRef: {{name: {name}}}\n"));
     }
     let path = format!("{} --simulate", fleet.path().display());
+    let both = desk.run(&format!("apply {path} --auto-approve"));
+    assert!(both.code == 3 && both.err.contains("scope-overlap"), "{}", both.err);
+    assert!(both.err.contains("`lab-devices` has `KIOSK-*`, `corp-devices` has `KIOSK-*`"), "{}", both.err);
+    fleet.edit("tenant.yaml", all, r#"["OSL-*", "BGO-*", ""]"#);
     let apply = desk.run(&format!("apply {path} --auto-approve"));
     assert_eq!(apply.code, 0, "{}{}", apply.out, apply.err);
     let left = desk.run(&format!("plan {path} --detailed-exitcode"));
@@ -230,7 +236,7 @@ fn two_owners_of_one_tenant_apply_in_one_run() {
     assert_eq!((sync.code, sync.out.matches("sync started").count()), (0, 1), "one tenant: {}", sync.err);
     // What the one has registered is another's to the other.
     let taken = contoso();
-    taken.edit("tenant.yaml", "corp-devices", "lab-devices");
+    taken.edit("tenant.yaml", "corp-devices", "third-devices");
     taken.edit("tenant.yaml", "  auth:\n", "  adoptionPolicy: Never\n  auth:\n");
     taken.edit("devices/oslo/laptops.yaml", "groupTag: OSL-STD", "groupTag: OSL-DEV");
     let plan = desk.run(&format!("plan {} --simulate --json", taken.path().display())).json();

@@ -221,6 +221,9 @@ fn another_place_is_named_and_two_tenants_may_share_it() {
     let show = scene.run(&format!("audit show --audit {log} --serial test-bgo-001"));
     assert!(show.code == 0 && show.out.contains("BGO-INES") && !show.out.contains("TEST-OSL"), "{}", show.out);
     scene.folder.edit("tenant.yaml", "ownerId: corp-devices", "ownerId: newcomers");
+    let files = scene.desk.state.files();
+    let others = files.iter().find(|path| path.ends_with("owners/corp-devices/ledger.json")).expect("a ledger");
+    std::fs::remove_file(others).expect("they are gone");
     scene.applies(&format!("--audit {log}"));
     assert_eq!(scene.run(&format!("audit verify {log}")).code, 0);
     let both = audited(&scene.folder.at("all.jsonl"));

@@ -187,6 +187,43 @@ fn a_device_whose_file_moved_out_of_the_paths_that_are_named_stays() {
     assert_eq!(shared.served_count(), 9);
 }
 
+#[test]
+fn owners_of_one_tenant_see_each_other_in_one_remote_and_stop_where_their_scopes_meet() {
+    let shared = Shared::new();
+    let (first, second) = (shared.machine("first"), shared.machine("second"));
+    assert_eq!(first.run("apply . --auto-approve").code, 0);
+    let scope = r#"["OSL-*", "BGO-*", "KIOSK-*", ""]"#;
+    let is = |machine: &Machine, from: &str, to: &str| {
+        let file = machine.clone.path.join("tenant.yaml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains(from), "{text}");
+        std::fs::write(file, text.replace(from, to)).unwrap();
+        machine.clone.git(&["commit", "-q", "-am", "another owner, another scope"]);
+    };
+    is(&second, "corp-devices", "branch-office");
+    let plan = second.run("plan .");
+    assert!(plan.code == 0 && plan.out.contains("two owners have one scope"), "{}{}", plan.out, plan.err);
+    let stopped = second.run("apply . --auto-approve");
+    assert_eq!(stopped.code, 6, "{}{}", stopped.out, stopped.err);
+    for words in ["`OSL-*` is ours, and `OSL-*` is `corp-devices`'s", "scope.groupTags", "/corp-devices`"] {
+        assert!(stopped.err.contains(words), "{words}: {}", stopped.err);
+    }
+    // With a scope of its own it has its own devices.
+    is(&second, scope, r#"["BER-*"]"#);
+    second.clone.git(&["rm", "-q", "-r", "devices"]);
+    let one = "apiVersion: apgit.dev/v1alpha1\nkind: AutopilotDevice\nmetadata: {name: kiosk}\nspec: {serialNumber: \
+               TEST-KSK-001, hardwareHashRef: {file: hashes/TEST-KSK-001.txt}, groupTag: BER-STD}\n";
+    second.clone.commit("kiosk.yaml", one);
+    let apply = second.run("apply . --auto-approve");
+    assert!(apply.out.contains("OutOfScope") && apply.code != 6, "{}{}", apply.out, apply.err);
+    let apply = first.run("apply . --auto-approve");
+    assert!(apply.code == 0 && apply.out.contains("No changes."), "{}{}", apply.out, apply.err);
+    // Whoever widens its scope into the other's stops, and the other goes on.
+    is(&first, scope, r#"["OSL-*", "BGO-*", "KIOSK-*", "", "B*"]"#);
+    let stopped = first.run("apply . --auto-approve");
+    assert!(stopped.code == 6 && stopped.err.contains("`BER-*` is `branch-office`'s"), "{}", stopped.err);
+}
+
 impl Shared {
     fn served_count(&self) -> usize {
         self.served.get("registrations").as_array().expect("a list").len()

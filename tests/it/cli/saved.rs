@@ -32,6 +32,12 @@ fn apply_now(desk: &Desk, folder: &Folder) {
     assert_eq!(apply.code, 0, "{}{}", apply.out, apply.err);
 }
 
+/// By those of another owner, from another machine.
+fn neighbours_apply(desk: &Desk, folder: &Folder) {
+    let apply = desk.run_elsewhere(&format!("apply {} --simulate --auto-approve", folder.path().display()));
+    assert_eq!(apply.code, 0, "{}{}", apply.out, apply.err);
+}
+
 fn plan_now(desk: &Desk, folder: &Folder) -> Value {
     desk.run(&format!("plan {} --simulate --json", folder.path().display())).json()
 }
@@ -107,7 +113,7 @@ fn what_a_saved_plan_has_done_and_others_undo_is_not_done_again_under_it() {
     fleet.edit("devices/oslo/kiosks.yaml", "LOBBY-02", "LOBBY-22");
     save(&desk, &fleet, "");
     assert_eq!(apply(&desk, &fleet, "").code, 0);
-    apply_now(&desk, &before);
+    neighbours_apply(&desk, &before);
     for stale in ["", "--stale=skip"] {
         let again = apply(&desk, &fleet, stale);
         assert_eq!(again.code, 6, "{}{}", again.out, again.err);
@@ -124,7 +130,7 @@ fn one_of_two_moved(desk: &Desk) -> Folder {
     fleet.edit("devices/oslo/kiosks.yaml", "LOBBY-01", "LOBBY-11");
     save(desk, &fleet, "");
     others.edit("devices/oslo/kiosks.yaml", "LOBBY-02", "OTHERS-02");
-    apply_now(desk, &others);
+    neighbours_apply(desk, &others);
     fleet
 }
 
@@ -185,7 +191,7 @@ fn what_somebody_else_has_done_as_planned_is_no_reason_to_stop() {
     let others = neighbours(&fleet);
     fleet.edit("devices/oslo/kiosks.yaml", "LOBBY-01", "LOBBY-11");
     save(&desk, &fleet, "");
-    apply_now(&desk, &others);
+    neighbours_apply(&desk, &others);
     let rest = apply(&desk, &fleet, "--json");
     assert_eq!((rest.code, &rest.json()["summary"]["done"]), (0, &2.into()), "{}{}", rest.out, rest.err);
     assert!(rest.err.contains("1 device is as planned already"), "{}", rest.err);

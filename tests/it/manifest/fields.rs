@@ -35,7 +35,8 @@ fn specs() -> Vec<(Kind, Value, Vec<&'static str>)> {
         "policy": "Sync",
         "ownerId": "corp_devices.1",
         "interval": "10m",
-        "peers": [{"ownerId": "b"}],
+        "scope": {"groupTags": ["A-*"]},
+        "peers": [{"ownerId": "b", "groupTags": ["B-*"]}],
     });
     let of_device = vec![
         "/serialNumber",

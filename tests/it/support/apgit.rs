@@ -69,6 +69,21 @@ impl Desk {
         ran(&mut self.command(words))
     }
 
+    /// The same simulated tenant, from a machine that knows nothing of what was
+    /// applied from this one, and leaves nothing behind here.
+    #[track_caller]
+    pub fn run_elsewhere(&self, words: &str) -> Ran {
+        let files = self.state.files();
+        let mut folders = files.iter().filter_map(|path| path.ancestors().find(|folder| folder.ends_with("owners")));
+        let owners = folders.next().expect("somebody has applied").to_owned();
+        let hidden = owners.with_file_name("hidden");
+        std::fs::rename(&owners, &hidden).expect("a folder of this test");
+        let ran = self.run(words);
+        let _ = std::fs::remove_dir_all(&owners);
+        std::fs::rename(&hidden, &owners).expect("a folder of this test");
+        ran
+    }
+
     /// `apgit simulate` on a free port.
     pub fn simulate(&self, words: &str) -> Simulate {
         let mut command = self.command(&format!("simulate {words}"));
