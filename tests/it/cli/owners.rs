@@ -26,9 +26,11 @@ impl<'t> Owner<'t> {
     }
 
     fn run(&self, words: &str) -> Ran {
-        let (command, more) = words.split_once(' ').unwrap_or((words, ""));
-        let path = self.folder.path().display();
-        let mut command = self.desk.command(&format!("{command} {path} --allow-endpoint 127.0.0.1 {more}"));
+        self.types(&format!("{words} {}", self.folder.path().display()))
+    }
+
+    fn types(&self, words: &str) -> Ran {
+        let mut command = self.desk.command(&format!("{words} --allow-endpoint 127.0.0.1"));
         ran(command.env("AZURE_CLIENT_SECRET", CLIENT_SECRET))
     }
 
@@ -89,11 +91,7 @@ fn a_device_moves_between_two_owners_by_release_and_adopt_and_is_never_deleted()
     bergen.applies("2 done, 0 failed");
     let id = oslo.id_of("TEST-KSK-001");
     // Oslo gives its kiosks up: released, then out of its files and its scope.
-    let release = {
-        let words = format!("release TEST-KSK-001 TEST-KSK-002 --path {}", oslo.folder.path().display());
-        let mut command = oslo.desk.command(&format!("{words} --allow-endpoint 127.0.0.1"));
-        ran(command.env("AZURE_CLIENT_SECRET", CLIENT_SECRET))
-    };
+    let release = oslo.run("release TEST-KSK-001 TEST-KSK-002 --path");
     assert_eq!(release.code, 0, "{}{}", release.out, release.err);
     let kiosks = oslo.folder.read("devices/oslo/kiosks.yaml");
     std::fs::remove_file(oslo.folder.at("devices/oslo/kiosks.yaml")).unwrap();
