@@ -62,9 +62,9 @@ pub mod manifest {
 pub mod ledger {
     pub use crate::ledger::{
         Act, Actor, Audit, AuditFile, AuditLine, Chain, Correction, Deed, Deleting, DeregisterEnd, Entry, FileJournal,
-        FileLedger, GitLedger, Gone, Head, ImportFact, Journal, JournalError, JournalStore, Leaving, LeavingObject,
-        Ledger, LedgerCommit, LedgerError, LedgerStore, Memory, Neighbour, PendingUpdate, Phase, Running, Tail,
-        Tombstone, Tracked, UpdateEnd, Use, Who, audit_schema, check, ledger_schema,
+        FileLedger, GitLedger, Gone, Hardware, Head, ImportFact, Journal, JournalError, JournalStore, Leaving,
+        LeavingObject, Ledger, LedgerCommit, LedgerError, LedgerStore, Memory, Neighbour, PendingUpdate, Phase,
+        Running, Tail, Tombstone, Tracked, UpdateEnd, Use, Who, audit_schema, check, ledger_schema,
     };
 }
 

@@ -14,7 +14,7 @@ use crate::apply::{BATCH, Event, Halt, Outcome, Outcomes, wanted};
 use crate::clock::{self, Stop, Stopped};
 use crate::connect::Connection;
 use crate::graph::{GraphError, GraphWriter};
-use crate::hash::{HashSource, WantedHash};
+use crate::hash::{HashSource, WantedHash, identity_keys};
 use crate::ledger::{Act, Deed, Entry, Journal, JournalError, Ledger, LedgerError, Phase, Running};
 use crate::model::{Action, Desired, Device, DeviceKey, HashError, Release, SerialKey};
 use crate::plan::{self, Approvals, Change, Moved, Note, Reason, Standing};
@@ -262,12 +262,13 @@ impl Member<'_> {
     }
 
     /// Reads, and keeps nowhere, the hashes that the plan took on trust: what
-    /// cannot be read here, with whom it would register.
+    /// cannot be read here, or is of another machine than the ledger knows, with
+    /// whom it would register.
     ///
     /// # Errors
     /// When somebody asked to stop.
     async fn unreadable(
-        &self,
+        &mut self,
         prepared: &Prepared,
         stop: &Stop,
         unreadable: &mut BTreeMap<String, Vec<DeviceKey>>,
@@ -282,8 +283,16 @@ impl Member<'_> {
                 () = stop.asked() => return Err(Stopped),
             };
             for ((change, _), read) in chunk.iter().zip(read) {
-                if let Err(HashError::NotHere(message) | HashError::Unusable(message)) = read {
-                    unreadable.entry(message).or_default().push(change.effect.device.clone());
+                let device = &change.effect.device;
+                let message = match read {
+                    Ok(hash) => {
+                        let keys = hash.decode().map(|decoded| identity_keys(&decoded)).unwrap_or_default();
+                        self.book.as_mut().and_then(|book| book.learn(device, &keys))
+                    }
+                    Err(HashError::NotHere(message) | HashError::Unusable(message)) => Some(message),
+                };
+                if let Some(message) = message {
+                    unreadable.entry(message).or_default().push(device.clone());
                 }
             }
         }
@@ -488,11 +497,11 @@ impl<'a> Members<'a> {
     /// # Errors
     /// When somebody asked to stop.
     pub(crate) async fn unreadable_hashes<'p>(
-        &self,
+        &mut self,
         approved: impl IntoIterator<Item = &'p Prepared>,
     ) -> Result<BTreeMap<String, Vec<DeviceKey>>, Stopped> {
         let mut all = BTreeMap::new();
-        for (member, prepared) in self.of.iter().zip(approved) {
+        for (member, prepared) in self.of.iter_mut().zip(approved) {
             member.unreadable(prepared, &self.stop, &mut all).await?;
         }
         Ok(all)

@@ -28,7 +28,8 @@ pub(crate) use audit_file::AUDIT_FILE;
 pub use audit_file::{AuditFile, Chain, check};
 pub(crate) use document::RUN;
 pub use document::{
-    Correction, Deleting, Gone, Head, Leaving, LeavingObject, Ledger, Running, Tombstone, Tracked, ledger_schema,
+    Correction, Deleting, Gone, Hardware, Head, Leaving, LeavingObject, Ledger, Running, Tombstone, Tracked,
+    ledger_schema,
 };
 pub use file::FileJournal;
 pub use git::GitLedger;

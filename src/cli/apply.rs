@@ -144,7 +144,7 @@ async fn tenants(args: &ApplyArgs, settings: &Settings, stop: &Stop, outlets: &m
             }
         }
     }
-    before(args, settings, &fleets, &members, approved.iter().map(|(prepared, _)| prepared)).await?;
+    before(args, settings, &fleets, &mut members, approved.iter().map(|(prepared, _)| prepared)).await?;
     carry_out(settings, &fleets, &mut members, approved, outlets).await
 }
 
@@ -156,7 +156,7 @@ pub(super) async fn before(
     args: &ApplyArgs,
     settings: &Settings,
     fleets: &[&Fleet],
-    members: &Members<'_>,
+    members: &mut Members<'_>,
     approved: impl Iterator<Item = &Prepared>,
 ) -> Result<(), CliError> {
     let unreadable = patiently(settings, "reading hashes", members.unreadable_hashes(approved)).await;
@@ -312,7 +312,7 @@ fn not_readable_here(unreadable: &BTreeMap<String, Vec<DeviceKey>>) -> Option<Cl
         return None;
     }
     let hashes = counted(devices, "hash that is to be sent", "hashes that are to be sent");
-    let mut error = CliError::new(Exit::Invalid, format!("cannot read {hashes}; nothing was written"));
+    let mut error = CliError::new(Exit::Invalid, format!("cannot use {hashes}; nothing was written"));
     for (reason, devices) in unreadable.iter().take(REASONS) {
         let others = devices.len() - 1;
         let others = if others > 0 { format!(" and {}", counted(others, "other", "others")) } else { String::new() };

@@ -94,7 +94,7 @@ pub(super) async fn run(
             Err(error) => return Err(outlets.of(&fleets, (at, error))),
         }
     }
-    before(args, settings, &fleets, &members, goes.iter().map(|goes| &goes.prepared)).await?;
+    before(args, settings, &fleets, &mut members, goes.iter().map(|goes| &goes.prepared)).await?;
     let mut approved: Vec<(Prepared, Consent)> = Vec::with_capacity(goes.len());
     for (at, goes) in goes.into_iter().enumerate() {
         if !settings.quiet {

@@ -10,15 +10,16 @@ use uuid::Uuid;
 
 use crate::apply::Outcome;
 use crate::graph::is_on_loopback;
+use crate::hash::IdentityKey;
 use crate::ledger::{
-    Deleting, Gone, Head, Journal, Leaving, Ledger, LedgerCommit, LedgerError, LedgerStore, Neighbour, RUN, Running,
-    Seen, Tracked,
+    Deleting, Gone, Hardware, Head, Journal, Leaving, Ledger, LedgerCommit, LedgerError, LedgerStore, Neighbour, RUN,
+    Running, Seen, Tracked,
 };
 use crate::model::{
     Action, Claim, DeletionPolicy, Desired, Device, DeviceKey, Field, Guards, Loosen, Origin, RegistrationId, Release,
     SerialKey, Target, Tenant, Update, carried, later,
 };
-use crate::plan::{Change, ClearedPlan, NoRemoval, Plan, Reason, wanted};
+use crate::plan::{Change, ClearedPlan, NoRemoval, Plan, Reason, differs, hardware, wanted};
 use crate::round::Report;
 
 /// What stands in the place of a plan where devices are removed by name.
@@ -62,6 +63,8 @@ pub(crate) struct Book {
     pub older: Option<String>,
     /// The file that declares a claim.
     file: Box<dyn Fn(Origin) -> String + Send + Sync>,
+    /// Which machines those are whose hashes the plan took on trust.
+    hardware: HashMap<DeviceKey, Hardware>,
 }
 
 /// What a ledger must be of.
@@ -142,7 +145,20 @@ impl Book {
         let strict = guards.map(|guards| guards.tighten(tenant)).filter(|(_, loosens)| !loosens.is_empty());
         let strict = strict.map(|(tenant, loosens)| (desired.under(tenant), loosens));
         let marked = HashMap::new();
-        Ok(Self { store, ledger, problem, is_closed, marked, seen, machine, source, strict, older: None, file })
+        Ok(Self {
+            store,
+            ledger,
+            problem,
+            is_closed,
+            marked,
+            seen,
+            machine,
+            source,
+            strict,
+            older: None,
+            file,
+            hardware: HashMap::new(),
+        })
     }
 
     /// The declarations as they are judged: by the stricter of the guards that are
@@ -172,6 +188,15 @@ impl Book {
     /// Nothing may be removed, whatever else is well.
     pub(crate) fn doubt(&mut self, why: NoRemoval) {
         self.problem.get_or_insert(why);
+    }
+
+    /// Takes down which machine a device is that is about to be registered. What is
+    /// known of another one there, in words.
+    pub(crate) fn learn(&mut self, device: &DeviceKey, keys: &[IdentityKey]) -> Option<String> {
+        let now = hardware(keys, &self.ledger.head.lineage);
+        let keys = self.ledger.get(device).and_then(|tracked| differs(&tracked.hardware, &now));
+        self.hardware.insert(device.clone(), now);
+        keys.map(|keys| format!("of other hardware than the one that was applied, by its {keys}"))
     }
 
     /// What we have applied before.
@@ -265,6 +290,7 @@ impl Book {
             claims: desired.claims().iter().map(|claim| (claim.key(), claim)).collect(),
             file: &*self.file,
             marked: &self.marked,
+            hardware: &self.hardware,
             plan: plan.digest().plan_id(),
             now,
         };
@@ -352,12 +378,15 @@ impl Book {
             claims: desired.claims().iter().map(|claim| (claim.key(), claim)).collect(),
             file: &*self.file,
             marked: &self.marked,
+            hardware: &self.hardware,
             plan: "rebuilt".to_owned(),
             now,
         };
         page.ledger.head.serial = head.serial;
         // What a ledger that can be read says is not given up.
-        self.ledger.devices().for_each(|tracked| page.ledger.track(tracked.clone()));
+        // What was keyed with its lineage says nothing under another.
+        let kept = self.ledger.devices().map(|of| Tracked { hardware: Hardware::new(), ..of.clone() });
+        kept.for_each(|tracked| page.ledger.track(tracked));
         for (device, id) in &plan.unchanged {
             page.unchanged(device, *id, journal);
         }
@@ -539,6 +568,7 @@ struct Page<'a> {
     claims: HashMap<DeviceKey, &'a Claim>,
     file: &'a (dyn Fn(Origin) -> String + Send + Sync),
     marked: &'a HashMap<DeviceKey, Option<Deleting>>,
+    hardware: &'a HashMap<DeviceKey, Hardware>,
     plan: String,
     now: Timestamp,
 }
@@ -553,6 +583,11 @@ impl Page<'_> {
         match (change.action(), outcome) {
             (Action::Register(register), Outcome::Done { registration_id, .. }) => {
                 self.track(device, *registration_id, false, values(register.values.iter().cloned()));
+                let read = Some(&change.hardware).filter(|hardware| !hardware.is_empty());
+                let read = read.or_else(|| self.hardware.get(device));
+                if let (Some(tracked), Some(hardware)) = (self.ledger.get_mut(device), read) {
+                    tracked.hardware.clone_from(hardware);
+                }
             }
             (Action::Update(update), outcome) if may_be_written(outcome) => {
                 self.update(device, update);
@@ -632,6 +667,7 @@ impl Page<'_> {
             protect,
             suspend: claim.suspend,
             corrected: known.map(|known| known.corrected.clone()).unwrap_or_default(),
+            hardware: known.map(|known| known.hardware.clone()).unwrap_or_default(),
             file: (self.file)(claim.origin),
             plan: self.plan.clone(),
             at: self.now,

@@ -33,6 +33,10 @@ const CONTESTED: SignedDuration = SignedDuration::from_hours(24 * 7);
 /// word: none takes so long.
 pub(crate) const RUN: SignedDuration = SignedDuration::from_hours(24);
 
+/// What tells one machine from another, by kind of key; nothing in it can be turned
+/// back into what it was made of.
+pub type Hardware = BTreeMap<CompactString, CompactString>;
+
 /// What we have applied to one tenant.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ledger {
@@ -147,6 +151,11 @@ pub struct Tracked {
     /// True if it was suspended when last applied: nothing is done to it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub suspend: bool,
+    /// Which machine it is, as far as its hash has told when we registered it: by
+    /// kind of key, 16 hex digits of a digest that is keyed with the lineage.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub hardware: Hardware,
     /// The file that declared it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub file: String,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ledger::Hardware;
 use crate::model::{Action, Effect, Field, HashRef, Origin, SerialNumber};
 
 /// A device that the plan would write, and how.
@@ -23,6 +24,10 @@ pub struct Change {
     /// Fields that somebody else has changed since we applied what is declared.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drifted: Vec<Field>,
+    /// Of a registration, which machine it is of, for the ledger; empty if its hash
+    /// was not read.
+    #[serde(default, skip_serializing_if = "Hardware::is_empty")]
+    pub hardware: Hardware,
 }
 
 impl Change {

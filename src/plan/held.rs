@@ -113,6 +113,7 @@ pub enum Reason {
     HashUnusable,
     HashNotAvailable,
     DuplicateHardware,
+    HardwareChanged,
     AlreadyRegistered,
     AssignedToOtherTenant,
     InvalidHardwareHash,
@@ -164,6 +165,7 @@ impl Reason {
             | Self::HashUnusable
             | Self::HashNotAvailable
             | Self::DuplicateHardware
+            | Self::HardwareChanged
             | Self::AlreadyRegistered
             | Self::AssignedToOtherTenant
             | Self::InvalidHardwareHash
@@ -203,6 +205,7 @@ impl Reason {
             Self::HashUnusable => "the hardware hash does not pass its checks",
             Self::HashNotAvailable => "the hardware hash cannot be read here",
             Self::DuplicateHardware => "two declarations name the same hardware",
+            Self::HardwareChanged => "the hardware hash is of another machine than the one that was applied",
             Self::AlreadyRegistered => "registered in this tenant, and not by this import",
             Self::AssignedToOtherTenant => "registered in another tenant",
             Self::InvalidHardwareHash => "the service refused the hardware hash",
@@ -259,6 +262,13 @@ impl Reason {
             Self::HashNotAvailable => {
                 &[Remedy("MakeHashReadable", "run where the hash can be read, or point `hardwareHashRef` elsewhere")]
             }
+            Self::HardwareChanged => &[
+                Remedy("CheckHardware", "look whether the hash is this device's; `apgit hash FILE` says what is in it"),
+                Remedy(
+                    "ReleaseFirst",
+                    "after a repair: apgit release SERIAL, so that the old machine is forgotten, and apply again",
+                ),
+            ],
             Self::DuplicateHardware => &[Remedy("RemoveDuplicate", "delete one of the two entries")],
             Self::AlreadyRegistered => &[
                 Remedy(

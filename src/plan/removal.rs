@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::{Ledger, Tracked};
+use crate::ledger::{Hardware, Ledger, Tracked};
 use crate::model::{
     Action, Claim, DeletionPolicy, Deregister, Desired, Device, DeviceKey, Effect, Field, Limits, Observed, Origin,
     Policy, RegistrationId, Release, SerialKey, Tenant, later,
@@ -353,6 +353,7 @@ impl Judge<'_> {
             hash: None,
             notes,
             drifted: Vec::new(),
+            hardware: Hardware::new(),
         };
         let release = |is_gone| Action::Release(Release { id, is_gone });
         let Some(device) = self.device(id) else {
@@ -441,7 +442,14 @@ impl Judge<'_> {
 fn leaving(tracked: &Tracked, device: &Device, since: Timestamp) -> Held {
     let deregister = Deregister { id: device.id, before: Box::new(device.clone()) };
     let effect = Effect { device: tracked.key(), action: Action::Deregister(deregister) };
-    let change = Change { effect, origin: Origin::NOWHERE, hash: None, notes: Vec::new(), drifted: Vec::new() };
+    let change = Change {
+        effect,
+        origin: Origin::NOWHERE,
+        hash: None,
+        notes: Vec::new(),
+        drifted: Vec::new(),
+        hardware: Hardware::new(),
+    };
     let reason = if device.is_enrolled() { Reason::StillEnrolled } else { Reason::NotGone };
     let serial = &tracked.serial_number;
     let words = format!("being decommissioned since {since}: apgit decommission {serial} goes on with it");

@@ -6,7 +6,7 @@ use compact_str::CompactString;
 use jiff::Timestamp;
 
 use crate::hash::{IdentityKey, KeyKind, sharing};
-use crate::ledger::{Gone, ImportFact, Ledger, PendingUpdate, Tail, Tracked};
+use crate::ledger::{Gone, Hardware, ImportFact, Ledger, PendingUpdate, Tail, Tracked};
 use crate::model::{
     Action, Adopt, AdoptionPolicy, Claim, Coverage, Desired, Device, DeviceKey, Effect, Field, FieldChange, HashDigest,
     ImportId, ImportState, Keep, Observed, Policy, Register, RegistrationId, Tenant, Update, Want, is_as_imported,
@@ -18,6 +18,7 @@ use super::attempt::{Attempts, Step};
 use super::change::{Change, Note};
 use super::facts::{Facts, HashFact, Needs, REFUSED_FOR, UPDATED_WITHIN, import_id};
 use super::guard::{from_nothing, hold};
+use super::hardware::{differs, hardware};
 use super::held::{Awaiting, Held, LetGo, Reason, Unmanaged, Waiting};
 use super::removal::{GONE_WITHIN, Removed, collapsed, removed, undeclared, vanished};
 use super::upkeep::Upkeep;
@@ -312,7 +313,7 @@ impl<'a> Maker<'a> {
         ];
         let notes = notes.into_iter().flatten().collect();
         let effect = Effect { device: claim.key(), action: Action::Update(update) };
-        let change = Change { effect, origin: claim.origin, hash: None, notes, drifted };
+        let change = Change { effect, origin: claim.origin, hash: None, notes, drifted, hardware: Hardware::new() };
         match refused {
             Some(reason) => {
                 let details = match reason {
@@ -354,7 +355,7 @@ impl<'a> Maker<'a> {
         }
         let effect = Effect { device: claim.key(), action };
         let (notes, drifted) = (Vec::new(), Vec::new());
-        Verdict::Change(Change { effect, origin: claim.origin, hash: None, notes, drifted })
+        Verdict::Change(Change { effect, origin: claim.origin, hash: None, notes, drifted, hardware: Hardware::new() })
     }
 
     /// True if a registration of somebody else's becomes ours because it is
@@ -428,12 +429,30 @@ impl<'a> Maker<'a> {
         if let Some(twin) = self.twins.get(&claim.key()) {
             return Verdict::hold_absent(claim, Reason::DuplicateHardware, vec![format!("same hardware as `{twin}`")]);
         }
+        // What was exchanged in it is for a person to know, before it takes the old
+        // one's place.
+        let tracked = self.facts.ledger.as_ref().and_then(|ledger| ledger.get(&claim.key()));
+        if let Some(keys) = tracked.and_then(|tracked| differs(&tracked.hardware, &self.hardware(claim))) {
+            let words = format!("of other hardware than the one that was applied, by its {keys}");
+            return Verdict::Held(Held {
+                hash: Some(digest),
+                ..held_absent(claim, Reason::HardwareChanged, vec![words])
+            });
+        }
         match claim.user.text().filter(|user| !user.is_empty()).map_or(Ok(true), |user| self.judge_user(user)) {
             Err(reason) => return Verdict::Held(Held { hash: Some(digest), ..held_absent(claim, reason, vec![]) }),
             Ok(false) => notes.push(Note::UserUnverified),
             Ok(true) => {}
         }
         self.judge_attempts(claim, digest, notes)
+    }
+
+    /// Which machine a device is, by its hash, if that was read.
+    fn hardware(&self, claim: &Claim) -> Hardware {
+        match (self.facts.hashes.get(&claim.key()), &self.facts.ledger) {
+            (Some(HashFact::Read { hardware: keys, .. }), Some(ledger)) => hardware(keys, &ledger.head.lineage),
+            _ => Hardware::new(),
+        }
     }
 
     /// Which attempt comes next, by what became of the ones before.
@@ -479,8 +498,8 @@ impl<'a> Maker<'a> {
         }
         let register = Register { digest, import_id, attempt, values: wanted(claim), running };
         let effect = Effect { device: claim.key(), action: Action::Register(register) };
-        let (hash, drifted) = (claim.hash.clone(), Vec::new());
-        Verdict::Change(Change { effect, origin: claim.origin, hash, notes, drifted })
+        let (hash, drifted, hardware) = (claim.hash.clone(), Vec::new(), self.hardware(claim));
+        Verdict::Change(Change { effect, origin: claim.origin, hash, notes, drifted, hardware })
     }
 
     /// `Ok(false)`: nobody could say whether the user exists.

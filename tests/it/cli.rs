@@ -9,6 +9,7 @@ mod desk;
 mod drift;
 mod encrypted;
 mod granted;
+mod hardware;
 mod held;
 mod house;
 #[cfg(unix)]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use apgit::door::apply::{Estimate, Schedule};
+use apgit::door::ledger::Hardware;
 use apgit::door::model::*;
 use apgit::door::plan::guard::Class;
 use apgit::door::plan::*;
@@ -57,7 +58,14 @@ pub fn register(of: &str, line: u32, digest: u8, values: &[(Field, &str)]) -> Ch
         running: false,
     };
     let effect = Effect { device: device_key(of), action: Action::Register(register) };
-    Change { effect, origin: Origin(line), hash: Some(Arc::new(reference)), notes: vec![], drifted: vec![] }
+    Change {
+        effect,
+        origin: Origin(line),
+        hash: Some(Arc::new(reference)),
+        notes: vec![],
+        drifted: vec![],
+        hardware: Hardware::new(),
+    }
 }
 
 pub fn update(before: Device, line: u32, fields: &[(Field, &str)], notes: Vec<Note>) -> Change {
@@ -75,6 +83,7 @@ pub fn update(before: Device, line: u32, fields: &[(Field, &str)], notes: Vec<No
         hash: None,
         notes,
         drifted: vec![],
+        hardware: Hardware::new(),
     }
 }
 

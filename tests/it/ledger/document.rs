@@ -1,7 +1,8 @@
 //! The ledger as a document: written, read, edited by hand, remembered.
 
 use apgit::door::ledger::{
-    Deleting, FileLedger, Gone, Leaving, LeavingObject, Ledger, LedgerError, LedgerStore, Tracked, ledger_schema,
+    Deleting, FileLedger, Gone, Hardware, Leaving, LeavingObject, Ledger, LedgerError, LedgerStore, Tracked,
+    ledger_schema,
 };
 use apgit::door::model::{
     DeletionPolicy, DeviceKey, DirectoryObjectId, Field, ManagedDeviceId, RegistrationId, SerialNumber, TenantId,
@@ -33,6 +34,7 @@ pub(super) fn tracked(text: &str) -> Tracked {
         adopted_with: None,
         protect: true,
         suspend: false,
+        hardware: Hardware::new(),
         file: "devices/oslo.yaml".to_owned(),
         plan: "plan-000000000001".to_owned(),
         at: at(0),

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use apgit::door::ledger::{Deleting, Gone, Ledger, Tracked};
+use apgit::door::ledger::{Deleting, Gone, Hardware, Ledger, Tracked};
 use apgit::door::model::{
     Coverage, DeletionPolicy, DeviceKey, Field, ImportState, Policy, RegistrationId, SerialNumber,
 };
@@ -31,6 +31,7 @@ fn tracked(line: &str) -> Tracked {
         adopted_with: None,
         protect: false,
         suspend: false,
+        hardware: Hardware::new(),
         file: "devices/oslo.yaml".to_owned(),
         plan: "plan-0000000000aa".to_owned(),
         at: NOW - SignedDuration::from_hours(24 * 10),

@@ -1,6 +1,7 @@
 //! From a cleared plan to its document. Here alone a report looks at plans.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use compact_str::CompactString;
@@ -166,7 +167,8 @@ impl PlanView<'_> {
                 Update { id, before: before.clone(), fields: held.fields.clone(), adopts: false, tail_of: None };
             let effect = Effect { device: held.device.clone(), action: Action::Update(update) };
             let (notes, drifted) = (Vec::new(), held.drifted.clone());
-            let change = Change { effect, origin: held.origin, hash: None, notes, drifted };
+            let hardware = BTreeMap::new();
+            let change = Change { effect, origin: held.origin, hash: None, notes, drifted, hardware };
             let document = action(String::new(), &change, self.place(&held.device, held.origin));
             let changes = is_drift(&held.fields, &held.drifted);
             drift.push((held.device.clone(), ActionDocument { cause: "tenant", changes, writes: vec![], ..document }));
