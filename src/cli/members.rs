@@ -219,6 +219,13 @@ impl<'s> Opener<'s> {
             seen: Seen::within(&owner),
             elsewhere: declared.elsewhere.get(&(tenant.id, tenant.owner.clone())).cloned().unwrap_or_default(),
             siblings: siblings(&owner),
+            together: declared
+                .fleets
+                .iter()
+                .map(|fleet| &fleet.desired.tenant)
+                .filter(|of| of.id == tenant.id)
+                .map(|of| of.owner.clone())
+                .collect(),
             now: connection.clock.now(),
         };
         let reading = Book::open(store, wanted, purpose == Purpose::Read);

@@ -82,6 +82,9 @@ pub(crate) struct Wanted<'a> {
     pub elsewhere: HashSet<SerialKey>,
     /// The ledgers of other owners of the tenant on this machine.
     pub siblings: Vec<Neighbour>,
+    /// Owners whose declarations are read in the same run: their scopes were held
+    /// against each other as they are declared.
+    pub together: HashSet<String>,
     pub now: Timestamp,
 }
 
@@ -95,7 +98,8 @@ impl Book {
         wanted: Wanted<'_>,
         is_reader: bool,
     ) -> Result<Self, LedgerError> {
-        let Wanted { target, desired, lineage, machine, source, file, mut seen, elsewhere, siblings, now } = wanted;
+        let Wanted { target, desired, lineage, machine, source, file, mut seen, elsewhere, siblings, together, now } =
+            wanted;
         let tenant = &desired.tenant;
         // A simulated tenant has another port each time.
         let target = if is_on_loopback(target.name()) { "loopback" } else { target.name() };
@@ -103,7 +107,8 @@ impl Book {
             Ok(more) => (siblings.into_iter().chain(more).collect(), None),
             Err(error) => (siblings, Some(error.to_string())),
         };
-        let overlap = unknown.or_else(|| overlap(tenant, target, &siblings)).filter(|_| tenant.may_be_written());
+        let overlap =
+            unknown.or_else(|| overlap(tenant, target, &siblings, &together)).filter(|_| tenant.may_be_written());
         let theirs: HashSet<RegistrationId> = registrations(&siblings).collect();
         let new = || {
             let lineage = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{machine}\n{now}\n{}", tenant.id).as_bytes());
@@ -500,7 +505,7 @@ fn registrations(siblings: &[Neighbour]) -> impl Iterator<Item = RegistrationId>
 
 /// Which owner of the same tenant may write what we may, in words. One who has
 /// applied nothing yet has no scope that anybody knows.
-fn overlap(tenant: &Tenant, target: &str, siblings: &[Neighbour]) -> Option<String> {
+fn overlap(tenant: &Tenant, target: &str, siblings: &[Neighbour], together: &HashSet<String>) -> Option<String> {
     siblings.iter().find_map(|Neighbour { place, ledger }| {
         let ledger = match ledger {
             Ok(ledger) => ledger,
@@ -508,7 +513,7 @@ fn overlap(tenant: &Tenant, target: &str, siblings: &[Neighbour]) -> Option<Stri
         };
         let Head { target: its, tenant_id, owner_id, guards, .. } = &ledger.head;
         let is_other = *its == target && *tenant_id == tenant.id && *owner_id != tenant.owner;
-        let guards = guards.as_ref().filter(|_| is_other)?;
+        let guards = guards.as_ref().filter(|_| is_other && !together.contains(owner_id))?;
         let (ours, theirs) = tenant.scope.overlap(&guards.scope)?;
         Some(format!("`{ours}` is ours, and `{theirs}` is `{owner_id}`'s, whose ledger is `{place}`"))
     })

@@ -350,12 +350,30 @@ impl<'a> Maker<'a> {
             }
             None => Action::Adopt(Adopt { id, before: Box::new(device.clone()) }),
         };
-        if claim.suspend || !self.tenant.may_be_written() {
+        let read_only = self.read_only();
+        if claim.suspend || read_only.is_some() && matches!(action, Action::Adopt(_)) {
             return Verdict::Unchanged;
         }
+        let details = match &action {
+            Action::Keep(keep) => {
+                let protect = keep.protect.map(|protect| format!("protect: {protect}"));
+                protect.into_iter().chain(keep.deletion.map(|to| format!("deletionPolicy: {to:?}"))).collect()
+            }
+            _ => Vec::new(),
+        };
         let effect = Effect { device: claim.key(), action };
         let (notes, drifted) = (Vec::new(), Vec::new());
-        Verdict::Change(Change { effect, origin: claim.origin, hash: None, notes, drifted, hardware: Hardware::new() })
+        let change = Change { effect, origin: claim.origin, hash: None, notes, drifted, hardware: Hardware::new() };
+        match read_only {
+            Some(reason) => Verdict::Held(hold(change, reason, details)),
+            None => Verdict::Change(change),
+        }
+    }
+
+    /// Why nothing at all may be written.
+    fn read_only(&self) -> Option<Reason> {
+        let observes = self.tenant.policy == Policy::Observe;
+        observes.then_some(Reason::ObserveOnly).or(self.tenant.suspend.then_some(Reason::Suspended))
     }
 
     /// True if a registration of somebody else's becomes ours because it is
@@ -392,9 +410,7 @@ impl<'a> Maker<'a> {
             };
         }
         // What would stand in the way under another policy, too, is told first.
-        let read_only = (self.tenant.policy == Policy::Observe)
-            .then_some(Reason::ObserveOnly)
-            .or(self.tenant.suspend.then_some(Reason::Suspended));
+        let read_only = self.read_only();
         let refused = (claim.suspend.then_some(Reason::Suspended))
             .or((!self.tenant.scope.contains(tag)).then_some(Reason::OutOfScope));
         match (self.judge_registration(claim), read_only, refused) {

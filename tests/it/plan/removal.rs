@@ -249,6 +249,11 @@ fn a_protection_is_lifted_by_an_effect_of_its_own() {
     // What holds it back is kept in mind by an effect, too.
     let protects = applied("A1 1 tag=X", "A1 tag=X", "A1 1 tag=X");
     says(protects.with(|case| case.claims[0].protect = true), &["= A1 protect=true"]);
+    // Where nothing may be written, it is shown and held.
+    let observed = applied("A1 1 tag=X", "A1 tag=X", "A1 1 tag=X").with(|case| case.claims[0].protect = true);
+    says(observed.with(|case| case.tenant.policy = Policy::Observe), &["x A1 ObserveOnly"]);
+    let suspended = applied("A1 1 tag=X", "A1 tag=X", "A1 1 tag=X").with(|case| case.claims[0].protect = true);
+    says(suspended.with(|case| case.tenant.suspend = true), &["x A1 Suspended"]);
     let orphans = applied("A1 1 tag=X", "A1 tag=X", "A1 1 tag=X");
     says(orphans.with(|case| case.claims[0].deletion_policy = DeletionPolicy::Orphan), &["= A1 Orphan"]);
     says(applied("A1 1 tag=X orphan", "A1 tag=X", "A1 1 tag=X"), &["* A1 Delete"]);
