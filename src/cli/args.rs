@@ -107,7 +107,7 @@ pub(super) enum Command {
     Audit(AuditArgs),
     /// Show what was done to a device
     History(HistoryArgs),
-    /// Show what would undo a plan; nothing is written
+    /// Show what undoes a plan: a patch with the values before it, and what no patch can undo
     Revert(RevertArgs),
     /// Let devices go for good, by name: from Intune, Autopilot and Entra, in this order
     Decommission(DecommissionArgs),
