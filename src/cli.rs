@@ -13,6 +13,7 @@ mod completions;
 mod crds;
 mod decommission;
 mod diff;
+mod drift;
 mod error;
 mod exit;
 mod file;
@@ -23,6 +24,7 @@ mod history;
 mod ledger;
 mod ledgers;
 mod members;
+mod patch;
 mod plan;
 mod progress;
 mod prompt;
@@ -94,7 +96,7 @@ fn dispatch(command: &Command, settings: &Settings) -> Result<Exit, CliError> {
         Command::Diff(args) => diff::run(args, settings),
         Command::Status(args) => signals::run(async |stop| status::run(args, settings, &stop).await),
         Command::Sync(args) => signals::run(async |stop| sync::run(args, settings, &stop).await),
-        Command::Drift(args) => signals::run(async |stop| plan::drift(args, settings, &stop).await),
+        Command::Drift(args) => signals::run(async |stop| drift::run(args, settings, &stop).await),
         Command::Ledger(args) => signals::run(async |stop| Box::pin(ledger::run(args, settings, &stop)).await),
         Command::Release(args) => signals::run(async |stop| ledger::release(args, settings, &stop).await),
         Command::Audit(args) => audit::run(args, settings),

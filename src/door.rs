@@ -55,7 +55,9 @@ pub mod desired {
 
 /// Files to claims.
 pub mod manifest {
-    pub use crate::manifest::{Hashes, Loaded, Problem, Severity, as_kubectl_sends, check_hashes, load};
+    pub use crate::manifest::{
+        Edit, Edited, Hashes, Loaded, Problem, Refusal, Severity, as_kubectl_sends, check_hashes, edited, load,
+    };
 }
 
 /// The ledger and the journal.

@@ -12,6 +12,8 @@ mod decrypt;
 #[deny(clippy::disallowed_methods)]
 mod document;
 #[deny(clippy::disallowed_methods)]
+mod edit;
+#[deny(clippy::disallowed_methods)]
 mod faults;
 mod files;
 #[deny(clippy::disallowed_methods)]
@@ -39,12 +41,13 @@ mod value;
 mod walk;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rayon::prelude::*;
 
 pub(crate) use document::RowPlace;
+pub use edit::{Edit, Edited, Refusal, edited};
 pub(crate) use hashes::check_key_sources;
 pub use hashes::{Hashes, check_hashes};
 pub(crate) use problem::{Excerpt, Place, Spot};
@@ -131,6 +134,13 @@ impl Places {
         Some(Place { file: file.name.clone(), line: raw.line, column: raw.column })
     }
 
+    /// The file of a claim, with symbolic links resolved.
+    #[must_use]
+    pub(crate) fn path(&self, origin: Origin) -> Option<&Path> {
+        let raw = self.places.get(origin.0 as usize)?;
+        Some(&self.files.get(raw.file as usize)?.path)
+    }
+
     /// The row of a CSV that says what this claim's device shall have, if one does.
     #[must_use]
     pub fn row(&self, origin: Origin) -> Option<&RowPlace> {
@@ -142,7 +152,15 @@ impl Places {
 /// parallel; the result does not depend on the order in which they finish.
 #[must_use]
 pub fn load(paths: &[PathBuf]) -> Loaded {
-    let found = files::find(paths);
+    load_as(paths, &HashMap::new())
+}
+
+/// The same as it would be if these texts stood in files, by their paths with
+/// symbolic links resolved.
+#[must_use]
+pub(crate) fn load_as(paths: &[PathBuf], texts: &HashMap<PathBuf, Arc<str>>) -> Loaded {
+    let mut found = files::find(paths);
+    found.files.iter_mut().for_each(|file| file.text = texts.get(&file.path).cloned());
     let mut problems = found.problems;
     let tables = Hashes::new(found.root.path.clone());
     let mut contents: Vec<_> = found

@@ -9,6 +9,7 @@ pub(crate) mod document;
 pub(crate) mod event;
 mod format;
 pub(crate) mod json;
+pub(crate) mod patch;
 pub(crate) mod style;
 pub(crate) mod text;
 

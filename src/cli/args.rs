@@ -13,12 +13,13 @@ use super::completions::CompletionsArgs;
 use super::crds::CrdsArgs;
 use super::decommission::DecommissionArgs;
 use super::diff::DiffArgs;
+use super::drift::DriftArgs;
 use super::hash::HashArgs;
 use super::help::HelpArgs;
 use super::history::HistoryArgs;
 use super::ledger::{LedgerArgs, ReleaseArgs};
 use super::ledgers::{self, Choice};
-use super::plan::{DriftArgs, PlanArgs};
+use super::plan::PlanArgs;
 use super::revert::RevertArgs;
 use super::schema::SchemaArgs;
 use super::show::ShowArgs;
@@ -106,7 +107,7 @@ pub(super) enum Command {
     Audit(AuditArgs),
     /// Show what was done to a device
     History(HistoryArgs),
-    /// Show what would undo a plan; nothing is written
+    /// Show what undoes a plan: a patch with the values before it, and what no patch can undo
     Revert(RevertArgs),
     /// Let devices go for good, by name: from Intune, Autopilot and Entra, in this order
     Decommission(DecommissionArgs),

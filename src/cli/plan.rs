@@ -14,6 +14,7 @@ use crate::round::Prepared;
 
 use super::approval::Numbers;
 use super::args::{FailsOn, Reports, Source};
+use super::drift::{self, Drifted};
 use super::error::CliError;
 use super::exit::Exit;
 use super::members::{Opener, in_place};
@@ -52,56 +53,25 @@ pub(super) struct PlanArgs {
     /// Only what others have changed.
     #[arg(skip)]
     pub drift: bool,
-}
-
-/// Which declarations, and how their drift is shown.
-#[derive(Debug, Clone, clap::Args)]
-pub(super) struct DriftArgs {
-    #[command(flatten)]
-    pub source: Source,
-    #[command(flatten)]
-    pub selection: Selection,
-    #[command(flatten)]
-    pub reports: Reports,
-    /// Show every changed device as a unified diff of YAML: the same as `--report diff`
-    #[arg(long, help_heading = "Output")]
-    pub diff: bool,
-    /// Exit with 2 if others have changed or removed something
-    #[arg(long, help_heading = "Output")]
-    pub detailed_exitcode: bool,
-}
-
-/// A plan of which only that is shown what others have changed since it was
-/// applied.
-///
-/// # Errors
-/// As a plan.
-pub(super) async fn drift(args: &DriftArgs, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
-    let DriftArgs { source, selection, reports, diff, detailed_exitcode } = args.clone();
-    let plan = PlanArgs {
-        source,
-        selection,
-        reports,
-        diff,
-        detailed_exitcode,
-        out: None,
-        plan_ttl: SignedDuration::ZERO,
-        fails_on: FailsOn::default(),
-        approvals: Numbers::default(),
-        drift: true,
-    };
-    run(&plan, settings, stop).await
+    /// Where a patch with that goes, if one is wanted.
+    #[arg(skip)]
+    pub patch: Option<PathBuf>,
 }
 
 /// # Errors
 /// When there is no plan: bad declarations, no sign-in, no answer.
 pub(super) async fn run(args: &PlanArgs, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
-    let mut outlets = Outlets::new(args.reports.wanted_with(args.diff), Kind::Plan, settings.look)?;
+    let wanted = args.reports.wanted_with(args.diff);
+    let mut outlets = match args.patch.as_deref().is_some_and(drift::is_stdout) {
+        true => drift::leaving_stdout(wanted, settings.look)?,
+        false => Outlets::new(wanted, Kind::Plan, settings.look)?,
+    };
     let ended = tenants(args, settings, stop, &mut outlets).await;
     outlets.finish(ended)
 }
 
 async fn tenants(args: &PlanArgs, settings: &Settings, stop: &Stop, outlets: &mut Outlets) -> Result<Exit, CliError> {
+    let mut drifted = args.patch.as_deref().map(Drifted::new).transpose()?;
     let mut saver = args.out.as_ref().map(|path| Saver::new(path, args.plan_ttl)).transpose()?;
     let mut declared = source::load(settings, &args.source.paths, &args.source.simulated)?;
     args.selection.narrow(&mut declared)?;
@@ -127,6 +97,9 @@ async fn tenants(args: &PlanArgs, settings: &Settings, stop: &Stop, outlets: &mu
         let expires_at = saver.as_ref().map(|saver| saver.expires(now));
         let shown =
             Shown { declared: &declared, fleet, selection, news, connection, prepared: &prepared, now, expires_at };
+        if let Some(drifted) = &mut drifted {
+            drifted.take(fleet, prepared.cleared.plan());
+        }
         if let Some(saver) = &mut saver {
             saver.add(fleet, &prepared, approvals, news, now);
         }
@@ -140,7 +113,8 @@ async fn tenants(args: &PlanArgs, settings: &Settings, stop: &Stop, outlets: &mu
             _ => prepared.cleared.plan().differs(),
         };
         let look = Look { detail: Detail::Totals, ..settings.err_look };
-        let totals = outlets.stdout_is(Format::Diff).then(|| Format::Text.draw(&document, &look));
+        let is_other = outlets.stdout_is(Format::Diff) || drifted.as_ref().is_some_and(Drifted::is_on_stdout);
+        let totals = is_other.then(|| Format::Text.draw(&document, &look));
         outlets.add(document)?;
         tell(&totals.unwrap_or_default());
         exit = exit.worse(exit_of(args, differs, failed));
@@ -150,6 +124,9 @@ async fn tenants(args: &PlanArgs, settings: &Settings, stop: &Stop, outlets: &mu
         Some(saver) if planned == fleets.len() => saver.write(&declared.root, declared.files, &args.selection)?,
         Some(_) => tell("nothing is saved: not every tenant has a plan\n"),
         None => {}
+    }
+    if let Some(drifted) = drifted {
+        exit = exit.worse(drifted.write(&declared, settings)?);
     }
     Ok(exit)
 }

@@ -81,6 +81,13 @@ impl Outlets {
         self
     }
 
+    /// Leaves stdout to something else than a report.
+    #[must_use]
+    pub(super) fn without_stdout(mut self) -> Self {
+        self.outlets.retain(|outlet| outlet.to.path.is_some());
+        self
+    }
+
     /// True if stdout belongs to this format.
     #[must_use]
     pub(super) fn stdout_is(&self, format: Format) -> bool {

@@ -1,35 +1,76 @@
-//! `apgit revert`: what a person would declare to undo a plan, from the audit
-//! log. It prints, and writes nothing: what undoes a plan is another plan.
+//! `apgit revert`: what undoes a plan, from the audit log: a patch of the manifests
+//! with the values that stood there before, and what no patch can undo. It writes
+//! nothing: what undoes a plan is another plan.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use compact_str::CompactString;
+use jiff::Timestamp;
 
 use crate::ledger::{Act, AuditLine, Phase};
-use crate::model::{Field, RegistrationId, SerialNumber, seen};
-use crate::render::json::escaped;
+use crate::manifest::{Fleet, Severity, load};
+use crate::model::{Claim, Field, RegistrationId, SerialKey, SerialNumber, TenantId, seen};
+use crate::render::document::problems;
 use crate::render::style::counted;
+use crate::render::text;
 
 use super::audit;
 use super::error::CliError;
 use super::exit::Exit;
-use super::settings::{Settings, print};
+use super::patch::{self, Left, Wish};
+use super::settings::{Settings, print, tell};
 
-/// Which plan.
+/// Which plan, and of which declarations.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct RevertArgs {
     /// Its id, as plan, apply and `apgit audit show` say it
     plan_id: String,
     /// The audit log [default: all that are in the state folder]
     file: Option<PathBuf>,
+    /// Folders or files with manifests
+    #[arg(long = "path", value_name = "PATH", default_value = ".")]
+    paths: Vec<PathBuf>,
+}
+
+/// A registration of an owner in a tenant; one that was made has no id yet.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Of {
+    tenant: TenantId,
+    owner: String,
+    serial: Option<SerialKey>,
+    registration: Option<RegistrationId>,
+}
+
+impl Of {
+    fn line(line: &AuditLine) -> Self {
+        let deed = &line.deed;
+        Self {
+            tenant: line.who.tenant_id,
+            owner: line.who.owner_id.clone(),
+            serial: deed.serial_number.as_ref().map(SerialNumber::key),
+            registration: deed.registration_id.filter(|_| deed.action != Act::Register),
+        }
+    }
+
+    /// The same device, whatever its registration.
+    fn device(&self) -> (TenantId, &str, Option<&SerialKey>) {
+        (self.tenant, &self.owner, self.serial.as_ref())
+    }
+
+    fn name(&self) -> CompactString {
+        match (&self.serial, self.registration) {
+            (Some(serial), _) => serial.as_str().into(),
+            (None, Some(id)) => id.to_string().into(),
+            (None, None) => "?".into(),
+        }
+    }
 }
 
 /// What a plan has done to one registration.
 #[derive(Default)]
 struct Done {
-    serial: Option<SerialNumber>,
     before: BTreeMap<Field, CompactString>,
     after: BTreeMap<Field, CompactString>,
     act: Option<Act>,
@@ -40,7 +81,6 @@ struct Done {
 impl Done {
     fn take(&mut self, line: AuditLine) {
         let deed = line.deed;
-        self.serial = deed.serial_number.or(self.serial.take());
         // What it made or took away counts more than what it wrote there besides.
         if !matches!(self.act, Some(Act::Register | Act::Deregister)) {
             self.act = Some(deed.action);
@@ -61,13 +101,49 @@ impl Done {
     fn was_done(&self) -> bool {
         !matches!(self.end.as_deref(), Some("refused" | "notTaken" | "failed"))
     }
+
+    /// What it held, for people.
+    fn had(&self) -> String {
+        let values = self.before.iter().filter(|(_, value)| !value.is_empty());
+        let values: Vec<String> =
+            values.map(|(field, value)| format!("{} \"{}\"", field.label(), seen(value))).collect();
+        if values.is_empty() { String::new() } else { format!(" (it had {})", values.join(", ")) }
+    }
+}
+
+/// What a plan did.
+struct Deeds {
+    /// When it began.
+    at: Timestamp,
+    all: BTreeMap<Of, Done>,
 }
 
 /// # Errors
-/// When no log knows the plan.
+/// When no log knows the plan, or the manifests have errors.
 pub(super) fn run(args: &RevertArgs, settings: &Settings) -> Result<Exit, CliError> {
-    let mut found: BTreeMap<(CompactString, Option<RegistrationId>), Done> = BTreeMap::new();
-    let mut at = None;
+    let deeds = deeds(args, settings)?;
+    let fleets = declared(&args.paths, settings)?;
+    let wanted = |fleet: &&Fleet| settings.tenant.as_ref().is_none_or(|name| *name == fleet.desired.tenant.name);
+    let tenants: Vec<TenantId> = fleets.iter().filter(wanted).map(|fleet| fleet.desired.tenant.id).collect();
+    let is_wanted = |of: &Of| settings.tenant.is_none() || tenants.contains(&of.tenant);
+    let mut undo = Undo::default();
+    for (of, done) in deeds.all.iter().filter(|(of, _)| is_wanted(of)) {
+        undo.take(of, done, &fleets);
+    }
+    let mut patch = patch::make(&args.paths, &fleets, undo.wishes)?;
+    patch.left.extend(undo.left);
+    print(&patch.text)?;
+    let look = &settings.err_look;
+    let mut said = format!("{}, {}\n{}", look.show(&args.plan_id), deeds.at, patch.told(look));
+    if undo.as_before > 0 {
+        let _ = writeln!(said, "declared as before already: {}", counted(undo.as_before, "value", "values"));
+    }
+    tell(&said);
+    Ok(if patch.left.is_empty() { Exit::Done } else { Exit::Blocked })
+}
+
+fn deeds(args: &RevertArgs, settings: &Settings) -> Result<Deeds, CliError> {
+    let (mut at, mut all) = (None, BTreeMap::<Of, Done>::new());
     for path in audit::logs(args.file.as_deref(), settings)? {
         let chain = audit::read(&path, None, |line| {
             let is_of_plan = line.plan_id.as_deref() == Some(&*args.plan_id);
@@ -76,12 +152,7 @@ pub(super) fn run(args: &RevertArgs, settings: &Settings) -> Result<Exit, CliErr
                 return;
             }
             at = at.or(Some(line.at));
-            let serial = line.deed.serial_number.as_ref().map(|serial| CompactString::from(serial.as_str()));
-            let registration = match line.deed.action {
-                Act::Register => None,
-                _ => line.deed.registration_id,
-            };
-            found.entry((serial.unwrap_or_default(), registration)).or_default().take(line);
+            all.entry(Of::line(&line)).or_default().take(line);
         })?;
         if let Some(why) = audit::broken(&path, &chain) {
             return Err(why);
@@ -91,56 +162,95 @@ pub(super) fn run(args: &RevertArgs, settings: &Settings) -> Result<Exit, CliErr
         let message = format!("no audit log knows of anything that `{}` did to a device", seen(&args.plan_id));
         return Err(CliError::new(Exit::Invalid, message).hint("apgit audit show says what was done"));
     };
-    let registered: Vec<CompactString> = found
-        .iter()
-        .filter(|(_, done)| done.act == Some(Act::Register))
-        .map(|((serial, _), _)| serial.clone())
-        .collect();
+    let made = all.iter().filter(|(_, done)| done.act == Some(Act::Register)).map(|(of, _)| of.clone());
+    let made: Vec<Of> = made.collect();
+    let is_made = |of: &Of| made.iter().any(|made| made.device() == of.device());
     // Values that a new registration was given are gone with it.
-    found
-        .retain(|(serial, _), done| done.was_done() && !(done.act == Some(Act::Update) && registered.contains(serial)));
-    print(&text(&args.plan_id, &at.to_string(), &found))?;
-    Ok(Exit::Done)
+    all.retain(|of, done| done.was_done() && !(done.act == Some(Act::Update) && is_made(of)));
+    Ok(Deeds { at, all })
 }
 
-fn text(plan: &str, at: &str, found: &BTreeMap<(CompactString, Option<RegistrationId>), Done>) -> String {
-    let of = |act: Act| found.iter().filter(move |(_, done)| done.act == Some(act));
-    let quoted = |text: &str| escaped(&serde_json::to_string(text).expect("text becomes JSON"));
-    let mut out = format!("# {}, {at}\n", seen(plan));
-    let updates = of(Act::Update).count();
-    if updates > 0 {
-        let devices = counted(updates, "device", "devices");
-        let _ = writeln!(out, "# To undo it, declare what {devices} had before, and plan. Nothing is written by this.");
+/// What is declared now. No tenant is asked, so where they are does not matter.
+fn declared(paths: &[PathBuf], settings: &Settings) -> Result<Vec<Fleet>, CliError> {
+    let loaded = load(paths);
+    if loaded.has_errors() {
+        let errors = loaded.problems.into_iter().filter(|problem| problem.severity == Severity::Error);
+        let problems = problems(&errors.collect::<Vec<_>>());
+        tell(&text::problems(&problems, &settings.err_look));
+        let message = "the declarations have errors, so nothing can be written into them";
+        return Err(CliError { problems: Some(problems), ..CliError::new(Exit::Invalid, message) });
     }
-    for ((serial, id), done) in of(Act::Update) {
-        let _ = writeln!(out, "- serialNumber: {}", quoted(serial));
-        if serial.is_empty() {
-            let _ = writeln!(out, "  # the registration {}", id.map_or_else(String::new, |id| id.to_string()));
-        }
+    Ok(loaded.fleets)
+}
+
+/// What undoes a plan.
+#[derive(Default)]
+struct Undo {
+    wishes: Vec<Wish>,
+    left: Vec<Left>,
+    /// Values that are declared as they were before.
+    as_before: usize,
+}
+
+impl Undo {
+    fn take(&mut self, of: &Of, done: &Done, fleets: &[Fleet]) {
+        let why = match done.act {
+            Some(Act::Update) => return self.values(of, done, fleets),
+            Some(Act::Register) => {
+                "it was registered; take its entry out (with `deletionPolicy: Delete` it is deregistered then), or let \
+                 it go: apgit release"
+                    .to_owned()
+            }
+            Some(Act::Deregister) => {
+                let had = done.had();
+                format!(
+                    "it was deregistered, which cannot be undone; declared again, with its hash, it is a new one{had}"
+                )
+            }
+            Some(Act::Release) => "it was let go; declared again, it is adopted".to_owned(),
+            Some(Act::Adopt) => "it was adopted; apgit release lets it go".to_owned(),
+            Some(Act::Keep) => {
+                "its removal was declared otherwise; declare `protect` and `deletionPolicy` as they were".to_owned()
+            }
+            _ => return,
+        };
+        self.left.push(Left { place: None, serial: of.name(), field: None, why });
+    }
+
+    fn values(&mut self, of: &Of, done: &Done, fleets: &[Fleet]) {
+        let Some((fleet, claim)) = claim_of(of, fleets) else {
+            let why = format!("it is not declared here{}", done.had());
+            return self.left.push(Left { place: None, serial: of.name(), field: None, why });
+        };
         for (field, before) in &done.before {
             let after = done.after.get(field).map_or("", |after| after);
-            let _ = writeln!(out, "  {}: {}  # set to {}", field.name(), quoted(before), quoted(after));
+            let why = match claim.wish(*field) {
+                Some(now) if field.same(now, before) => {
+                    self.as_before += 1;
+                    continue;
+                }
+                Some(now) if field.same(now, after) => {
+                    let (origin, serial) = (claim.origin, claim.serial.clone());
+                    self.wishes.push(Wish { origin, serial, field: *field, value: before.clone() });
+                    continue;
+                }
+                Some(now) => format!("declared is \"{}\" by now, and the plan wrote \"{}\"", seen(now), seen(after)),
+                None => format!("it is declared no more; the plan wrote \"{}\" over \"{}\"", seen(after), seen(before)),
+            };
+            let left = Left::whole(fleet, claim.origin, &claim.serial, why);
+            self.left.push(Left { field: Some(*field), ..left });
         }
     }
-    let mut list = |act: Act, words: &str| {
-        let devices: Vec<_> = of(act).collect();
-        if !devices.is_empty() {
-            let _ = writeln!(out, "# {words}");
-        }
-        for ((serial, _), done) in devices {
-            let had: Vec<String> =
-                done.before.iter().map(|(field, value)| format!("{}: {}", field.name(), quoted(value))).collect();
-            let had = if had.is_empty() { String::new() } else { format!("  (had {})", had.join(", ")) };
-            let _ = writeln!(out, "#   {}{had}", seen(serial));
-        }
-    };
-    list(Act::Register, "Registered. To undo it, take them out of the declarations (with `deletionPolicy: Delete`):");
-    list(Act::Deregister, "Deregistered. That cannot be undone; declared again, with their hashes, they are new ones:");
-    list(Act::Release, "Released. Declared again, they are adopted:");
-    list(Act::Adopt, "Adopted. `apgit release SERIAL` lets them go:");
-    list(
-        Act::Keep,
-        "Its removal was declared otherwise. To undo it, declare `protect` and `deletionPolicy` as they were:",
-    );
-    out
+}
+
+/// Where a device is declared, by the same owner.
+fn claim_of<'f>(of: &Of, fleets: &'f [Fleet]) -> Option<(&'f Fleet, &'f Claim)> {
+    let is_of = |fleet: &&Fleet| fleet.desired.tenant.id == of.tenant && fleet.desired.tenant.owner == of.owner;
+    let claims =
+        fleets.iter().filter(is_of).flat_map(|fleet| fleet.desired.claims().iter().map(move |claim| (fleet, claim)));
+    let mut claims = claims.filter(|(_, claim)| {
+        let is_registration = claim.registration_id.is_none() || claim.registration_id == of.registration;
+        of.serial.as_ref() == Some(&claim.serial.key()) && is_registration
+    });
+    claims.next()
 }

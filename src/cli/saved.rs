@@ -288,7 +288,7 @@ pub(super) fn among(paths: &[PathBuf]) -> Result<Option<(PathBuf, Vec<PathBuf>)>
 
 /// What files with manifests are called. Whoever may change one must not be able
 /// to make an approval of it, which nobody is asked about.
-fn is_manifest(path: &Path) -> bool {
+pub(super) fn is_manifest(path: &Path) -> bool {
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
     extension.is_some_and(|extension| ["yaml", "yml", "json"].contains(&extension.as_str()))
 }

@@ -24,6 +24,8 @@ pub(super) struct File {
     pub name: Arc<str>,
     /// With all symbolic links resolved.
     pub path: PathBuf,
+    /// What stands in it, where that is not what is on the disk.
+    pub text: Option<Arc<str>>,
 }
 
 /// Everything that is to be read.
@@ -86,7 +88,7 @@ fn named(path: &Path, real: PathBuf, root: &Root, walk: &mut Walk<'_>) {
     }
     let is_link = path.symlink_metadata().is_ok_and(|meta| meta.is_symlink());
     match root.lets_read(&real, is_link) {
-        Ok(()) => walk.files.push(File { name: name(path), path: real }),
+        Ok(()) => walk.files.push(File { name: name(path), path: real, text: None }),
         Err(astray) => walk.astray(path, astray),
     }
 }
@@ -112,6 +114,9 @@ fn ends_with(path: &Path, ending: &str) -> bool {
 
 /// The text of a file.
 pub(super) fn read(file: &File) -> Result<String, Problem> {
+    if let Some(text) = &file.text {
+        return Ok(text.to_string());
+    }
     let meta = std::fs::metadata(&file.path).map_err(|error| unreadable(Path::new(&*file.name), &error))?;
     let size = meta.len();
     if size > MAX_FILE_BYTES {

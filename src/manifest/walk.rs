@@ -167,7 +167,7 @@ impl<'r> Walk<'r> {
         }
         // What no link led to is below a folder that the repository holds.
         match if is_linked { self.root.lets_read(&real, true) } else { Ok(()) } {
-            Ok(()) => self.files.push(File { name: name(named), path: real }),
+            Ok(()) => self.files.push(File { name: name(named), path: real, text: None }),
             Err(astray) => self.astray(named, astray),
         }
     }

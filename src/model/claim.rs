@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::overlap::may_meet;
 use super::{
-    DeviceKey, DisplayName, Greeting, GroupTag, HashRef, RegistrationId, SerialNumber, TenantId, UserPrincipalName,
+    DeviceKey, DisplayName, Field, Greeting, GroupTag, HashRef, RegistrationId, SerialNumber, TenantId,
+    UserPrincipalName,
 };
 
 /// A three-valued field: absent, empty and a value are three wishes.
@@ -40,6 +41,17 @@ impl Claim {
     #[must_use]
     pub fn key(&self) -> DeviceKey {
         DeviceKey { serial: self.serial.clone(), registration: self.registration_id }
+    }
+
+    /// What is wished for in a field: `None` = any, `""` = none.
+    #[must_use]
+    pub fn wish(&self, field: Field) -> Option<&str> {
+        match field {
+            Field::GroupTag => self.group_tag.text(),
+            Field::UserPrincipalName => self.user.text(),
+            Field::AddressableUserName => self.addressable_user_name.text(),
+            Field::DisplayName => self.display_name.text(),
+        }
     }
 }
 

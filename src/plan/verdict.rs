@@ -665,29 +665,14 @@ fn made(fact: &ImportFact) -> Option<RegistrationId> {
 
 /// The declared values of a claim: field by field, `""` for "nothing".
 pub(crate) fn wanted(claim: &Claim) -> Vec<(Field, CompactString)> {
-    let wants = [
-        (Field::GroupTag, claim.group_tag.text()),
-        (Field::UserPrincipalName, claim.user.text()),
-        (Field::AddressableUserName, claim.addressable_user_name.text()),
-        (Field::DisplayName, claim.display_name.text()),
-    ];
-    wants.into_iter().filter_map(|(field, want)| Some((field, want?.into()))).collect()
+    Field::ALL.into_iter().filter_map(|field| Some((field, claim.wish(field)?.into()))).collect()
 }
 
 /// The declared fields in which a registration differs.
 fn differences(claim: &Claim, device: &Device) -> Vec<FieldChange> {
-    let differs = |field: Field, want: Option<&str>| {
-        let have = field.of(device);
-        let want = want?;
+    let differs = |field: Field| {
+        let (have, want) = (field.of(device), claim.wish(field)?);
         (!field.same(have, want)).then(|| FieldChange { field, before: have.clone(), after: want.into() })
     };
-    [
-        differs(Field::GroupTag, claim.group_tag.text()),
-        differs(Field::UserPrincipalName, claim.user.text()),
-        differs(Field::AddressableUserName, claim.addressable_user_name.text()),
-        differs(Field::DisplayName, claim.display_name.text()),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    Field::ALL.into_iter().filter_map(differs).collect()
 }

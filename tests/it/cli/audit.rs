@@ -305,25 +305,99 @@ fn the_history_of_a_device_tells_all_that_was_done_to_it() {
     assert!(unknown.code == 3 && unknown.err.contains("nothing is known of `NOSUCH`"), "{}", unknown.err);
 }
 
+/// The lines of a patch that go and come.
+fn changed(patch: &str) -> Vec<&str> {
+    let is_of_file = |line: &&str| line.starts_with("--- ") || line.starts_with("+++ ");
+    patch.lines().filter(|line| line.starts_with(['-', '+']) && !is_of_file(line)).collect()
+}
+
+impl Scene {
+    /// The plans that were consented to, oldest first.
+    fn plans(&self) -> Vec<String> {
+        let lines = self.lines().into_iter().filter(|line| line.deed.end.as_deref() == Some("approved"));
+        lines.map(|line| line.plan_id.expect("a plan").to_string()).collect()
+    }
+
+    fn revert(&self, plan: &str) -> Ran {
+        self.run(&format!("revert {plan} --path {}", self.folder.path().display()))
+    }
+}
+
 #[test]
-fn what_would_undo_a_plan_is_printed_and_brings_the_old_values_back() {
+fn what_no_patch_can_undo_is_told_with_what_can_be_done() {
     let scene = Scene::with_a_past();
-    let plans: Vec<String> = scene
-        .lines()
-        .iter()
-        .filter(|line| line.deed.end.as_deref() == Some("approved"))
-        .map(|line| line.plan_id.as_ref().unwrap().to_string())
-        .collect();
+    let plans = scene.plans();
     let [registered, changed, removed] = &plans[..] else { panic!("{plans:?}") };
-    let revert = scene.run(&format!("revert {changed}"));
-    assert_eq!(revert.code, 0, "{}", revert.err);
-    let lines: Vec<&str> = revert.out.lines().filter(|line| !line.starts_with('#')).collect();
-    assert_eq!(lines, ["- serialNumber: \"TEST-OSL-005\"", "  groupTag: \"OSL-LOANER\"  # set to \"OSL-POOL\""]);
-    let revert = scene.run(&format!("revert {registered}")).out;
-    assert!(revert.contains("# Registered.") && revert.contains("#   TEST-BGO-001"), "{revert}");
-    assert!(revert.lines().all(|line| line.starts_with('#')), "nothing is to be declared: {revert}");
-    let revert = scene.run(&format!("revert {removed}")).out;
-    assert!(revert.contains("cannot be undone") && revert.contains("(had groupTag: \"OSL-POOL\")"), "{revert}");
-    let unknown = scene.run("revert plan-000000000000");
+    let told = |plan: &str| {
+        let revert = scene.revert(plan);
+        assert_eq!((revert.code, revert.out.as_str()), (5, ""), "{}", revert.err);
+        revert.err.replace("\n    ", " ")
+    };
+    let err = told(registered);
+    assert!(
+        err.contains("TEST-BGO-001: it was registered; take its entry out") && err.contains("not in it: 9"),
+        "{err}"
+    );
+    let err = told(removed);
+    assert!(err.contains("TEST-OSL-005: it was deregistered, which cannot be undone"), "{err}");
+    assert!(err.contains("it is a new one (it had group tag \"OSL-POOL\")"), "{err}");
+    // The device that this plan changed is gone since.
+    let err = told(changed);
+    assert!(err.contains("TEST-OSL-005: it is not declared here (it had group tag \"OSL-LOANER\")"), "{err}");
+    let unknown = scene.revert("plan-000000000000");
     assert!(unknown.code == 3 && unknown.err.contains("no audit log knows"), "{}", unknown.err);
+    scene.folder.write("broken.yaml", "kind: AutopilotDevice\n");
+    let broken = scene.revert(changed);
+    assert!(broken.code == 3 && broken.err.contains("has no `apiVersion`"), "{}", broken.err);
+}
+
+#[test]
+fn what_undoes_a_plan_is_a_patch_that_brings_the_old_values_back() {
+    let scene = Scene::new();
+    scene.applies("");
+    let before = scene.folder.read(OSLO);
+    scene.folder.edit(OSLO, "groupTag: OSL-LOANER ", "groupTag: OSL-POOL ");
+    scene.folder.edit(OSLO, "groupTag: OSL-STD", "groupTag: OSL-NEXT");
+    let bergen = "devices/bergen/laptops.yaml";
+    scene.folder.edit(bergen, "displayName: BGO-INES", "displayName: BGO-PAUL");
+    scene.applies("--approve-updates 9");
+    let plan = scene.plans().pop().unwrap();
+    // Meanwhile one has another value, and one says nothing any more.
+    let one = "    - serialNumber: TEST-OSL-001\n";
+    scene.folder.edit(OSLO, one, &format!("{one}      groupTag: OSL-OWN\n"));
+    scene.folder.edit(bergen, "  displayName: BGO-PAUL\n", "");
+    let edited = scene.folder.read(OSLO);
+    let revert = scene.revert(&plan);
+    assert_eq!(revert.code, 5, "{}", revert.err);
+    let expected = [
+        "+      groupTag: OSL-STD",
+        "+      groupTag: OSL-STD",
+        "+      groupTag: OSL-STD",
+        "-      groupTag: OSL-POOL      # takes the place of the default",
+        "+      groupTag: OSL-LOANER      # takes the place of the default",
+    ];
+    assert_eq!(changed(&revert.out), expected);
+    assert_eq!(scene.folder.read(OSLO), edited, "no file is changed");
+    let err = revert.err.replace("\n    ", " ");
+    for words in [
+        "4 values of 4 devices, in 1 file",
+        "not in it: 2\n",
+        "TEST-OSL-001  group tag: declared is \"OSL-OWN\" by now, and the plan wrote \"OSL-NEXT\"",
+        "TEST-BGO-001  name: it is declared no more; the plan wrote \"BGO-PAUL\" over \"BGO-INES\"",
+    ] {
+        assert!(err.contains(words), "{words}: {err}");
+    }
+    scene.folder.write("undo.patch", &revert.out);
+    git(scene.folder.path(), &["apply", "undo.patch"]);
+    scene.applies("--approve-updates 9");
+    let path = scene.folder.path().display().to_string();
+    let tags = ["TEST-OSL-002", "TEST-OSL-005"].map(|serial| {
+        let status = scene.run(&format!("history {serial} --json --path {path} --simulate")).json();
+        status["tenants"][0]["tracked"][0]["values"]["groupTag"].clone()
+    });
+    assert_eq!(tags, ["OSL-STD", "OSL-LOANER"]);
+    // Undone once, there is nothing to undo.
+    let again = scene.revert(&plan);
+    assert!(again.out.is_empty() && again.err.contains("declared as before already: 4 values"), "{}", again.err);
+    assert!(before.contains("OSL-LOANER"));
 }

@@ -1,6 +1,9 @@
 //! What others have changed since it was applied, told from what the declarations
 //! have changed.
 
+mod layouts;
+mod patch;
+
 use serde_json::json;
 
 use crate::support::{Desk, Folder, Ran, Simulate, contoso, ran};
