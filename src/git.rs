@@ -61,6 +61,11 @@ pub enum Ancestry {
 /// As much as a listing of a large repository takes.
 const LISTING_BYTES_MAX: u64 = 64 << 20;
 
+/// The whole name of a commit. Names come from a ledger, and a ledger from anybody.
+fn is_name(name: &str) -> bool {
+    matches!(name.len(), 40 | 64) && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// What stands between NULs.
 fn entries(out: &[u8]) -> impl Iterator<Item = Cow<'_, str>> {
     out.split(|byte| *byte == 0).filter(|entry| !entry.is_empty()).map(String::from_utf8_lossy)
@@ -204,6 +209,29 @@ impl Repository {
         }
     }
 
+    /// Lines of a commit's declarations that have one of these words in them, in any
+    /// case of letters; `None` if they cannot be read: the commit is not here, or
+    /// there are too many.
+    ///
+    /// # Errors
+    /// When Git cannot say.
+    pub(crate) fn lines_naming(&self, commit: &str, words: &[String]) -> Result<Option<Vec<String>>, GitError> {
+        if !is_name(commit) {
+            return Ok(None);
+        }
+        let words = words.iter().flat_map(|word| ["-e".to_owned(), word.clone()]);
+        let call = self.call("grep").args(["-I", "-i", "-F", "-z", "--full-name", "--no-line-number"]).args(words);
+        match call.args([commit]).at_most(LISTING_BYTES_MAX).run_within()? {
+            // It ends with 1 where nothing is found.
+            Some(answer) if answer.code <= 1 => {
+                let said = String::from_utf8_lossy(&answer.out);
+                let lines = said.lines().filter_map(|line| line.split_once('\0'));
+                Ok(Some(lines.filter(|(path, _)| is_manifest(path)).map(|(_, line)| line.to_owned()).collect()))
+            }
+            Some(_) | None => Ok(None),
+        }
+    }
+
     /// A path from the root on, as Git takes it.
     fn inside(&self, path: &Path) -> Result<PathBuf, GitError> {
         let error = |reason| GitError { command: "status", reason };
@@ -219,8 +247,6 @@ impl Repository {
     /// # Errors
     /// When Git cannot say.
     pub fn ancestry(&self, first: &str, last: &str) -> Result<Ancestry, GitError> {
-        // Names come from a ledger, and a ledger from anybody.
-        let is_name = |name: &str| matches!(name.len(), 40 | 64) && name.bytes().all(|byte| byte.is_ascii_hexdigit());
         if !is_name(first) || !is_name(last) {
             return Ok(Ancestry::Unknown);
         }

@@ -139,6 +139,46 @@ pub(super) fn moved_to(
     Ok(book.not_read(&files).cloned())
 }
 
+/// What is removed was declared when it was last applied: a device that stands in the
+/// ledger, and not in the declarations of the commit that was applied last, was
+/// written into it by somebody else.
+///
+/// # Errors
+/// When Git cannot say.
+pub(super) fn doubt_the_undeclared(
+    repository: Option<&Repository>,
+    book: &mut Book,
+    desired: &Desired,
+) -> Result<(), CliError> {
+    let (Some(repository), Some(applied)) = (repository, book.applied().map(str::to_owned)) else { return Ok(()) };
+    let mut serials = book.removable(desired);
+    if serials.is_empty() {
+        return Ok(());
+    }
+    let lines = repository.lines_naming(&applied, &serials);
+    let lines = lines.map_err(|error| CliError::new(Exit::Failed, error.to_string()))?;
+    let short = seen(&applied[..applied.len().min(10)]).into_owned();
+    let why = match lines {
+        None => format!("the declarations of commit {short}, which was applied last, cannot be read here"),
+        Some(lines) => {
+            let named: Vec<String> = lines.iter().map(|line| line.to_ascii_uppercase()).collect();
+            serials.retain(|serial| !named.iter().any(|line| names(line, &serial.to_ascii_uppercase())));
+            format!("commit {short}, which was applied last, does not declare it")
+        }
+    };
+    book.doubt_devices(&serials, &why);
+    Ok(())
+}
+
+/// True if a line has this word, and not as a part of a longer one.
+fn names(line: &str, word: &str) -> bool {
+    let goes_on = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
+    line.match_indices(word).any(|(at, _)| {
+        let (before, after) = (line[..at].chars().next_back(), line[at + word.len()..].chars().next());
+        !before.is_some_and(goes_on) && !after.is_some_and(goes_on)
+    })
+}
+
 /// Why these declarations must not be applied over what was applied last.
 pub(super) fn older(repository: Option<&Repository>, source: &Source, applied: Option<&str>) -> Option<String> {
     let applied = applied?;

@@ -233,6 +233,7 @@ impl<'s> Opener<'s> {
         if let Some(file) = ledgers::moved_to(repository.as_ref(), &book, &fleet.desired)? {
             book.doubt(NoRemoval::OtherPaths(format!("`{}` names a device that is declared no more", seen(&file))));
         }
+        ledgers::doubt_the_undeclared(repository.as_ref(), &mut book, &fleet.desired)?;
         if purpose == Purpose::Write {
             book.older = ledgers::older(repository.as_ref(), &source, book.applied());
         }

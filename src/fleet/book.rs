@@ -190,6 +190,27 @@ impl Book {
         files.iter().find(|file| !covers(&self.source.paths, file))
     }
 
+    /// Serials of devices that would be removed with their declarations.
+    pub(crate) fn removable(&self, desired: &Desired) -> Vec<String> {
+        let declared: HashSet<SerialKey> = desired.claims().iter().map(|claim| claim.serial.key()).collect();
+        let left = self.ledger.devices().filter(|tracked| !declared.contains(&tracked.serial_number.key()));
+        let removable = left.filter(|tracked| tracked.deletion_policy == DeletionPolicy::Delete);
+        removable.map(|tracked| tracked.serial_number.to_string()).collect()
+    }
+
+    /// These devices are not removed, whatever the ledger says of them.
+    pub(crate) fn doubt_devices(&mut self, serials: &[String], why: &str) {
+        let keys: HashSet<SerialKey> = serials.iter().map(|serial| SerialKey::of(serial)).collect();
+        let meant = self.ledger.devices().filter(|tracked| keys.contains(&tracked.serial_number.key()));
+        let meant: Vec<DeviceKey> = meant.map(Tracked::key).collect();
+        let ledger = Arc::make_mut(&mut self.ledger);
+        for device in meant {
+            if let Some(tracked) = ledger.get_mut(&device) {
+                tracked.doubt = Some(why.into());
+            }
+        }
+    }
+
     /// Nothing may be removed, whatever else is well.
     pub(crate) fn doubt(&mut self, why: NoRemoval) {
         self.problem.get_or_insert(why);
@@ -677,6 +698,7 @@ impl Page<'_> {
             plan: self.plan.clone(),
             at: self.now,
             deleting: None,
+            doubt: None,
         };
         tracked.declare_deletion(claim.deletion_policy);
         // What lets it be removed is an effect of its own.

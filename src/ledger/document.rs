@@ -170,6 +170,9 @@ pub struct Tracked {
     /// Set while its registration is being removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleting: Option<Deleting>,
+    /// Why this run does not believe that it was declared, in words; never written.
+    #[serde(skip)]
+    pub doubt: Option<Box<str>>,
 }
 
 /// A field that somebody else had changed, set back.

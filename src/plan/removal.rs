@@ -410,7 +410,7 @@ impl Judge<'_> {
             () if tracked.protect => Reason::DeletionProtected,
             () if self.facts.unread.contains(&device.id) => Reason::ServiceUnavailable,
             () if !self.tenant.scope.contains(&device.group_tag) => Reason::OutOfScope,
-            () if is_other || !changed.is_empty() => Reason::ChangedSinceApplied,
+            () if tracked.doubt.is_some() || is_other || !changed.is_empty() => Reason::ChangedSinceApplied,
             () if device.is_enrolled() => Reason::StillEnrolled,
             () if self.nothing_at_all(tracked).is_some() => {
                 return self.nothing_at_all(tracked).map(|reason| (reason, Vec::new()));
@@ -420,6 +420,9 @@ impl Judge<'_> {
         };
         let details = match reason {
             Reason::DeletionProtected => vec![format!("protected since {} ({})", day(tracked), tracked.plan)],
+            Reason::ChangedSinceApplied if tracked.doubt.is_some() => {
+                tracked.doubt.iter().map(|why| why.to_string()).collect()
+            }
             Reason::ChangedSinceApplied if is_other => vec![format!("its serial is `{}` now", device.serial)],
             Reason::ChangedSinceApplied => {
                 let line = |field: &Field| {

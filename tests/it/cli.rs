@@ -8,6 +8,7 @@ mod decommission;
 mod desk;
 mod drift;
 mod encrypted;
+mod full;
 mod granted;
 mod hardware;
 mod held;

@@ -1,5 +1,7 @@
 //! The ledger by its commands, and in a branch of Git that several machines share.
 
+use serde_json::json;
+
 use crate::support::{Desk, Folder, Ran, Remote, Simulate, contoso, ran};
 
 fn apply(desk: &Desk, folder: &Folder, words: &str) -> Ran {
@@ -184,6 +186,48 @@ fn a_device_whose_file_moved_out_of_the_paths_that_are_named_stays() {
     machine.clone.git(&["commit", "-q", "-am", "moved"]);
     let apply = machine.run(&format!("apply {named}"));
     assert!(apply.out.contains("`lent/one.yaml` names a device"), "{}{}", apply.out, apply.err);
+    assert_eq!(shared.served_count(), 9);
+}
+
+/// A ledger that somebody has made to name a device which was never declared.
+#[test]
+fn a_device_that_was_never_declared_is_not_removed_by_a_forged_ledger() {
+    let shared = Shared::new();
+    let machine = shared.machine("only");
+    assert_eq!(machine.run("apply . --auto-approve").code, 0);
+    let victim = shared.served.get("registrations");
+    let id_of = |serial: &str| {
+        let all = victim.as_array().unwrap().iter();
+        all.clone().find(|of| of["serial"] == serial).expect(serial)["id"].as_str().unwrap().to_owned()
+    };
+    // A stranger's device of the tenant, as if it were ours.
+    shared.served.post(
+        "vendor",
+        &json!({"serial": "TEST-STRANGE-1", "manufacturer": "LENOVO", "model": "T14", "groupTag": "OSL-STD"}),
+    );
+    shared.served.post("sync", &json!({}));
+    shared.served.post("advance", &json!({"by": "24h"}));
+    let all = shared.served.get("registrations");
+    let all = all.as_array().unwrap();
+    let strange = all.iter().find(|of| of["serial"] == "TEST-STRANGE-1").expect("it is there")["id"].as_str().unwrap();
+    let export = machine.run("ledger export .").out;
+    let line = export.lines().find(|line| line.contains("TEST-OSL-005")).expect("a line").trim_end_matches(',');
+    let forged = line.replace("TEST-OSL-005", "TEST-STRANGE-1").replace(&id_of("TEST-OSL-005"), strange);
+    let forged = export.replace(line, &format!("{line},\n{}", forged.replace("OSL-LOANER", "OSL-STD")));
+    std::fs::write(machine.desk.state.at("forged.json"), forged).unwrap();
+    let path = machine.desk.state.at("forged.json");
+    let import = machine.run(&format!("ledger import {} --path .", path.display()));
+    assert_eq!(import.code, 0, "{}{}", import.out, import.err);
+    let plan = machine.run("plan .");
+    assert!(plan.out.contains("ChangedSinceApplied") && !plan.out.contains("to deregister 1"), "{}", plan.out);
+    assert!(plan.out.contains("which was applied last, does not declare it"), "{}", plan.out);
+    let _ = machine.run("apply . --auto-approve");
+    assert_eq!(shared.served_count(), 10, "nobody's device is touched");
+    // What was declared goes as ever.
+    machine.removes_one();
+    machine.clone.git(&["commit", "-q", "-am", "one less"]);
+    let apply = machine.run("apply . --auto-approve");
+    assert!(apply.out.contains("1 done"), "{}{}", apply.out, apply.err);
     assert_eq!(shared.served_count(), 9);
 }
 

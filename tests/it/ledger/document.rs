@@ -40,6 +40,7 @@ pub(super) fn tracked(text: &str) -> Tracked {
         at: at(0),
         corrected: Vec::new(),
         deleting: None,
+        doubt: None,
     }
 }
 

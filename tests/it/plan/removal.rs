@@ -37,6 +37,7 @@ fn tracked(line: &str) -> Tracked {
         at: NOW - SignedDuration::from_hours(24 * 10),
         corrected: Vec::new(),
         deleting: None,
+        doubt: None,
     };
     for word in words {
         let (key, value) = word.split_once('=').unwrap_or((word, ""));
