@@ -339,7 +339,7 @@ fn spliced(text: &str, changes: &[&Change<'_>]) -> String {
     for (Behind { end, layout }, fields) in inserts {
         let fields: Vec<&str> = fields.into_values().collect();
         let lines = |indent: &str, begin: &str, end: &str| -> String {
-            fields.iter().map(|field| format!("{begin}{indent}{field}{end}")).collect()
+            fields.iter().flat_map(|field| [begin, indent, field, end]).collect()
         };
         match layout {
             Layout::Line { indent, eol, line_end, has_end: true } => {
