@@ -1,13 +1,15 @@
 //! What is declared: a claim per device, and all claims of a tenant.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DeviceKey, DisplayName, Greeting, GroupTag, HashRef, RegistrationId, SerialNumber, TenantId, UserPrincipalName,
+    DeviceKey, DisplayName, Freeze, Frozen, Greeting, GroupTag, HashRef, RegistrationId, SerialNumber, TenantId,
+    UserPrincipalName,
 };
 
 /// A three-valued field: absent, empty and a value are three wishes.
@@ -282,6 +284,9 @@ pub struct Tenant {
     pub sync_when_needed: bool,
     /// True: nothing is written to this tenant.
     pub suspend: bool,
+    /// Times in which nothing is written to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub freezes: Vec<Freeze>,
 }
 
 impl Tenant {
@@ -289,6 +294,19 @@ impl Tenant {
     #[must_use]
     pub fn may_be_written(&self) -> bool {
         self.policy != Policy::Observe && !self.suspend
+    }
+
+    /// The freezes that are on, by the service's clock.
+    #[must_use]
+    pub fn frozen(&self, now: Timestamp) -> Vec<Frozen> {
+        super::freeze::frozen(&self.freezes, now)
+    }
+
+    /// The first moment from this one on at which a freeze forbids all writes,
+    /// but for those that a person has approved by name.
+    #[must_use]
+    pub fn next_freeze(&self, approved: &BTreeSet<String>, now: Timestamp) -> Option<(Timestamp, Frozen)> {
+        super::freeze::next(&self.freezes, approved, now)
     }
 }
 

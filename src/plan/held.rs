@@ -137,6 +137,7 @@ pub enum Reason {
     NotGone,
     ObservedSetCollapsed,
     Contested,
+    Frozen,
 }
 
 impl Reason {
@@ -157,6 +158,7 @@ impl Reason {
             | Self::DeletionProtected
             | Self::ObservedSetCollapsed
             | Self::Contested
+            | Self::Frozen
             | Self::LedgerNotWritten
             | Self::Cancelled => HeldClass::Blocked,
             Self::AmbiguousSerial
@@ -226,6 +228,7 @@ impl Reason {
             Self::DeletionRefused => "the service refused the deletion",
             Self::ObservedSetCollapsed => "far less is registered than was applied: is it the right tenant?",
             Self::Contested => "somebody else sets it to another value again and again",
+            Self::Frozen => "a freeze of the tenant is on",
             Self::NotGone => "its deletion was accepted, and it is still registered",
         }
     }
@@ -306,6 +309,10 @@ impl Reason {
                 Remedy("FindTheOther", "find who or what writes the other value, and let one of the two give way"),
                 Remedy("GiveWay", "to give way: declare the other value, or leave the field out"),
                 Remedy("Wait", "it is set back again once the last three corrections are a week old"),
+            ],
+            Self::Frozen => &[
+                Remedy("ApplyAgain", "run apgit apply again when the freeze is over; nothing is lost"),
+                Remedy("ApproveFreeze", "in an emergency: review the list below, then `--approve-freeze=NAME`"),
             ],
             Self::ObservedSetCollapsed => &[
                 Remedy("LookIntoTenant", "find out who removed them, and whether this is the right tenant"),

@@ -9,8 +9,8 @@ use crate::hash::{IdentityKey, KeyKind, sharing};
 use crate::ledger::{Gone, ImportFact, Ledger, PendingUpdate, Tail, Tracked};
 use crate::model::{
     Action, Adopt, AdoptionPolicy, Claim, Coverage, Desired, Device, DeviceKey, Effect, Field, FieldChange, HashDigest,
-    ImportId, ImportState, Keep, Observed, Policy, Register, RegistrationId, Tenant, Update, Want, is_as_imported,
-    later,
+    ImportId, ImportState, Keep, Loosen, Observed, Policy, Register, RegistrationId, Tenant, Update, Want,
+    is_as_imported, later,
 };
 
 use super::action::ActionKind;
@@ -61,7 +61,8 @@ pub fn plan(desired: &Desired, observed: &Observed, facts: &Facts) -> Plan {
         tenant: desired.tenant.clone(),
         target: facts.target.clone(),
         upkeep,
-        loosens: if desired.tenant.may_be_written() { facts.loosens.clone() } else { Vec::new() },
+        loosens: loosens(&desired.tenant, facts),
+        frozen: desired.tenant.frozen(facts.now),
         changes: maker.changes,
         held: maker.held,
         awaiting: maker.awaiting,
@@ -74,6 +75,14 @@ pub fn plan(desired: &Desired, observed: &Observed, facts: &Facts) -> Plan {
         removal,
         complete: *observed.coverage() == Coverage::All && !desired.is_part(),
     }
+}
+
+/// What is loosened still: a freeze that is over by now was not lifted by anybody.
+fn loosens(tenant: &Tenant, facts: &Facts) -> Vec<Loosen> {
+    if !tenant.may_be_written() {
+        return Vec::new();
+    }
+    facts.loosens.iter().filter(|of| of.over_at.is_none_or(|at| facts.now < at)).cloned().collect()
 }
 
 /// What must be looked up before [`plan`] can judge: the hashes of devices to

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::form::{ENDPOINT, GUID, INTERVAL, OWNER};
+use super::freeze::{FreezeSpec, freezes};
 use super::{AdoptionPolicy, Auth, FieldPath, FieldProblem, Problems, Status, auth};
 use crate::model::{self, Limits, Scope, Tenant};
 
@@ -138,6 +139,11 @@ pub struct AutopilotTenantSpec {
     /// Left out: `IfUnowned`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adoption_policy: Option<AdoptionPolicy>,
+    /// Times in which nothing is written to the tenant. What stood here when it
+    /// was last applied holds for one apply more.
+    #[schemars(length(max = 50))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freezes: Option<Vec<FreezeSpec>>,
     /// Leave the whole tenant alone for now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
@@ -303,6 +309,7 @@ pub fn tenant(name: &str, spec: &AutopilotTenantSpec) -> Result<Tenant, Vec<Fiel
     let scope = scope(spec, &mut problems);
     check_tag_policy(spec, &mut problems);
     let limits = limits(spec.limits.as_ref(), &mut problems);
+    let freezes = freezes(spec.freezes.as_deref().unwrap_or_default(), &mut problems);
     match (id, problems.is_empty()) {
         (Some(id), true) => Ok(Tenant {
             name: name.to_owned(),
@@ -315,6 +322,7 @@ pub fn tenant(name: &str, spec: &AutopilotTenantSpec) -> Result<Tenant, Vec<Fiel
             hold_vanished: spec.on_vanished != Some(OnVanished::Register),
             sync_when_needed: spec.sync != Some(Sync::Never),
             suspend: spec.suspend.unwrap_or(false),
+            freezes,
         }),
         _ => Err(problems.into_vec()),
     }

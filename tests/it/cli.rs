@@ -8,6 +8,7 @@ mod decommission;
 mod desk;
 mod drift;
 mod encrypted;
+mod freezes;
 mod held;
 mod house;
 #[cfg(unix)]

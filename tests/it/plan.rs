@@ -1,6 +1,7 @@
 //! What the planner decides, as text to read aloud: declarations, the tenant,
 //! and the plan that follows.
 
+mod freeze;
 mod removal;
 
 use std::collections::HashMap;
@@ -521,7 +522,7 @@ fn a_guard_holds_its_class_and_lets_the_others_go() {
 fn follow_up(first: &Case, mut then: Case) -> Vec<String> {
     let allowed = guard::clear(first.plan(), &Approvals::default()).approved();
     then.facts.tails_first = true;
-    read_aloud(guard::clear_follow_up(then.plan(), &allowed).plan())
+    read_aloud(guard::clear_follow_up(then.plan(), &allowed, &Approvals::default()).plan())
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod approved;
 mod busy;
 mod consent;
 mod crash;
+mod freezes;
 mod hostile;
 mod identity;
 mod kill;

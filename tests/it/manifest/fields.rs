@@ -36,6 +36,7 @@ fn specs() -> Vec<(Kind, Value, Vec<&'static str>)> {
         "ownerId": "corp_devices.1",
         "interval": "10m",
         "peers": [{"ownerId": "b"}],
+        "freezes": [{"name": "year-end", "reason": "rest", "weekly": {"from": "Fri 16:00", "until": "Mon 06:00", "timeZone": "UTC"}}],
     });
     let of_device = vec![
         "/serialNumber",
@@ -60,6 +61,10 @@ fn specs() -> Vec<(Kind, Value, Vec<&'static str>)> {
         "/ownerId",
         "/interval",
         "/peers/0/ownerId",
+        "/freezes/0/name",
+        "/freezes/0/reason",
+        "/freezes/0/weekly/from",
+        "/freezes/0/weekly/until",
     ];
     vec![(Kind::Device, device, of_device), (Kind::Device, in_vault, of_vault), (Kind::Tenant, tenant, of_tenant)]
 }

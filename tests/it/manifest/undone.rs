@@ -17,7 +17,9 @@ const ACTED_ON: &str = "
     tenantRef tenantRef.name serialNumber registrationId hardwareHashRef hardwareHashRef.file hardwareHashRef.csv
     hardwareHashRef.use hardwareHashRef.env hardwareHashRef.sha256 hardwareHashRef.hashCheck groupTag
     userPrincipalName addressableUserName displayName deletionPolicy protect onVanished limits.maxShrink
-    limits.maxShrinkPercent ledger ledger.lineage defaults devices";
+    limits.maxShrinkPercent ledger ledger.lineage defaults devices
+    freezes freezes.name freezes.reason freezes.from freezes.until freezes.weekly freezes.weekly.from
+    freezes.weekly.until freezes.weekly.timeZone";
 
 /// Fields with something that this version does not act on, and what says so.
 const UNDONE: [(&str, &str, &str); 11] = [

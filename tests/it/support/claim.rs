@@ -19,6 +19,7 @@ pub fn tenant() -> Tenant {
         hold_vanished: true,
         sync_when_needed: true,
         suspend: false,
+        freezes: Vec::new(),
     }
 }
 
