@@ -9,9 +9,9 @@ pub mod model {
         Action, Adopt, AdoptionPolicy, Claim, Coverage, DeletionPolicy, Deregister, Desired, Device, DeviceKey,
         DirectoryDeviceId, DirectoryObjectId, DisplayName, Effect, EnrollmentState, Field, FieldChange, Freeze, Frozen,
         Greeting, GroupTag, Guards, HardwareHash, HashCheck, HashDigest, HashError, HashLocation, HashRef, ImportId,
-        ImportRecordId, ImportState, Keep, Limits, Loosen, ManagedDeviceId, Observed, Origin, Policy, Register,
-        RegistrationId, Release, Request, Scope, SerialKey, SerialNumber, SyncState, Target, Tenant, TenantId, Update,
-        UserPrincipalName, Want, WeekTime, Window, Zone, is_unseen, later, seen,
+        ImportRecordId, ImportState, Keep, Limits, Loosen, ManagedDeviceId, Milestone, Observed, Origin, Policy,
+        Register, RegistrationId, Release, Request, Rollout, Scope, SerialKey, SerialNumber, SyncState, Target, Tenant,
+        TenantId, Update, UserPrincipalName, Want, WeekTime, Window, Zone, is_unseen, later, seen,
     };
 }
 

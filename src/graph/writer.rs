@@ -119,7 +119,7 @@ impl GraphWriter {
 
     async fn send(&self, writes: &[Write], send_before: Option<Timestamp>) -> Vec<Result<(), GraphError>> {
         let parts: Vec<Part> = writes.iter().map(part).collect();
-        let answers = batch::send(&self.graph.0, Class::Write, &parts, send_before).await;
+        let answers = batch::send(&self.graph.0, batch::BATCH, Class::Write, &parts, send_before).await;
         writes.iter().zip(answers).map(|(write, answer)| outcome(write, answer)).collect()
     }
 

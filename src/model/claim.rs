@@ -8,8 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DeviceKey, DisplayName, Freeze, Frozen, Greeting, GroupTag, HashRef, RegistrationId, SerialNumber, TenantId,
-    UserPrincipalName,
+    DeviceKey, DisplayName, Freeze, Frozen, Greeting, GroupTag, HashRef, RegistrationId, Rollout, SerialNumber,
+    TenantId, UserPrincipalName,
 };
 
 /// A three-valued field: absent, empty and a value are three wishes.
@@ -287,6 +287,9 @@ pub struct Tenant {
     /// Times in which nothing is written to it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub freezes: Vec<Freeze>,
+    /// How many devices of a group tag go first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
 }
 
 impl Tenant {

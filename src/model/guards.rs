@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AdoptionPolicy, Freeze, Limits, Scope, Tenant};
+use super::{AdoptionPolicy, Freeze, Limits, Rollout, Scope, Tenant};
 
 /// The guards of a tenant that a declaration can loosen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -22,6 +22,9 @@ pub struct Guards {
     /// Times in which nothing is written.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub freezes: Vec<Freeze>,
+    /// How many devices of a group tag go first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
 }
 
 /// A guard that is declared looser than it was applied.
@@ -54,6 +57,7 @@ impl Guards {
             scope: tenant.scope.clone(),
             adoption: tenant.adoption,
             freezes: tenant.freezes.clone(),
+            rollout: tenant.rollout,
         }
     }
 
@@ -95,8 +99,27 @@ impl Guards {
             loosens.push(Loosen { over_at: applied.window.is_over_at(), ..loosen });
             strict.freezes.push(applied.clone());
         }
+        if let Some(applied) = self.rollout {
+            strict.rollout = Some(strict_rollout(applied, tenant.rollout, &mut loosens));
+        }
         (strict, loosens)
     }
+}
+
+/// The stricter rollout: more devices have to come further before the others follow.
+fn strict_rollout(applied: Rollout, declared: Option<Rollout>, loosens: &mut Vec<Loosen>) -> Rollout {
+    let Some(declared) = declared else {
+        let from = format!("{} to be {}", applied.canary, applied.wait_for.name());
+        loosens.push(Loosen::new("rollout", from, "none"));
+        return applied;
+    };
+    if declared.canary < applied.canary {
+        loosens.push(Loosen::new("rollout.canary", applied.canary.to_string(), declared.canary.to_string()));
+    }
+    if declared.wait_for < applied.wait_for {
+        loosens.push(Loosen::new("rollout.waitFor", applied.wait_for.name(), declared.wait_for.name()));
+    }
+    Rollout { canary: declared.canary.max(applied.canary), wait_for: declared.wait_for.max(applied.wait_for) }
 }
 
 fn words(scope: &Scope) -> String {
@@ -121,6 +144,7 @@ mod tests {
             sync_when_needed: true,
             suspend: false,
             freezes: Vec::new(),
+            rollout: None,
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod approval;
 mod audit;
+mod canary;
 #[cfg(unix)]
 mod decommission;
 mod desk;

@@ -1,6 +1,7 @@
 //! What the planner decides, as text to read aloud: declarations, the tenant,
 //! and the plan that follows.
 
+mod canary;
 mod freeze;
 mod removal;
 
@@ -110,6 +111,14 @@ impl Case {
         let desired = Desired::new(self.tenant.clone(), self.claims.clone());
         let observed = Observed::new(self.coverage.clone(), self.devices.clone(), NOW);
         plan::plan(&desired, &observed, &self.facts)
+    }
+
+    /// The plan over some of the declarations.
+    fn plan_of(&self, is_wanted: impl Fn(&str) -> bool) -> Plan {
+        let desired = Desired::new(self.tenant.clone(), self.claims.clone());
+        let part = desired.part(|claim| is_wanted(claim.serial.as_str()));
+        let observed = Observed::new(self.coverage.clone(), self.devices.clone(), NOW);
+        plan::plan(&part, &observed, &self.facts)
     }
 
     fn scoped(mut self, patterns: &[&str]) -> Self {

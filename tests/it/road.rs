@@ -3,6 +3,7 @@
 
 mod approved;
 mod busy;
+mod canary;
 mod consent;
 mod crash;
 mod freezes;

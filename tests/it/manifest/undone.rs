@@ -19,7 +19,7 @@ const ACTED_ON: &str = "
     userPrincipalName addressableUserName displayName deletionPolicy protect onVanished limits.maxShrink
     limits.maxShrinkPercent ledger ledger.lineage defaults devices
     freezes freezes.name freezes.reason freezes.from freezes.until freezes.weekly freezes.weekly.from
-    freezes.weekly.until freezes.weekly.timeZone";
+    freezes.weekly.until freezes.weekly.timeZone rollout rollout.canary rollout.waitFor";
 
 /// Fields with something that this version does not act on, and what says so.
 const UNDONE: [(&str, &str, &str); 11] = [

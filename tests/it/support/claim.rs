@@ -20,6 +20,7 @@ pub fn tenant() -> Tenant {
         sync_when_needed: true,
         suspend: false,
         freezes: Vec::new(),
+        rollout: None,
     }
 }
 
