@@ -7,11 +7,11 @@
 pub mod model {
     pub use crate::model::{
         Action, Adopt, AdoptionPolicy, Claim, Coverage, DeletionPolicy, Deregister, Desired, Device, DeviceKey,
-        DirectoryDeviceId, DirectoryObjectId, DisplayName, Effect, EnrollmentState, Field, FieldChange, Grant,
-        GrantCounts, Greeting, GroupTag, Guards, HardwareHash, HashCheck, HashDigest, HashError, HashLocation, HashRef,
-        ImportId, ImportRecordId, ImportState, Keep, Limits, Loosen, ManagedDeviceId, Observed, Origin, Policy,
-        Register, RegistrationId, Release, Request, Scope, SerialKey, SerialNumber, SyncState, Target, Tenant,
-        TenantId, Update, UserPrincipalName, Want, is_unseen, later, seen,
+        DirectoryDeviceId, DirectoryObjectId, DisplayName, Effect, EnrollmentState, Field, FieldChange, Freeze, Frozen,
+        Grant, GrantCounts, Greeting, GroupTag, Guards, HardwareHash, HashCheck, HashDigest, HashError, HashLocation,
+        HashRef, ImportId, ImportRecordId, ImportState, Keep, Limits, Loosen, ManagedDeviceId, Milestone, Observed,
+        Origin, Policy, Register, RegistrationId, Release, Request, Rollout, Scope, SerialKey, SerialNumber, SyncState,
+        Target, Tenant, TenantId, Update, UserPrincipalName, Want, WeekTime, Window, Zone, is_unseen, later, seen,
     };
 }
 
@@ -95,7 +95,7 @@ pub mod status {
 
 /// All of that once.
 pub mod round {
-    pub use crate::round::{Consent, Goes, Prepared, Report, Round, RoundError, Stale, TakenUp, take_up};
+    pub use crate::round::{Consent, End, Goes, Prepared, Report, Round, RoundError, Stale, TakenUp, take_up};
 }
 
 /// The seam to Git.

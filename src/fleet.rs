@@ -16,7 +16,7 @@ use crate::connect::Connection;
 use crate::graph::{GraphError, GraphWriter};
 use crate::hash::{HashSource, WantedHash, identity_keys};
 use crate::ledger::{Act, Deed, Entry, Journal, JournalError, Ledger, LedgerError, Phase, Running};
-use crate::model::{Action, Desired, Device, DeviceKey, HashError, Release, SerialKey};
+use crate::model::{Action, Desired, Device, DeviceKey, Frozen, HashError, Release, SerialKey, Tenant};
 use crate::plan::{self, Approvals, Change, Moved, Note, Reason, Standing};
 use crate::round::{
     self, Consent, Goes, Prepared, Report, Round, RoundError, Stale, SyncAnswer, TakenUp, ask_for_sync,
@@ -62,6 +62,23 @@ impl Member<'_> {
             None => round.prepare(journal).await,
             Some(saved) => round.prepare_again(saved.plan.cleared.plan(), journal).await,
         }
+    }
+
+    /// The tenant under the stricter of the guards that are declared and those that
+    /// were last applied.
+    pub(crate) fn judged(&self) -> &Tenant {
+        &self.book.as_ref().map_or(self.desired, |book| book.judged(self.desired)).tenant
+    }
+
+    /// The next freeze that nobody has approved, and when it begins.
+    pub(crate) fn next_freeze(&self) -> Option<(Timestamp, Frozen)> {
+        self.judged().next_freeze(&self.approvals.freezes, self.connection.graph.service_now())
+    }
+
+    /// The freeze that is on, unless somebody has approved it.
+    pub(crate) fn frozen(&self) -> Option<Frozen> {
+        let now = self.connection.graph.service_now();
+        self.next_freeze().filter(|(from, _)| *from <= now).map(|(_, frozen)| frozen)
     }
 
     /// Holds the saved plan against what would be done now.
@@ -178,8 +195,9 @@ impl Member<'_> {
     }
 
     async fn sync(&mut self, waits: bool, stop: &Stop, told: &mut (dyn FnMut(SyncNews) + Send)) -> Result<(), NoSync> {
+        let freeze = self.next_freeze();
         let Self { connection: Connection { graph, clock, .. }, journal, .. } = self;
-        let writer = GraphWriter::new(graph.clone());
+        let writer = GraphWriter::new(graph.clone()).closing(freeze.as_ref().map(|(from, _)| *from));
         let mut not_before = None;
         loop {
             if stop.is_asked() {
@@ -200,6 +218,9 @@ impl Member<'_> {
                     return Ok(());
                 }
                 SyncAnswer::Covered => return Ok(()),
+                SyncAnswer::Closed => {
+                    return Err(NoSync::Frozen(freeze.map(|(_, frozen)| frozen).expect("it closes for one")));
+                }
                 // A request that was given up may have arrived.
                 SyncAnswer::Refused(_) | SyncAnswer::Later { .. } if stop.is_asked() => return Err(NoSync::Stopped),
                 SyncAnswer::Refused(error) => return Err(NoSync::Refused(error)),
@@ -408,6 +429,8 @@ pub(crate) enum NoSync {
     },
     Refused(GraphError),
     Journal(JournalError),
+    /// A freeze is on.
+    Frozen(Frozen),
     /// Somebody asked to stop; it may have begun.
     Stopped,
     /// Somebody asked to stop before.

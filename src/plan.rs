@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 pub use crate::model::Action;
 pub(crate) use crate::model::Register;
 
-use crate::model::{DeviceKey, Loosen, RegistrationId, Target, Tenant};
+use crate::model::{DeviceKey, Frozen, Loosen, RegistrationId, Target, Tenant};
 
 mod action;
 mod approved;
 mod attempt;
+mod canary;
 mod change;
 mod digest;
 mod facts;
@@ -26,6 +27,7 @@ mod verdict;
 pub use action::ActionKind;
 pub(crate) use approved::{Approved, Rest};
 pub use approved::{Standing, standing};
+pub(crate) use canary::to_prove;
 pub use change::{Change, Note};
 pub(crate) use digest::{Digest, ENCODING, digest_of, fingerprint};
 pub use facts::{Facts, HashFact, Needs, import_id};
@@ -56,6 +58,10 @@ pub struct Plan {
     /// What is loosened for the plans that follow, before anything else.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub loosens: Vec<Loosen>,
+    /// The freezes that are on: nothing is written while one is that nobody has
+    /// approved.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub frozen: Vec<Frozen>,
     /// What would be written.
     pub changes: Vec<Change>,
     /// What the tenant as a whole needs.
@@ -120,6 +126,12 @@ impl Plan {
     #[must_use]
     pub fn is_limited(&self) -> bool {
         self.held.iter().any(|held| held.reason == Reason::LimitExceeded)
+    }
+
+    /// True if a freeze holds something back that its name would let through.
+    #[must_use]
+    pub fn is_frozen(&self) -> bool {
+        self.held.iter().any(|held| held.reason == Reason::Frozen)
     }
 
     /// True if anything at all would be written.

@@ -11,6 +11,7 @@ mod auth;
 mod device;
 mod device_set;
 mod form;
+mod freeze;
 mod hash_ref;
 mod plan_approval;
 mod problem;

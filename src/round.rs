@@ -125,9 +125,9 @@ pub struct Report {
 /// How a run ended, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// All that was approved, and nothing is held back by a limit.
+    /// All that was approved, and nothing is held back by a limit or a freeze.
     Done,
-    /// All that was approved; a limit holds more.
+    /// All that was approved; a limit or a freeze holds more.
     Limited,
     /// Time may bring what is not done.
     Later,
@@ -152,10 +152,12 @@ impl Report {
             Some(Halt::Access(error)) => return End::Access(error.kind),
             Some(Halt::Ledger(LedgerError::Moved { .. })) => return End::Moved,
             Some(Halt::Journal(_) | Halt::Ledger(_)) => return End::Journal,
+            Some(Halt::Frozen(_)) => return End::Limited,
             None => {}
         }
         let Outcomes { of, sync, cancelled, .. } = &self.outcomes;
         let tally = self.outcomes.tally();
+        let is_frozen = |outcome: &Outcome| matches!(outcome, Outcome::NotAttempted { reason: Reason::Frozen, .. });
         let may_heal = |outcome: &Outcome| match outcome {
             Outcome::Failed { reason, .. } | Outcome::NotAttempted { reason, .. } => {
                 *reason == Reason::ServiceUnavailable
@@ -164,12 +166,14 @@ impl Report {
         };
         match () {
             () if *cancelled => End::Stopped,
+            // It has begun since somebody said yes: nothing was tried at all.
+            () if !of.is_empty() && of.iter().all(|(_, outcome)| is_frozen(outcome)) => End::Limited,
             // A sync that was needed and is owed: devices wait for it. And what was
             // approved and cannot be done now is not done.
             () if matches!(sync, SyncOutcome::Skipped { .. }) || self.consent == Consent::ResumedInPart => End::Partial,
             () if !of.iter().all(|(_, outcome)| may_heal(outcome)) => End::Partial,
             () if tally.failed + tally.not_attempted + tally.awaiting > 0 => End::Later,
-            () if self.prepared.cleared.plan().is_limited() => End::Limited,
+            () if self.prepared.cleared.plan().is_limited() || self.prepared.cleared.plan().is_frozen() => End::Limited,
             () => End::Done,
         }
     }
@@ -261,7 +265,11 @@ impl Round<'_> {
     ) -> Report {
         let started = self.clock.now();
         let calls = self.graph.calls();
-        let tools = Tools { writer, clock: self.clock, journal, hashes: self.hashes, stop: self.stop, on_event };
+        // Days may have passed since it was prepared, and hours will.
+        let freeze = self.desired.tenant.next_freeze(&self.approvals.freezes, self.graph.service_now());
+        let writer = &writer.closing(freeze.as_ref().map(|(from, _)| *from));
+        let Self { clock, hashes, stop, .. } = *self;
+        let tools = Tools { writer, clock, journal, hashes, stop, freeze, on_event };
         let mut run = Run::new(*self, &prepared, tools);
         let mut halt = run.run(consent).await.err();
         if halt.is_none() {

@@ -77,6 +77,10 @@ impl<'a> Deletes<'a> {
             if tools.stop.is_asked() {
                 return Err(Halt::Asked);
             }
+            if let Some(message) = tools.frozen() {
+                let planned = std::mem::take(&mut self.planned);
+                planned.into_iter().for_each(|item| self.leave(item, Reason::Frozen, message.clone(), tools));
+            }
             let now = tools.clock.now();
             if !self.planned.is_empty() && self.send_at <= now {
                 let chunk: Vec<usize> = self.planned.drain(..CHUNK.min(self.planned.len())).collect();

@@ -10,7 +10,7 @@ use crate::clock::{self, Clock, Stop};
 use crate::graph::{ErrorKind, GraphError, GraphWriter};
 use crate::hash::HashSource;
 use crate::ledger::{Deed, Entry, Journal, JournalError, LedgerError, Phase};
-use crate::model::{Action, Adopt, Device, DeviceKey, Keep, RegistrationId, Release, later};
+use crate::model::{Action, Adopt, Device, DeviceKey, Frozen, Keep, RegistrationId, Release, later};
 use crate::plan::{Change, ClearedPlan, Reason};
 
 use super::deletes::Deletes;
@@ -35,6 +35,9 @@ pub(crate) struct Tools<'a> {
     pub hashes: &'a dyn HashSource,
     /// Heard before each request and in each wait.
     pub stop: &'a Stop,
+    /// The next freeze that nobody has approved, and when it begins, by the
+    /// service's clock.
+    pub freeze: Option<(Timestamp, Frozen)>,
     /// Who listens.
     pub on_event: &'a mut (dyn FnMut(Event) + Send),
 }
@@ -51,6 +54,13 @@ impl Tools<'_> {
     pub(crate) async fn announce(&mut self, phase: Phase, deeds: Vec<Deed>) -> Result<(), Halt> {
         let at = self.writer.service_now();
         self.journal.announce(at, phase, deeds).await.map_err(Halt::Journal)
+    }
+
+    /// The freeze that is on, in words: from then on nothing more is sent, and what
+    /// was sent is looked after.
+    pub(crate) fn frozen(&self) -> Option<String> {
+        let on = self.freeze.as_ref().filter(|(from, _)| self.writer.service_now() >= *from);
+        on.map(|(_, frozen)| frozen.sentence())
     }
 
     pub(crate) fn tell(&mut self, event: Event) {
@@ -91,6 +101,9 @@ pub enum Halt {
     /// No token, no permission, wrong tenant, forbidden host.
     #[error("{0}")]
     Access(GraphError),
+    /// A freeze has begun that nobody has approved.
+    #[error("a freeze is on: {0}")]
+    Frozen(String),
     /// Somebody asked to stop.
     #[error("stopped on request")]
     Asked,
@@ -205,6 +218,7 @@ impl<'a> Work<'a> {
             Some(halt @ (Halt::Access(_) | Halt::Journal(_) | Halt::Ledger(_))) => {
                 (Reason::ServiceUnavailable, halt.to_string())
             }
+            Some(Halt::Frozen(words)) => (Reason::Frozen, words.clone()),
             Some(Halt::Asked) | None => (Reason::Cancelled, String::new()),
         };
         let gate_closed = self.imports.gate_closed().map(str::to_owned);

@@ -212,6 +212,11 @@ impl<'a> Imports<'a> {
 
     /// Does what is due.
     pub(super) async fn step(&mut self, tools: &mut Tools<'_>) -> Result<(), Halt> {
+        if !self.queue.is_empty()
+            && let Some(message) = tools.frozen()
+        {
+            self.freeze(&message, tools);
+        }
         // One batch at a time: what became of those before it is looked at in
         // between, and may keep it back.
         let pages = i32::try_from(self.records / PAGE).unwrap_or(i32::MAX);
@@ -305,6 +310,15 @@ impl<'a> Imports<'a> {
         }
         let (cause, times) = self.causes.iter().max_by(|a, b| a.1.cmp(b.1).then(b.0.cmp(a.0)))?;
         Some(format!("{failed} of {settled} rows failed, {times} of them: {cause}"))
+    }
+
+    /// What is not sent yet stays here; the rest is seen through.
+    fn freeze(&mut self, message: &str, tools: &mut Tools<'_>) {
+        for row in std::mem::take(&mut self.queue).into_iter().flatten() {
+            let outcome = Outcome::NotAttempted { reason: Reason::Frozen, message: message.to_owned() };
+            self.end(row, outcome, tools);
+        }
+        self.gate = None;
     }
 
     fn close_gate(&mut self, cause: &str, tools: &mut Tools<'_>) {

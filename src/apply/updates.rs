@@ -103,6 +103,12 @@ impl<'a> Updates<'a> {
 
     /// Does what is due.
     pub(super) async fn step(&mut self, tools: &mut Tools<'_>) -> Result<(), Halt> {
+        if !self.planned.is_empty()
+            && let Some(message) = tools.frozen()
+        {
+            let planned = std::mem::take(&mut self.planned);
+            planned.into_iter().for_each(|item| self.leave(item, Reason::Frozen, message.clone(), tools));
+        }
         if !self.planned.is_empty() && self.send_at <= tools.clock.now() {
             let chunk: Vec<usize> = self.planned.drain(..CHUNK.min(self.planned.len())).collect();
             let (chunk, read_at) = self.check(chunk, tools).await?;
@@ -284,7 +290,7 @@ impl<'a> Updates<'a> {
                 }
                 Some(Err(error)) if access(error).is_some() => return access(error).map_or(Ok(()), Err),
                 Some(Ok(Some(device))) => {
-                    may_write = update.holds_on(device);
+                    may_write = update.holds_on(device) && tools.frozen().is_none();
                     self.items[item].reading = Some(device.clone());
                 }
                 Some(Err(_)) | None => {}

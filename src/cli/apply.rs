@@ -77,7 +77,7 @@ pub(super) async fn run(args: &ApplyArgs, settings: &Settings, stop: &Stop) -> R
     let mut outlets = Outlets::new(args.reports.wanted(), Kind::Apply, settings.look)?;
     let ended = match saved::among(&args.paths) {
         Ok(Some((plan, paths))) => apply_saved::run(args, &plan, &paths, settings, stop, &mut outlets).await,
-        Ok(None) => tenants(args, settings, stop, &mut outlets).await,
+        Ok(None) => Box::pin(tenants(args, settings, stop, &mut outlets)).await,
         Err(error) => Err(error),
     };
     outlets.finish(ended)

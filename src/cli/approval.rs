@@ -1,7 +1,7 @@
 //! What a person approves on the command line: numbers per class, and
 //! the digest of a plan; per tenant, where several are declared.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::str::FromStr;
 
 use clap::Args;
@@ -33,6 +33,10 @@ impl<T> For<T> {
 
 pub(super) fn number(text: &str) -> Result<For<u32>, String> {
     For::parse(text, u32::from_str)
+}
+
+pub(super) fn word(text: &str) -> Result<For<String>, String> {
+    For::parse(text, |word| if word.is_empty() { Err("a name is missing") } else { Ok(word.to_owned()) })
 }
 
 fn digest(text: &str) -> Result<For<String>, String> {
@@ -68,6 +72,9 @@ pub(super) struct Numbers {
     /// Let at most so many devices be forgotten that stay registered
     #[arg(long, value_name = "[NAME=]N", value_parser = number, help_heading = "Approval")]
     pub approve_releases: Vec<For<u32>>,
+    /// Let changes through this freeze, by its name; repeatable (of one tenant: NAME=FREEZE)
+    #[arg(long, value_name = "[NAME=]FREEZE", value_parser = word, help_heading = "Approval")]
+    pub approve_freeze: Vec<For<String>>,
     /// Import this device again now, though the service refused it lately
     #[arg(long, value_name = "SERIAL", help_heading = "Approval")]
     pub retry: Vec<String>,
@@ -91,6 +98,7 @@ impl Numbers {
             ("--approve-adopts", self.approve_adopts.is_empty()),
             ("--approve-deletes", self.approve_deletes.is_empty()),
             ("--approve-releases", self.approve_releases.is_empty()),
+            ("--approve-freeze", self.approve_freeze.is_empty()),
             ("--retry", self.retry.is_empty()),
         ];
         all.into_iter().find(|(_, is_empty)| !is_empty).map(|(flag, _)| flag)
@@ -107,6 +115,7 @@ impl Numbers {
         let adopts = each(fleets, "--approve-adopts", &self.approve_adopts)?;
         let deletes = each(fleets, "--approve-deletes", &self.approve_deletes)?;
         let releases = each(fleets, "--approve-releases", &self.approve_releases)?;
+        let freezes = freezes(fleets, &self.approve_freeze)?;
         let retry: HashSet<SerialKey> = self.retry.iter().map(|serial| SerialKey::of(serial)).collect();
         let declared: HashSet<SerialKey> = fleets
             .iter()
@@ -124,6 +133,7 @@ impl Numbers {
             adopts: adopts[at],
             deletes: deletes[at],
             releases: releases[at],
+            freezes: freezes[at].clone(),
             retry: retry.clone(),
             grants: fleets[at].grants.clone(),
         };
@@ -143,26 +153,41 @@ impl Digests {
 
 /// An approval is for one tenant; where there are several it says for which.
 pub(super) fn each<T: Clone>(fleets: &[Fleet], flag: &str, given: &[For<T>]) -> Result<Vec<Option<T>>, CliError> {
-    let names: Vec<&str> = fleets.iter().map(|fleet| fleet.desired.tenant.name.as_str()).collect();
-    let declared = || format!("declared: {}", names.join(", "));
     let mut each = vec![None; fleets.len()];
     for For { tenant, value } in given {
-        let at = match (tenant, names.as_slice()) {
-            (None, [_]) => 0,
-            (None, _) => {
-                let message = format!("several tenants are declared: `{flag}` must say for which it is");
-                return Err(CliError::new(Exit::Usage, message).hint(format!("{flag} NAME=…; {}", declared())));
-            }
-            (Some(name), names) => names.iter().position(|known| known == name).ok_or_else(|| {
-                let message = format!("`{flag} {name}=…`: there is no tenant `{name}`");
-                CliError::new(Exit::Usage, message).hint(declared())
-            })?,
-        };
+        let at = place(fleets, flag, tenant.as_deref())?;
         if each[at].replace(value.clone()).is_some() {
-            return Err(CliError::new(Exit::Usage, format!("`{flag}` is given twice for tenant `{}`", names[at])));
+            let name = &fleets[at].desired.tenant.name;
+            return Err(CliError::new(Exit::Usage, format!("`{flag}` is given twice for tenant `{name}`")));
         }
     }
     Ok(each)
+}
+
+/// The freezes that are approved for each of these tenants, in their order.
+pub(super) fn freezes(fleets: &[Fleet], given: &[For<String>]) -> Result<Vec<BTreeSet<String>>, CliError> {
+    let mut each = vec![BTreeSet::new(); fleets.len()];
+    for For { tenant, value } in given {
+        each[place(fleets, "--approve-freeze", tenant.as_deref())?].insert(value.clone());
+    }
+    Ok(each)
+}
+
+/// Which tenant an approval is for.
+fn place(fleets: &[Fleet], flag: &str, tenant: Option<&str>) -> Result<usize, CliError> {
+    let names: Vec<&str> = fleets.iter().map(|fleet| fleet.desired.tenant.name.as_str()).collect();
+    let declared = || format!("declared: {}", names.join(", "));
+    match (tenant, names.as_slice()) {
+        (None, [_]) => Ok(0),
+        (None, _) => {
+            let message = format!("several tenants are declared: `{flag}` must say for which it is");
+            Err(CliError::new(Exit::Usage, message).hint(format!("{flag} NAME=…; {}", declared())))
+        }
+        (Some(name), names) => names.iter().position(|known| *known == name).ok_or_else(|| {
+            let message = format!("`{flag} {name}=…`: there is no tenant `{name}`");
+            CliError::new(Exit::Usage, message).hint(declared())
+        }),
+    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::connect::Purpose;
 use crate::fleet::{Departure, Ended, Leaver, Member, Members, News, Refusal, Refused, Step, StepEnd};
 use crate::ledger::LeavingObject;
 use crate::manifest::Fleet;
-use crate::model::{DeviceKey, Policy, SerialKey, seen};
+use crate::model::{DeviceKey, Frozen, Policy, SerialKey, seen};
 use crate::plan::{Approvals, LimitReading, NoRemoval};
 use crate::render::Look;
 use crate::render::style::{Role, counted, time_of_day};
@@ -43,6 +43,9 @@ pub(super) struct DecommissionArgs {
     /// Let at most so many registrations be removed (of one tenant: NAME=N)
     #[arg(long, value_name = "[NAME=]N", value_parser = approval::number, help_heading = "Approval")]
     approve_deletes: Vec<For<u32>>,
+    /// Let them go through this freeze, by its name; repeatable (of one tenant: NAME=FREEZE)
+    #[arg(long, value_name = "[NAME=]FREEZE", value_parser = approval::word, help_heading = "Approval")]
+    approve_freeze: Vec<For<String>>,
     /// Go on with this commit, though it does not come after the one that was applied last
     #[arg(long, value_name = "SHA", help_heading = "Approval")]
     allow_source: Option<String>,
@@ -58,7 +61,9 @@ pub(super) async fn run(args: &DecommissionArgs, settings: &Settings, stop: &Sto
     let approved = each(&declared.fleets, "--approve-deletes", &args.approve_deletes)?;
     let purpose = if args.plan { Purpose::Read } else { Purpose::Write };
     let mut opener = Opener::new(settings, &args.at.simulated, &declared, purpose, stop);
-    let all = fleets.iter().map(|fleet| (*fleet, Approvals::default()));
+    let freezes = approval::freezes(&declared.fleets, &args.approve_freeze)?;
+    let approvals = freezes.into_iter().map(|freezes| Approvals { freezes, ..Approvals::default() });
+    let all = fleets.iter().copied().zip(approvals);
     let opening = patiently(settings, "opening the ledger", opener.open_all(all)).await;
     let mut members = opening.map_err(|(at, error)| error_of(&fleets, at, error))?;
     let groups = by_tenant(&members, &keys)?;
@@ -81,6 +86,9 @@ pub(super) async fn run(args: &DecommissionArgs, settings: &Settings, stop: &Sto
         let limit = members.removal_limit(*at, leavers, approved[*at]);
         let real_name = real_name(&members.of()[*at]).await;
         show(args, settings, &members.of()[*at], real_name.as_deref(), leavers, &limit)?;
+        if let Some(frozen) = members.of()[*at].frozen() {
+            over.get_or_insert(error_of(&fleets, *at, in_a_freeze(&frozen)));
+        }
         if !limit.ok() {
             over.get_or_insert(error_of(&fleets, *at, over_limit(&limit)));
         }
@@ -246,6 +254,11 @@ fn remedy(why: &Refusal) -> &'static str {
         }
         Refusal::OutOfScope(..) => "apgit release SERIAL lets it go; or widen `scope.groupTags` of the tenant",
     }
+}
+
+fn in_a_freeze(frozen: &Frozen) -> CliError {
+    let message = format!("a freeze is on, {}; nothing was sent", seen(&frozen.sentence()));
+    CliError::new(Exit::Blocked, message).hint(format!("in an emergency: --approve-freeze {}", frozen.name))
 }
 
 fn over_limit(limit: &LimitReading) -> CliError {
@@ -451,6 +464,7 @@ fn exit_of_departure(departure: &Departure) -> Exit {
         Halt::Access(error) => exit_of(error.kind),
         Halt::Ledger(crate::ledger::LedgerError::Moved { .. }) => Exit::Stale,
         Halt::Journal(_) | Halt::Ledger(_) => Exit::Failed,
+        Halt::Frozen(_) => Exit::Partial,
     });
     let ends = departure.of.iter().flat_map(|(_, ended)| ended);
     ends.map(|ended| exit_of_end(ended.step, &ended.end)).fold(halted, Exit::worse)

@@ -18,6 +18,7 @@ use crate::plan::{Approvals, NoRemoval};
 
 use super::args::Simulated;
 use super::error::CliError;
+use super::exit::Exit;
 use super::file;
 use super::ledgers;
 use super::progress::patiently;
@@ -69,6 +70,17 @@ fn siblings(owner: &Path) -> Vec<Neighbour> {
         Some(Neighbour { place: path.display().to_string(), ledger: Ledger::read(&text, false) })
     };
     folders.filter_map(read).collect()
+}
+
+/// What is approved must be there, as declared or as it was last applied: a slip
+/// of the pen lets nothing through, and says so.
+fn known_freezes(member: &Member<'_>) -> Result<(), CliError> {
+    let (tenant, approvals) = (member.judged(), &member.approvals);
+    let names: Vec<&str> = tenant.freezes.iter().map(|freeze| freeze.name.as_str()).collect();
+    let Some(unknown) = approvals.freezes.iter().find(|name| !names.contains(&name.as_str())) else { return Ok(()) };
+    let message = format!("`--approve-freeze {unknown}`: tenant `{}` has no such freeze", seen(&tenant.name));
+    let hint = if names.is_empty() { "it has none".to_owned() } else { format!("it has: {}", names.join(", ")) };
+    Err(CliError::new(Exit::Usage, message).hint(hint))
 }
 
 /// The file that declares a claim.
@@ -126,7 +138,9 @@ impl<'s> Opener<'s> {
     ) -> Result<Members<'f>, (usize, CliError)> {
         let mut members = Vec::new();
         for (at, (fleet, approvals)) in fleets.enumerate() {
-            members.push(self.open(at, fleet, approvals).await.map_err(|error| (at, error))?);
+            let member = self.open(at, fleet, approvals).await.map_err(|error| (at, error))?;
+            known_freezes(&member).map_err(|error| (at, error))?;
+            members.push(member);
         }
         Ok(Members::new(members, self.stop))
     }
@@ -156,7 +170,8 @@ impl<'s> Opener<'s> {
     ) -> (Members<'f>, Vec<Option<CliError>>) {
         let (mut members, mut errors) = (Vec::new(), Vec::new());
         for (at, (fleet, approvals)) in fleets.enumerate() {
-            match self.open(at, fleet, approvals).await {
+            let member = self.open(at, fleet, approvals).await;
+            match member.and_then(|member| known_freezes(&member).map(|()| member)) {
                 Ok(member) => {
                     members.push(member);
                     errors.push(None);

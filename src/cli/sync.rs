@@ -92,6 +92,8 @@ fn said_of(error: NoSync) -> CliError {
         }
         NoSync::Refused(error) => error.into(),
         NoSync::Journal(error) => error.into(),
+        NoSync::Frozen(frozen) => CliError::new(Exit::Blocked, format!("a freeze is on: {}", seen(&frozen.sentence())))
+            .hint("the next apply after it asks for the sync that is owed"),
         NoSync::NotAsked => CliError::new(Exit::Cancelled, "stopped on request before it was asked for a sync"),
         NoSync::Stopped => CliError::new(Exit::Cancelled, "stopped on request; a sync may have started"),
     }

@@ -29,10 +29,15 @@ pub(super) struct Part {
 /// The body of a part's success; `Null` where there is none.
 pub(super) type PartResult = Result<serde_json::Value, GraphError>;
 
+/// Where envelopes go: all parts of one are of its version.
+pub(super) const BATCH: &str = "/v1.0/$batch";
+pub(super) const BATCH_BETA: &str = "/beta/$batch";
+
 /// Sends all parts and gives back their outcomes in the same order. After
 /// `send_before` none goes out, a first time or again.
 pub(super) async fn send(
     client: &Client,
+    route: &'static str,
     class: Class,
     parts: &[Part],
     send_before: Option<Timestamp>,
@@ -50,7 +55,7 @@ pub(super) async fn send(
             let envelope = std::mem::replace(&mut waiting, rest);
             let patience = later(client.clock.now(), client.settings.patience);
             let deadline = send_before.map_or(patience, |before| before.min(patience));
-            let answers = match send_envelope(client, class, parts, &envelope, send_before).await {
+            let answers = match send_envelope(client, route, class, parts, &envelope, send_before).await {
                 Ok(answers) => answers,
                 Err(error) => {
                     // It was worth all the repeats that a request is worth, so
@@ -129,6 +134,7 @@ fn learn(client: &Client, class: Class, answers: &[PartResult], attempt: u32) ->
 /// Sends one envelope; the outer request is repeated on its own account.
 async fn send_envelope(
     client: &Client,
+    route: &'static str,
     class: Class,
     parts: &[Part],
     envelope: &[usize],
@@ -139,8 +145,8 @@ async fn send_envelope(
     let call = Call {
         about: parts[envelope[0]].about,
         method: Method::POST,
-        url: format!("{}/v1.0/$batch", client.endpoints.graph),
-        route: "/v1.0/$batch",
+        url: format!("{}{route}", client.endpoints.graph),
+        route,
         body: Bytes::from(body),
         class,
         cost: u32::try_from(envelope.len()).expect("at most twenty"),

@@ -142,7 +142,8 @@ impl GraphWriter {
     }
 
     async fn delete(&self, about: About, route: &'static str, url: String, class: Class) -> Result<(), GraphError> {
-        match self.0.send(&call(about, Method::DELETE, route, url, class), |_| Ok(())).await {
+        let call = Call { send_before: self.before(None), ..call(about, Method::DELETE, route, url, class) };
+        match self.0.send(&call, |_| Ok(())).await {
             Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
             answer => answer,
         }

@@ -134,8 +134,34 @@ impl Graph {
             repeat: Repeat::Freely,
         };
         let parts: Vec<Part> = ids.iter().map(part).collect();
-        let answers = batch::send(&self.0, Class::Read, &parts, None).await;
+        let answers = batch::send(&self.0, batch::BATCH, Class::Read, &parts, None).await;
         ids.iter().zip(answers).map(|(id, answer)| (*id, device_of(*id, answer, about))).collect()
+    }
+
+    /// Which of these registrations have a deployment profile: only beta tells. What
+    /// cannot be read is not known to have one.
+    ///
+    /// # Errors
+    /// When the answer is about us and not about a registration.
+    pub async fn with_profile(&self, ids: &[RegistrationId]) -> Result<Vec<RegistrationId>, GraphError> {
+        let about = About { operation: "read a deployment profile's state", scope: READ_SCOPE };
+        let part = |id: &RegistrationId| Part {
+            about,
+            method: "GET",
+            url: format!("{}/{id}", without_version(REGISTRATIONS)),
+            body: None,
+            repeat: Repeat::Freely,
+        };
+        let parts: Vec<Part> = ids.iter().map(part).collect();
+        let mut found = Vec::new();
+        for (id, answer) in ids.iter().zip(batch::send(&self.0, batch::BATCH_BETA, Class::Read, &parts, None).await) {
+            match answer {
+                Ok(body) if wire::has_profile(&body) => found.push(*id),
+                Err(error) if error.is_about_us() || error.kind == ErrorKind::Stopped => return Err(error),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        Ok(found)
     }
 
     /// When the tenant last synced with Autopilot, and whether it does now.
@@ -196,7 +222,7 @@ impl Graph {
             repeat: Repeat::Freely,
         };
         let parts: Vec<Part> = user_principal_names.iter().map(part).collect();
-        let answers = batch::send(&self.0, Class::Read, &parts, None).await;
+        let answers = batch::send(&self.0, batch::BATCH, Class::Read, &parts, None).await;
         let exists = |answer: PartResult| match answer {
             Ok(_) => Ok(Some(true)),
             Err(error) if error.kind == ErrorKind::NotFound => Ok(Some(false)),

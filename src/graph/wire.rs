@@ -96,6 +96,21 @@ impl Registration {
     }
 }
 
+/// A registration as beta shows it, as far as v1.0 does not.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Profiled {
+    #[serde(default, deserialize_with = "text")]
+    deployment_profile_assignment_status: CompactString,
+}
+
+/// True if a profile is assigned: three values say so, in sync or not, one of them
+/// misspelt (`assignedUnkownSyncState`).
+pub(super) fn has_profile(body: &serde_json::Value) -> bool {
+    let read = Profiled::deserialize(body);
+    read.is_ok_and(|of| of.deployment_profile_assignment_status.starts_with("assigned"))
+}
+
 /// What others wrote into a registration.
 pub(super) fn texts(device: &Device) -> [&CompactString; 7] {
     let Device { serial, group_tag, user, addressable_user_name, display_name, manufacturer, model, .. } = device;

@@ -20,13 +20,17 @@ use crate::model::later;
 
 /// Writes to a tenant, and reads it too.
 #[derive(Clone, Debug)]
-pub struct GraphWriter(Graph);
+pub struct GraphWriter {
+    graph: Graph,
+    /// From then on, by the service's clock, nothing is sent.
+    closes: Option<Timestamp>,
+}
 
 impl Deref for GraphWriter {
     type Target = Graph;
 
     fn deref(&self) -> &Graph {
-        &self.0
+        &self.graph
     }
 }
 
@@ -34,7 +38,26 @@ impl GraphWriter {
     /// Writes where `graph` reads, within the same budget.
     #[must_use]
     pub fn new(graph: Graph) -> Self {
-        Self(graph)
+        Self { graph, closes: None }
+    }
+
+    /// The same, of which nothing goes out from this moment on, by the service's
+    /// clock: neither a first time nor again.
+    #[must_use]
+    pub fn closing(&self, at: Option<Timestamp>) -> Self {
+        Self { graph: self.graph.clone(), closes: at }
+    }
+
+    /// True from the moment on from which nothing goes out.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closes.is_some_and(|at| self.service_now() >= at)
+    }
+
+    /// The last moment to send at, by our own clock.
+    pub(super) fn before(&self, send_before: Option<Timestamp>) -> Option<Timestamp> {
+        let closes = self.closes.map(|at| later(self.ours(at), -SignedDuration::from_nanos(1)));
+        [send_before, closes].into_iter().flatten().min()
     }
 
     /// Asks the service to register devices, through one `import` action. A
@@ -53,15 +76,15 @@ impl GraphWriter {
         let call = Call {
             about,
             method: Method::POST,
-            url: format!("{}{IMPORTS}/import", self.0.0.endpoints.graph),
+            url: format!("{}{IMPORTS}/import", self.graph.0.endpoints.graph),
             route: "/v1.0/deviceManagement/importedWindowsAutopilotDeviceIdentities/import",
             body: import_body(rows),
             class: Class::Import,
             cost: 1,
             repeat: Repeat::BeforeEffect,
-            send_before: None,
+            send_before: self.before(None),
         };
-        let page: wire::Page<wire::Imported> = self.0.0.send(&call, json).await?;
+        let page: wire::Page<wire::Imported> = self.graph.0.send(&call, json).await?;
         let records: Result<Vec<_>, _> = page.value.into_iter().map(wire::Imported::into_record).collect();
         records.map_err(|reason| GraphError::new(ErrorKind::Protocol, about, reason))
     }
@@ -75,15 +98,16 @@ impl GraphWriter {
     /// `send_before` (by our own clock) nothing is sent, a first time or again:
     /// what the writes rest on was read too long ago then.
     pub async fn write(&self, writes: &[Write], send_before: Option<Timestamp>) -> Vec<Result<(), GraphError>> {
+        let send_before = self.before(send_before);
         let mut outcomes = self.send(writes, send_before).await;
         let refused = |index: &usize| is_refused_deletion(&writes[*index], &outcomes[*index]);
         let mut waiting: Vec<usize> = (0..writes.len()).filter(refused).collect();
         for attempt in 1.. {
             self.find_enrolled(writes, &mut waiting, &mut outcomes).await;
-            let again = later(self.0.0.clock.now(), DELETION_PAUSE);
+            let again = later(self.graph.0.clock.now(), DELETION_PAUSE);
             let late = send_before.is_some_and(|before| again > before);
             let Some(first) = waiting.first().filter(|_| attempt < DELETION_ATTEMPTS && !late) else { break };
-            if self.0.0.wait(again, part(&writes[*first]).about).await.is_err() {
+            if self.graph.0.wait(again, part(&writes[*first]).about).await.is_err() {
                 break;
             }
             let deletions: Vec<Write> = waiting.iter().map(|index| writes[*index].clone()).collect();
@@ -97,7 +121,7 @@ impl GraphWriter {
 
     async fn send(&self, writes: &[Write], send_before: Option<Timestamp>) -> Vec<Result<(), GraphError>> {
         let parts: Vec<Part> = writes.iter().map(part).collect();
-        let answers = batch::send(&self.0.0, Class::Write, &parts, send_before).await;
+        let answers = batch::send(&self.graph.0, batch::BATCH, Class::Write, &parts, send_before).await;
         writes.iter().zip(answers).map(|(write, answer)| outcome(write, answer)).collect()
     }
 
@@ -132,15 +156,15 @@ impl GraphWriter {
         let call = Call {
             about: About { operation: "start a sync", scope: WRITE_SCOPE },
             method: Method::POST,
-            url: format!("{}{SETTINGS}/sync", self.0.0.endpoints.graph),
+            url: format!("{}{SETTINGS}/sync", self.graph.0.endpoints.graph),
             route: "/beta/deviceManagement/windowsAutopilotSettings/sync",
             body: Bytes::new(),
             class: Class::Sync,
             cost: 1,
             repeat: Repeat::Never,
-            send_before: None,
+            send_before: self.before(None),
         };
-        self.0.0.send(&call, |_| Ok(())).await
+        self.graph.0.send(&call, |_| Ok(())).await
     }
 }
 

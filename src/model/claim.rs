@@ -1,15 +1,16 @@
 //! What is declared: a claim per device, and all claims of a tenant.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::overlap::may_meet;
 use super::{
-    DeviceKey, DisplayName, Field, Greeting, GroupTag, HashRef, RegistrationId, SerialNumber, TenantId,
-    UserPrincipalName,
+    DeviceKey, DisplayName, Field, Freeze, Frozen, Greeting, GroupTag, HashRef, RegistrationId, Rollout, SerialNumber,
+    TenantId, UserPrincipalName,
 };
 
 /// A three-valued field: absent, empty and a value are three wishes.
@@ -308,6 +309,12 @@ pub struct Tenant {
     pub sync_when_needed: bool,
     /// True: nothing is written to this tenant.
     pub suspend: bool,
+    /// Times in which nothing is written to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub freezes: Vec<Freeze>,
+    /// How many devices of a group tag go first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
 }
 
 impl Tenant {
@@ -315,6 +322,19 @@ impl Tenant {
     #[must_use]
     pub fn may_be_written(&self) -> bool {
         self.policy != Policy::Observe && !self.suspend
+    }
+
+    /// The freezes that are on, by the service's clock.
+    #[must_use]
+    pub fn frozen(&self, now: Timestamp) -> Vec<Frozen> {
+        super::freeze::frozen(&self.freezes, now)
+    }
+
+    /// The first moment from this one on at which a freeze forbids all writes,
+    /// but for those that a person has approved by name.
+    #[must_use]
+    pub fn next_freeze(&self, approved: &BTreeSet<String>, now: Timestamp) -> Option<(Timestamp, Frozen)> {
+        super::freeze::next(&self.freezes, approved, now)
     }
 }
 

@@ -1,10 +1,11 @@
 //! What bounds a run, as it was last applied: a change must not loosen the guard
 //! that judges it.
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AdoptionPolicy, Limits, Scope, Tenant};
+use super::{AdoptionPolicy, Freeze, Limits, Rollout, Scope, Tenant};
 
 /// The guards of a tenant that a declaration can loosen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -18,6 +19,12 @@ pub struct Guards {
     /// The widest adoption.
     #[schemars(with = "String")]
     pub adoption: AdoptionPolicy,
+    /// Times in which nothing is written.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub freezes: Vec<Freeze>,
+    /// How many devices of a group tag go first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
 }
 
 /// A guard that is declared looser than it was applied.
@@ -30,13 +37,28 @@ pub struct Loosen {
     pub from: String,
     /// As it is declared.
     pub to: String,
+    /// When the guard is over by itself: from then on nothing is loosened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over_at: Option<Timestamp>,
+}
+
+impl Loosen {
+    fn new(what: impl Into<String>, from: impl Into<String>, to: impl Into<String>) -> Self {
+        Self { what: what.into(), from: from.into(), to: to.into(), over_at: None }
+    }
 }
 
 impl Guards {
     /// Those that a tenant declares.
     #[must_use]
     pub fn of(tenant: &Tenant) -> Self {
-        Self { limits: tenant.limits.clone(), scope: tenant.scope.clone(), adoption: tenant.adoption }
+        Self {
+            limits: tenant.limits.clone(),
+            scope: tenant.scope.clone(),
+            adoption: tenant.adoption,
+            freezes: tenant.freezes.clone(),
+            rollout: tenant.rollout,
+        }
     }
 
     /// The stricter of these and what a tenant declares, guard by guard, and what
@@ -46,8 +68,7 @@ impl Guards {
         let (mut strict, mut loosens) = (tenant.clone(), Vec::new());
         let mut limit = |what: &str, applied: u32, declared: &mut u32| {
             if *declared > applied {
-                let (from, to) = (applied.to_string(), declared.to_string());
-                loosens.push(Loosen { what: format!("limits.{what}"), from, to });
+                loosens.push(Loosen::new(format!("limits.{what}"), applied.to_string(), declared.to_string()));
                 *declared = applied;
             }
         };
@@ -60,17 +81,45 @@ impl Guards {
         limit("maxShrink", applied.max_shrink, &mut declared.max_shrink);
         limit("maxShrinkPercent", applied.max_shrink_percent, &mut declared.max_shrink_percent);
         if tenant.scope.widens(&self.scope) {
-            let (from, to) = (words(&self.scope), words(&tenant.scope));
-            loosens.push(Loosen { what: "scope.groupTags".to_owned(), from, to });
+            loosens.push(Loosen::new("scope.groupTags", words(&self.scope), words(&tenant.scope)));
             strict.scope = tenant.scope.clone().within(&self.scope);
         }
         if tenant.adoption > self.adoption {
             let (from, to) = (format!("{:?}", self.adoption), format!("{:?}", tenant.adoption));
-            loosens.push(Loosen { what: "adoptionPolicy".to_owned(), from, to });
+            loosens.push(Loosen::new("adoptionPolicy", from, to));
             strict.adoption = self.adoption;
+        }
+        for applied in &self.freezes {
+            if tenant.freezes.iter().any(|declared| declared.covers(applied)) {
+                continue;
+            }
+            let declared = tenant.freezes.iter().find(|declared| declared.name == applied.name);
+            let to = declared.map_or_else(|| "none".to_owned(), |declared| declared.window.to_string());
+            let loosen = Loosen::new(format!("freezes.{}", applied.name), applied.window.to_string(), to);
+            loosens.push(Loosen { over_at: applied.window.is_over_at(), ..loosen });
+            strict.freezes.push(applied.clone());
+        }
+        if let Some(applied) = self.rollout {
+            strict.rollout = Some(strict_rollout(applied, tenant.rollout, &mut loosens));
         }
         (strict, loosens)
     }
+}
+
+/// The stricter rollout: more devices have to come further before the others follow.
+fn strict_rollout(applied: Rollout, declared: Option<Rollout>, loosens: &mut Vec<Loosen>) -> Rollout {
+    let Some(declared) = declared else {
+        let from = format!("{} to be {}", applied.canary, applied.wait_for.name());
+        loosens.push(Loosen::new("rollout", from, "none"));
+        return applied;
+    };
+    if declared.canary < applied.canary {
+        loosens.push(Loosen::new("rollout.canary", applied.canary.to_string(), declared.canary.to_string()));
+    }
+    if declared.wait_for < applied.wait_for {
+        loosens.push(Loosen::new("rollout.waitFor", applied.wait_for.name(), declared.wait_for.name()));
+    }
+    Rollout { canary: declared.canary.max(applied.canary), wait_for: declared.wait_for.max(applied.wait_for) }
 }
 
 fn words(scope: &Scope) -> String {
@@ -94,6 +143,8 @@ mod tests {
             hold_vanished: true,
             sync_when_needed: true,
             suspend: false,
+            freezes: Vec::new(),
+            rollout: None,
         }
     }
 

@@ -74,6 +74,9 @@ pub struct Facts {
     pub removals: Removals,
     /// Registrations whose deletion we have asked for, and since when.
     pub deleting: HashMap<RegistrationId, Timestamp>,
+    /// Registrations that Intune has given a deployment profile, of those that were
+    /// looked at.
+    pub profiles: HashSet<RegistrationId>,
     /// True in a repeated round: what our own imports lack goes first, alone.
     pub tails_first: bool,
     /// Devices that a reading of the whole tenant has not shown, for one that is

@@ -8,12 +8,15 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::ledger::{Journal, Ledger};
-use crate::model::{Action, Effect, Field, FieldChange, Grant, GrantCounts, Keep, Limits, Release, SerialKey, Update};
+use crate::model::{
+    Action, Effect, Field, FieldChange, Frozen, Grant, GrantCounts, Keep, Limits, Release, SerialKey, Update,
+};
 
 use super::Plan;
 use super::approved::{Approved, is_used};
 use super::change::Change;
 use super::held::{Held, Reason};
+use super::upkeep::Upkeep;
 
 /// What a person has approved on the command line; of changes, per class:
 /// `--approve-retags=40` lets 40 through, not 41.
@@ -31,6 +34,9 @@ pub struct Approvals {
     pub deletes: Option<u32>,
     /// Of [`Class::Release`].
     pub releases: Option<u32>,
+    /// Freezes, by name, that hold nothing back.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub freezes: BTreeSet<String>,
     /// Devices whose import was refused, and is tried again now.
     #[serde(serialize_with = "sorted")]
     pub retry: HashSet<SerialKey>,
@@ -52,6 +58,7 @@ impl Approvals {
             deletes: deletes.or(self.deletes),
             releases: releases.or(self.releases),
             retry: self.retry.clone(),
+            freezes: self.freezes.clone(),
             grants: Vec::new(),
         }
     }
@@ -275,7 +282,7 @@ pub fn clear(mut plan: Plan, approvals: &Approvals) -> ClearedPlan {
     };
     plan.held.extend(Vec::into_iter(held).map(hold));
     plan.held.sort_by(|a, b| a.device.cmp(&b.device));
-    ClearedPlan { plan, limits, grants: Vec::new() }
+    ClearedPlan { plan: frozen(plan, approvals), limits, grants: Vec::new() }
 }
 
 /// Judges a plan by the tenant's limits, and by what was approved among the
@@ -314,10 +321,26 @@ pub fn clear_with_grants(
 }
 
 /// Judges the plan of a repeated round: only what was approved goes on. It was
-/// counted then, so the limits are not asked again.
+/// counted then, so the limits are not asked again; a freeze may have begun since.
 #[must_use]
-pub fn clear_follow_up(plan: Plan, approved: &Approved) -> ClearedPlan {
-    ClearedPlan { plan: approved.bound(plan), limits: Vec::new(), grants: Vec::new() }
+pub fn clear_follow_up(plan: Plan, approved: &Approved, approvals: &Approvals) -> ClearedPlan {
+    ClearedPlan { plan: frozen(approved.bound(plan), approvals), limits: Vec::new(), grants: Vec::new() }
+}
+
+/// Holds whatever the tenant would hear of while a freeze is on. What only the
+/// ledger hears of goes on: it changes nothing that anybody works with.
+fn frozen(mut plan: Plan, approvals: &Approvals) -> Plan {
+    plan.frozen.iter_mut().for_each(|frozen| frozen.approved = approvals.freezes.contains(&frozen.name));
+    let on: Vec<String> = plan.frozen.iter().filter(|frozen| !frozen.approved).map(Frozen::sentence).collect();
+    if on.is_empty() {
+        return plan;
+    }
+    let (kept, frozen) = plan.changes.into_iter().partition(|change| change.action().is_bookkeeping());
+    plan.changes = kept;
+    plan.held.extend(Vec::into_iter(frozen).map(|change| hold(change, Reason::Frozen, on.clone())));
+    plan.held.sort_by(|a, b| a.device.cmp(&b.device));
+    plan.upkeep = Upkeep::default();
+    plan
 }
 
 fn read_limits(plan: &Plan, approvals: &Approvals) -> Vec<LimitReading> {

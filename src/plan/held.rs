@@ -138,6 +138,8 @@ pub enum Reason {
     NotGone,
     ObservedSetCollapsed,
     Contested,
+    Frozen,
+    AwaitingCanary,
 }
 
 impl Reason {
@@ -158,6 +160,8 @@ impl Reason {
             | Self::DeletionProtected
             | Self::ObservedSetCollapsed
             | Self::Contested
+            | Self::Frozen
+            | Self::AwaitingCanary
             | Self::LedgerNotWritten
             | Self::Cancelled => HeldClass::Blocked,
             Self::AmbiguousSerial
@@ -229,6 +233,8 @@ impl Reason {
             Self::DeletionRefused => "the service refused the deletion",
             Self::ObservedSetCollapsed => "far less is registered than was applied: is it the right tenant?",
             Self::Contested => "somebody else sets it to another value again and again",
+            Self::AwaitingCanary => "the first devices of its group tag are not proven yet",
+            Self::Frozen => "a freeze of the tenant is on",
             Self::NotGone => "its deletion was accepted, and it is still registered",
         }
     }
@@ -316,6 +322,15 @@ impl Reason {
                 Remedy("FindTheOther", "find who or what writes the other value, and let one of the two give way"),
                 Remedy("GiveWay", "to give way: declare the other value, or leave the field out"),
                 Remedy("Wait", "it is set back again once the last three corrections are a week old"),
+            ],
+            Self::AwaitingCanary => &[
+                Remedy("Wait", "run apgit apply again once they have come so far; it goes on by itself"),
+                Remedy("LookIntoCanaries", "one that failed holds the others: repair it, or remove its declaration"),
+                Remedy("ChangeRollout", "or lower `rollout.canary`, or `rollout.waitFor`, and apply that first"),
+            ],
+            Self::Frozen => &[
+                Remedy("ApplyAgain", "run apgit apply again when the freeze is over; nothing is lost"),
+                Remedy("ApproveFreeze", "in an emergency: review the list below, then `--approve-freeze=NAME`"),
             ],
             Self::ObservedSetCollapsed => &[
                 Remedy("LookIntoTenant", "find out who removed them, and whether this is the right tenant"),

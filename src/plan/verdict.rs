@@ -9,12 +9,13 @@ use crate::hash::{IdentityKey, KeyKind, sharing};
 use crate::ledger::{Gone, Hardware, ImportFact, Ledger, PendingUpdate, Tail, Tracked};
 use crate::model::{
     Action, Adopt, AdoptionPolicy, Claim, Coverage, Desired, Device, DeviceKey, Effect, Field, FieldChange, HashDigest,
-    ImportId, ImportState, Keep, Observed, Policy, Register, RegistrationId, Tenant, Update, Want, is_as_imported,
-    later,
+    ImportId, ImportState, Keep, Loosen, Observed, Policy, Register, RegistrationId, Tenant, Update, Want,
+    is_as_imported, later,
 };
 
 use super::action::ActionKind;
 use super::attempt::{Attempts, Step};
+use super::canary::Census;
 use super::change::{Change, Note};
 use super::facts::{Facts, HashFact, Needs, REFUSED_FOR, UPDATED_WITHIN, import_id};
 use super::guard::{from_nothing, hold};
@@ -29,21 +30,36 @@ use super::{Counts, Plan};
 pub fn plan(desired: &Desired, observed: &Observed, facts: &Facts) -> Plan {
     let mut maker = Maker::new(desired, observed, facts);
     maker.find_twins(desired);
+    let mut census = Census::of(desired, observed, facts);
     let mut counts =
         Counts { declared: desired.claims().len(), registered: observed.devices().len(), ..Counts::default() };
     walk(desired, observed, |met| match met {
         Met::Claim { claim, matches, .. } => {
             counts.managed += usize::from(!matches.is_empty());
             maker.let_go(claim, &matches);
-            match maker.judge(claim, &matches) {
+            let verdict = maker.judge(claim, &matches);
+            census.iter_mut().for_each(|census| census.count(claim, &matches, &verdict));
+            match verdict {
                 Verdict::Change(change) => maker.changes.push(change),
                 Verdict::Held(held) => maker.held.push(held),
                 Verdict::Awaiting(awaiting) => maker.awaiting.push(awaiting),
                 Verdict::Unchanged => maker.unchanged.extend(matches.iter().map(|device| (claim.key(), device.id))),
             }
         }
-        Met::Unclaimed(device) => maker.leave_alone(device),
+        Met::Unclaimed(device) => {
+            // Of a part, what was applied is declared elsewhere.
+            if desired.is_part() && maker.tracked.contains_key(&device.id) {
+                census.iter_mut().for_each(|census| census.count_device(device));
+            }
+            maker.leave_alone(device);
+        }
     });
+    if let Some(census) = census {
+        let (changes, held) = census.hold_back(std::mem::take(&mut maker.changes));
+        maker.changes = changes;
+        maker.held.extend(held);
+        maker.held.sort_by(|a, b| a.device.cmp(&b.device));
+    }
     counts.unchanged = maker.unchanged.len();
     let Removed { removal, changes, held, awaiting } = removed(desired, observed, facts, maker.covers_all);
     maker.changes.extend(changes);
@@ -62,7 +78,8 @@ pub fn plan(desired: &Desired, observed: &Observed, facts: &Facts) -> Plan {
         tenant: desired.tenant.clone(),
         target: facts.target.clone(),
         upkeep,
-        loosens: if desired.tenant.may_be_written() { facts.loosens.clone() } else { Vec::new() },
+        loosens: loosens(&desired.tenant, facts),
+        frozen: desired.tenant.frozen(facts.now),
         changes: maker.changes,
         held: maker.held,
         awaiting: maker.awaiting,
@@ -75,6 +92,14 @@ pub fn plan(desired: &Desired, observed: &Observed, facts: &Facts) -> Plan {
         removal,
         complete: *observed.coverage() == Coverage::All && !desired.is_part(),
     }
+}
+
+/// What is loosened still: a freeze that is over by now was not lifted by anybody.
+fn loosens(tenant: &Tenant, facts: &Facts) -> Vec<Loosen> {
+    if !tenant.may_be_written() {
+        return Vec::new();
+    }
+    facts.loosens.iter().filter(|of| of.over_at.is_none_or(|at| facts.now < at)).cloned().collect()
 }
 
 /// What must be looked up before [`plan`] can judge: the hashes of devices to
@@ -122,14 +147,14 @@ pub fn needs(desired: &Desired, observed: &Observed, ledger: Option<&Ledger>) ->
     needs
 }
 
-enum Met<'a> {
+pub(super) enum Met<'a> {
     Claim { index: usize, claim: &'a Claim, matches: Vec<&'a Device> },
     Unclaimed(&'a Device),
 }
 
 /// Merge-join of claims and registrations, both sorted by serial key. A claim
 /// with a registration id matches that registration only, whatever its serial.
-fn walk<'a>(desired: &'a Desired, observed: &'a Observed, mut visit: impl FnMut(Met<'a>)) {
+pub(super) fn walk<'a>(desired: &'a Desired, observed: &'a Observed, mut visit: impl FnMut(Met<'a>)) {
     let (claims, devices) = (desired.claims(), observed.devices());
     let named = claims.iter().filter_map(|claim| claim.registration_id).chain(desired.named_outside());
     let named: HashSet<RegistrationId> = named.collect();
@@ -167,7 +192,7 @@ fn walk<'a>(desired: &'a Desired, observed: &'a Observed, mut visit: impl FnMut(
     rest.iter().filter(free).for_each(|device| visit(Met::Unclaimed(device)));
 }
 
-enum Verdict {
+pub(super) enum Verdict {
     Change(Change),
     Held(Held),
     Awaiting(Awaiting),

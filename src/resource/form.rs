@@ -44,6 +44,22 @@ pub(super) static INSTANT: Form = Form::new(
 
 pub(super) static INTERVAL: Form = Form::new(2, 8, r"^[1-9][0-9]*(s|m|h)$");
 
+/// A name that stands on a command line.
+pub(super) static FREEZE: Form = Form::new(1, 63, r"^[0-9a-z]([0-9a-z-]*[0-9a-z])?$");
+
+/// A time in RFC 3339 with its offset; whether there is such a day, only a
+/// calendar knows.
+pub(super) static MOMENT: Form = Form::new(
+    20,
+    35,
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$",
+);
+
+pub(super) static WEEK_TIME: Form = Form::new(9, 9, r"^(Mon|Tue|Wed|Thu|Fri|Sat|Sun) ([01][0-9]|2[0-3]):[0-5][0-9]$");
+
+/// Which of these are zones, only the database knows.
+pub(super) static ZONE: Form = Form::new(1, 64, r"^[A-Za-z][A-Za-z0-9_+/-]*$");
+
 /// The address of a host, without a path.
 pub(super) static ENDPOINT: Form =
     Form::new(1, 253, r"^https?://([0-9A-Za-z._~-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?$");

@@ -92,6 +92,14 @@ impl Problems {
         self.add(path, code, message.into(), Some(hint.into()));
     }
 
+    /// Looks into an entry of a list: its problems have paths from there.
+    pub(super) fn within(&mut self, list: &[&'static str], index: usize, look: impl FnOnce(&mut Self)) {
+        let entry = list.iter().fold(self.prefix.clone(), |path, name| path.field(name)).index(index);
+        let outside = std::mem::replace(&mut self.prefix, entry);
+        look(self);
+        self.prefix = outside;
+    }
+
     fn add(&mut self, path: &[&'static str], code: &'static str, message: String, hint: Option<String>) {
         let path = path.iter().fold(self.prefix.clone(), |path, name| path.field(name));
         self.found.push(FieldProblem { path, code, message, hint });

@@ -5,8 +5,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::form::{ENDPOINT, GUID, INTERVAL, OWNER};
+use super::freeze::{FreezeSpec, freezes};
 use super::{AdoptionPolicy, Auth, FieldPath, FieldProblem, Problems, Status, auth};
-use crate::model::{self, Limits, Scope, Tenant};
+use crate::model::{self, Limits, Rollout, Scope, Tenant};
 
 /// One of Microsoft's four clouds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -138,6 +139,16 @@ pub struct AutopilotTenantSpec {
     /// Left out: `IfUnowned`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adoption_policy: Option<AdoptionPolicy>,
+    /// Times in which nothing is written to the tenant. What stood here when it
+    /// was last applied holds for one apply more.
+    #[schemars(length(max = 50))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freezes: Option<Vec<FreezeSpec>>,
+    /// Of the devices that get a group tag, by registration or by a new tag, a few
+    /// go first; the others follow when those have come far enough. What stood here
+    /// when it was last applied holds for one apply more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutSpec>,
     /// Leave the whole tenant alone for now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
@@ -220,6 +231,28 @@ pub struct LimitsSpec {
     #[schemars(range(min = 0, max = 100))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_shrink_percent: Option<i32>,
+}
+
+/// How many devices of each group tag go first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RolloutSpec {
+    /// So many devices with a group tag go first, by serial number. A tag that has
+    /// as many proven devices is not held back at all.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub canary: i32,
+    /// What so many devices of the tag have to come to before the others follow:
+    /// a registration, a deployment profile, or the first setup by a user.
+    pub wait_for: Milestone,
+}
+
+/// What a device of a rollout has to come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+// No docs: they would make `oneOf` of the schema's `enum`.
+pub enum Milestone {
+    Registered,
+    ProfileAssigned,
+    Enrolled,
 }
 
 /// Where tags of a pattern may be used.
@@ -307,6 +340,8 @@ pub fn tenant(name: &str, spec: &AutopilotTenantSpec) -> Result<Tenant, Vec<Fiel
     check_peers(spec, &scope, &mut problems);
     check_tag_policy(spec, &mut problems);
     let limits = limits(spec.limits.as_ref(), &mut problems);
+    let rollout = rollout(spec.rollout.as_ref(), &mut problems);
+    let freezes = freezes(spec.freezes.as_deref().unwrap_or_default(), &mut problems);
     match (id, problems.is_empty()) {
         (Some(id), true) => Ok(Tenant {
             name: name.to_owned(),
@@ -319,6 +354,8 @@ pub fn tenant(name: &str, spec: &AutopilotTenantSpec) -> Result<Tenant, Vec<Fiel
             hold_vanished: spec.on_vanished != Some(OnVanished::Register),
             sync_when_needed: spec.sync != Some(Sync::Never),
             suspend: spec.suspend.unwrap_or(false),
+            freezes,
+            rollout,
         }),
         _ => Err(problems.into_vec()),
     }
@@ -415,6 +452,20 @@ fn check_tag_policy(spec: &AutopilotTenantSpec, problems: &mut Problems) {
             );
         }
     }
+}
+
+fn rollout(spec: Option<&RolloutSpec>, problems: &mut Problems) -> Option<Rollout> {
+    let spec = spec?;
+    let canary = u32::try_from(spec.canary).ok().filter(|canary| (1..=100_000).contains(canary));
+    if canary.is_none() {
+        problems.push(&["rollout", "canary"], "out-of-range", "`canary` is out of range");
+    }
+    let wait_for = match spec.wait_for {
+        Milestone::Registered => model::Milestone::Registered,
+        Milestone::ProfileAssigned => model::Milestone::ProfileAssigned,
+        Milestone::Enrolled => model::Milestone::Enrolled,
+    };
+    Some(Rollout { canary: canary?, wait_for })
 }
 
 fn limits(spec: Option<&LimitsSpec>, problems: &mut Problems) -> Limits {

@@ -54,14 +54,18 @@ impl Run<'_> {
         let needs = |reason: SyncReason| matches!(reason, SyncReason::Registers | SyncReason::Owed { .. });
         // One sync covers what is removed at the end, too.
         let removes = !self.first.schedule.deletes.is_empty();
-        if removes || !plan.tenant.may_be_written() || !plan.upkeep.sync.is_some_and(needs) {
+        if removes
+            || self.tools.frozen().is_some()
+            || !plan.tenant.may_be_written()
+            || !plan.upkeep.sync.is_some_and(needs)
+        {
             return Ok(());
         }
         let Some(since) = self.tools.journal.unsynced() else { return Ok(()) };
         match self.ask(Some(since)).await? {
             SyncAnswer::Started { at } => self.early = Some(SyncOutcome::Done { at }),
             SyncAnswer::Covered => self.early = Some(SyncOutcome::NotNeeded),
-            SyncAnswer::Later { .. } | SyncAnswer::Refused(_) => {}
+            SyncAnswer::Later { .. } | SyncAnswer::Refused(_) | SyncAnswer::Closed => {}
         }
         Ok(())
     }
@@ -73,7 +77,7 @@ impl Run<'_> {
         match &answer {
             SyncAnswer::Started { .. } => self.tools.tell(Event::Sync),
             SyncAnswer::Later { at, .. } => self.sync_not_before = Some(*at),
-            SyncAnswer::Covered | SyncAnswer::Refused(_) => {}
+            SyncAnswer::Covered | SyncAnswer::Refused(_) | SyncAnswer::Closed => {}
         }
         Ok(answer)
     }
@@ -108,6 +112,10 @@ impl Run<'_> {
                         return Err(Halt::Asked);
                     }
                     return Ok(skipped(reason, error.to_string()));
+                }
+                SyncAnswer::Closed => {
+                    let words = self.tools.frozen().unwrap_or_default();
+                    return Ok(skipped(reason, format!("a freeze is on: {words}")));
                 }
                 SyncAnswer::Later { at, why } => (at, why),
             };
@@ -178,13 +186,16 @@ impl Run<'_> {
             let import = self.tools.journal.import_of(*record);
             planned.contains(record) || import.is_some_and(|id| self.account.has_import(id))
         });
-        if records.is_empty() {
+        if records.is_empty() || self.tools.frozen().is_some() {
             return Ok(());
         }
         self.tools.tell(Event::CleanUp { records: records.len() });
         for step in records.chunks(STEP) {
             if self.tools.stop.is_asked() {
                 return Err(Halt::Asked);
+            }
+            if self.tools.frozen().is_some() {
+                return Ok(());
             }
             let deed = |record: &ImportRecordId| Deed { record_id: Some(*record), ..Deed::of(Act::RemoveRecord) };
             self.tools.announce(Phase::Intent, step.iter().map(deed).collect()).await?;

@@ -32,6 +32,9 @@ const ATTEMPTS: usize = 12;
 /// So many hashes are read at a time; none is kept.
 const HASHES: usize = 500;
 
+/// So many profiles are looked at together: an envelope.
+const PROFILES: usize = 20;
+
 /// What was read of the tenant, and how to read it again.
 pub(super) struct Reading {
     observed: Observed,
@@ -51,6 +54,8 @@ pub(super) struct Reading {
     absent: HashSet<DeviceKey>,
     /// What may be removed at all.
     removals: Removals,
+    /// Registrations that were seen to have a deployment profile.
+    profiles: HashSet<RegistrationId>,
 }
 
 impl Reading {
@@ -66,6 +71,7 @@ impl Reading {
             is_follow_up: false,
             absent: HashSet::new(),
             removals: Removals::All,
+            profiles: HashSet::new(),
         }
     }
 
@@ -184,7 +190,8 @@ impl Round<'_> {
     ) -> Result<Plan, RoundError> {
         let start = self.clock.now();
         loop {
-            let plan = self.judge(desired, &mut reading, journal).await?;
+            // On the heap: the futures around it would be too large for a stack.
+            let plan = Box::pin(self.judge(desired, &mut reading, journal)).await?;
             let ours = |waiting: &Waiting| *waiting != Waiting::Vendor;
             let awaiting: Vec<_> = plan.awaiting.iter().filter(|awaiting| ours(&awaiting.what)).collect();
             if !self.settle || awaiting.is_empty() || self.clock.now() >= later(start, PATIENCE) {
@@ -250,6 +257,9 @@ impl Round<'_> {
         let users =
             if singles.is_empty() { needs.users } else { plan::needs(desired, &reading.observed, ledger).users };
         let (domains, users) = self.look_up_users(users).await?;
+        if !reading.is_follow_up {
+            self.prove(desired, reading).await?;
+        }
         let facts = self.facts(reading, journal, domains, users);
         let plan = plan::plan(desired, &reading.observed, &facts);
         let shown = shown(&plan, &reading.observed, &facts, journal);
@@ -288,7 +298,27 @@ impl Round<'_> {
             retry: if reading.is_follow_up { HashSet::new() } else { self.approvals.retry.clone() },
             tails_first: reading.is_follow_up,
             absent: reading.absent.clone(),
+            profiles: reading.profiles.clone(),
         }
+    }
+
+    /// Looks which devices have come to a profile, as far as a rollout has to know:
+    /// of each tag until enough of them have.
+    async fn prove(&self, desired: &Desired, reading: &mut Reading) -> Result<(), RoundError> {
+        let canary = desired.tenant.rollout.map_or(0, |rollout| rollout.canary as usize);
+        for ids in plan::to_prove(desired, &reading.observed) {
+            let mut proven = ids.iter().filter(|id| reading.profiles.contains(id)).count();
+            let rest: Vec<RegistrationId> = ids.into_iter().filter(|id| !reading.profiles.contains(id)).collect();
+            for chunk in rest.chunks(PROFILES) {
+                if proven >= canary {
+                    break;
+                }
+                let found = self.graph.with_profile(chunk).await?;
+                proven += found.len();
+                reading.profiles.extend(found);
+            }
+        }
+        Ok(())
     }
 
     /// A pinned hash is not read: a plan needs no key.

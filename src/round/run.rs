@@ -121,7 +121,7 @@ impl<'a> Run<'a> {
             halt.map_or(Ok(()), Err)?;
             let plan = self.follow_up().await?;
             let approved = first.cleared.approved().minding(self.tools.journal.consent());
-            cleared = guard::clear_follow_up(plan, &approved);
+            cleared = guard::clear_follow_up(plan, &approved, self.round.approvals);
             schedule = apply::schedule(&cleared, None, self.round.graph.service_now());
             self.left = Some(cleared.plan().clone());
             (read_at, records_at) = (None, Some(self.tools.clock.now()));

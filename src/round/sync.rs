@@ -32,6 +32,8 @@ pub(crate) enum SyncAnswer {
     },
     /// It will not, and waiting does not help.
     Refused(GraphError),
+    /// A freeze is on: it was not asked.
+    Closed,
 }
 
 /// Asks the tenant to sync, if it may now. With `needed_since` (the service's
@@ -57,6 +59,9 @@ pub(crate) async fn ask_for_sync(
     if needed_since.is_some_and(|since| has_synced_since(&state, since)) {
         journal.record(now, vec![Entry::SyncEnd { accepted: true }]).await?;
         return Ok(SyncAnswer::Covered);
+    }
+    if writer.is_closed() {
+        return Ok(SyncAnswer::Closed);
     }
     if state.running {
         // Whoever waits for its end looks again soon; whoever wants another waits

@@ -175,6 +175,7 @@ fn serial(number: u128) -> SerialNumber {
 fn tracked(number: u128) -> Tracked {
     let user = format!("user{number}@contoso.com");
     let user = UserPrincipalName::parse(&user).expect("a user");
+    let print = |kind: u128| format!("{:016x}", number * 4 + kind).as_str().into();
     Tracked {
         serial_number: serial(number),
         declared_registration_id: None,
@@ -186,11 +187,13 @@ fn tracked(number: u128) -> Tracked {
         adopted_with: None,
         protect: false,
         suspend: false,
+        hardware: [("ek".into(), print(0)), ("smbios".into(), print(1)), ("uuid".into(), print(2))].into(),
         file: "devices/oslo/laptops.yaml".to_owned(),
         plan: "plan-000000000001".to_owned(),
         at: apgit::door::sim::EPOCH,
         corrected: Vec::new(),
         deleting: None,
+        doubt: None,
     }
 }
 

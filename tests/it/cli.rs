@@ -3,11 +3,13 @@
 
 mod approval;
 mod audit;
+mod canary;
 #[cfg(unix)]
 mod decommission;
 mod desk;
 mod drift;
 mod encrypted;
+mod freezes;
 mod full;
 mod granted;
 mod hardware;

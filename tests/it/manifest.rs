@@ -4,6 +4,7 @@
 mod columns;
 mod defaults;
 mod fields;
+mod freezes;
 mod mistakes;
 mod newcomer;
 mod quotes;

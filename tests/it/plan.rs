@@ -1,6 +1,8 @@
 //! What the planner decides, as text to read aloud: declarations, the tenant,
 //! and the plan that follows.
 
+mod canary;
+mod freeze;
 mod removal;
 
 use std::collections::HashMap;
@@ -109,6 +111,14 @@ impl Case {
         let desired = Desired::new(self.tenant.clone(), self.claims.clone());
         let observed = Observed::new(self.coverage.clone(), self.devices.clone(), NOW);
         plan::plan(&desired, &observed, &self.facts)
+    }
+
+    /// The plan over some of the declarations.
+    fn plan_of(&self, is_wanted: impl Fn(&str) -> bool) -> Plan {
+        let desired = Desired::new(self.tenant.clone(), self.claims.clone());
+        let part = desired.part(|claim| is_wanted(claim.serial.as_str()));
+        let observed = Observed::new(self.coverage.clone(), self.devices.clone(), NOW);
+        plan::plan(&part, &observed, &self.facts)
     }
 
     fn scoped(mut self, patterns: &[&str]) -> Self {
@@ -521,7 +531,7 @@ fn a_guard_holds_its_class_and_lets_the_others_go() {
 fn follow_up(first: &Case, mut then: Case) -> Vec<String> {
     let allowed = guard::clear(first.plan(), &Approvals::default()).approved();
     then.facts.tails_first = true;
-    read_aloud(guard::clear_follow_up(then.plan(), &allowed).plan())
+    read_aloud(guard::clear_follow_up(then.plan(), &allowed, &Approvals::default()).plan())
 }
 
 #[test]

@@ -3,8 +3,10 @@
 
 mod approved;
 mod busy;
+mod canary;
 mod consent;
 mod crash;
+mod freezes;
 mod hostile;
 mod identity;
 mod kill;

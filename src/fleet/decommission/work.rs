@@ -10,7 +10,7 @@ use crate::apply::{FRESH_FOR, Halt, access};
 use crate::clock::{self, Stop};
 use crate::graph::{DirectoryDevice, ErrorKind, GraphError, GraphWriter, Write};
 use crate::ledger::{DeregisterEnd, Entry, Leaving, LeavingObject};
-use crate::model::{Device, DeviceKey, Field, ManagedDeviceId, RegistrationId, SerialKey, later};
+use crate::model::{Device, DeviceKey, Field, Frozen, ManagedDeviceId, RegistrationId, SerialKey, later};
 use crate::plan::GONE_WITHIN;
 
 /// The rhythm of looking, and the rhythm after the first minutes.
@@ -190,6 +190,8 @@ fn named(object: &LeavingObject) -> String {
 struct Worker<'w, 'm> {
     member: &'w mut Member<'m>,
     writer: GraphWriter,
+    /// By which the writer closes.
+    freeze: Option<Frozen>,
     stop: &'w Stop,
 }
 
@@ -201,10 +203,11 @@ pub(super) async fn decommission(
     stop: &Stop,
     told: &mut (dyn FnMut(&DeviceKey, News<'_>) + Send),
 ) -> Departure {
-    let writer = GraphWriter::new(member.connection.graph.clone());
+    let freeze = member.next_freeze();
+    let writer = GraphWriter::new(member.connection.graph.clone()).closing(freeze.as_ref().map(|(from, _)| *from));
     let now = member.connection.clock.now();
     let mut items: Vec<Item> = leavers.into_iter().map(|leaver| Item::new(leaver, now)).collect();
-    let mut worker = Worker { member, writer, stop };
+    let mut worker = Worker { member, writer, freeze: freeze.map(|(_, frozen)| frozen), stop };
     let mut halt = worker.begin(&items).await.err();
     if halt.is_none() {
         halt = worker.work(&mut items, told).await.err();
@@ -261,6 +264,9 @@ impl Worker<'_, '_> {
             for item in items.iter_mut().filter(|item| !item.is_over() && item.look_at <= now) {
                 if self.stop.is_asked() {
                     return Err(Halt::Asked);
+                }
+                if let Some(frozen) = self.freeze.as_ref().filter(|_| self.writer.is_closed()) {
+                    return Err(Halt::Frozen(frozen.sentence()));
                 }
                 let (before, step, asked) = (item.ended.len(), item.step(), item.asked);
                 let visited = self.visit(item).await;

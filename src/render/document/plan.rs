@@ -292,6 +292,23 @@ pub struct PolicyDocument {
     pub name: &'static str,
     /// The guards, whether they were needed or not.
     pub limits: Vec<LimitDocument>,
+    /// The freezes that are on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub freezes: Vec<FreezeDocument>,
+}
+
+/// A freeze that is on: nothing is written to the tenant until it ends.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct FreezeDocument {
+    /// By which it is approved.
+    pub name: String,
+    /// Why it is on, in the words of the declaration.
+    pub reason: String,
+    /// When it ends.
+    #[schemars(with = "String")]
+    pub until: Timestamp,
+    /// True if it was approved on the command line, and holds nothing.
+    pub approved: bool,
 }
 
 /// A limit as it was evaluated.

@@ -113,6 +113,16 @@ impl<'p> Page<'p> {
         if tenant.suspended {
             let _ = writeln!(out, "This tenant is suspended in its declaration: nothing will be written.\n");
         }
+        for freeze in &self.plan.policy.freezes {
+            let (name, reason) = (self.look.show(&freeze.name), self.look.show(&freeze.reason));
+            let end = moment(freeze.until);
+            let words = match freeze.approved {
+                true => format!("The freeze {name} is on until {end} ({reason}), and approved: changes go through it."),
+                false => format!("The freeze {name} is on until {end} ({reason}): nothing will be written."),
+            };
+            Line::new(self.look).words(Role::Heading, &words).end(out);
+            out.push('\n');
+        }
         if !complete {
             self.partial(out);
         }

@@ -205,6 +205,7 @@ fn a_device_that_was_never_declared_is_not_removed_by_a_forged_ledger() {
         "vendor",
         &json!({"serial": "TEST-STRANGE-1", "manufacturer": "LENOVO", "model": "T14", "groupTag": "OSL-STD"}),
     );
+    shared.served.post("advance", &json!({"by": "1h"}));
     shared.served.post("sync", &json!({}));
     shared.served.post("advance", &json!({"by": "24h"}));
     let all = shared.served.get("registrations");

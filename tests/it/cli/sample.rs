@@ -126,6 +126,7 @@ pub fn unchanged() -> Plan {
         removal: Default::default(),
         let_go: Vec::new(),
         loosens: Vec::new(),
+        frozen: Vec::new(),
         complete: true,
     }
 }

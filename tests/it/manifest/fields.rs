@@ -37,6 +37,7 @@ fn specs() -> Vec<(Kind, Value, Vec<&'static str>)> {
         "interval": "10m",
         "scope": {"groupTags": ["A-*"]},
         "peers": [{"ownerId": "b", "groupTags": ["B-*"]}],
+        "freezes": [{"name": "year-end", "reason": "rest", "weekly": {"from": "Fri 16:00", "until": "Mon 06:00", "timeZone": "UTC"}}],
     });
     let of_device = vec![
         "/serialNumber",
@@ -61,6 +62,10 @@ fn specs() -> Vec<(Kind, Value, Vec<&'static str>)> {
         "/ownerId",
         "/interval",
         "/peers/0/ownerId",
+        "/freezes/0/name",
+        "/freezes/0/reason",
+        "/freezes/0/weekly/from",
+        "/freezes/0/weekly/until",
     ];
     vec![(Kind::Device, device, of_device), (Kind::Device, in_vault, of_vault), (Kind::Tenant, tenant, of_tenant)]
 }

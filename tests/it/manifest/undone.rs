@@ -19,7 +19,9 @@ const ACTED_ON: &str = "
     hardwareHashRef.use hardwareHashRef.env hardwareHashRef.sha256 hardwareHashRef.hashCheck groupTag
     userPrincipalName addressableUserName displayName deletionPolicy protect onVanished limits.maxShrink
     limits.maxShrinkPercent ledger ledger.lineage defaults devices digest expiresAt counts counts.updates
-    counts.retags counts.clears counts.adopts counts.deletes counts.releases";
+    counts.retags counts.clears counts.adopts counts.deletes counts.releases
+    freezes freezes.name freezes.reason freezes.from freezes.until freezes.weekly freezes.weekly.from
+    freezes.weekly.until freezes.weekly.timeZone rollout rollout.canary rollout.waitFor";
 
 /// Fields with something that this version does not act on, and what says so.
 const UNDONE: [(&str, &str, &str); 10] = [

@@ -61,7 +61,7 @@ fn tracked(line: &str) -> Tracked {
 /// no collapse of the fleet.
 const TEN: std::ops::Range<u128> = 900..910;
 
-fn ledger(lines: &str) -> Ledger {
+pub(super) fn ledger(lines: &str) -> Ledger {
     let tenant = crate::support::tenant();
     let mut ledger = Ledger::new("Global", tenant.id, &tenant.owner, Uuid::from_u128(7), NOW);
     lines.lines().map(str::trim).filter(|line| !line.is_empty()).for_each(|line| ledger.track(tracked(line)));

@@ -19,6 +19,8 @@ pub fn tenant() -> Tenant {
         hold_vanished: true,
         sync_when_needed: true,
         suspend: false,
+        freezes: Vec::new(),
+        rollout: None,
     }
 }
 

@@ -9,7 +9,8 @@ use jiff::Timestamp;
 
 use crate::apply::Schedule;
 use crate::model::{
-    DeletionPolicy, Device, DeviceKey, Effect, Field, FieldChange, Grant, HashDigest, Origin, RegistrationId, Update,
+    DeletionPolicy, Device, DeviceKey, Effect, Field, FieldChange, Frozen, Grant, HashDigest, Origin, RegistrationId,
+    Update,
 };
 use crate::plan::guard::Class;
 use crate::plan::{
@@ -22,9 +23,9 @@ use super::super::place::{Place, Places};
 use super::super::{FORMAT_VERSION, FailOn, Symbol, reason};
 use super::{
     ActionDocument, ApprovalDocument, AwaitingDocument, ChangeDocument, Diagnostic, DigestDocument, EstimateDocument,
-    HeldDocument, LetGoDocument, LimitDocument, LoosenDocument, Object, ObservedDocument, Owner, PlanDocument,
-    PlanScope, PolicyDocument, Precondition, Remedy, RemovalDocument, ScopeDocument, Shown, SourceDocument, Summary,
-    TenantDocument, Tool, UnmanagedDocument, UpkeepDocument,
+    FreezeDocument, HeldDocument, LetGoDocument, LimitDocument, LoosenDocument, Object, ObservedDocument, Owner,
+    PlanDocument, PlanScope, PolicyDocument, Precondition, Remedy, RemovalDocument, ScopeDocument, Shown,
+    SourceDocument, Summary, TenantDocument, Tool, UnmanagedDocument, UpkeepDocument,
 };
 
 /// Everything a report of a plan shows.
@@ -109,6 +110,7 @@ impl PlanView<'_> {
             policy: PolicyDocument {
                 name: plan.tenant.policy.name(),
                 limits: self.cleared.limits().iter().map(limit).collect(),
+                freezes: plan.frozen.iter().map(freeze).collect(),
             },
             scope: PlanScope {
                 partial: !plan.complete,
@@ -236,6 +238,10 @@ fn summary(plan: &Plan) -> Summary {
         drift: plan.changes.iter().filter(|change| !change.drifted.is_empty()).count()
             + plan.held.iter().filter(|held| !held.drifted.is_empty()).count(),
     }
+}
+
+fn freeze(of: &Frozen) -> FreezeDocument {
+    FreezeDocument { name: of.name.clone(), reason: of.reason.clone(), until: of.until, approved: of.approved }
 }
 
 fn limit(reading: &LimitReading) -> LimitDocument {
