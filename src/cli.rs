@@ -91,7 +91,7 @@ fn hash_among(words: &[OsString]) -> Option<CliError> {
 fn dispatch(command: &Command, settings: &Settings) -> Result<Exit, CliError> {
     match command {
         Command::Plan(args) => signals::run(async |stop| plan::run(args, settings, &stop).await),
-        Command::Apply(args) => signals::run(async |stop| apply::run(args, settings, &stop).await),
+        Command::Apply(args) => signals::run(async |stop| Box::pin(apply::run(args, settings, &stop)).await),
         Command::Show(args) => show::run(args, settings),
         Command::Diff(args) => diff::run(args, settings),
         Command::Status(args) => signals::run(async |stop| status::run(args, settings, &stop).await),

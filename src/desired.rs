@@ -16,6 +16,7 @@ use std::path::Path;
 pub(crate) use claims::{mixed_hardware, same_hardware};
 pub use conflict::{Conflict, Severity};
 pub(crate) use near::near;
+pub(crate) use policy::refused_tags;
 
 use crate::model::{Claim, Desired, Grant, Origin, Tenant};
 use crate::resource::{AutopilotTenantSpec, Kind};
@@ -129,8 +130,8 @@ pub fn assemble(
         let own = own.iter().copied();
         let claims = || own.clone().flat_map(|object| &object.claims);
         conflicts.extend(claims::duplicate_registrations(claims()));
-        if let Some((_, spec)) = &tenant.tenant {
-            conflicts.extend(policy::tags(spec, own.clone(), homes));
+        if let Some((tenant, spec)) = &tenant.tenant {
+            conflicts.extend(policy::tags(&tenant.tag_policy, own.clone(), homes));
             conflicts.extend(policy::vaults(spec, claims()));
             conflicts.extend(policy::plain_hashes(spec, claims(), in_git));
         }

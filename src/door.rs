@@ -11,7 +11,8 @@ pub mod model {
         Grant, GrantCounts, Greeting, GroupTag, Guards, HardwareHash, HashCheck, HashDigest, HashError, HashLocation,
         HashRef, ImportId, ImportRecordId, ImportState, Keep, Limits, Loosen, ManagedDeviceId, Milestone, Observed,
         Origin, Policy, Register, RegistrationId, Release, Request, Rollout, Scope, SerialKey, SerialNumber, SyncState,
-        Target, Tenant, TenantId, Update, UserPrincipalName, Want, WeekTime, Window, Zone, is_unseen, later, seen,
+        TagRule, Target, Tenant, TenantId, Update, UserPrincipalName, Want, WeekTime, Window, Zone, is_unseen, later,
+        seen,
     };
 }
 

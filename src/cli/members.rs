@@ -72,6 +72,14 @@ fn siblings(owner: &Path) -> Vec<Neighbour> {
     folders.filter_map(read).collect()
 }
 
+/// The file that declares a claim, from the root of the declarations on, with `/`
+/// between its parts.
+fn path_of(fleet: &Fleet, origin: Origin) -> String {
+    let path = fleet.places.path(origin).unwrap_or(Path::new(""));
+    let parts = path.strip_prefix(&fleet.root).unwrap_or(path).iter();
+    parts.map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/")
+}
+
 /// What is approved must be there, as declared or as it was last applied: a slip
 /// of the pen lets nothing through, and says so.
 fn known_freezes(member: &Member<'_>) -> Result<(), CliError> {
@@ -231,6 +239,7 @@ impl<'s> Opener<'s> {
                 .map_err(|error| CliError::file("write", &settings.state_dir.join(MACHINE), &error))?,
             source: source.clone(),
             file: Box::new(file_of(fleet)),
+            path: Box::new(|origin| path_of(fleet, origin)),
             seen: Seen::within(&owner),
             elsewhere: declared.elsewhere.get(&(tenant.id, tenant.owner.clone())).cloned().unwrap_or_default(),
             siblings: siblings(&owner),

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use globset::{Candidate, GlobMatcher};
 
 use super::{Conflict, DeviceObject, Home};
-use crate::model::{self, Claim, HashLocation, HashRef, Origin};
-use crate::resource::{self, AutopilotTenantSpec, HashStorage, TagPolicy};
+use crate::model::{self, Claim, DeviceKey, HashLocation, HashRef, Origin, TagRule};
+use crate::resource::{self, AutopilotTenantSpec, HashStorage};
 
 /// Texts, each once, by number.
 #[derive(Default)]
@@ -21,14 +21,14 @@ struct Names<'s> {
 
 impl<'s> Names<'s> {
     /// The numbers of these texts, each once.
-    fn add(&mut self, texts: Option<&'s Vec<String>>) -> Vec<usize> {
+    fn add(&mut self, texts: &'s [String]) -> Vec<usize> {
         let number = |text: &'s String| {
             *self.numbers.entry(text).or_insert_with(|| {
                 self.all.push(text);
                 self.all.len() - 1
             })
         };
-        let numbers: Vec<usize> = texts.into_iter().flatten().map(number).collect();
+        let numbers: Vec<usize> = texts.iter().map(number).collect();
         distinct(numbers)
     }
 }
@@ -41,7 +41,7 @@ fn distinct(mut numbers: Vec<usize>) -> Vec<usize> {
 }
 
 /// An entry of a tag policy, ready to match.
-struct TagRule {
+struct Matchers {
     tags: GlobMatcher,
     paths: Vec<usize>,
     namespaces: Vec<usize>,
@@ -50,7 +50,7 @@ struct TagRule {
 /// A tag policy. Its entries may name the same places many times, and many
 /// devices may break it: each place is matched once for each home.
 struct Policy<'s> {
-    rules: Vec<TagRule>,
+    rules: Vec<Matchers>,
     paths: Names<'s>,
     /// Of the paths. `None` for a pattern that cannot be read; the tenant's own
     /// checks have reported it.
@@ -66,13 +66,13 @@ struct Allowed {
 }
 
 impl<'s> Policy<'s> {
-    fn of(entries: &'s [TagPolicy]) -> Self {
+    fn of(entries: &'s [TagRule]) -> Self {
         let (mut paths, mut namespaces) = (Names::default(), Names::default());
-        let rule = |entry: &'s TagPolicy| {
+        let rule = |entry: &'s TagRule| {
             // Groups in Microsoft Entra take a tag in any case for the same.
             let tags = matcher(&entry.group_tag.to_lowercase())?;
-            let (paths, namespaces) = (paths.add(entry.paths.as_ref()), namespaces.add(entry.namespaces.as_ref()));
-            Some(TagRule { tags, paths, namespaces })
+            let (paths, namespaces) = (paths.add(&entry.paths), namespaces.add(&entry.namespaces));
+            Some(Matchers { tags, paths, namespaces })
         };
         let rules = entries.iter().filter_map(rule).collect();
         let globs = paths.all.iter().map(|path| matcher(path)).collect();
@@ -83,7 +83,7 @@ impl<'s> Policy<'s> {
     fn about(&self, tag: &str) -> Vec<usize> {
         let tag = tag.to_lowercase();
         let tag = Candidate::new(&tag);
-        let is_about = |(at, rule): (usize, &TagRule)| rule.tags.is_match_candidate(&tag).then_some(at);
+        let is_about = |(at, rule): (usize, &Matchers)| rule.tags.is_match_candidate(&tag).then_some(at);
         self.rules.iter().enumerate().filter_map(is_about).collect()
     }
 
@@ -136,11 +136,11 @@ fn matcher(pattern: &str) -> Option<GlobMatcher> {
 
 /// One conflict per home and tag: a set would repeat it for every device.
 pub(super) fn tags<'o>(
-    spec: &AutopilotTenantSpec,
+    rules: &[TagRule],
     objects: impl Iterator<Item = &'o DeviceObject>,
     homes: &[Home],
 ) -> Vec<Conflict> {
-    let policy = Policy::of(spec.tag_policy.as_deref().unwrap_or_default());
+    let policy = Policy::of(rules);
     if policy.rules.is_empty() {
         return Vec::new();
     }
@@ -175,6 +175,27 @@ pub(super) fn tags<'o>(
         });
     }
     conflicts
+}
+
+/// Claims whose group tag these rules do not allow where they are, by the paths of
+/// their files from the repository's root.
+pub(crate) fn refused_tags<'c>(
+    rules: &[TagRule],
+    claims: impl Iterator<Item = &'c Claim>,
+    path: impl Fn(Origin) -> String,
+) -> HashSet<DeviceKey> {
+    let policy = Policy::of(rules);
+    let mut known: HashMap<(String, String), bool> = HashMap::new();
+    let is_refused = |claim: &&Claim| {
+        let Some(tag) = claim.group_tag.text().filter(|tag| !tag.is_empty()) else { return false };
+        let path = path(claim.origin);
+        *known.entry((tag.to_owned(), path.clone())).or_insert_with(|| {
+            let (rules, home) = (policy.about(tag), Home::Path(path));
+            !rules.is_empty() && !policy.allows(&rules, &home, &policy.places(&home))
+        })
+    };
+    let mut is_refused = is_refused;
+    claims.filter(|claim| is_refused(claim)).map(Claim::key).collect()
 }
 
 /// Vaults that the tenant may not ask, each with the first claim that names it.

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::apply::Outcome;
+use crate::desired::refused_tags;
 use crate::graph::is_on_loopback;
 use crate::hash::IdentityKey;
 use crate::ledger::{
@@ -76,6 +77,8 @@ pub(crate) struct Wanted<'a> {
     pub machine: String,
     pub source: Source,
     pub file: Box<dyn Fn(Origin) -> String + Send + Sync>,
+    /// The path of a claim's file, from the root of the declarations on.
+    pub path: Box<dyn Fn(Origin) -> String + Send + Sync + 'a>,
     /// What this machine knows of the ledger.
     pub seen: Seen,
     /// Devices that another owner declares in the same tenant.
@@ -98,8 +101,20 @@ impl Book {
         wanted: Wanted<'_>,
         is_reader: bool,
     ) -> Result<Self, LedgerError> {
-        let Wanted { target, desired, lineage, machine, source, file, mut seen, elsewhere, siblings, together, now } =
-            wanted;
+        let Wanted {
+            target,
+            desired,
+            lineage,
+            machine,
+            source,
+            file,
+            path,
+            mut seen,
+            elsewhere,
+            siblings,
+            together,
+            now,
+        } = wanted;
         let tenant = &desired.tenant;
         // A simulated tenant has another port each time.
         let target = if is_on_loopback(target.name()) { "loopback" } else { target.name() };
@@ -148,7 +163,9 @@ impl Book {
         let problem = problem.or_else(dirty);
         let guards = ledger.head.guards.as_ref().filter(|_| !is_closed);
         let strict = guards.map(|guards| guards.tighten(tenant)).filter(|(_, loosens)| !loosens.is_empty());
-        let strict = strict.map(|(tenant, loosens)| (desired.under(tenant), loosens));
+        let refused = |guards: &Guards| refused_tags(&guards.tag_policy, desired.claims().iter(), &path);
+        let refused = guards.filter(|guards| !guards.tag_policy.is_empty()).map(refused).unwrap_or_default();
+        let strict = strict.map(|(tenant, loosens)| (desired.under(tenant).refusing_tags(&refused), loosens));
         let marked = HashMap::new();
         Ok(Self {
             store,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::overlap::may_meet;
 use super::{
     DeviceKey, DisplayName, Field, Freeze, Frozen, Greeting, GroupTag, HashRef, RegistrationId, Rollout, SerialNumber,
-    TenantId, UserPrincipalName,
+    TagRule, TenantId, UserPrincipalName,
 };
 
 /// A three-valued field: absent, empty and a value are three wishes.
@@ -92,6 +92,9 @@ pub struct Claim {
     pub adoption: AdoptionPolicy,
     /// True: nothing is written to this device.
     pub suspend: bool,
+    /// True: its group tag could not be declared where it is when the tenant was last
+    /// applied.
+    pub tag_refused: bool,
     /// Where the claim stands.
     pub origin: Origin,
 }
@@ -309,6 +312,9 @@ pub struct Tenant {
     pub sync_when_needed: bool,
     /// True: nothing is written to this tenant.
     pub suspend: bool,
+    /// Where which group tag may be declared.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tag_policy: Vec<TagRule>,
     /// Times in which nothing is written to it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub freezes: Vec<Freeze>,
@@ -388,6 +394,13 @@ impl Desired {
     #[must_use]
     pub(crate) fn under(&self, tenant: Tenant) -> Self {
         Self { tenant, ..self.clone() }
+    }
+
+    /// The same where the group tags of these claims may not be written.
+    #[must_use]
+    pub(crate) fn refusing_tags(mut self, of: &HashSet<DeviceKey>) -> Self {
+        self.claims.iter_mut().for_each(|claim| claim.tag_refused = of.contains(&claim.key()));
+        self
     }
 
     /// Sorted by serial key, then registration.

@@ -5,7 +5,8 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AdoptionPolicy, Freeze, Limits, Rollout, Scope, Tenant};
+use super::tag_rule::{loosen, words as tag_rules};
+use super::{AdoptionPolicy, Freeze, Limits, Rollout, Scope, TagRule, Tenant};
 
 /// The guards of a tenant that a declaration can loosen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -19,6 +20,9 @@ pub struct Guards {
     /// The widest adoption.
     #[schemars(with = "String")]
     pub adoption: AdoptionPolicy,
+    /// Where which group tag may be declared.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tag_policy: Vec<TagRule>,
     /// Times in which nothing is written.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub freezes: Vec<Freeze>,
@@ -56,6 +60,7 @@ impl Guards {
             limits: tenant.limits.clone(),
             scope: tenant.scope.clone(),
             adoption: tenant.adoption,
+            tag_policy: tenant.tag_policy.clone(),
             freezes: tenant.freezes.clone(),
             rollout: tenant.rollout,
         }
@@ -88,6 +93,9 @@ impl Guards {
             let (from, to) = (format!("{:?}", self.adoption), format!("{:?}", tenant.adoption));
             loosens.push(Loosen::new("adoptionPolicy", from, to));
             strict.adoption = self.adoption;
+        }
+        if loosen(&self.tag_policy, &tenant.tag_policy) {
+            loosens.push(Loosen::new("tagPolicy", tag_rules(&self.tag_policy), tag_rules(&tenant.tag_policy)));
         }
         for applied in &self.freezes {
             if tenant.freezes.iter().any(|declared| declared.covers(applied)) {
@@ -143,6 +151,7 @@ mod tests {
             hold_vanished: true,
             sync_when_needed: true,
             suspend: false,
+            tag_policy: Vec::new(),
             freezes: Vec::new(),
             rollout: None,
         }

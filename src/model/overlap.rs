@@ -109,18 +109,17 @@ mod tests {
     /// What two patterns both take, they are said to meet in.
     #[test]
     fn a_tag_that_two_patterns_take_is_never_overlooked() {
-        let seed = fastrand::u64(..);
-        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut rng = fastrand::Rng::with_seed(7);
         let parts = ["A", "B", "-", "*", "?", "[AB]", "[!A]", "{A,B-}", "{*,B}", "\\*", ""];
         let tags = ["A", "B", "-", "*"];
-        for _ in 0..4000 {
+        for round in 0..20_000 {
             let mut make = |parts: &[&str], most| -> String {
                 (0..rng.usize(0..most)).map(|_| parts[rng.usize(0..parts.len())]).collect()
             };
             let (one, other, tag) = (make(&parts, 5), make(&parts, 5), make(&tags, 5));
             let takes = |text: &str| pattern(text).is_ok_and(|glob| glob.compile_matcher().is_match(&tag));
             if takes(&one) && takes(&other) {
-                assert!(may_meet(&one, &other), "seed {seed}: `{one}` and `{other}` both take `{tag}`");
+                assert!(may_meet(&one, &other), "round {round}: `{one}` and `{other}` both take `{tag}`");
             }
         }
     }

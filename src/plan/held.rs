@@ -105,6 +105,7 @@ pub enum Reason {
     ObserveOnly,
     Suspended,
     OutOfScope,
+    TagNotAllowed,
     AdoptionNotAllowed,
     NotInFirstPlan,
     ChangedMeanwhile,
@@ -152,6 +153,7 @@ impl Reason {
             | Self::ObserveOnly
             | Self::Suspended
             | Self::OutOfScope
+            | Self::TagNotAllowed
             | Self::AdoptionNotAllowed
             | Self::NotInFirstPlan
             | Self::ChangedMeanwhile
@@ -201,6 +203,7 @@ impl Reason {
             Self::ObserveOnly => "the tenant's policy `Observe` allows no write",
             Self::Suspended => "suspended in its declaration",
             Self::OutOfScope => "its group tag is outside the tenant's scope",
+            Self::TagNotAllowed => "`tagPolicy`, as it was last applied, does not allow its group tag in this file",
             Self::AdoptionNotAllowed => "registered by somebody else, and `adoptionPolicy: Never`",
             Self::NotInFirstPlan => "was not in the plan that was approved",
             Self::ChangedMeanwhile => "is not as it was when the plan was made",
@@ -251,6 +254,10 @@ impl Reason {
                 &[Remedy("ChangePolicy", "change `policy` of the tenant if this should be written")]
             }
             Self::Suspended => &[Remedy("RemoveSuspend", "remove `suspend: true` from the declaration")],
+            Self::TagNotAllowed => &[Remedy(
+                "ApplyPolicyFirst",
+                "a change cannot loosen the guard that judges it: apply, and the next plan goes by the new `tagPolicy`",
+            )],
             Self::OutOfScope => {
                 &[Remedy("WidenScope", "widen `scope.groupTags` of the tenant, or change the tag by hand")]
             }
@@ -311,13 +318,11 @@ impl Reason {
             | Self::OutcomeUnknown
             | Self::LedgerNotWritten
             | Self::Cancelled => &[Remedy("ApplyAgain", "run apgit apply again; it goes on where it stopped")],
-            Self::DeletionNotAllowed | Self::DeletionProtected | Self::StillEnrolled | Self::ChangedSinceApplied => {
-                self.remedies_of_removal()
-            }
-            Self::VanishedFromTenant => &[
-                Remedy("RemoveDeclaration", "if it is meant to be gone: remove its declaration"),
-                Remedy("ReleaseFirst", "to register it again: apgit release SERIAL, then apply"),
-            ],
+            Self::DeletionNotAllowed
+            | Self::DeletionProtected
+            | Self::StillEnrolled
+            | Self::ChangedSinceApplied
+            | Self::VanishedFromTenant => self.remedies_of_removal(),
             Self::Contested => &[
                 Remedy("FindTheOther", "find who or what writes the other value, and let one of the two give way"),
                 Remedy("GiveWay", "to give way: declare the other value, or leave the field out"),
@@ -343,9 +348,13 @@ impl Reason {
         }
     }
 
-    /// What a person can do about a device that is not removed.
+    /// What a person can do about a device that is not removed, or is gone already.
     fn remedies_of_removal(self) -> &'static [Remedy] {
         match self {
+            Self::VanishedFromTenant => &[
+                Remedy("RemoveDeclaration", "if it is meant to be gone: remove its declaration"),
+                Remedy("ReleaseFirst", "to register it again: apgit release SERIAL, then apply"),
+            ],
             Self::DeletionNotAllowed => {
                 &[Remedy("ChangePolicy", "set `policy: Sync` of the tenant if this should be removed"), RELEASE]
             }

@@ -421,7 +421,7 @@ impl Judge<'_> {
         let details = match reason {
             Reason::DeletionProtected => vec![format!("protected since {} ({})", day(tracked), tracked.plan)],
             Reason::ChangedSinceApplied if tracked.doubt.is_some() => {
-                tracked.doubt.iter().map(|why| why.to_string()).collect()
+                tracked.doubt.iter().map(ToString::to_string).collect()
             }
             Reason::ChangedSinceApplied if is_other => vec![format!("its serial is `{}` now", device.serial)],
             Reason::ChangedSinceApplied => {

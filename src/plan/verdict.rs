@@ -316,12 +316,14 @@ impl<'a> Maker<'a> {
         let tags = update.fields.iter().filter(|f| f.field == Field::GroupTag).map(|f| &f.after);
         let mut tags = std::iter::once(&device.group_tag).chain(tags);
         let outside = tags.find(|tag| !self.tenant.scope.contains(tag)).cloned();
+        let tags_it = update.fields.iter().any(|f| f.field == Field::GroupTag);
         // What would stand in the way under another policy, too, is told first:
         // nobody shall find out one by one.
         let contested = tracked.map_or_else(Vec::new, |tracked| contested(tracked, &drifted, self.facts.now));
         let refused = (claim.suspend.then_some(Reason::Suspended))
             .or((!contested.is_empty()).then_some(Reason::Contested))
             .or(outside.is_some().then_some(Reason::OutOfScope))
+            .or((claim.tag_refused && tags_it).then_some(Reason::TagNotAllowed))
             .or(self.facts.unread.contains(&device.id).then_some(Reason::ServiceUnavailable))
             .or((adopts && !self.may_adopt(claim)).then_some(Reason::AdoptionNotAllowed))
             .or(verified.err())
@@ -437,7 +439,8 @@ impl<'a> Maker<'a> {
         // What would stand in the way under another policy, too, is told first.
         let read_only = self.read_only();
         let refused = (claim.suspend.then_some(Reason::Suspended))
-            .or((!self.tenant.scope.contains(tag)).then_some(Reason::OutOfScope));
+            .or((!self.tenant.scope.contains(tag)).then_some(Reason::OutOfScope))
+            .or(claim.tag_refused.then_some(Reason::TagNotAllowed));
         match (self.judge_registration(claim), read_only, refused) {
             (verdict, None, None) => verdict,
             (Verdict::Change(change), _, Some(reason)) | (Verdict::Change(change), Some(reason), None) => {

@@ -278,6 +278,7 @@ impl Layer {
             deletion_policy: self.deletion_policy.map_or_else(Default::default, Into::into),
             protect: self.protect.unwrap_or(false),
             adoption: self.adoption.map_or_else(Default::default, Into::into),
+            tag_refused: false,
             suspend: self.suspend.unwrap_or(false),
             origin: Origin::default(),
         }

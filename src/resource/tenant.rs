@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::form::{ENDPOINT, GUID, INTERVAL, OWNER};
 use super::freeze::{FreezeSpec, freezes};
 use super::{AdoptionPolicy, Auth, FieldPath, FieldProblem, Problems, Status, auth};
-use crate::model::{self, Limits, Rollout, Scope, Tenant};
+use crate::model::{self, Limits, Rollout, Scope, TagRule, Tenant};
 
 /// One of Microsoft's four clouds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -354,6 +354,7 @@ pub fn tenant(name: &str, spec: &AutopilotTenantSpec) -> Result<Tenant, Vec<Fiel
             hold_vanished: spec.on_vanished != Some(OnVanished::Register),
             sync_when_needed: spec.sync != Some(Sync::Never),
             suspend: spec.suspend.unwrap_or(false),
+            tag_policy: spec.tag_policy.iter().flatten().map(tag_rule).collect(),
             freezes,
             rollout,
         }),
@@ -422,6 +423,11 @@ fn check_peers(spec: &AutopilotTenantSpec, scope: &Scope, problems: &mut Problem
             }
         }
     }
+}
+
+fn tag_rule(entry: &TagPolicy) -> TagRule {
+    let TagPolicy { group_tag, paths, namespaces } = entry.clone();
+    TagRule { group_tag, paths: paths.unwrap_or_default(), namespaces: namespaces.unwrap_or_default() }
 }
 
 fn check_tag_policy(spec: &AutopilotTenantSpec, problems: &mut Problems) {

@@ -25,8 +25,9 @@ const MAY_IMPORT: [(&str, &[&str]); 21] = [
     ("apply", &["model", "hash", "plan", "ledger", "graph", "clock"]),
     ("status", &["model", "plan", "apply"]),
     ("round", &["model", "hash", "ledger", "plan", "apply", "status", "graph", "clock"]),
-    // Rounds over several tenants need the ways to them.
-    ("fleet", &["model", "hash", "ledger", "plan", "apply", "status", "round", "graph", "clock", "connect"]),
+    // Rounds over several tenants need the ways to them; and rules across claims go
+    // by what was applied, too.
+    ("fleet", &["model", "hash", "ledger", "desired", "plan", "apply", "status", "round", "graph", "clock", "connect"]),
     ("program", &[]),
     // `model` for how words of others are shown.
     ("git", &["model", "program"]),

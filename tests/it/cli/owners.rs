@@ -21,7 +21,7 @@ impl<'t> Owner<'t> {
         folder.edit("tenant.yaml", "corp-devices", owner);
         folder.edit("tenant.yaml", r#"["OSL-*", "BGO-*", "KIOSK-*", ""]"#, scope);
         let other = if site == "oslo" { "bergen" } else { "oslo" };
-        std::fs::remove_dir_all(folder.at(&format!("devices/{other}"))).unwrap();
+        std::fs::remove_dir_all(folder.path().join("devices").join(other)).unwrap();
         Self { desk: Desk::new(), folder, served }
     }
 

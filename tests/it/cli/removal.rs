@@ -259,6 +259,28 @@ fn a_saved_plan_removes_what_it_says_as_long_as_that_is_declared_nowhere() {
 }
 
 #[test]
+fn a_change_cannot_loosen_the_tag_policy_that_judges_it() {
+    let fleet = Fleet::applied();
+    let paths = |place: &str| format!(r#"paths: ["**/devices/oslo/{place}.yaml"]"#);
+    // Only kiosks.yaml may make a kiosk of a device, until now.
+    fleet.folder.edit("tenant.yaml", &paths("kiosks"), &paths("*"));
+    fleet.folder.edit("devices/oslo/laptops.yaml", "groupTag: OSL-LOANER", "groupTag: KIOSK-HALL");
+    let json = fleet.run("plan --json").json();
+    assert_eq!(json["loosens"][0]["path"], "tagPolicy", "{json}");
+    assert_eq!(json["held"][0]["reason"], "TagNotAllowed", "{json}");
+    let apply = fleet.run("apply --auto-approve");
+    assert!(!apply.out.contains("1 done"), "{}{}", apply.out, apply.err);
+    // Applied once, it judges.
+    let plan = fleet.run("plan");
+    assert!(plan.out.contains("~ TEST-OSL-005") && !plan.out.contains("TagNotAllowed"), "{}", plan.out);
+    assert_eq!(fleet.run("apply --auto-approve").code, 0);
+    // A stricter one counts at once.
+    fleet.folder.edit("tenant.yaml", &paths("*"), &paths("laptops"));
+    let validate = fleet.desk.run(&format!("validate {}", fleet.folder.path().display()));
+    assert!(validate.code == 3 && validate.err.contains("tag-not-allowed-here"), "{}", validate.err);
+}
+
+#[test]
 fn a_change_cannot_loosen_the_guard_that_judges_it() {
     let fleet = Fleet::applied();
     fleet.removes_one();

@@ -19,6 +19,7 @@ pub fn tenant() -> Tenant {
         hold_vanished: true,
         sync_when_needed: true,
         suspend: false,
+        tag_policy: Vec::new(),
         freezes: Vec::new(),
         rollout: None,
     }
@@ -36,6 +37,7 @@ pub fn claim(serial: &str) -> Claim {
         deletion_policy: DeletionPolicy::Orphan,
         protect: false,
         adoption: AdoptionPolicy::IfUnowned,
+        tag_refused: false,
         suspend: false,
         origin: Origin(0),
     }
