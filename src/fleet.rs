@@ -195,6 +195,11 @@ impl Member<'_> {
     }
 
     async fn sync(&mut self, waits: bool, stop: &Stop, told: &mut (dyn FnMut(SyncNews) + Send)) -> Result<(), NoSync> {
+        // What the service says of the time comes with its first answer.
+        self.connection.graph.sync_state().await.map(drop).or_else(|error| match error.is_about_us() {
+            true => Err(NoSync::Refused(error)),
+            false => Ok(()),
+        })?;
         let freeze = self.next_freeze();
         let Self { connection: Connection { graph, clock, .. }, journal, .. } = self;
         let writer = GraphWriter::new(graph.clone()).closing(freeze.as_ref().map(|(from, _)| *from));

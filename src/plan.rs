@@ -128,6 +128,26 @@ impl Plan {
         self.held.iter().any(|held| held.reason == Reason::LimitExceeded)
     }
 
+    /// True if far less is declared, or registered, than was applied: then what looks
+    /// as if it were to be removed is not.
+    #[must_use]
+    pub fn is_collapsed(&self) -> bool {
+        let is_collapse = |why: &NoRemoval| {
+            matches!(
+                why,
+                NoRemoval::DesiredSetEmpty | NoRemoval::DesiredSetCollapsed(_) | NoRemoval::ObservedSetCollapsed(_)
+            )
+        };
+        self.removal.not_computed.as_ref().is_some_and(is_collapse)
+    }
+
+    /// True if something is kept back that a person may let through: by a limit, a
+    /// freeze, or because far less is declared or registered than before.
+    #[must_use]
+    pub(crate) fn is_stopped_by_a_protection(&self) -> bool {
+        self.is_limited() || self.is_frozen() || self.is_collapsed()
+    }
+
     /// True if a freeze holds something back that its name would let through.
     #[must_use]
     pub fn is_frozen(&self) -> bool {

@@ -173,7 +173,7 @@ impl Report {
             () if matches!(sync, SyncOutcome::Skipped { .. }) || self.consent == Consent::ResumedInPart => End::Partial,
             () if !of.iter().all(|(_, outcome)| may_heal(outcome)) => End::Partial,
             () if tally.failed + tally.not_attempted + tally.awaiting > 0 => End::Later,
-            () if self.prepared.cleared.plan().is_limited() || self.prepared.cleared.plan().is_frozen() => End::Limited,
+            () if self.prepared.cleared.plan().is_stopped_by_a_protection() => End::Limited,
             () => End::Done,
         }
     }
@@ -223,6 +223,14 @@ impl From<Stopped> for RoundError {
 }
 
 impl Prepared {
+    /// What is left of a plan that was approved among the declarations and begun.
+    #[must_use]
+    pub(crate) fn begun(&self) -> Option<Self> {
+        let cleared = self.cleared.begun()?.clone();
+        let schedule = apply::schedule(&cleared, self.sync.as_ref(), cleared.plan().observed_at);
+        Some(Self { cleared, schedule, ..self.clone() })
+    }
+
     /// The same with nothing in it but what was approved earlier.
     #[must_use]
     pub fn only(self, approved: &Approved) -> Self {

@@ -140,6 +140,7 @@ impl<'a> Updates<'a> {
         }
         let ids: Vec<RegistrationId> = chunk.iter().map(|item| self.items[*item].update.id).collect();
         let readings: HashMap<_, _> = tools.writer.get_devices(&ids).await.into_iter().collect();
+        chunk.iter().for_each(|item| self.recall(*item, tools));
         let mut good = Vec::with_capacity(chunk.len());
         let (mut halt, mut entries) = (None, Vec::new());
         for item in chunk {
@@ -148,7 +149,8 @@ impl<'a> Updates<'a> {
                 Some(Ok(Some(device))) if update.is_done_on(device) => {
                     let outcome = Outcome::Done { registration_id: update.id, at: tools.writer.service_of(now) };
                     // Where nothing of ours was taken, somebody else has written it.
-                    let end = if self.items[item].lost.is_some() { UpdateEnd::Visible } else { UpdateEnd::Found };
+                    let is_ours = self.items[item].lost.is_some() || self.items[item].was_sent == Some(true);
+                    let end = if is_ours { UpdateEnd::Visible } else { UpdateEnd::Found };
                     let fields = update.fields.clone();
                     entries.push(Entry::UpdateIntent { registration_id: update.id, fields });
                     entries.push(Entry::UpdateEnd { registration_id: update.id, end });
@@ -183,11 +185,7 @@ impl<'a> Updates<'a> {
             Entry::UpdateIntent { registration_id: *id, fields: fields.clone() }
         };
         let intents = items.iter().map(intent).collect();
-        for item in items {
-            let Update { id, fields, .. } = self.items[*item].update;
-            let known = || tools.journal.consent().is_some_and(|consent| consent.used_on(*id, fields) == Use::Sent);
-            self.items[*item].was_sent.get_or_insert_with(known);
-        }
+        items.iter().for_each(|item| self.recall(*item, tools));
         tools.record(intents).await?;
         let mut writes = Vec::new();
         for item in items {
@@ -225,6 +223,13 @@ impl<'a> Updates<'a> {
         tools.record(entries).await?;
         self.look_at = (!self.accepted.is_empty()).then(|| self.look_at.unwrap_or(later(now, LOOK)));
         halt.map_or(Ok(()), Err)
+    }
+
+    /// Whether it was sent before this run, told before the first line about it.
+    fn recall(&mut self, item: usize, tools: &Tools<'_>) {
+        let Update { id, fields, .. } = self.items[item].update;
+        let known = || tools.journal.consent().is_some_and(|consent| consent.used_on(*id, fields) == Use::Sent);
+        self.items[item].was_sent.get_or_insert_with(known);
     }
 
     fn sent(&mut self, item: usize, failure: Option<GraphError>, now: Timestamp, tools: &mut Tools<'_>) -> UpdateEnd {

@@ -129,6 +129,10 @@ async fn tenants(args: &ApplyArgs, settings: &Settings, stop: &Stop, outlets: &m
     for (at, (prepared, digest)) in prepared.into_iter().zip(&digests).enumerate() {
         let answer = match digest {
             Some(digest) => approved_by_digest(settings, &mut members, at, prepared, digest).await,
+            // Who says yes to all says so to what is left of an earlier yes, too.
+            None if args.auto_approve && prepared.cleared.granted().is_none() => {
+                approve(args, settings, &members.of()[at], prepared, stop).await
+            }
             None => match grants::consent(settings, &mut members, at, prepared).await {
                 Ok(Ok(granted)) => Ok(granted),
                 Ok(Err(prepared)) => approve(args, settings, &members.of()[at], prepared, stop).await,

@@ -43,12 +43,12 @@ fn digest(text: &str) -> Result<For<String>, String> {
     For::parse(text, sha256)
 }
 
-fn sha256(text: &str) -> Result<String, String> {
+pub(super) fn sha256(text: &str) -> Result<String, String> {
     let hex = text.strip_prefix("sha256:").unwrap_or(text).to_ascii_lowercase();
     if hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Ok(hex);
     }
-    Err("64 hex digits, as `apgit plan` shows them under `digest` (a plan id is for people only)".to_owned())
+    Err("64 hex digits: those of a plan are under `digest` (a plan id is for people only)".to_owned())
 }
 
 /// Numbers of guarded changes that a person has seen.

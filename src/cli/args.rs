@@ -149,6 +149,9 @@ pub(super) struct Simulated {
     /// The seed of the simulated tenant's chances
     #[arg(long, default_value_t = 1, requires = "simulate", value_name = "SEED", help_heading = "Simulation")]
     pub sim_seed: u64,
+    /// YAML file of what others have done to the simulated tenant meanwhile
+    #[arg(long, requires = "simulate", value_name = "FILE", help_heading = "Simulation")]
+    pub sim_script: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

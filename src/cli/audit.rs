@@ -9,6 +9,7 @@ use crate::model::{Field, SerialKey};
 use crate::render::Look;
 use crate::render::style::{Role, counted, moment};
 
+use super::approval::sha256;
 use super::error::CliError;
 use super::exit::Exit;
 use super::settings::{Settings, print, tell};
@@ -33,7 +34,7 @@ enum What {
         /// The log [default: all that are in the state folder]
         file: Option<PathBuf>,
         /// The SHA-256 of a line that must be in it: without its last lines a log is whole, too
-        #[arg(long, value_name = "SHA256")]
+        #[arg(long, value_name = "SHA256", value_parser = sha256)]
         head: Option<String>,
     },
     /// Show what was done, oldest first
@@ -80,7 +81,7 @@ pub(super) fn run(args: &AuditArgs, settings: &Settings) -> Result<Exit, CliErro
 }
 
 fn verify(file: Option<&Path>, head: Option<&str>, settings: &Settings) -> Result<Exit, CliError> {
-    let known = head.map(|text| text.strip_prefix("sha256:").unwrap_or(text).to_ascii_lowercase());
+    let known = head.map(str::to_owned);
     let (mut exit, mut is_known) = (Exit::Done, known.is_none());
     for path in logs(file, settings)? {
         let mut open = Open::default();

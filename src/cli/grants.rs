@@ -2,7 +2,7 @@
 
 use crate::fleet::Members;
 use crate::model::seen;
-use crate::plan::{GrantStanding, Standing};
+use crate::plan::Standing;
 use crate::round::{Consent, Prepared};
 
 use super::apply::said_of;
@@ -24,22 +24,17 @@ pub(super) async fn consent(
         members.approved_in_writing(at, &grant.name);
         return Ok(Ok((prepared, Consent::Seen)));
     }
-    let used = prepared.cleared.grants().iter().filter(|(_, standing)| *standing == GrantStanding::Used);
-    let used: Vec<(String, String)> = used.map(|(grant, _)| (grant.name.clone(), grant.digest.clone())).collect();
-    for (name, digest) in used {
-        if members.of()[at].journal.approval(&digest).is_none() {
-            continue;
-        }
-        if let Standing::Rest(rest) = members.standing(at, &digest, &prepared).await?
-            && rest.left > 0
-        {
+    let Some(begun) = prepared.begun() else { return Ok(Err(prepared)) };
+    let Some(grant) = begun.cleared.granted().cloned() else { return Ok(Err(prepared)) };
+    match members.standing(at, &grant.digest, &begun).await? {
+        Standing::Rest(rest) => {
             if !settings.quiet {
                 tell(&said_of(&rest, &seen(members.of()[at].name())));
             }
-            members.approved_in_writing(at, &name);
+            members.approved_in_writing(at, &grant.name);
             let consent = if rest.is_whole() { Consent::Resumed } else { Consent::ResumedInPart };
-            return Ok(Ok((prepared.only(&rest.approved), consent)));
+            Ok(Ok((begun, consent)))
         }
+        Standing::Same | Standing::Other => Ok(Err(prepared)),
     }
-    Ok(Err(prepared))
 }

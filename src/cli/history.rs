@@ -138,7 +138,8 @@ fn text(serial: &str, all: &[History], settings: &Settings) -> String {
         }
         for Tombstone { registration_id, end, plan, at, .. } in tombstones {
             let (end, plan) = (end_of(*end), look.show(plan));
-            let _ = writeln!(out, "  {end} {} by {plan}; its registration was {registration_id}", moment(*at));
+            let by = plan.strip_prefix("by ").unwrap_or(&plan);
+            let _ = writeln!(out, "  {end} {} by {by}; its registration was {registration_id}", moment(*at));
         }
         if !commits.is_empty() {
             let _ = writeln!(out, "  commits of the ledger:");

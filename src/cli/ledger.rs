@@ -155,9 +155,15 @@ pub(super) async fn release(args: &ReleaseArgs, settings: &Settings, stop: &Stop
     for (fleet, devices) in fleets.iter().zip(released) {
         let name = seen(&fleet.desired.tenant.name);
         for device in devices {
-            print(&format!("{name}: {} is forgotten, and stays registered\n", seen(device.serial.as_str())))?;
+            print(&format!(
+                "{name}: {} is forgotten; nothing was done to its registration\n",
+                seen(device.serial.as_str())
+            ))?;
             if fleet.desired.claims().iter().any(|claim| claim.serial.key() == device.serial.key()) {
-                tell(&format!("{} is still declared: the next apply adopts it again\n", seen(device.serial.as_str())));
+                tell(&format!(
+                    "{} is still declared: the next apply takes it for a new one\n",
+                    seen(device.serial.as_str())
+                ));
             }
         }
     }
@@ -271,7 +277,8 @@ fn show(settings: &Settings, members: &Members<'_>, serial: &str) -> Result<(), 
             let end = end_of(*end);
             let serial = look.show(stone.serial_number.as_str());
             let _ = writeln!(out, "{}   {}", look.paint(Role::Heading, &serial), look.show(member.name()));
-            let _ = writeln!(out, "  {end} {at} by {plan}; its registration was {registration_id}");
+            let by = plan.strip_prefix("by ").unwrap_or(plan);
+            let _ = writeln!(out, "  {end} {at} by {by}; its registration was {registration_id}");
             if left.is_some() {
                 let _ = writeln!(out, "  its decommission has not ended: apgit decommission {serial} goes on with it");
             }

@@ -1,9 +1,10 @@
 //! Where the ledger of a tenant is, and what Git says of the declarations.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::fleet::{Book, Member, Members, Source};
-use crate::git::{Ancestry, Found, Repository};
+use crate::git::{Ancestry, Found, GitError, Repository};
 use crate::graph::is_on_loopback;
 use crate::ledger::{FileLedger, GitLedger, LedgerStore};
 use crate::manifest::Fleet;
@@ -139,9 +140,9 @@ pub(super) fn moved_to(
     Ok(book.not_read(&files).cloned())
 }
 
-/// What is removed was declared when it was last applied: a device that stands in the
-/// ledger, and not in the declarations of the commit that was applied last, was
-/// written into it by somebody else.
+/// What is removed was declared when it was applied: a device that stands in the
+/// ledger, and not in the declarations of the commit from which it was applied,
+/// or of the one that was applied last, was written into it by somebody else.
 ///
 /// # Errors
 /// When Git cannot say.
@@ -150,24 +151,48 @@ pub(super) fn doubt_the_undeclared(
     book: &mut Book,
     desired: &Desired,
 ) -> Result<(), CliError> {
-    let (Some(repository), Some(applied)) = (repository, book.applied().map(str::to_owned)) else { return Ok(()) };
-    let mut serials = book.removable(desired);
-    if serials.is_empty() {
-        return Ok(());
-    }
-    let lines = repository.lines_naming(&applied, &serials);
-    let lines = lines.map_err(|error| CliError::new(Exit::Failed, error.to_string()))?;
-    let short = seen(&applied[..applied.len().min(10)]).into_owned();
-    let why = match lines {
-        None => format!("the declarations of commit {short}, which was applied last, cannot be read here"),
-        Some(lines) => {
-            let named: Vec<String> = lines.iter().map(|line| line.to_ascii_uppercase()).collect();
-            serials.retain(|serial| !named.iter().any(|line| names(line, &serial.to_ascii_uppercase())));
-            format!("commit {short}, which was applied last, does not declare it")
+    let Some(repository) = repository else { return Ok(()) };
+    let failed = |error: GitError| CliError::new(Exit::Failed, error.to_string());
+    let head = repository.head().map_err(failed)?;
+    let last = book.applied().map(str::to_owned);
+    let removable = book.removable(desired);
+    for (commit, mut serials) in removable {
+        let mut why = "it was never applied from a commit".to_owned();
+        let commits: BTreeSet<String> = commit.into_iter().chain(last.clone()).collect();
+        for commit in commits {
+            let short = seen(&commit[..commit.len().min(10)]).into_owned();
+            // Any commit can be made to declare anything; what is merged was reviewed.
+            let is_ours = match &head {
+                Some(head) => repository.ancestry(&commit, head).map_err(failed)?,
+                None => Ancestry::Unknown,
+            };
+            why = match is_ours {
+                Ancestry::Ancestor => {
+                    serials = undeclared_in(repository, &commit, serials).map_err(failed)?;
+                    format!("commit {short}, from which it was applied, does not declare it")
+                }
+                Ancestry::Other => format!("commit {short}, from which it was applied, is not in this history"),
+                Ancestry::Unknown => format!("commit {short}, from which it was applied, is not in this clone"),
+            };
         }
-    };
-    book.doubt_devices(&serials, &why);
+        book.doubt_devices(&serials, &why);
+    }
     Ok(())
+}
+
+/// So many serials are asked for at once: a command line has an end.
+const ASKED_AT_ONCE: usize = 200;
+
+/// Those of the serials that no declaration of a commit names.
+fn undeclared_in(repository: &Repository, commit: &str, serials: Vec<String>) -> Result<Vec<String>, GitError> {
+    let mut left = Vec::new();
+    for asked in serials.chunks(ASKED_AT_ONCE) {
+        let lines = repository.lines_naming(commit, asked)?.unwrap_or_default();
+        let lines: Vec<String> = lines.iter().map(|line| line.to_ascii_uppercase()).collect();
+        let is_named = |serial: &&String| lines.iter().any(|line| names(line, &serial.to_ascii_uppercase()));
+        left.extend(asked.iter().filter(|serial| !is_named(serial)).cloned());
+    }
+    Ok(left)
 }
 
 /// True if a line has this word, and not as a part of a longer one.

@@ -265,6 +265,11 @@ fn failed(error: impl std::fmt::Display) -> CliError {
     CliError::new(Exit::Failed, error.to_string())
 }
 
+/// What was typed, or written, is not understood.
+fn mistaken(error: impl std::fmt::Display) -> CliError {
+    CliError::new(Exit::Usage, error.to_string())
+}
+
 async fn bind(args: &SimulateArgs) -> Result<Server, CliError> {
     check_domains(&args.domain)?;
     let settings = settings(args)?;
@@ -341,19 +346,20 @@ fn only_those_that_are_there(tenants: &mut Tenants, args: &SimulateArgs, path: &
 }
 
 fn settings(args: &SimulateArgs) -> Result<sim::Settings, CliError> {
-    let mut settings = sim::Settings::named(&args.profile).map_err(failed)?;
+    let mut settings = sim::Settings::named(&args.profile).map_err(mistaken)?;
     if let Some(path) = &args.settings {
-        settings.read_yaml(&read(path)?).map_err(|error| failed(format!("in `{}`: {error}", path.display())))?;
+        settings.read_yaml(&read(path)?).map_err(|error| mistaken(format!("in `{}`: {error}", path.display())))?;
     }
     settings = args.switch.iter().fold(settings, |settings, switch| settings.switched(*switch));
     for assignment in &args.set {
-        settings.set(assignment).map_err(failed)?;
+        settings.set(assignment).map_err(mistaken)?;
     }
     Ok(settings)
 }
 
-fn script(path: &Path) -> Result<Script, CliError> {
-    Script::read(&read(path)?).map_err(|error| failed(format!("in `{}`: {error}", path.display())))
+/// What others do to a tenant, and when.
+pub(super) fn script(path: &Path) -> Result<Script, CliError> {
+    Script::read(&read(path)?).map_err(|error| mistaken(format!("in `{}`: {error}", path.display())))
 }
 
 fn new_tenants(settings: &sim::Settings, args: &SimulateArgs) -> Tenants {

@@ -17,6 +17,7 @@ use super::args::Simulated;
 use super::error::CliError;
 use super::exit::Exit;
 use super::settings::Settings;
+use super::simulate::script;
 
 /// The app that signs in to a simulated tenant; any id would do.
 const CLIENT_ID: &str = "aaaaaaaa-0000-4000-8000-000000000001";
@@ -54,7 +55,7 @@ impl<'s> Tenants<'s> {
     }
 
     fn open(&mut self, tenant: TenantId) -> Result<InProcess, CliError> {
-        let Simulated { sim_profile, sim_seed, .. } = self.args;
+        let Simulated { sim_profile, sim_seed, sim_script, .. } = self.args;
         let profile = sim::Settings::named(sim_profile.name())
             .map_err(|error| CliError::new(Exit::Bug, format!("a profile of the simulator is unknown: {error}")))?;
         let folder = self.settings.state_of(&Target::Simulated, tenant);
@@ -75,6 +76,10 @@ impl<'s> Tenants<'s> {
             CliError::new(Exit::Failed, error.to_string())
                 .hint(format!("delete `{}` to begin with an empty tenant", file.display()))
         })?;
+        let mut tenant_now = tenant_now;
+        if let Some(path) = sim_script {
+            tenant_now.play(&script(path)?);
+        }
         let transport = InProcess::new(tenant_now, clock::Virtual::starting_at(EPOCH));
         let transport = match kept {
             Some(kept) => transport.keeping(kept),

@@ -122,8 +122,9 @@ impl Book {
             Ok(more) => (siblings.into_iter().chain(more).collect(), None),
             Err(error) => (siblings, Some(error.to_string())),
         };
-        let overlap =
-            unknown.or_else(|| overlap(tenant, target, &siblings, &together)).filter(|_| tenant.may_be_written());
+        let unknown = unknown.or_else(|| unreadable(&siblings)).map(NoRemoval::NeighboursUnknown);
+        let overlap = || overlap(tenant, target, &siblings, &together).map(NoRemoval::ScopeOverlap);
+        let overlap = unknown.or_else(overlap).filter(|_| tenant.may_be_written());
         let theirs: HashSet<RegistrationId> = registrations(&siblings).collect();
         let new = || {
             let lineage = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{machine}\n{now}\n{}", tenant.id).as_bytes());
@@ -156,7 +157,7 @@ impl Book {
             let words = format!("`{missing}` was read when last applied");
             (!is_closed).then_some(NoRemoval::OtherPaths(words))
         };
-        let overlap = overlap.filter(|_| !is_closed).map(NoRemoval::ScopeOverlap);
+        let overlap = overlap.filter(|_| !is_closed);
         let problem = overlap.or(problem);
         let problem = problem.or_else(narrower).or_else(|| source.left_out.clone().map(NoRemoval::OtherPaths));
         let dirty = || source.dirty.clone().map(NoRemoval::DirtyTree);
@@ -207,12 +208,16 @@ impl Book {
         files.iter().find(|file| !covers(&self.source.paths, file))
     }
 
-    /// Serials of devices that would be removed with their declarations.
-    pub(crate) fn removable(&self, desired: &Desired) -> Vec<String> {
+    /// Devices that would be removed with their declarations, by the commit that
+    /// declared them.
+    pub(crate) fn removable(&self, desired: &Desired) -> BTreeMap<Option<String>, Vec<String>> {
         let declared: HashSet<SerialKey> = desired.claims().iter().map(|claim| claim.serial.key()).collect();
         let left = self.ledger.devices().filter(|tracked| !declared.contains(&tracked.serial_number.key()));
-        let removable = left.filter(|tracked| tracked.deletion_policy == DeletionPolicy::Delete);
-        removable.map(|tracked| tracked.serial_number.to_string()).collect()
+        let mut removable: BTreeMap<Option<String>, Vec<String>> = BTreeMap::new();
+        for tracked in left.filter(|tracked| tracked.deletion_policy == DeletionPolicy::Delete) {
+            removable.entry(tracked.commit.clone()).or_default().push(tracked.serial_number.to_string());
+        }
+        removable
     }
 
     /// These devices are not removed, whatever the ledger says of them.
@@ -277,7 +282,9 @@ impl Book {
 
     /// Why nothing may be applied over this ledger at all.
     pub(crate) fn refuses(&self) -> Option<&NoRemoval> {
-        self.problem.as_ref().filter(|problem| self.is_closed || matches!(problem, NoRemoval::ScopeOverlap(_)))
+        let stops =
+            |problem: &NoRemoval| matches!(problem, NoRemoval::ScopeOverlap(_) | NoRemoval::NeighboursUnknown(_));
+        self.problem.as_ref().filter(|problem| self.is_closed || stops(problem))
     }
 
     /// The run of another machine that has not ended.
@@ -334,6 +341,7 @@ impl Book {
             file: &*self.file,
             marked: &self.marked,
             hardware: &self.hardware,
+            commit: self.source.commit.clone().filter(|_| self.source.dirty.is_none()),
             plan: plan.digest().plan_id(),
             now,
         };
@@ -422,6 +430,7 @@ impl Book {
             file: &*self.file,
             marked: &self.marked,
             hardware: &self.hardware,
+            commit: self.source.commit.clone().filter(|_| self.source.dirty.is_none()),
             plan: "rebuilt".to_owned(),
             now,
         };
@@ -541,14 +550,17 @@ fn registrations(siblings: &[Neighbour]) -> impl Iterator<Item = RegistrationId>
     ledgers.flat_map(|ledger| ledger.devices().map(|of| of.registration_id))
 }
 
+/// The ledger of another owner that cannot be read, and why.
+fn unreadable(siblings: &[Neighbour]) -> Option<String> {
+    let reason = |of: &Neighbour| of.ledger.as_ref().err().map(|reason| format!("`{}`: {reason}", of.place));
+    siblings.iter().find_map(reason)
+}
+
 /// Which owner of the same tenant may write what we may, in words. One who has
 /// applied nothing yet has no scope that anybody knows.
 fn overlap(tenant: &Tenant, target: &str, siblings: &[Neighbour], together: &HashSet<String>) -> Option<String> {
     siblings.iter().find_map(|Neighbour { place, ledger }| {
-        let ledger = match ledger {
-            Ok(ledger) => ledger,
-            Err(reason) => return Some(format!("nobody knows whose is in `{place}`, which cannot be read: {reason}")),
-        };
+        let ledger = ledger.as_ref().ok()?;
         let Head { target: its, tenant_id, owner_id, guards, .. } = &ledger.head;
         let is_other = *its == target && *tenant_id == tenant.id && *owner_id != tenant.owner;
         let guards = guards.as_ref().filter(|_| is_other && !together.contains(owner_id))?;
@@ -612,6 +624,8 @@ struct Page<'a> {
     file: &'a (dyn Fn(Origin) -> String + Send + Sync),
     marked: &'a HashMap<DeviceKey, Option<Deleting>>,
     hardware: &'a HashMap<DeviceKey, Hardware>,
+    /// That declares what is applied, if the files are as it has them.
+    commit: Option<String>,
     plan: String,
     now: Timestamp,
 }
@@ -712,6 +726,7 @@ impl Page<'_> {
             corrected: known.map(|known| known.corrected.clone()).unwrap_or_default(),
             hardware: known.map(|known| known.hardware.clone()).unwrap_or_default(),
             file: (self.file)(claim.origin),
+            commit: self.commit.clone().or_else(|| known.and_then(|known| known.commit.clone())),
             plan: self.plan.clone(),
             at: self.now,
             deleting: None,
@@ -734,6 +749,9 @@ impl Page<'_> {
         self.rename(device, id);
         match self.ledger.get_mut(device).filter(|tracked| tracked.registration_id == id) {
             Some(tracked) => {
+                if tracked.commit.is_none() {
+                    tracked.commit.clone_from(&self.commit);
+                }
                 let is_other = |(field, value): &&(Field, CompactString)| !field.same(tracked.value(*field), value);
                 let others: Vec<_> = wanted.iter().filter(is_other).cloned().collect();
                 if !others.is_empty() {

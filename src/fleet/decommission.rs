@@ -11,7 +11,10 @@ use jiff::Timestamp;
 use super::{Member, Members};
 use crate::graph::{ErrorKind, Graph, GraphError, ManagedDevice};
 use crate::ledger::{Leaving, LeavingObject, Ledger, Tombstone, Tracked};
-use crate::model::{Device, DeviceKey, Field, ManagedDeviceId, RegistrationId, Scope, SerialKey, SerialNumber};
+use crate::model::{
+    Action, Deregister, Device, DeviceKey, Effect, Field, ManagedDeviceId, RegistrationId, Scope, SerialKey,
+    SerialNumber,
+};
 use crate::plan::{LimitReading, guard};
 pub(crate) use work::{Departure, End, Ended, News};
 
@@ -59,6 +62,13 @@ pub(crate) struct Leaver {
 }
 
 impl Leaver {
+    /// The removal of its registration, if that is still there.
+    fn effect(&self) -> Option<Effect> {
+        let before = self.registration.clone()?;
+        let action = Action::Deregister(Deregister { id: self.id, before });
+        Some(Effect { device: self.device.clone(), action })
+    }
+
     /// What the ledger has to know before anything is asked for.
     fn leaving(&self) -> Leaving {
         let managed_devices = self.managed.iter().map(|(id, _)| *id).collect();

@@ -232,7 +232,7 @@ impl Client {
         read: impl Fn(&Response) -> Result<T, String>,
     ) -> Result<T, GraphError> {
         let id = self.request_id();
-        if matches!(call.class, Class::Write | Class::Import | Class::Sync) {
+        if matches!(call.class, Class::Write | Class::IntuneWrite | Class::Import | Class::Sync) {
             self.writes.lock().unwrap_or_else(PoisonError::into_inner).push(id);
         }
         let id = id.to_string();

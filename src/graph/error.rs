@@ -214,11 +214,11 @@ impl GraphError {
         }
     }
 
-    /// True if there was no answer from the service itself: what it did, only
-    /// its state shows.
+    /// True if nothing tells whether it was done: only the service's state shows.
+    /// A 503 says that it was not.
     #[must_use]
     pub fn is_unanswered(&self) -> bool {
-        self.after_unknown || matches!(self.kind, ErrorKind::Lost | ErrorKind::Protocol | ErrorKind::Oversized)
+        self.after_unknown || self.effect_is_unknown() && self.status != Some(503)
     }
 
     /// True if the request may have had its effect all the same: look before

@@ -158,7 +158,10 @@ impl Graph {
             match answer {
                 Ok(body) if wire::has_profile(&body) => found.push(*id),
                 Err(error) if error.is_about_us() || error.kind == ErrorKind::Stopped => return Err(error),
-                Ok(_) | Err(_) => {}
+                Err(error) => {
+                    tracing::warn!(%error, %id, "cannot read whether it has a profile: it counts as if it had none");
+                }
+                Ok(_) => {}
             }
         }
         Ok(found)

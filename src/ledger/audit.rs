@@ -95,6 +95,10 @@ pub enum Act {
     Release,
     /// The ledger takes a protection away.
     Keep,
+    /// A device is removed from Intune.
+    RemoveFromIntune,
+    /// A device object is removed from Entra.
+    RemoveFromEntra,
     /// The tenant is asked for a sync.
     Sync,
     /// The record of an ended import is removed.
@@ -121,6 +125,8 @@ impl Act {
             Self::Adopt => "adopt",
             Self::Release => "release",
             Self::Keep => "keep",
+            Self::RemoveFromIntune => "removeFromIntune",
+            Self::RemoveFromEntra => "removeFromEntra",
             Self::Sync => "sync",
             Self::RemoveRecord => "removeRecord",
             Self::LedgerImport => "ledgerImport",

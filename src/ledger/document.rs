@@ -159,6 +159,10 @@ pub struct Tracked {
     /// The file that declared it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub file: String,
+    /// The commit that declared it when that was applied, where the declarations lie
+    /// in Git.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
     /// The plan by which it was last written or taken over.
     pub plan: String,
     /// When that was, by the service's clock.

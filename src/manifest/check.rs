@@ -339,7 +339,8 @@ fn text(node: &mut Node<'_>, shape: &TextShape, name: &str, source: &Source<'_>,
         None
     };
     if let Some(message) = wrong.filter(|_| out.soft.len() < MAX_SOFT) {
-        out.soft.push((node.span, Problem::error("form", message, source.spot(node.span))));
+        let problem = Problem::error("form", message, source.spot(node.span));
+        out.soft.push((node.span, problem.hint_opt(example(name, shape).map(str::to_owned))));
     }
     true
 }
@@ -397,6 +398,19 @@ fn boolean(node: &mut Node<'_>, name: &str, source: &Source<'_>, out: &mut Findi
         wrong_type(node, "`true` or `false`", name, source, out);
     }
     ok
+}
+
+/// How a text is written whose form nobody guesses.
+fn example(name: &str, shape: &TextShape) -> Option<&'static str> {
+    match (name, shape.min) {
+        ("from" | "until", 9) => Some("three letters of the day and the time, as in `Fri 16:00`"),
+        ("from" | "until" | "expiresAt", _) => {
+            Some("in quotes, with a `T` before the time and its offset behind: `\"2026-12-18T16:00:00+01:00\"`")
+        }
+        ("name", _) => Some("small letters, digits and hyphens, as in `year-end`"),
+        ("timeZone", _) => Some("a name of the IANA database, as in `Europe/Oslo`"),
+        _ => None,
+    }
 }
 
 fn wrong_type(node: &Node<'_>, wanted: &str, name: &str, source: &Source<'_>, out: &mut Findings) {

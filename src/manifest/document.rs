@@ -5,13 +5,15 @@
 //! here; `fleet` puts the files together.
 
 mod columns;
+mod envelope;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::check::{Findings, head, suggestion, walk};
+use self::envelope::list_of_ours;
+use super::check::{Findings, head, walk};
 use super::faults::{Faults, Trouble};
 use super::files::{Dead, File, Resolver, beside, is_json, read, slashed};
 use super::hashes::{Hashes, NoRow, unreadable_csv};
@@ -22,10 +24,10 @@ use super::secret;
 use super::shape;
 use super::tree::{self, Data, Entry, Mistakes, Node, Span};
 use super::value;
-use crate::desired::{ApprovalObject, DeviceObject, TenantObject, TenantRef, near};
+use crate::desired::{ApprovalObject, DeviceObject, TenantObject, TenantRef};
 use crate::hash::is_raw_hash;
 use crate::model::{Claim, Grant, HashCheck, HashLocation, HashRef, Origin, SerialNumber, Tenant};
-use crate::resource::{self, API_VERSION, Columns, FieldPath, FieldProblem, GROUP, Kind, Layer, Problems, Segment};
+use crate::resource::{self, Columns, FieldPath, FieldProblem, GROUP, Kind, Layer, Problems, Segment};
 use crate::resource::{
     AutopilotDeviceSpec, AutopilotPlanApprovalSpec, AutopilotTenantSpec, SetDefaults, SetDevice, Undone,
 };
@@ -72,6 +74,16 @@ struct Named {
     name: String,
     span: Span,
 }
+
+/// Problems that say that one of some fields is not there.
+const ABSENCE: [(&str, &[&str]); 6] = [
+    ("hash-pin-missing", &["sha256"]),
+    ("hash-ref-one-of", &["file", "csv", "env", "secretKeyRef", "keyVaultSecret"]),
+    ("auth-type", &["type", "read", "write"]),
+    ("auth-member-missing", &["clientId"]),
+    ("auth-member-extra", &["type"]),
+    ("addressable-user-name-alone", &["userPrincipalName"]),
+];
 
 /// Reads one file. `index` is the file's place in the table of files.
 pub(super) fn load(file: &File, index: u32, root: &Root, tables: &Hashes) -> FileContent {
@@ -251,68 +263,6 @@ impl FileReader<'_> {
         self.content.problems.skip(mistakes.more);
     }
 
-    /// The kind of a document of ours, `None` for other people's, and an error
-    /// that was reported for one that is ours but of no kind that we know.
-    fn kind(&mut self, node: &Node<'_>) -> Option<Result<Kind, ()>> {
-        if let Data::List(items) = &node.data
-            && let Some(item) = items.iter().find(|item| is_ours(item))
-        {
-            let hint = "put `---` between documents, or write `{apiVersion: v1, kind: List, items: […]}`";
-            self.error("kind", "this list of documents is no document itself", head(item), hint);
-            return Some(Err(()));
-        }
-        let text = |key: &str| node.get(key).and_then(Node::text);
-        let (api, kind) = (text("apiVersion"), text("kind"));
-        let known = kind.and_then(Kind::parse);
-        let of_ours =
-            api.is_some_and(|api| api == GROUP || api.strip_prefix(GROUP).is_some_and(|rest| rest.starts_with('/')));
-        match (api, known) {
-            (Some(API_VERSION), Some(kind)) => Some(Ok(kind)),
-            (None, Some(kind)) => {
-                let span = node.entry("kind").map_or(node.span, |entry| entry.value.span);
-                let message = format!("this `{}` has no `apiVersion`", kind.name());
-                self.error("api-version", message, span, format!("add `apiVersion: {API_VERSION}`"));
-                Some(Err(()))
-            }
-            (Some(API_VERSION), None) => {
-                let entry = node.entry("kind");
-                let span = entry.map_or_else(|| head(node), |entry| entry.value.span);
-                let names = Kind::ALL.map(Kind::name);
-                let message = match kind {
-                    Some(kind) => format!("there is no kind `{}`", show(kind)),
-                    None => "this document has no `kind`".to_owned(),
-                };
-                let hint = match near(kind.unwrap_or_default(), &names) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("the kinds are `{}`", names.join("`, `")),
-                };
-                self.error("kind", message, span, hint);
-                Some(Err(()))
-            }
-            // A kind of ours is nobody else's, and left out it would not be missed.
-            (Some(api), _) if of_ours || known.is_some() => {
-                let span = node.entry("apiVersion").map_or(node.span, |entry| entry.value.span);
-                let message = match known {
-                    Some(kind) => format!("`{}` is no version of `{}`", show(api), kind.name()),
-                    None => format!("there is no version `{}`", show(api)),
-                };
-                self.error("api-version", message, span, format!("write `apiVersion: {API_VERSION}`"));
-                Some(Err(()))
-            }
-            (None, None) => {
-                // Other tools have documents with a `kind` and no version, too.
-                let is_meant = |kind: &&str| kind.to_ascii_lowercase().starts_with("autopilot");
-                let (kind, names) = (kind.filter(is_meant)?, Kind::ALL.map(Kind::name));
-                let near = near(kind, &names)?;
-                let span = node.entry("kind").map_or(node.span, |entry| entry.value.span);
-                let message = format!("there is no kind `{}`, and it has no `apiVersion`", show(kind));
-                self.error("kind", message, span, format!("did you mean `{near}`? add `apiVersion: {API_VERSION}`"));
-                Some(Err(()))
-            }
-            _ => None,
-        }
-    }
-
     fn error(&mut self, code: &'static str, message: impl Into<String>, span: Span, hint: impl Into<String>) {
         let source = &self.source;
         self.content.problems.add(|| Problem::error(code, message, source.spot(span)).hint(hint));
@@ -388,101 +338,6 @@ impl FileReader<'_> {
         let origin = self.mark(named.span);
         let Named { namespace, name, .. } = named;
         self.content.tenants.push(TenantObject { namespace, name, origin, tenant });
-    }
-
-    /// Everything beside `spec`: the same fields that a cluster allows.
-    fn envelope(&mut self, kind: Kind, root: &mut Node<'_>) -> Option<Named> {
-        const FIELDS: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
-        let start = head(root);
-        let Data::Map(entries) = &mut root.data else { return None };
-        for entry in entries.iter().filter(|entry| !FIELDS.contains(&entry.key.as_ref())) {
-            if self.content.problems.is_full() {
-                self.content.problems.skip(1);
-                continue;
-            }
-            let message = format!("`{}` has no field `{}`", kind.name(), show(&entry.key));
-            let misplaced = shape::spec(kind).field(&entry.key).is_some();
-            let hint = match misplaced {
-                true => format!("`{}` belongs under `spec`", entry.key),
-                false => suggestion(&entry.key, &FIELDS),
-            };
-            self.error("unknown-field", message, entry.key_span, hint);
-        }
-        let Some(entry) = entries.iter_mut().find(|entry| entry.key == "metadata") else {
-            self.error("missing-field", "`metadata` is missing", start, "add `metadata: {name: …}`");
-            return None;
-        };
-        let span = entry.key_span;
-        self.metadata(&mut entry.value, span)
-    }
-
-    fn metadata(&mut self, node: &mut Node<'_>, span: Span) -> Option<Named> {
-        // Written by people or by a cluster; the second kind appears in what
-        // `kubectl get -o yaml` prints.
-        const FIELDS: [&str; 15] = [
-            "name",
-            "namespace",
-            "labels",
-            "annotations",
-            "generateName",
-            "finalizers",
-            "ownerReferences",
-            "uid",
-            "resourceVersion",
-            "generation",
-            "creationTimestamp",
-            "deletionTimestamp",
-            "deletionGracePeriodSeconds",
-            "managedFields",
-            "selfLink",
-        ];
-        let Data::Map(entries) = &mut node.data else {
-            self.error("wrong-type", "`metadata` is a map of fields", head(node), "write `metadata: {name: …}`");
-            return None;
-        };
-        let (mut name, mut namespace) = (None, String::new());
-        let mut out = Findings::default();
-        for entry in entries.iter_mut() {
-            match entry.key.as_ref() {
-                "name" => {
-                    if walk(&mut entry.value, &shape::NAME, "name", &self.source, &mut out) {
-                        name = entry.value.text().map(|text| (text.to_owned(), entry.value.span));
-                    } else {
-                        name = Some((String::new(), entry.key_span));
-                    }
-                }
-                "namespace" => {
-                    if walk(&mut entry.value, &shape::NAME, "namespace", &self.source, &mut out) {
-                        entry.value.text().unwrap_or_default().clone_into(&mut namespace);
-                    }
-                }
-                "labels" | "annotations" => {
-                    walk(&mut entry.value, &shape::Shape::Words, &entry.key, &self.source, &mut out);
-                }
-                key if FIELDS.contains(&key) => {}
-                key => out.problems.add(|| {
-                    let message = format!("`metadata` has no field `{}`", show(key));
-                    let near = suggestion(key, &FIELDS[..4]);
-                    Problem::error("unknown-field", message, self.source.spot(entry.key_span)).hint(near)
-                }),
-            }
-        }
-        for (_, problem) in &mut out.soft {
-            problem.code = "name";
-            problem.hint = Some("lower-case letters, digits, `-` and `.`, at most 63 characters".into());
-        }
-        let bad_form = !out.soft.is_empty();
-        self.content.problems.append(out.problems);
-        self.content.warnings.append(out.warnings);
-        out.soft.into_iter().for_each(|(_, problem)| self.content.problems.add(|| problem));
-        match name {
-            Some((name, span)) if !name.is_empty() && !bad_form => Some(Named { namespace, name, span }),
-            Some(_) => None,
-            None => {
-                self.error("missing-field", "`metadata` has no `name`", span, "add `name: …`, unique among its kind");
-                None
-            }
-        }
     }
 
     fn tenant(&mut self, named: Option<Named>, root: &Node<'_>, whole: bool, out: &mut Findings) {
@@ -918,33 +773,6 @@ fn said_of_replaced(problems: &mut [FieldProblem], shared: &str, own: &resource:
         problem.hint = Some(format!("write `{shared}`{beside}"));
     }
 }
-
-/// The items of a `List`, if any of them is ours.
-fn list_of_ours<'s>(node: &mut Node<'s>) -> Option<Vec<Node<'s>>> {
-    if node.get("kind")?.text()? != "List" {
-        return None;
-    }
-    let Data::Map(entries) = &mut node.data else { return None };
-    let items = &mut entries.iter_mut().find(|entry| entry.key == "items")?.value.data;
-    let Data::List(items) = items else { return None };
-    items.iter().any(is_ours).then(|| std::mem::take(items))
-}
-
-/// True for what somebody meant as a document of ours.
-fn is_ours(node: &Node<'_>) -> bool {
-    node.get("apiVersion").and_then(Node::text).is_some_and(|api| api.starts_with(GROUP))
-        || node.get("kind").and_then(Node::text).is_some_and(|kind| Kind::parse(kind).is_some())
-}
-
-/// Problems that say that one of some fields is not there.
-const ABSENCE: [(&str, &[&str]); 6] = [
-    ("hash-pin-missing", &["sha256"]),
-    ("hash-ref-one-of", &["file", "csv", "env", "secretKeyRef", "keyVaultSecret"]),
-    ("auth-type", &["type", "read", "write"]),
-    ("auth-member-missing", &["clientId"]),
-    ("auth-member-extra", &["type"]),
-    ("addressable-user-name-alone", &["userPrincipalName"]),
-];
 
 /// The place of a field, or of the last part of the way that there is.
 fn locate(node: &Node<'_>, path: &FieldPath) -> Span {

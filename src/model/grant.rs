@@ -18,7 +18,7 @@ pub struct Grant {
     pub expires_at: Timestamp,
 }
 
-/// Exact numbers, per class; a class without one is bounded by the tenant's limit.
+/// So many pass of a class where the tenant's limit lets fewer through.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GrantCounts {

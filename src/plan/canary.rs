@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 use compact_str::CompactString;
 
+use crate::ledger::Ledger;
 use crate::model::{
     Action, Claim, Coverage, Desired, Device, DeviceKey, Field, Milestone, Observed, RegistrationId, Rollout,
     SerialKey, tag_words,
@@ -147,10 +148,16 @@ fn has_failed(held: &Held) -> bool {
     held.since.is_some() || held.reason == Reason::VanishedFromTenant
 }
 
+/// True for a registration that is declared outside of a part, as far as anybody
+/// knows: what was applied.
+pub(super) fn counts_undeclared(desired: &Desired, ledger: Option<&Ledger>, device: &Device) -> bool {
+    desired.is_part() && ledger.is_some_and(|ledger| ledger.of(device.id).is_some())
+}
+
 /// Registrations of which a rollout has to know whether they have a profile: tag
 /// by tag, where another device is about to get the tag.
 #[must_use]
-pub(crate) fn to_prove(desired: &Desired, observed: &Observed) -> Vec<Vec<RegistrationId>> {
+pub(crate) fn to_prove(desired: &Desired, observed: &Observed, ledger: Option<&Ledger>) -> Vec<Vec<RegistrationId>> {
     let is_asked = |rollout: &Rollout| rollout.wait_for == Milestone::ProfileAssigned;
     if !desired.tenant.rollout.as_ref().is_some_and(is_asked) || *observed.coverage() != Coverage::All {
         return Vec::new();
@@ -158,9 +165,14 @@ pub(crate) fn to_prove(desired: &Desired, observed: &Observed) -> Vec<Vec<Regist
     let (mut there, mut wanted) = (HashMap::<CompactString, Vec<RegistrationId>>::new(), HashSet::new());
     walk(desired, observed, |met| {
         let (tag, device) = match met {
-            Met::Claim { claim, matches, .. } => (claim.group_tag.text(), matches.first().copied()),
-            // Declared outside of a part, as far as anybody knows.
-            Met::Unclaimed(device) => (None, Some(device)),
+            Met::Claim { claim, matches, .. } => match matches.as_slice() {
+                [device] => (claim.group_tag.text(), Some(*device)),
+                // Nobody knows which of several it is.
+                _ => (claim.group_tag.text(), None),
+            },
+            Met::Unclaimed(device) if counts_undeclared(desired, ledger, device) => (None, Some(device)),
+            // A stranger's is no canary of ours.
+            Met::Unclaimed(_) => return,
         };
         match device {
             Some(device) if tag.is_none_or(|tag| device.group_tag == tag) => {

@@ -7,7 +7,7 @@ use compact_str::CompactString;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::ledger::{Journal, Ledger};
+use crate::ledger::{Journal, Ledger, Use};
 use crate::model::{
     Action, Effect, Field, FieldChange, Frozen, Grant, GrantCounts, Keep, Limits, Release, SerialKey, Update,
 };
@@ -72,7 +72,9 @@ pub enum GrantStanding {
     Holds,
     /// It is for another plan.
     OtherPlan,
-    /// Its plan was carried out, or begun.
+    /// Its plan was begun here, and this much of it is left.
+    Begun,
+    /// Its plan was carried out, or begun elsewhere.
     Used,
     /// Its time is over.
     Expired,
@@ -209,6 +211,9 @@ pub struct ClearedPlan {
     limits: Vec<LimitReading>,
     #[serde(skip)]
     grants: Vec<(Grant, GrantStanding)>,
+    /// What is left of a plan that a grant approves and a run has begun.
+    #[serde(skip)]
+    begun: Option<Box<Self>>,
 }
 
 impl ClearedPlan {
@@ -235,6 +240,12 @@ impl ClearedPlan {
     #[must_use]
     pub fn granted(&self) -> Option<&Grant> {
         self.grants.iter().find(|(_, standing)| *standing == GrantStanding::Holds).map(|(grant, _)| grant)
+    }
+
+    /// What is left of a plan that was approved among the declarations and begun.
+    #[must_use]
+    pub fn begun(&self) -> Option<&Self> {
+        self.begun.as_deref()
     }
 
     /// What this plan allows, for the rounds that follow.
@@ -282,7 +293,7 @@ pub fn clear(mut plan: Plan, approvals: &Approvals) -> ClearedPlan {
     };
     plan.held.extend(Vec::into_iter(held).map(hold));
     plan.held.sort_by(|a, b| a.device.cmp(&b.device));
-    ClearedPlan { plan: frozen(plan, approvals), limits, grants: Vec::new() }
+    ClearedPlan { plan: frozen(plan, approvals), limits, grants: Vec::new(), begun: None }
 }
 
 /// Judges a plan by the tenant's limits, and by what was approved among the
@@ -301,30 +312,45 @@ pub fn clear_with_grants(
     let told = |cleared: ClearedPlan| if memory.has_no_approvals() { cleared } else { cleared.told_from(memory) };
     let standing = |grant: &Grant| match () {
         () if grant.expires_at <= now => GrantStanding::Expired,
+        () if memory.approval(&grant.digest).is_some() => GrantStanding::Begun,
+        () if memory.spent(&grant.digest).is_some() => GrantStanding::Used,
         () if ledger.is_some_and(|ledger| ledger.has_used(grant)) => GrantStanding::Used,
-        () if memory.spent(&grant.digest).is_some() || memory.approval(&grant.digest).is_some() => GrantStanding::Used,
         () => GrantStanding::OtherPlan,
     };
     let mut grants: Vec<_> = approvals.grants.iter().map(|grant| (grant.clone(), standing(grant))).collect();
-    let open = grants.iter_mut().filter(|(_, standing)| *standing == GrantStanding::OtherPlan);
-    let mut found = None;
-    for (grant, standing) in open {
-        let cleared = told(clear(plan.clone(), &approvals.with(grant)));
-        if cleared.plan.writes() && cleared.plan.digest().sha256 == grant.digest {
-            *standing = GrantStanding::Holds;
-            found = Some(cleared);
-            break;
+    let (mut found, mut begun) = (None, None);
+    for (grant, standing) in &mut grants {
+        let with_numbers = || clear(plan.clone(), &approvals.with(grant));
+        match (*standing, memory.approval(&grant.digest)) {
+            (GrantStanding::OtherPlan, _) if found.is_none() => {
+                let cleared = told(with_numbers());
+                if cleared.plan.writes() && cleared.plan.digest().sha256 == grant.digest {
+                    *standing = GrantStanding::Holds;
+                    found = Some(cleared);
+                }
+            }
+            (GrantStanding::Begun, Some(approval)) if begun.is_none() => {
+                let rest = with_numbers().only(&Approved::rest(approval));
+                let is_open = |effect: &Effect| !matches!(approval.used(effect), Use::Done | Use::Over);
+                if rest.plan.writes() {
+                    let grants = vec![(grant.clone(), GrantStanding::Holds)];
+                    begun = Some(Box::new(ClearedPlan { grants, ..rest }));
+                } else if !approval.effects.iter().any(is_open) {
+                    *standing = GrantStanding::Used;
+                }
+            }
+            _ => {}
         }
     }
     let cleared = found.unwrap_or_else(|| told(clear(plan, approvals)));
-    ClearedPlan { grants, ..cleared }
+    ClearedPlan { grants, begun, ..cleared }
 }
 
 /// Judges the plan of a repeated round: only what was approved goes on. It was
 /// counted then, so the limits are not asked again; a freeze may have begun since.
 #[must_use]
 pub fn clear_follow_up(plan: Plan, approved: &Approved, approvals: &Approvals) -> ClearedPlan {
-    ClearedPlan { plan: frozen(approved.bound(plan), approvals), limits: Vec::new(), grants: Vec::new() }
+    ClearedPlan { plan: frozen(approved.bound(plan), approvals), limits: Vec::new(), grants: Vec::new(), begun: None }
 }
 
 /// Holds whatever the tenant would hear of while a freeze is on. What only the

@@ -96,6 +96,12 @@ pub struct Remedy(pub &'static str, pub &'static str);
 /// What lets a device go that shall not be touched any more.
 const RELEASE: Remedy = Remedy("Release", "to let it go: apgit release SERIAL (it stays registered, apgit forgets it)");
 
+/// What lets a change through that a freeze holds.
+const THAW: [Remedy; 2] = [
+    Remedy("ApplyAgain", "run apgit apply again when the freeze is over; nothing is lost"),
+    Remedy("ApproveFreeze", "in an emergency: review the list below, then `--approve-freeze=NAME`"),
+];
+
 /// Why a change is held or failed. Closed list; the names are the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "`text` says each in a sentence")]
@@ -133,6 +139,7 @@ pub enum Reason {
     DeletionProtected,
     StillEnrolled,
     ChangedSinceApplied,
+    NotDeclaredBefore,
     VanishedFromTenant,
     LedgerNotWritten,
     DeletionRefused,
@@ -186,6 +193,7 @@ impl Reason {
             | Self::StillEnrolled
             | Self::ChangedSinceApplied
             | Self::VanishedFromTenant
+            | Self::NotDeclaredBefore
             | Self::DeletionRefused
             | Self::NotGone
             | Self::OutcomeUnknown => HeldClass::Conflict,
@@ -232,6 +240,7 @@ impl Reason {
             Self::StillEnrolled => "somebody works with the device: it is enrolled",
             Self::ChangedSinceApplied => "somebody else has changed the registration since it was applied",
             Self::VanishedFromTenant => "somebody else has removed its registration",
+            Self::NotDeclaredBefore => "the ledger says that it was applied, and no commit is known that declared it",
             Self::LedgerNotWritten => "the ledger could not be written",
             Self::DeletionRefused => "the service refused the deletion",
             Self::ObservedSetCollapsed => "far less is registered than was applied: is it the right tenant?",
@@ -318,10 +327,12 @@ impl Reason {
             | Self::OutcomeUnknown
             | Self::LedgerNotWritten
             | Self::Cancelled => &[Remedy("ApplyAgain", "run apgit apply again; it goes on where it stopped")],
+            Self::GateClosed => &[Remedy("RepairCause", "repair the cause named above, then run apgit apply again")],
             Self::DeletionNotAllowed
             | Self::DeletionProtected
             | Self::StillEnrolled
             | Self::ChangedSinceApplied
+            | Self::NotDeclaredBefore
             | Self::VanishedFromTenant => self.remedies_of_removal(),
             Self::Contested => &[
                 Remedy("FindTheOther", "find who or what writes the other value, and let one of the two give way"),
@@ -333,15 +344,11 @@ impl Reason {
                 Remedy("LookIntoCanaries", "one that failed holds the others: repair it, or remove its declaration"),
                 Remedy("ChangeRollout", "or lower `rollout.canary`, or `rollout.waitFor`, and apply that first"),
             ],
-            Self::Frozen => &[
-                Remedy("ApplyAgain", "run apgit apply again when the freeze is over; nothing is lost"),
-                Remedy("ApproveFreeze", "in an emergency: review the list below, then `--approve-freeze=NAME`"),
-            ],
+            Self::Frozen => &THAW,
             Self::ObservedSetCollapsed => &[
                 Remedy("LookIntoTenant", "find out who removed them, and whether this is the right tenant"),
                 Remedy("Release", "what is meant to be gone: apgit release SERIAL, then apply"),
             ],
-            Self::GateClosed => &[Remedy("RepairCause", "repair the cause named above, then run apgit apply again")],
             Self::ImportRefused | Self::UpdateRefused => {
                 &[Remedy("CorrectDeclaration", "correct the declaration; the service's words are above")]
             }
@@ -351,6 +358,11 @@ impl Reason {
     /// What a person can do about a device that is not removed, or is gone already.
     fn remedies_of_removal(self) -> &'static [Remedy] {
         match self {
+            Self::NotDeclaredBefore => &[
+                Remedy("FetchHistory", "in a shallow clone: fetch the whole history, and plan again"),
+                Remedy("AskWho", "else find out who wrote it into the ledger: nothing here has ever declared it"),
+                RELEASE,
+            ],
             Self::VanishedFromTenant => &[
                 Remedy("RemoveDeclaration", "if it is meant to be gone: remove its declaration"),
                 Remedy("ReleaseFirst", "to register it again: apgit release SERIAL, then apply"),

@@ -57,6 +57,8 @@ pub enum NoRemoval {
     OtherLineage(String),
     /// Another owner has tags of our scope in its own; who and which, in words.
     ScopeOverlap(String),
+    /// Nobody knows what the other owners of the tenant have in scope; why, in words.
+    NeighboursUnknown(String),
     /// The reading does not cover the tenant.
     Incomplete,
     /// Only a part of what is declared was looked at.
@@ -82,6 +84,7 @@ impl NoRemoval {
             Self::LedgerUnusable(_) => "LedgerUnusable",
             Self::OtherLineage(_) => "OtherLineage",
             Self::ScopeOverlap(_) => "ScopeOverlap",
+            Self::NeighboursUnknown(_) => "NeighboursUnknown",
             Self::Incomplete => "Incomplete",
             Self::Partial => "Partial",
             Self::OtherPaths(_) => "OtherPaths",
@@ -100,6 +103,7 @@ impl NoRemoval {
             Self::LedgerUnusable(why) => format!("the ledger cannot be used: {why}"),
             Self::OtherLineage(what) => format!("the ledger is another one: {what}"),
             Self::ScopeOverlap(what) => format!("two owners have one scope: {what}"),
+            Self::NeighboursUnknown(why) => format!("the ledgers of other owners cannot be read: {why}"),
             Self::Incomplete => "the tenant was not read to the end".to_owned(),
             Self::Partial => "the plan is about some devices only".to_owned(),
             Self::OtherPaths(what) => format!("not all declarations were read: {what}"),
@@ -123,6 +127,9 @@ impl NoRemoval {
             Self::ScopeOverlap(_) => {
                 "nothing is applied until no tag is in both: narrow `scope.groupTags` of one; if the other owner manages \
                  nothing any more, remove its ledger"
+            }
+            Self::NeighboursUnknown(_) => {
+                "nothing is applied until they can: see that they can be read, or remove one that belongs to nobody"
             }
             Self::Incomplete => "run apgit plan again",
             Self::Partial => "leave out --target and --exclude",
@@ -236,6 +243,7 @@ pub(super) fn removed(desired: &Desired, observed: &Observed, facts: &Facts, cov
         NoRemoval::LedgerUnusable(_)
         | NoRemoval::OtherLineage(_)
         | NoRemoval::ScopeOverlap(_)
+        | NoRemoval::NeighboursUnknown(_)
         | NoRemoval::ObservedSetCollapsed(_) => true,
         NoRemoval::DirtyTree(_)
         | NoRemoval::OtherPaths(_)
@@ -410,7 +418,8 @@ impl Judge<'_> {
             () if tracked.protect => Reason::DeletionProtected,
             () if self.facts.unread.contains(&device.id) => Reason::ServiceUnavailable,
             () if !self.tenant.scope.contains(&device.group_tag) => Reason::OutOfScope,
-            () if tracked.doubt.is_some() || is_other || !changed.is_empty() => Reason::ChangedSinceApplied,
+            () if is_other || !changed.is_empty() => Reason::ChangedSinceApplied,
+            () if tracked.doubt.is_some() => Reason::NotDeclaredBefore,
             () if device.is_enrolled() => Reason::StillEnrolled,
             () if self.nothing_at_all(tracked).is_some() => {
                 return self.nothing_at_all(tracked).map(|reason| (reason, Vec::new()));
@@ -420,9 +429,7 @@ impl Judge<'_> {
         };
         let details = match reason {
             Reason::DeletionProtected => vec![format!("protected since {} ({})", day(tracked), tracked.plan)],
-            Reason::ChangedSinceApplied if tracked.doubt.is_some() => {
-                tracked.doubt.iter().map(ToString::to_string).collect()
-            }
+            Reason::NotDeclaredBefore => tracked.doubt.iter().map(ToString::to_string).collect(),
             Reason::ChangedSinceApplied if is_other => vec![format!("its serial is `{}` now", device.serial)],
             Reason::ChangedSinceApplied => {
                 let line = |field: &Field| {

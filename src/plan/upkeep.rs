@@ -82,6 +82,12 @@ impl Upkeep {
         Self { sync, clean_up }
     }
 
+    /// Without a sync for a vendor's sake.
+    #[must_use]
+    pub(crate) fn without_vendor(self) -> Self {
+        Self { sync: self.sync.filter(|reason| *reason != SyncReason::Vendor), ..self }
+    }
+
     /// True if the tenant needs nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -15,7 +15,7 @@ use crate::model::{
 
 use super::action::ActionKind;
 use super::attempt::{Attempts, Step};
-use super::canary::Census;
+use super::canary::{Census, counts_undeclared};
 use super::change::{Change, Note};
 use super::facts::{Facts, HashFact, Needs, REFUSED_FOR, UPDATED_WITHIN, import_id};
 use super::guard::{from_nothing, hold};
@@ -47,8 +47,7 @@ pub fn plan(desired: &Desired, observed: &Observed, facts: &Facts) -> Plan {
             }
         }
         Met::Unclaimed(device) => {
-            // Of a part, what was applied is declared elsewhere.
-            if desired.is_part() && maker.tracked.contains_key(&device.id) {
+            if counts_undeclared(desired, facts.ledger.as_deref(), device) {
                 census.iter_mut().for_each(|census| census.count_device(device));
             }
             maker.leave_alone(device);

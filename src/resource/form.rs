@@ -35,13 +35,6 @@ pub(super) static OWNER: Form = Form::new(1, 63, r"^[0-9A-Za-z]([0-9A-Za-z._-]*[
 /// SHA-256, as plans show their digest.
 pub(super) static PLAN_DIGEST: Form = Form::new(64, 71, r"^(sha256:)?[0-9a-f]{64}$");
 
-/// A point in time, with its offset from UTC.
-pub(super) static INSTANT: Form = Form::new(
-    20,
-    35,
-    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$",
-);
-
 pub(super) static INTERVAL: Form = Form::new(2, 8, r"^[1-9][0-9]*(s|m|h)$");
 
 /// A name that stands on a command line.

@@ -6,7 +6,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::form::{INSTANT, PLAN_DIGEST};
+use super::form::{MOMENT, PLAN_DIGEST};
 use super::{FieldPath, FieldProblem, LocalRef, Problems, Status};
 use crate::model::{Grant, GrantCounts};
 
@@ -39,41 +39,42 @@ pub struct AutopilotPlanApprovalSpec {
     /// stand before them. It binds the tenant, the owner and every change.
     #[schemars(length(min = PLAN_DIGEST.min, max = PLAN_DIGEST.max), pattern(PLAN_DIGEST.pattern))]
     pub digest: String,
-    /// How many changes of a guarded class pass, as the `--approve-…` flags say.
-    /// Left out: the tenant's limits hold.
+    /// How many changes of a guarded class pass, as with the `--approve-…` flags,
+    /// where the tenant's limit lets fewer through.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counts: Option<ApprovalCounts>,
     /// From then on it counts no more, by the service's clock: `2026-12-01T12:00:00Z`.
-    #[schemars(length(min = INSTANT.min, max = INSTANT.max), pattern(INSTANT.pattern))]
+    #[schemars(length(min = MOMENT.min, max = MOMENT.max), pattern(MOMENT.pattern))]
     pub expires_at: String,
 }
 
-/// Exact numbers of guarded changes.
+/// Numbers of guarded changes: so many pass where the tenant's limit lets fewer
+/// through.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(transform = super::schema::no_nulls)]
 pub struct ApprovalCounts {
-    /// At most so many updates.
+    /// So many updates.
     #[schemars(range(min = 0))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updates: Option<i32>,
-    /// At most so many retags of enrolled devices.
+    /// So many retags of enrolled devices.
     #[schemars(range(min = 0))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retags: Option<i32>,
-    /// At most so many cleared tags and users.
+    /// So many cleared tags and users.
     #[schemars(range(min = 0))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clears: Option<i32>,
-    /// At most so many registrations of others that are changed.
+    /// So many registrations of others that are changed.
     #[schemars(range(min = 0))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adopts: Option<i32>,
-    /// At most so many registrations that are removed.
+    /// So many registrations that are removed.
     #[schemars(range(min = 0))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletes: Option<i32>,
-    /// At most so many devices that are forgotten and stay registered.
+    /// So many devices that are forgotten and stay registered.
     #[schemars(range(min = 0))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub releases: Option<i32>,
@@ -89,9 +90,9 @@ pub fn plan_approval(name: &str, spec: &AutopilotPlanApprovalSpec) -> Result<Gra
         let hint = "64 hex digits, as `apgit plan` shows them (a plan id is for people only)";
         problems.push_hint(&["digest"], "plan-digest", "`digest` is not the digest of a plan", hint);
     }
-    let expires_at = spec.expires_at.parse::<Timestamp>().ok().filter(|_| INSTANT.fits(&spec.expires_at));
+    let expires_at = spec.expires_at.parse::<Timestamp>().ok().filter(|_| MOMENT.fits(&spec.expires_at));
     if expires_at.is_none() {
-        let hint = "write the time of a day with its offset: `2026-12-01T12:00:00Z`";
+        let hint = "write it in quotes, with a `T` before the time and its offset behind: `\"2026-12-01T12:00:00Z\"`";
         problems.push_hint(&["expiresAt"], "instant", "`expiresAt` is not a point in time", hint);
     }
     let given = spec.counts.clone().unwrap_or_default();

@@ -306,7 +306,7 @@ impl Round<'_> {
     /// of each tag until enough of them have.
     async fn prove(&self, desired: &Desired, reading: &mut Reading) -> Result<(), RoundError> {
         let canary = desired.tenant.rollout.map_or(0, |rollout| rollout.canary as usize);
-        for ids in plan::to_prove(desired, &reading.observed) {
+        for ids in plan::to_prove(desired, &reading.observed, self.ledger.map(AsRef::as_ref)) {
             let mut proven = ids.iter().filter(|id| reading.profiles.contains(id)).count();
             let rest: Vec<RegistrationId> = ids.into_iter().filter(|id| !reading.profiles.contains(id)).collect();
             for chunk in rest.chunks(PROFILES) {

@@ -149,6 +149,11 @@ impl Round<'_> {
         if plan.tenant.may_be_written() {
             let owed = journal.unsynced().filter(|since| !sync.as_ref().is_some_and(|s| has_synced_since(s, *since)));
             plan.upkeep = saved.upkeep.now(&plan.changes, owed, &journal.ended_records());
+            // A sync for a vendor's sake is part of the plan once, like all of it.
+            let digest = saved.digest().sha256;
+            if journal.spent(&digest).is_some() || journal.approval(&digest).is_some() {
+                plan.upkeep = plan.upkeep.without_vendor();
+            }
         }
         let cleared = guard::clear(plan, self.approvals);
         let cleared = if journal.has_no_approvals() { cleared } else { cleared.told_from(journal) };

@@ -189,6 +189,7 @@ fn tracked(number: u128) -> Tracked {
         suspend: false,
         hardware: [("ek".into(), print(0)), ("smbios".into(), print(1)), ("uuid".into(), print(2))].into(),
         file: "devices/oslo/laptops.yaml".to_owned(),
+        commit: None,
         plan: "plan-000000000001".to_owned(),
         at: apgit::door::sim::EPOCH,
         corrected: Vec::new(),

@@ -435,10 +435,10 @@ async fn writes_that_fail_for_a_moment_are_repeated_alone() {
         match round {
             1 => batch(request, |part| match part["id"].as_str().unwrap() {
                 "0" => json!({"status": 412, "body": condition.body()}),
-                "1" => json!({"status": 500}),
+                "1" => json!({"status": 429}),
                 _ => json!({"status": 200}),
             }),
-            2 => lost(),
+            2 => status(429, ""),
             _ => batch(request, |_| json!({"status": 204})),
         }
     });
@@ -447,6 +447,34 @@ async fn writes_that_fail_for_a_moment_are_repeated_alone() {
     let sizes: Vec<_> =
         script.seen()[1..].iter().map(|(_, request)| body(request)["requests"].as_array().unwrap().len()).collect();
     assert_eq!(sizes, [3, 2, 2]);
+}
+
+#[tokio::test]
+async fn what_may_have_been_done_is_repeated_only_where_twice_is_as_good_as_once() {
+    // Updates may undo what others wrote since; a deletion that was done is done.
+    for (write, repeated) in [
+        (Write::UnassignUser { id: id(1) }, false),
+        (writes().remove(0), false),
+        (Write::Deregister { id: id(1) }, true),
+        (writes().remove(2), true),
+    ] {
+        for way in 0..3 {
+            let mut round = 0;
+            let (graph, script, _) = graph(move |request| {
+                round += 1;
+                match (round, way) {
+                    (1, 0) => lost(),
+                    (1, 1) => status(504, ""),
+                    (1, _) => batch(request, |_| json!({"status": 500})),
+                    _ => batch(request, |_| json!({"status": 204})),
+                }
+            });
+            let outcome = graph.write(std::slice::from_ref(&write), None).await.remove(0);
+            assert_eq!(outcome.is_ok(), repeated, "{write:?}: {outcome:?}");
+            assert!(repeated || outcome.is_err_and(|error| error.effect_is_unknown()));
+            assert_eq!(script.seen().len() - 1, if repeated { 2 } else { 1 }, "{write:?}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -460,7 +488,7 @@ async fn a_write_that_keeps_failing_ends_with_its_own_error() {
 #[tokio::test]
 async fn when_the_service_is_gone_the_rest_is_not_even_tried() {
     let (graph, _, _) = answering(vec![status(503, "")]);
-    let writes: Vec<_> = (1..=100).map(|number| Write::UnassignUser { id: id(number) }).collect();
+    let writes: Vec<_> = (1..=100).map(|number| Write::Deregister { id: id(number) }).collect();
     let outcomes = graph.write(&writes, None).await;
     assert_eq!(outcomes.len(), 100);
     assert!(outcomes.iter().all(|outcome| outcome.as_ref().is_err_and(|error| error.kind == ErrorKind::Server)));
@@ -525,7 +553,7 @@ async fn what_an_earlier_part_left_unknown_stays_unknown() {
             batch(request, |_| json!({"status": status, "headers": {"Retry-After": "1"}}))
         });
         let before = Some(start() + seconds(60));
-        let outcome = graph.write(&[Write::UnassignUser { id: id(1) }], before).await.remove(0).unwrap_err();
+        let outcome = graph.write(&[Write::Deregister { id: id(1) }], before).await.remove(0).unwrap_err();
         assert_eq!((outcome.kind, outcome.effect_is_unknown()), (kind, is_unknown), "{outcome}");
     }
 }

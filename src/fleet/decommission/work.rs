@@ -9,8 +9,10 @@ use super::{Leaver, Member, Step};
 use crate::apply::{FRESH_FOR, Halt, access};
 use crate::clock::{self, Stop};
 use crate::graph::{DirectoryDevice, ErrorKind, GraphError, GraphWriter, Write};
-use crate::ledger::{DeregisterEnd, Entry, Leaving, LeavingObject};
-use crate::model::{Device, DeviceKey, Field, Frozen, ManagedDeviceId, RegistrationId, SerialKey, later};
+use crate::ledger::{Act, Deed, DeregisterEnd, Entry, Leaving, LeavingObject, Phase};
+use crate::model::{
+    Device, DeviceKey, DirectoryObjectId, Field, Frozen, ManagedDeviceId, RegistrationId, SerialKey, later,
+};
 use crate::plan::GONE_WITHIN;
 
 /// The rhythm of looking, and the rhythm after the first minutes.
@@ -187,6 +189,14 @@ fn named(object: &LeavingObject) -> String {
     }
 }
 
+/// What is asked for beside the registration.
+enum Removal {
+    Managed(ManagedDeviceId),
+    Object(DirectoryObjectId),
+}
+
+type Answer = Result<(), GraphError>;
+
 struct Worker<'w, 'm> {
     member: &'w mut Member<'m>,
     writer: GraphWriter,
@@ -230,13 +240,38 @@ impl Worker<'_, '_> {
     }
 
     async fn record(&mut self, entries: Vec<Entry>) -> Result<(), Halt> {
+        self.member.journal.requested(self.writer.take_writes());
         Ok(self.member.journal.record(self.writer.service_now(), entries).await?)
+    }
+
+    /// Asks for a removal that no journal knows of: a line in the audit log comes
+    /// before it, and one after it.
+    async fn audited(&mut self, item: &Item, act: Act, what: String, request: Removal) -> Result<Answer, Halt> {
+        let Leaver { device, id, .. } = &item.leaver;
+        let (serial_number, registration_id) = (Some(device.serial.clone()), Some(*id));
+        let deed = Deed { serial_number, registration_id, ..Deed::of(act) }.saying(what);
+        self.member.journal.announce(self.writer.service_now(), Phase::Intent, vec![deed.clone()]).await?;
+        let answer = match request {
+            Removal::Managed(id) => self.writer.delete_managed_device(id).await,
+            Removal::Object(id) => self.writer.delete_directory_device(id).await,
+        };
+        let deed = match &answer {
+            Ok(()) => deed.ends("accepted"),
+            Err(error) if error.effect_is_unknown() => deed.ends("lost"),
+            Err(error) => deed.ends("refused").saying(error.to_string()),
+        };
+        self.member.journal.requested(self.writer.take_writes());
+        self.member.journal.announce(self.writer.service_now(), Phase::Outcome, vec![deed]).await?;
+        Ok(answer)
     }
 
     async fn begin(&mut self, items: &[Item]) -> Result<(), Halt> {
         let leaving: Vec<(DeviceKey, Leaving)> =
             items.iter().map(|item| (item.leaver.device.clone(), item.leaver.leaving())).collect();
         let now = self.writer.service_now();
+        if let Some(audit) = self.member.journal.audit() {
+            items.iter().filter_map(|item| item.leaver.effect()).for_each(|effect| audit.learn(&effect));
+        }
         let Some(book) = &mut self.member.book else { return Ok(()) };
         Ok(book.leave(&leaving, now).await?)
     }
@@ -350,7 +385,8 @@ impl Worker<'_, '_> {
                     Err(error) => return self.again(item, Step::Intune, LEFT_WITHIN, error),
                 }
                 item.touched = true;
-                match self.writer.delete_managed_device(id).await {
+                let what = format!("managed device {id}");
+                match self.audited(item, Act::RemoveFromIntune, what, Removal::Managed(id)).await? {
                     Ok(()) => item.asked = Some(now),
                     Err(error) if error.kind == ErrorKind::Permission => {
                         item.touched = item.leaver.since.is_some();
@@ -398,7 +434,10 @@ impl Worker<'_, '_> {
             Ok(Some(device)) => device,
             Ok(None) => {
                 let gone = Entry::DeregisterEnd { registration_id: id, removal: DeregisterEnd::Gone };
-                self.record(vec![Entry::DeregisterIntent { registration_id: id }, gone]).await?;
+                // What we have not asked for, others have done.
+                let is_ours = item.asked.is_some() || self.member.journal.deleting().contains_key(&id);
+                let intent = (!is_ours).then_some(Entry::DeregisterIntent { registration_id: id });
+                self.record(intent.into_iter().chain([gone]).collect()).await?;
                 let end = if item.leaver.registration.is_some() { End::Gone } else { End::Absent };
                 item.end(Step::Autopilot, what, end);
                 item.enter(Stage::Gone, self.now());
@@ -480,7 +519,10 @@ impl Worker<'_, '_> {
                 Some(found) => match stays(&item.leaver, &object, &found) {
                     Some(end) => Some(end),
                     None if asked => None,
-                    None => match self.writer.delete_directory_device(found.object).await {
+                    None => match self
+                        .audited(item, Act::RemoveFromEntra, what.clone(), Removal::Object(found.object))
+                        .await?
+                    {
                         // Without an id of its own it cannot be read again.
                         Ok(()) if found.id.is_none() => Some(End::Gone),
                         Ok(()) => {

@@ -118,7 +118,7 @@ pub struct ApprovalDocument {
     /// Until when it counts.
     #[schemars(with = "String")]
     pub expires_at: Timestamp,
-    /// `holds`, `otherPlan`, `used` or `expired`.
+    /// `holds`, `otherPlan`, `begun`, `used` or `expired`.
     #[schemars(with = "String")]
     pub standing: GrantStanding,
     /// The same, for people.

@@ -1,6 +1,8 @@
 //! A rollout as people meet it.
 
-use crate::support::{Desk, contoso};
+use serde_json::json;
+
+use crate::support::{Desk, contoso, ran};
 
 #[test]
 fn an_apply_sends_the_canaries_and_the_next_one_the_rest() {
@@ -29,4 +31,32 @@ fn an_apply_sends_the_canaries_and_the_next_one_the_rest() {
     // To take it away is an effect of its own.
     folder.edit("tenant.yaml", rollout, "  policy: Sync");
     assert!(run("plan").out.contains("* rollout"));
+}
+
+/// Devices of others with the same tag, declared nowhere, prove nothing and hide nothing.
+#[test]
+fn a_canary_is_found_among_many_devices_that_nobody_declares() {
+    let desk = Desk::new();
+    let served = desk.simulate("--speed instant");
+    let folder = contoso();
+    folder.lead_to(&served.url);
+    folder.edit("tenant.yaml", "  policy: Sync", "  rollout: {canary: 1, waitFor: ProfileAssigned}\n  policy: Sync");
+    for number in 0..25 {
+        let device = json!({"serial": format!("TEST-V-{number}"), "manufacturer": "LENOVO", "model": "T14", "groupTag": "OSL-STD"});
+        served.post("vendor", &device);
+    }
+    let run = |words: &str| {
+        let mut command = desk.command(&format!("{words} --allow-endpoint 127.0.0.1"));
+        command.current_dir(folder.path()).env("AZURE_CLIENT_SECRET", apgit::door::sim::CLIENT_SECRET);
+        ran(&mut command)
+    };
+    served.post("advance", &json!({"by": "1h"}));
+    served.post("sync", &json!({}));
+    served.post("advance", &json!({"by": "24h"}));
+    let first = run("apply . --auto-approve");
+    assert!(first.code == 0 && first.out.contains("AwaitingCanary"), "{}{}", first.out, first.err);
+    served.post("advance", &json!({"by": "48h"}));
+    let second = run("apply . --auto-approve");
+    assert!(second.code == 0 && !second.out.contains("group tag `OSL-STD`: 0 of 1"), "{}{}", second.out, second.err);
+    assert!(!second.out.contains("(AwaitingCanary)"), "{}", second.out);
 }

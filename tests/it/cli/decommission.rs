@@ -181,6 +181,22 @@ fn a_device_that_works_leaves_intune_then_autopilot_and_then_entra() {
     let gone = house.run("decommission test-osl-003 --auto-approve");
     says(&gone, 0, &["Intune     gone", "Autopilot  gone", "Entra      gone", "1 device has left", "needs a sync"]);
     house.has_left("TEST-OSL-003");
+    // Every step stands in the audit log, by the device's name.
+    let files = house.desk.state.files();
+    let log = files.iter().find(|path| path.ends_with("audit.jsonl")).expect("an audit log");
+    let show = house.run(&format!("audit show {} --serial TEST-OSL-003", log.display()));
+    for words in ["removeFromIntune", "removeFromEntra", "deregister"] {
+        let lines = show.out.lines().filter(|line| line.contains(words));
+        let (mut intents, mut outcomes) = (0, 0);
+        lines.for_each(|line| {
+            intents += usize::from(line.contains("intent"));
+            outcomes += usize::from(line.contains("outcome"));
+        });
+        assert!(intents == 1 && outcomes >= 1, "{words}: {}", show.out);
+    }
+    assert!(!show.out.contains("found"), "it was us: {}", show.out);
+    let history = house.run("history TEST-OSL-003 --path .");
+    assert!(history.out.contains("removeFromIntune"), "{}{}", history.out, history.err);
     says(&house.run("decommission TEST-OSL-003 --auto-approve"), 3, &["left the ledger on 2026-01-0"]);
     // The sync is owed, and done by the next apply; the others are as they were.
     says(&house.run("plan ."), 0, &["sync"]);

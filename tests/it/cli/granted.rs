@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Desk, Folder, Ran, contoso};
+use crate::support::{Desk, Folder, Ran, contoso, ran, stopped_at};
 
 const FILE: &str = "approvals/spring.yaml";
 
@@ -121,4 +121,34 @@ fn a_machine_that_has_never_seen_it_knows_from_the_ledger_that_it_was_used() {
     std::fs::remove_file(journal).unwrap();
     let plan = team.run("plan");
     assert!(plan.out.contains("`spring` was used"), "{}", plan.out);
+}
+
+#[test]
+fn a_run_that_broke_off_is_taken_up_again_with_the_numbers_of_its_approval() {
+    let (desk, folder) = (Desk::new(), contoso());
+    let served = desk.simulate("--speed instant");
+    folder.lead_to(&served.url);
+    let command = |words: &str| {
+        let mut command = desk.command(&format!("{words} --allow-endpoint 127.0.0.1"));
+        command.current_dir(folder.path()).env("AZURE_CLIENT_SECRET", apgit::door::sim::CLIENT_SECRET);
+        command
+    };
+    let run = |words: &str| ran(&mut command(words));
+    assert_eq!(run("apply . --auto-approve").code, 0);
+    let file = "devices/oslo/laptops.yaml";
+    let two = "    - serialNumber: TEST-OSL-005\n      groupTag: OSL-LOANER      # takes the place of the default\n";
+    let cut = folder.read(file).replace(two, "").replace("    - serialNumber: TEST-OSL-002\n", "");
+    folder.write(file, cut);
+    let digest = run("plan . --json --approve-deletes 2").json()["digest"]["sha256"].as_str().unwrap().to_owned();
+    let head = "apiVersion: apgit.dev/v1alpha1\nkind: AutopilotPlanApproval\nmetadata: {name: spring}\n";
+    folder.write(FILE, format!("{head}spec:\n  digest: {digest}\n{IN_TIME}  counts: {{deletes: 2}}\n"));
+    // The service takes the removals, and somebody stops the run before they are gone.
+    let stopped = stopped_at(&mut command("apply ."), "waiting until");
+    assert_eq!(stopped.code, 8, "{}{}", stopped.out, stopped.err);
+    let plan = run("plan .");
+    assert!(plan.out.contains("`spring` was begun") && !plan.out.contains("LimitExceeded"), "{}", plan.out);
+    served.post("advance", &serde_json::json!({"by": "1h"}));
+    let again = run("apply .");
+    assert!(again.code == 0 && again.out.contains("tenant sync started"), "{}{}", again.out, again.err);
+    assert_eq!(served.get("registrations").as_array().unwrap().len(), 7);
 }

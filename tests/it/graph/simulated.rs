@@ -124,7 +124,10 @@ async fn road(settings: Settings, seed: u64) {
     for _ in 0..5 {
         let writes: Vec<_> = waiting.iter().map(|id| Write::Update { id: *id, fields: fields.clone() }).collect();
         let outcomes = world.graph.write(&writes, None).await;
-        assert!(outcomes.iter().all(Result::is_ok), "seed {seed}: {outcomes:?}");
+        // What may have been done is not sent again before it is read back.
+        let is_well =
+            |outcome: &Result<(), GraphError>| outcome.as_ref().map_or_else(GraphError::effect_is_unknown, |()| true);
+        assert!(outcomes.iter().all(is_well), "seed {seed}: {outcomes:?}");
         world.wait(600).await;
         let readings = world.graph.get_devices(&waiting).await;
         // The service loses an accepted update now and then, so read back.

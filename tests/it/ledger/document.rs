@@ -36,6 +36,7 @@ pub(super) fn tracked(text: &str) -> Tracked {
         suspend: false,
         hardware: Hardware::new(),
         file: "devices/oslo.yaml".to_owned(),
+        commit: None,
         plan: "plan-000000000001".to_owned(),
         at: at(0),
         corrected: Vec::new(),

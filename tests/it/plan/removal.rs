@@ -33,6 +33,7 @@ fn tracked(line: &str) -> Tracked {
         suspend: false,
         hardware: Hardware::new(),
         file: "devices/oslo.yaml".to_owned(),
+        commit: None,
         plan: "plan-0000000000aa".to_owned(),
         at: NOW - SignedDuration::from_hours(24 * 10),
         corrected: Vec::new(),

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use apgit::door::plan::{self, Standing};
 use apgit::door::round::Consent;
 use apgit::door::sim::Settings;
-use apgit::door::transport::Request;
+use apgit::door::transport::{Request, Response};
+use bytes::Bytes;
 use jiff::SignedDuration;
 
 use super::scene::{Between, Client, Deed, Scene, claim, is_of, outcomes};
@@ -114,6 +115,20 @@ async fn an_update_whose_first_request_is_lost_is_sent_a_second_time() {
     let ends = apply(&mut client, &hangs, &mut None).await.unwrap();
     assert_eq!(ends, ["TEST-000001 done"]);
     assert_eq!(way.sent(), 2);
+}
+
+/// A gateway gave up on the service, which did it.
+fn as_gateway(_: Response) -> Response {
+    http::Response::builder().status(504).body(Bytes::from_static(b"")).unwrap()
+}
+
+#[tokio::test]
+async fn an_update_that_a_gateway_answered_for_the_service_is_looked_for_and_not_sent_again() {
+    let scene = retagged(1).await;
+    let way = Way::new(|_| Deed::Alter(as_gateway));
+    let (mut client, hangs) = way.client(&scene).await;
+    let ends = apply(&mut client, &hangs, &mut None).await.unwrap();
+    assert_eq!((ends, way.sent()), (vec!["TEST-000001 done".to_owned()], 1));
 }
 
 #[tokio::test]

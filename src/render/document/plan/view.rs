@@ -542,7 +542,8 @@ fn approval(grant: &Grant, standing: GrantStanding) -> ApprovalDocument {
     let words = match standing {
         GrantStanding::Holds => format!("`{name}` approves this plan, once, until {until}"),
         GrantStanding::OtherPlan => format!("`{name}` is for another plan (sha256:{})", &digest[..8]),
-        GrantStanding::Used => format!("`{name}` was used: its plan was carried out, or begun"),
+        GrantStanding::Begun => format!("`{name}` was begun: an apply goes on with what is left of its plan"),
+        GrantStanding::Used => format!("`{name}` was used: its plan was carried out, or begun elsewhere"),
         GrantStanding::Expired => format!("`{name}` counts no more: it expired at {until}"),
     };
     ApprovalDocument { name, digest, expires_at, standing, words }
