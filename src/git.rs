@@ -72,7 +72,7 @@ fn entries(out: &[u8]) -> impl Iterator<Item = Cow<'_, str>> {
 }
 
 /// True for a file that may hold declarations.
-fn is_manifest(path: &str) -> bool {
+pub(crate) fn is_manifest(path: &str) -> bool {
     let extension = Path::new(path).extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
     extension.is_some_and(|extension| ["yaml", "yml", "json"].contains(&extension.as_str()))
 }
@@ -190,32 +190,17 @@ impl Repository {
         Ok(None)
     }
 
-    /// Files of the commit that may hold declarations and have one of these words in
-    /// them, in any case of letters.
+    /// Lines of a commit that have one of these words in them, in any case of
+    /// letters, each with its file's path; `None` if they cannot be read: the commit
+    /// is not here, or there are too many.
     ///
     /// # Errors
     /// When Git cannot say.
-    pub fn naming(&self, words: &[String]) -> Result<Vec<String>, GitError> {
-        let words = words.iter().flat_map(|word| ["-e".to_owned(), word.clone()]);
-        let call = self.call("grep").args(["-I", "-l", "-i", "-F", "-z", "--full-name"]).args(words).args(["HEAD"]);
-        match call.at_most(LISTING_BYTES_MAX).run_within()? {
-            // It ends with 1 where nothing is found.
-            Some(answer) if answer.code <= 1 => {
-                let name = |entry: Cow<'_, str>| entry.strip_prefix("HEAD:").unwrap_or(&entry).to_owned();
-                Ok(entries(&answer.out).map(name).filter(|path| is_manifest(path)).collect())
-            }
-            Some(answer) => Err(answer.error()),
-            None => Ok(Vec::new()),
-        }
-    }
-
-    /// Lines of a commit's declarations that have one of these words in them, in any
-    /// case of letters; `None` if they cannot be read: the commit is not here, or
-    /// there are too many.
-    ///
-    /// # Errors
-    /// When Git cannot say.
-    pub(crate) fn lines_naming(&self, commit: &str, words: &[String]) -> Result<Option<Vec<String>>, GitError> {
+    pub(crate) fn lines_naming(
+        &self,
+        commit: &str,
+        words: &[String],
+    ) -> Result<Option<Vec<(String, String)>>, GitError> {
         if !is_name(commit) {
             return Ok(None);
         }
@@ -226,7 +211,9 @@ impl Repository {
             Some(answer) if answer.code <= 1 => {
                 let said = String::from_utf8_lossy(&answer.out);
                 let lines = said.lines().filter_map(|line| line.split_once('\0'));
-                Ok(Some(lines.filter(|(path, _)| is_manifest(path)).map(|(_, line)| line.to_owned()).collect()))
+                let start = format!("{commit}:");
+                let path = |path: &str| path.strip_prefix(&start).unwrap_or(path).to_owned();
+                Ok(Some(lines.map(|(named, line)| (path(named), line.to_owned())).collect()))
             }
             Some(_) | None => Ok(None),
         }

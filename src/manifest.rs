@@ -141,6 +141,14 @@ impl Places {
         Some(&self.files.get(raw.file as usize)?.path)
     }
 
+    /// True for a file that was read, whatever stands in it.
+    #[must_use]
+    pub(crate) fn has_read(&self, path: &Path) -> bool {
+        let real = path.canonicalize();
+        let path = real.as_deref().unwrap_or(path);
+        self.files.iter().any(|file| file.path == path)
+    }
+
     /// The row of a CSV that says what this claim's device shall have, if one does.
     #[must_use]
     pub fn row(&self, origin: Origin) -> Option<&RowPlace> {

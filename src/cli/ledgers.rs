@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::fleet::{Book, Member, Members, Source};
-use crate::git::{Ancestry, Found, GitError, Repository};
+use crate::git::{Ancestry, Found, GitError, Repository, is_manifest};
 use crate::graph::is_on_loopback;
 use crate::ledger::{FileLedger, GitLedger, LedgerStore};
 use crate::manifest::Fleet;
@@ -123,21 +123,32 @@ fn inside(root: &Path, path: &Path) -> String {
 /// So many serials are looked for; more are no slip of a path.
 const LOOKED_FOR: usize = 50;
 
-/// A file of the commit, outside of the paths that were read, that names a device
-/// which is declared no more: it may have moved there.
+/// A file of the commit that was not read and declares a device which is declared
+/// no more: it may have moved there.
+///
+/// # Errors
+/// When Git cannot say.
 pub(super) fn moved_to(
     repository: Option<&Repository>,
     book: &Book,
-    desired: &Desired,
+    fleet: &Fleet,
 ) -> Result<Option<String>, CliError> {
     let Some(repository) = repository else { return Ok(None) };
-    let mut serials = book.undeclared(desired);
+    let mut serials = book.undeclared(&fleet.desired);
     serials.truncate(LOOKED_FOR);
-    if serials.is_empty() {
-        return Ok(None);
-    }
-    let files = repository.naming(&serials).map_err(|error| CliError::new(Exit::Failed, error.to_string()))?;
-    Ok(book.not_read(&files).cloned())
+    let Some(head) = repository.head().map_err(failed)?.filter(|_| !serials.is_empty()) else { return Ok(None) };
+    let lines = repository.lines_naming(&head, &serials).map_err(failed)?.unwrap_or_default();
+    let is_read = |path: &str| fleet.places.has_read(&repository.root().join(path));
+    let declares = |line: &str| serials.iter().any(|serial| declares(line, serial));
+    // A file that was put aside under another name is none that was taken away.
+    let is_like_ours =
+        |path: &str| [".yaml", ".yml", ".json"].iter().any(|end| path.to_ascii_lowercase().contains(end));
+    let found = lines.into_iter().find(|(path, line)| is_like_ours(path) && declares(line) && !is_read(path));
+    Ok(found.map(|(path, _)| path))
+}
+
+fn failed(error: GitError) -> CliError {
+    CliError::new(Exit::Failed, error.to_string())
 }
 
 /// What is removed was declared when it was applied: a device that stands in the
@@ -152,7 +163,6 @@ pub(super) fn doubt_the_undeclared(
     desired: &Desired,
 ) -> Result<(), CliError> {
     let Some(repository) = repository else { return Ok(()) };
-    let failed = |error: GitError| CliError::new(Exit::Failed, error.to_string());
     let head = repository.head().map_err(failed)?;
     let last = book.applied().map(str::to_owned);
     let removable = book.removable(desired);
@@ -188,19 +198,30 @@ fn undeclared_in(repository: &Repository, commit: &str, serials: Vec<String>) ->
     let mut left = Vec::new();
     for asked in serials.chunks(ASKED_AT_ONCE) {
         let lines = repository.lines_naming(commit, asked)?.unwrap_or_default();
-        let lines: Vec<String> = lines.iter().map(|line| line.to_ascii_uppercase()).collect();
-        let is_named = |serial: &&String| lines.iter().any(|line| names(line, &serial.to_ascii_uppercase()));
+        let lines: Vec<String> =
+            lines.into_iter().filter(|(path, _)| is_manifest(path)).map(|(_, line)| line).collect();
+        let is_named = |serial: &&String| lines.iter().any(|line| declares(line, serial));
         left.extend(asked.iter().filter(|serial| !is_named(serial)).cloned());
     }
     Ok(left)
 }
 
-/// True if a line has this word, and not as a part of a longer one.
-fn names(line: &str, word: &str) -> bool {
+/// True if a line declares a serial: it stands behind its field, in no comment, and
+/// not as a part of a longer one.
+fn declares(line: &str, serial: &str) -> bool {
+    const FIELD: &str = "SERIALNUMBER";
+    let (line, serial) = (line.to_ascii_uppercase(), serial.to_ascii_uppercase());
+    let comment = line
+        .match_indices('#')
+        .map(|(at, _)| at)
+        .find(|at| line[..*at].chars().next_back().is_none_or(char::is_whitespace));
+    let said = &line[..comment.unwrap_or(line.len())];
     let goes_on = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
-    line.match_indices(word).any(|(at, _)| {
-        let (before, after) = (line[..at].chars().next_back(), line[at + word.len()..].chars().next());
-        !before.is_some_and(goes_on) && !after.is_some_and(goes_on)
+    said.match_indices(&serial).any(|(at, _)| {
+        let (before, after) = (&said[..at], &said[at + serial.len()..]);
+        before.contains(FIELD)
+            && !before.chars().next_back().is_some_and(goes_on)
+            && !after.chars().next().is_some_and(goes_on)
     })
 }
 

@@ -254,7 +254,7 @@ impl<'s> Opener<'s> {
         };
         let reading = Book::open(store, wanted, purpose == Purpose::Read);
         let mut book = patiently(settings, "reading the ledger", reading).await?;
-        if let Some(file) = ledgers::moved_to(repository.as_ref(), &book, &fleet.desired)? {
+        if let Some(file) = ledgers::moved_to(repository.as_ref(), &book, fleet)? {
             book.doubt(NoRemoval::OtherPaths(format!("`{}` names a device that is declared no more", seen(&file))));
         }
         ledgers::doubt_the_undeclared(repository.as_ref(), &mut book, &fleet.desired)?;

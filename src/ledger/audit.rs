@@ -589,6 +589,6 @@ fn shown(device: &Device) -> BTreeMap<Field, CompactString> {
     values.filter(|(_, value)| !value.is_empty()).collect()
 }
 
-fn plan_id(digest: &str) -> CompactString {
+pub(super) fn plan_id(digest: &str) -> CompactString {
     format!("plan-{}", digest.get(..12).unwrap_or(digest)).into()
 }

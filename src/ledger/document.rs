@@ -20,6 +20,8 @@ use crate::model::{
     RegistrationId, SerialNumber, TenantId, hex, later, sha256,
 };
 
+use super::audit::plan_id;
+
 /// The name of this format.
 pub(crate) const FORMAT: &str = "apgit.ledger/v1";
 
@@ -402,6 +404,22 @@ impl Ledger {
         self.devices.get(device)
     }
 
+    /// The device that was declared so, or with or without the id of its
+    /// registration: to name it, or to name it no more, makes no other device of it.
+    #[must_use]
+    pub fn like(&self, device: &DeviceKey) -> Option<&Tracked> {
+        let is_like = |tracked: &&Tracked| {
+            let named = [device.registration, tracked.declared_registration_id].into_iter().flatten();
+            tracked.serial_number.key() == device.serial.key()
+                && named.into_iter().all(|id| id == tracked.registration_id)
+        };
+        // Its serial comes first in a key: all of that lie together.
+        let first = DeviceKey::of(device.serial.clone());
+        let same = self.devices.range(first..).map(|(_, tracked)| tracked);
+        let mut same = same.take_while(|tracked| tracked.serial_number.key() == device.serial.key());
+        self.devices.get(device).or_else(|| same.find(is_like))
+    }
+
     /// The device of a registration, whatever it was declared as.
     #[must_use]
     pub fn of(&self, id: RegistrationId) -> Option<&Tracked> {
@@ -437,6 +455,12 @@ impl Ledger {
     pub fn has_used(&self, grant: &Grant) -> bool {
         let is_it = |of: &Granted| of.digest == grant.digest && of.expires_at == grant.expires_at;
         self.head.granted.iter().any(is_it)
+    }
+
+    /// True while the run that carries a plan out has not ended, or broke off.
+    #[must_use]
+    pub fn breaks_off(&self, digest: &str) -> bool {
+        self.head.running.as_ref().is_some_and(|running| plan_id(digest) == *running.plan)
     }
 
     /// Remembers that use is made of an approval, for as long as it would count.

@@ -314,7 +314,10 @@ pub fn clear_with_grants(
         () if grant.expires_at <= now => GrantStanding::Expired,
         () if memory.approval(&grant.digest).is_some() => GrantStanding::Begun,
         () if memory.spent(&grant.digest).is_some() => GrantStanding::Used,
-        () if ledger.is_some_and(|ledger| ledger.has_used(grant)) => GrantStanding::Used,
+        // A run that died before its first line here has sent nothing.
+        () if ledger.is_some_and(|ledger| ledger.has_used(grant) && !ledger.breaks_off(&grant.digest)) => {
+            GrantStanding::Used
+        }
         () => GrantStanding::OtherPlan,
     };
     let mut grants: Vec<_> = approvals.grants.iter().map(|grant| (grant.clone(), standing(grant))).collect();

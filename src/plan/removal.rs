@@ -476,7 +476,7 @@ fn quoted(value: &str) -> String {
 
 /// A claim whose registration we have applied and that somebody else removed.
 pub(super) fn vanished(claim: &Claim, facts: &Facts, tenant: &Tenant, collapsed: bool) -> Option<Held> {
-    let tracked = facts.ledger.as_deref()?.get(&claim.key())?;
+    let tracked = facts.ledger.as_deref()?.like(&claim.key())?;
     if facts.deleting_since(tracked).is_some() {
         return None;
     }

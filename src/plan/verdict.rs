@@ -126,7 +126,7 @@ pub fn needs(desired: &Desired, observed: &Observed, ledger: Option<&Ledger>) ->
                     needs.register.push(index);
                     users.extend(user);
                 }
-                needs.read.extend(ledger.and_then(|ledger| ledger.get(&claim.key())).map(|of| of.registration_id));
+                needs.read.extend(ledger.and_then(|ledger| ledger.like(&claim.key())).map(|of| of.registration_id));
             }
             [device] => {
                 let fields = differences(claim, device);
@@ -474,7 +474,7 @@ impl<'a> Maker<'a> {
         }
         // What was exchanged in it is for a person to know, before it takes the old
         // one's place.
-        let tracked = self.facts.ledger.as_ref().and_then(|ledger| ledger.get(&claim.key()));
+        let tracked = self.facts.ledger.as_ref().and_then(|ledger| ledger.like(&claim.key()));
         if let Some(keys) = tracked.and_then(|tracked| differs(&tracked.hardware, &self.hardware(claim))) {
             let words = format!("of other hardware than the one that was applied, by its {keys}");
             return Verdict::Held(Held {

@@ -262,7 +262,9 @@ fn a_fleet_on_the_built_in_tenant_leaks_nothing() {
     stage.run_loud(&["audit", "verify"]);
     let shown = String::from_utf8(shown.stdout).expect("text");
     let plan = shown.split_whitespace().find(|word| word.starts_with("plan-")).expect("a plan");
-    assert!(stage.run_loud(&["revert", plan]).status.success(), "{plan}");
+    // What was registered is not undone by a patch: that is for a person.
+    let revert = stage.run_loud(&["revert", plan, "--path", "fleet"]);
+    assert!(matches!(revert.status.code(), Some(0 | 5)), "{plan}: {}", String::from_utf8_lossy(&revert.stderr));
     for file in ["journal.jsonl", "audit.jsonl"] {
         let path = stage.path(&format!("state/simulated/{TENANT}/owners/{OWNER}/{file}"));
         assert!(std::fs::read(path).expect(file).len() > 1000, "the run did something: {file}");

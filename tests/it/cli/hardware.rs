@@ -100,3 +100,24 @@ fn a_ledger_that_was_begun_anew_knows_no_hardware_and_holds_nothing_for_it() {
     let plan = scene.run("plan .");
     assert!(!plan.out.contains("HardwareChanged"), "{}", plan.out);
 }
+
+/// A declaration that names its registration no more is of the same device.
+#[test]
+fn what_is_gone_stays_gone_though_its_registration_is_named_no_more() {
+    for (policy, reason) in [("Hold", "VanishedFromTenant"), ("Register", "HardwareChanged")] {
+        let scene = Scene::removed(false);
+        scene.folder.edit("tenant.yaml", "onVanished: Register", &format!("onVanished: {policy}"));
+        let ledger = scene.run("ledger export .").out;
+        let line = ledger.lines().find(|line| line.contains("TEST-000001")).expect("a line");
+        let id = line.split_once("\"registrationId\":\"").expect("an id").1[..36].to_owned();
+        // As if it had been declared with its registration when it was applied.
+        let named = line.replace("\"serialNumber\"", &format!("\"declaredRegistrationId\":\"{id}\",\"serialNumber\""));
+        let file = scene.desk.state.at("named.json");
+        std::fs::write(&file, ledger.replace(line, &named)).unwrap();
+        let import = scene.run(&format!("ledger import {} --path .", file.display()));
+        assert_eq!(import.code, 0, "{}{}", import.out, import.err);
+        scene.declares(&scene.machine.swap_board(), false);
+        let apply = scene.run("apply . --auto-approve");
+        assert!(apply.out.contains(reason) && !scene.is_registered(), "{policy}: {}{}", apply.out, apply.err);
+    }
+}

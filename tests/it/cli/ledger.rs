@@ -240,6 +240,20 @@ fn a_device_that_was_never_declared_is_not_removed_by_a_forged_ledger() {
     let forged = export.replace(line, &format!("{line},\n{}", forged.replace("OSL-LOANER", "OSL-STD")));
     std::fs::write(machine.desk.state.at("forged.json"), forged).unwrap();
     let path = machine.desk.state.at("forged.json");
+    // Neither a word in a comment nor a ledger that names no commit makes it ours.
+    machine.clone.commit("notes.yaml", "# serialNumber: TEST-STRANGE-1 is not ours\nkind: Other\n");
+    assert_eq!(machine.run("apply . --auto-approve").code, 0);
+    let sourceless: String = std::fs::read_to_string(&path)
+        .unwrap()
+        .lines()
+        .filter(|line| !line.starts_with("\"source\""))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    std::fs::write(machine.desk.state.at("sourceless.json"), sourceless).unwrap();
+    let import = format!("ledger import {} --path .", machine.desk.state.at("sourceless.json").display());
+    assert_eq!(machine.run(&import).code, 0);
+    let plan = machine.run("plan .");
+    assert!(plan.out.contains("NotDeclaredBefore") && !plan.out.contains("to deregister"), "{}", plan.out);
     let import = machine.run(&format!("ledger import {} --path .", path.display()));
     assert_eq!(import.code, 0, "{}{}", import.out, import.err);
     let plan = machine.run("plan .");
@@ -253,6 +267,53 @@ fn a_device_that_was_never_declared_is_not_removed_by_a_forged_ledger() {
     let apply = machine.run("apply . --auto-approve");
     assert!(apply.out.contains("1 done"), "{}{}", apply.out, apply.err);
     assert_eq!(shared.served_count(), 9);
+}
+
+#[test]
+fn a_manifest_that_is_put_aside_takes_no_device_away() {
+    let shared = Shared::new();
+    let machine = shared.machine("only");
+    assert_eq!(machine.run("apply . --auto-approve").code, 0);
+    let from = machine.clone.path.join("devices/oslo/kiosks.yaml");
+    let kiosks = std::fs::read_to_string(&from).unwrap();
+    std::fs::write(&from, kiosks.replace("spec:\n", "spec:\n  deletionPolicy: Delete\n")).unwrap();
+    machine.clone.git(&["commit", "-q", "-am", "kiosks go with their files"]);
+    let apply = machine.run("apply . --auto-approve");
+    assert_eq!(apply.code, 0, "{}{}", apply.out, apply.err);
+    for aside in [".archive/kiosks.yaml", "devices/oslo/kiosks.yaml.bak"] {
+        machine.clone.write(".archive/.keep", "");
+        machine.clone.git(&["mv", "devices/oslo/kiosks.yaml", aside]);
+        machine.clone.git(&["commit", "-q", "-am", "aside"]);
+        let apply = machine.run("apply . --auto-approve --approve-deletes 2");
+        assert!(apply.out.contains("OtherPaths") || apply.out.contains(aside), "{}{}", apply.out, apply.err);
+        assert_eq!(shared.served_count(), 9, "{aside}");
+        machine.clone.git(&["mv", aside, "devices/oslo/kiosks.yaml"]);
+    }
+    machine.clone.git(&["rm", "-q", "-f", "devices/oslo/kiosks.yaml"]);
+    machine.clone.git(&["commit", "-q", "-m", "gone"]);
+    let apply = machine.run("apply . --auto-approve --approve-deletes 2");
+    assert!(apply.code == 0 && shared.served_count() == 7, "{}{}", apply.out, apply.err);
+}
+
+#[test]
+fn a_ledger_that_was_begun_anew_keeps_its_guards_and_its_neighbours() {
+    let shared = Shared::new();
+    let (first, second) = (shared.machine("first"), shared.machine("second"));
+    assert_eq!(first.run("apply . --auto-approve").code, 0);
+    assert_eq!(first.run("ledger rebuild .").code, 0);
+    let file = second.clone.path.join("tenant.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("corp-devices", "branch-office")).unwrap();
+    second.clone.git(&["commit", "-q", "-am", "another owner"]);
+    let stopped = second.run("apply . --auto-approve --approve-adopts 9");
+    assert!(stopped.code == 6 && stopped.err.contains("two owners have one scope"), "{}{}", stopped.out, stopped.err);
+    // A guard that was applied holds over the new beginning.
+    let file = first.clone.path.join("tenant.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("  policy: Sync", "  limits: {maxDeletes: 99}\n  policy: Sync")).unwrap();
+    first.clone.git(&["commit", "-q", "-am", "wider"]);
+    let plan = first.run("plan . --json").json();
+    assert_eq!(plan["loosens"][0]["path"], "limits.maxDeletes", "{}", plan["loosens"]);
 }
 
 #[test]

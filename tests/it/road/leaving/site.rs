@@ -247,7 +247,9 @@ pub fn said(ledger: &Value) -> BTreeSet<String> {
     let lines = ["devices", "tombstones"].into_iter().flat_map(|name| ledger[name].as_array().expect("a list"));
     let said = |line: &Value| {
         let mut line = line.clone();
-        ["plan", "at", "registrationId"].iter().for_each(|name| _ = line.as_object_mut().expect("one").remove(*name));
+        ["plan", "at", "registrationId", "hardware", "commit"]
+            .iter()
+            .for_each(|name| _ = line.as_object_mut().expect("one").remove(*name));
         line.to_string()
     };
     lines.map(said).collect()
