@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use compact_str::CompactString;
 
-use crate::ledger::{Approval, Journal, Tail, Use};
+use crate::ledger::{Approval, Journal, Ledger, Tail, Use};
 use crate::model::{
     Action, Claim, Desired, DeviceKey, Effect, FieldChange, ImportId, Register, RegistrationId, Tenant, is_as_imported,
 };
@@ -66,14 +66,22 @@ impl Rest {
 }
 
 /// True if nothing more may be done under the plan's digest, or not all of the
-/// plan any more: then it is no consent to this plan.
-pub(super) fn is_used(plan: &Plan, memory: &Journal) -> bool {
-    let digest = plan.digest().sha256;
-    memory.spent(&digest).is_some()
-        || memory.approval(&digest).is_some_and(|approval| {
+/// plan any more: then it is no consent to this plan. Of a plan that another machine
+/// has carried out, the ledger knows.
+pub(super) fn is_used(plan: &Plan, memory: &Journal, ledger: Option<&Ledger>) -> bool {
+    let digest = plan.digest();
+    match (memory.spent(&digest.sha256), memory.approval(&digest.sha256)) {
+        (Some(_), _) => true,
+        (None, Some(approval)) => {
             let rest = Approved::rest(approval);
             plan.changes.iter().any(|change| rest.refuses(&change.effect, &plan.tenant).is_some())
-        })
+        }
+        (None, None) => ledger.is_some_and(|ledger| {
+            let plan_id = digest.plan_id();
+            let written = |change: &Change| ledger.like(&change.effect.device).map(|tracked| &tracked.plan);
+            plan.changes.iter().any(|change| written(change) == Some(&plan_id))
+        }),
+    }
 }
 
 /// Holds an approved digest against what would be done.

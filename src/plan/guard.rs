@@ -256,8 +256,12 @@ impl ClearedPlan {
 
     /// Tells the plan from those with the same effects of which use was made.
     #[must_use]
-    pub fn told_from(mut self, memory: &Journal) -> Self {
-        while is_used(&self.plan, memory) {
+    pub fn told_from(mut self, memory: &Journal, ledger: Option<&Ledger>) -> Self {
+        // A digest costs as much as the plan, and most have nothing to be told from.
+        if memory.has_no_approvals() && ledger.is_none_or(|ledger| ledger.devices().len() == 0) {
+            return self;
+        }
+        while is_used(&self.plan, memory, ledger) {
             self.plan.again += 1;
         }
         self
@@ -308,8 +312,7 @@ pub fn clear_with_grants(
     ledger: Option<&Ledger>,
     now: Timestamp,
 ) -> ClearedPlan {
-    // A digest costs as much as the plan, and most journals know none.
-    let told = |cleared: ClearedPlan| if memory.has_no_approvals() { cleared } else { cleared.told_from(memory) };
+    let told = |cleared: ClearedPlan| cleared.told_from(memory, ledger);
     let standing = |grant: &Grant| match () {
         () if grant.expires_at <= now => GrantStanding::Expired,
         () if memory.approval(&grant.digest).is_some() => GrantStanding::Begun,

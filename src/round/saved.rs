@@ -156,7 +156,7 @@ impl Round<'_> {
             }
         }
         let cleared = guard::clear(plan, self.approvals);
-        let cleared = if journal.has_no_approvals() { cleared } else { cleared.told_from(journal) };
+        let cleared = cleared.told_from(journal, self.ledger.map(AsRef::as_ref));
         let schedule = apply::schedule(&cleared, sync.as_ref(), self.graph.service_now());
         Ok(Prepared { cleared, schedule, sync, calls: self.graph.calls() - calls, read_at })
     }

@@ -270,6 +270,29 @@ fn a_device_that_was_never_declared_is_not_removed_by_a_forged_ledger() {
 }
 
 #[test]
+fn what_was_done_and_undone_has_one_digest_of_its_own_on_every_machine() {
+    let shared = Shared::new();
+    let (first, second) = (shared.machine("first"), shared.machine("second"));
+    assert_eq!(first.run("apply . --auto-approve").code, 0);
+    let file = first.clone.path.join("devices/oslo/laptops.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("groupTag: OSL-LOANER", "groupTag: OSL-LENT")).unwrap();
+    first.clone.git(&["commit", "-q", "-am", "lent"]);
+    first.clone.git(&["push", "-q", "origin", "HEAD"]);
+    second.clone.git(&["pull", "-q"]);
+    let digest =
+        |machine: &Machine| machine.run("plan . --json").json()["digest"]["sha256"].as_str().unwrap().to_owned();
+    let done = digest(&first);
+    assert_eq!(digest(&second), done);
+    assert_eq!(first.run("apply . --auto-approve").code, 0);
+    shared.served.post("tag", &json!({"serial": "TEST-OSL-005", "groupTag": "OSL-LOANER"}));
+    shared.served.post("advance", &json!({"by": "1h"}));
+    let again = digest(&first);
+    assert_ne!(again, done, "it was approved, and is used");
+    assert_eq!(digest(&second), again, "by whichever machine");
+}
+
+#[test]
 fn a_manifest_that_is_put_aside_takes_no_device_away() {
     let shared = Shared::new();
     let machine = shared.machine("only");
