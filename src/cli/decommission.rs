@@ -98,8 +98,12 @@ pub(super) async fn run(args: &DecommissionArgs, settings: &Settings, stop: &Sto
     }
     match over {
         Some(over) if !args.plan => return Err(over),
-        _ if args.plan => return Ok(Exit::Done),
-        _ => {}
+        Some(over) => {
+            tell(&format!("as it is now, it would not be done:\n{}", over.text(&settings.err_look)));
+            return Ok(Exit::Done);
+        }
+        None if args.plan => return Ok(Exit::Done),
+        None => {}
     }
     let mut exit = Exit::Done;
     for (at, leavers) in leaving {

@@ -3,6 +3,7 @@
 
 mod canary;
 mod freeze;
+mod properties;
 mod removal;
 
 use std::collections::HashMap;

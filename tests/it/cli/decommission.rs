@@ -223,6 +223,8 @@ fn several_go_side_by_side_within_the_limit_of_a_day() {
     }
     let words = "decommission TEST-OSL-003 TEST-OSL-004 --auto-approve";
     says(&house.run(words), 5, &["2 would go, of at most 1 (9 in the ledger)", "--approve-deletes 2"]);
+    let look = house.run(&format!("{} --plan", words.replace(" --auto-approve", "")));
+    says(&look, 0, &["as it is now, it would not be done", "--approve-deletes 2"]);
     assert_eq!(house.stands("TEST-OSL-003"), (true, true, true));
     says(&house.run(&format!("{words} --approve-deletes 2")), 0, &["2 devices have left"]);
     house.has_left("TEST-OSL-003");

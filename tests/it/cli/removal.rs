@@ -259,6 +259,31 @@ fn a_saved_plan_removes_what_it_says_as_long_as_that_is_declared_nowhere() {
 }
 
 #[test]
+fn a_serial_that_is_corrected_is_one_removal_and_one_registration_side_by_side() {
+    let fleet = Fleet::applied();
+    let one = crate::support::machine(1);
+    fleet.folder.write("hashes/new.txt", one.hash().to_base64());
+    let entry = "    - serialNumber: TEST-000001\n      hardwareHashRef: {file: ../../hashes/new.txt}\n";
+    fleet.folder.edit("devices/oslo/laptops.yaml", "    - serialNumber: TEST-OSL-005\n", entry);
+    let plan = fleet.run("plan");
+    let lines: Vec<&str> = plan.out.lines().collect();
+    let at = |start: &str| {
+        lines
+            .iter()
+            .position(|line| line.trim_start().starts_with(start))
+            .unwrap_or_else(|| panic!("{start}: {}", plan.out))
+    };
+    let (file, removal, registration) = (at("/"), at("- TEST-OSL-005"), at("+ TEST-000001"));
+    assert!(file < removal.min(registration), "{}", plan.out);
+    let between = &lines[removal.min(registration)..removal.max(registration)];
+    assert!(between.iter().all(|line| !line.is_empty()), "under one file: {}", plan.out);
+    assert!(plan.out.contains("1 to register, 0 to update, 1 to deregister"), "{}", plan.out);
+    let apply = fleet.run("apply --auto-approve");
+    assert!(apply.code == 0 && apply.out.contains("2 done, 0 failed"), "{}{}", apply.out, apply.err);
+    fleet.is_settled();
+}
+
+#[test]
 fn a_change_cannot_loosen_the_tag_policy_that_judges_it() {
     let fleet = Fleet::applied();
     let paths = |place: &str| format!(r#"paths: ["**/devices/oslo/{place}.yaml"]"#);

@@ -363,7 +363,7 @@ fn of_thousands_of_fleets_none_loses_what_it_should_keep() {
     assert!(removed > 50 && refused > 50, "the worlds are worth playing: {removed} removed, {refused} held");
 }
 
-fn random(rng: &mut fastrand::Rng) -> Case {
+pub(super) fn random(rng: &mut fastrand::Rng) -> Case {
     let (mut ledger, mut claims, mut devices) = (String::new(), String::new(), String::new());
     for n in 1..rng.u128(2..90) {
         let tag = *rng.choice(&["X", "Y"]).unwrap();
