@@ -132,6 +132,7 @@ pub fn assemble(
         conflicts.extend(claims::duplicate_registrations(claims()));
         if let Some((tenant, spec)) = &tenant.tenant {
             conflicts.extend(policy::tags(&tenant.tag_policy, own.clone(), homes));
+            conflicts.extend(policy::out_of_scope(&tenant.scope, claims()));
             conflicts.extend(policy::vaults(spec, claims()));
             conflicts.extend(policy::plain_hashes(spec, claims(), in_git));
         }

@@ -46,6 +46,9 @@ pub enum Conflict {
     /// `allowed` says where it does, in these and `more`; `origin` is the first of
     /// the devices.
     TagNotAllowed { tag: String, home: Home, allowed: Arc<[String]>, more: usize, devices: usize, origin: Origin },
+    /// A tag is declared that is outside of the tenant's scope: what has it is not
+    /// written. `origin` is the first of the devices.
+    TagOutOfScope { tag: String, devices: usize, origin: Origin },
     /// A hash is in a vault that must not be sent this tenant's token.
     VaultNotAllowed { why: String, origin: Origin },
     /// Hashes stand unencrypted in Git; `origin` is the first of the devices.
@@ -79,6 +82,7 @@ impl Conflict {
             | Self::DuplicateRegistration { origins, .. } => origins,
             Self::TagNotAllowed { origin, .. }
             | Self::VaultNotAllowed { origin, .. }
+            | Self::TagOutOfScope { origin, .. }
             | Self::PlainHash { origin, .. } => std::slice::from_ref(origin),
             Self::SameHardware { origins, .. }
             | Self::MixedHardware { origins, .. }
@@ -100,7 +104,10 @@ impl Conflict {
             | Self::TagNotAllowed { .. }
             | Self::VaultNotAllowed { .. }
             | Self::SameHardware { .. } => Severity::Error,
-            Self::PlainHash { .. } | Self::MixedHardware { .. } | Self::SerialInTwoTenants { .. } => Severity::Warning,
+            Self::TagOutOfScope { .. }
+            | Self::PlainHash { .. }
+            | Self::MixedHardware { .. }
+            | Self::SerialInTwoTenants { .. } => Severity::Warning,
         }
     }
 
@@ -117,6 +124,7 @@ impl Conflict {
             Self::DuplicateRegistration { .. } => "duplicate-registration",
             Self::TagNotAllowed { .. } => "tag-not-allowed-here",
             Self::VaultNotAllowed { .. } => "vault-not-allowed",
+            Self::TagOutOfScope { .. } => "tag-out-of-scope",
             Self::PlainHash { .. } => "plain-hash",
             Self::SameHardware { .. } => "same-hardware",
             Self::MixedHardware { .. } => "mixed-hardware",
@@ -170,6 +178,14 @@ impl Conflict {
                 format!("group tag `{tag}` may not be used in this {}{devices}", home.noun())
             }
             Self::VaultNotAllowed { why, .. } => format!("this vault may not be asked: {why}"),
+            Self::TagOutOfScope { tag, devices, .. } => {
+                let (devices, what) = if *devices == 1 {
+                    ("1 device".to_owned(), "it is not written")
+                } else {
+                    (format!("{devices} devices"), "they are not written")
+                };
+                format!("group tag `{tag}` of {devices} is outside of `scope.groupTags`: {what}")
+            }
             Self::PlainHash { devices: 1, .. } => {
                 "a hardware hash stands unencrypted in this Git repository".to_owned()
             }
@@ -229,6 +245,7 @@ impl Conflict {
             Self::VaultNotAllowed { .. } => {
                 "only vaults of the tenant's own cloud that it lists in `vaults` receive a token".to_owned()
             }
+            Self::TagOutOfScope { .. } => "correct the tag, or take it into `scope.groupTags` of the tenant".to_owned(),
             Self::PlainHash { .. } => "whoever reads it can register the device elsewhere: encrypt the file (`*.age`, \
                                        `*.sops.*`), or say `hashStorage: PlainInGit` in the tenant"
                 .to_owned(),

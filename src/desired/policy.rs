@@ -9,7 +9,7 @@ use std::sync::Arc;
 use globset::{Candidate, GlobMatcher};
 
 use super::{Conflict, DeviceObject, Home};
-use crate::model::{self, Claim, DeviceKey, HashLocation, HashRef, Origin, TagRule};
+use crate::model::{self, Claim, DeviceKey, HashLocation, HashRef, Origin, Scope, TagRule};
 use crate::resource::{self, AutopilotTenantSpec, HashStorage};
 
 /// Texts, each once, by number.
@@ -196,6 +196,21 @@ pub(crate) fn refused_tags<'c>(
     };
     let mut is_refused = is_refused;
     claims.filter(|claim| is_refused(claim)).map(Claim::key).collect()
+}
+
+/// Tags that no device can get here, each with the first claim that declares it.
+pub(super) fn out_of_scope<'c>(scope: &Scope, claims: impl Iterator<Item = &'c Claim>) -> Vec<Conflict> {
+    let mut outside: BTreeMap<&str, (Origin, usize)> = BTreeMap::new();
+    let mut known: HashMap<&str, bool> = HashMap::new();
+    for claim in claims.filter(|claim| !claim.suspend) {
+        let Some(tag) = claim.group_tag.text() else { continue };
+        if !*known.entry(tag).or_insert_with(|| scope.contains(tag)) {
+            outside.entry(tag).or_insert((claim.origin, 0)).1 += 1;
+        }
+    }
+    let conflict =
+        |(tag, (origin, devices)): (&str, _)| Conflict::TagOutOfScope { tag: tag.to_owned(), devices, origin };
+    outside.into_iter().map(conflict).collect()
 }
 
 /// Vaults that the tenant may not ask, each with the first claim that names it.

@@ -228,6 +228,18 @@ fn defaults_are_merged_under_each_device_field_by_field() {
 }
 
 #[test]
+fn a_tag_outside_of_the_scope_is_warned_of_once() {
+    let repo = Repo::bare();
+    repo.write("tenant.yaml", TENANT.replace("policy: Sync", "policy: Sync, scope: {groupTags: [\"OSL-*\"]}"));
+    repo.devices("a.yaml", "  defaults: {groupTag: OSLO-NEW}\n  devices: [{serialNumber: A1}, {serialNumber: A2}]\n");
+    repo.devices("b.yaml", "  devices: [{serialNumber: A3, groupTag: OSL-STD}, {serialNumber: A4}]\n");
+    let loaded = repo.load();
+    assert_eq!(found(&repo, &loaded), "tag-out-of-scope a.yaml:6:28\n");
+    let message = "group tag `OSLO-NEW` of 2 devices is outside of `scope.groupTags`: they are not written";
+    assert_eq!((loaded.has_errors(), loaded.problems[0].message.as_str()), (false, message));
+}
+
+#[test]
 fn each_claim_knows_its_place() {
     let repo = Repo::new();
     repo.devices("b.yaml", "  devices:\n    - serialNumber: B1\n    - {serialNumber: A9}\n");
