@@ -9,6 +9,7 @@ mod apply_saved;
 mod approval;
 mod args;
 mod audit;
+mod committed;
 mod completions;
 mod crds;
 mod decommission;

@@ -111,7 +111,9 @@ impl Member<'_> {
             && self.journal.spent(digest).is_none()
         {
             let digest = digest.to_owned();
-            let entry = if rest.is_done() { Entry::Spent { digest, done: true } } else { Entry::Resumed { digest } };
+            // What it brought about may still be owed: the sync, own import records.
+            let is_over = rest.is_done() && prepared.cleared.plan().upkeep.is_empty();
+            let entry = if is_over { Entry::Spent { digest, done: true } } else { Entry::Resumed { digest } };
             self.journal.record(self.connection.graph.service_now(), vec![entry]).await?;
         }
         Ok(standing)
@@ -390,7 +392,8 @@ fn round<'r>(
     let desired = book.map_or(desired, |book| book.judged(desired));
     let loosens = book.map_or(&[][..], Book::loosens);
     let clock = clock.as_ref();
-    Round { desired, target, graph, clock, hashes, approvals, ledger, loosens, no_removal, settle, stop }
+    let broke_off = book.and_then(Book::broke_off);
+    Round { desired, target, graph, clock, hashes, approvals, ledger, broke_off, loosens, no_removal, settle, stop }
 }
 
 /// The tenants of a run, in the order in which they are declared.

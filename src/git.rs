@@ -72,7 +72,7 @@ fn entries(out: &[u8]) -> impl Iterator<Item = Cow<'_, str>> {
 }
 
 /// True for a file that may hold declarations.
-pub(crate) fn is_manifest(path: &str) -> bool {
+fn is_manifest(path: &str) -> bool {
     let extension = Path::new(path).extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
     extension.is_some_and(|extension| ["yaml", "yml", "json"].contains(&extension.as_str()))
 }
@@ -190,33 +190,38 @@ impl Repository {
         Ok(None)
     }
 
-    /// Lines of a commit that have one of these words in them, in any case of
-    /// letters, each with its file's path; `None` if they cannot be read: the commit
-    /// is not here, or there are too many.
+    /// The paths of a commit's files that have one of these texts in them, in any
+    /// case of ASCII letters and whatever kind of file it is; `None` if nobody can
+    /// say: the commit is not here, or there are too many.
     ///
     /// # Errors
     /// When Git cannot say.
-    pub(crate) fn lines_naming(
-        &self,
-        commit: &str,
-        words: &[String],
-    ) -> Result<Option<Vec<(String, String)>>, GitError> {
+    pub(crate) fn files_with(&self, commit: &str, texts: &[String]) -> Result<Option<Vec<String>>, GitError> {
         if !is_name(commit) {
             return Ok(None);
         }
-        let words = words.iter().flat_map(|word| ["-e".to_owned(), word.clone()]);
-        let call = self.call("grep").args(["-I", "-i", "-F", "-z", "--full-name", "--no-line-number"]).args(words);
+        let texts = texts.iter().flat_map(|text| ["-e".to_owned(), text.clone()]);
+        // What the repository says of a file's kind hides nothing in it.
+        let call = self.call("grep").args(["--text", "-i", "-F", "-l", "-z", "--full-name"]).args(texts);
         match call.args([commit]).at_most(LISTING_BYTES_MAX).run_within()? {
             // It ends with 1 where nothing is found.
             Some(answer) if answer.code <= 1 => {
-                let said = String::from_utf8_lossy(&answer.out);
-                let lines = said.lines().filter_map(|line| line.split_once('\0'));
                 let start = format!("{commit}:");
-                let path = |path: &str| path.strip_prefix(&start).unwrap_or(path).to_owned();
-                Ok(Some(lines.map(|(named, line)| (path(named), line.to_owned())).collect()))
+                let path = |named: Cow<'_, str>| named.strip_prefix(&start).unwrap_or(&named).to_owned();
+                Ok(Some(entries(&answer.out).map(path).collect()))
             }
             Some(_) | None => Ok(None),
         }
+    }
+
+    /// What a file of a commit holds; `None` if it cannot be read as text.
+    ///
+    /// # Errors
+    /// When Git cannot say.
+    pub(crate) fn content(&self, commit: &str, path: &str) -> Result<Option<String>, GitError> {
+        let object = format!("{commit}:{path}");
+        let answer = self.call("cat-file").args(["blob", &object]).at_most(LISTING_BYTES_MAX).run_within()?;
+        Ok(answer.filter(|answer| answer.code == 0).and_then(|answer| String::from_utf8(answer.out).ok()))
     }
 
     /// A path from the root on, as Git takes it.

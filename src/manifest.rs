@@ -40,7 +40,7 @@ mod tree;
 mod value;
 mod walk;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -141,12 +141,11 @@ impl Places {
         Some(&self.files.get(raw.file as usize)?.path)
     }
 
-    /// True for a file that was read, whatever stands in it.
+    /// The files that were read, whatever stands in them, with symbolic links
+    /// resolved.
     #[must_use]
-    pub(crate) fn has_read(&self, path: &Path) -> bool {
-        let real = path.canonicalize();
-        let path = real.as_deref().unwrap_or(path);
-        self.files.iter().any(|file| file.path == path)
+    pub(crate) fn read(&self) -> HashSet<&Path> {
+        self.files.iter().map(|file| file.path.as_path()).collect()
     }
 
     /// The row of a CSV that says what this claim's device shall have, if one does.

@@ -47,6 +47,8 @@ pub struct Round<'a> {
     pub approvals: &'a Approvals,
     /// What we have applied before; `None` where no ledger is kept.
     pub ledger: Option<&'a Arc<Ledger>>,
+    /// The plan that this machine began last and did not end, by its id.
+    pub broke_off: Option<&'a str>,
     /// Guards that are declared looser than they were applied; `desired` has the
     /// stricter ones.
     pub loosens: &'a [Loosen],
@@ -255,7 +257,7 @@ impl Round<'_> {
         }
         let plan = self.plan(self.desired, Reading::whole(observed, sync.clone()), journal).await?;
         let (ledger, now) = (self.ledger.map(AsRef::as_ref), self.graph.service_now());
-        let cleared = guard::clear_with_grants(plan, self.approvals, journal, ledger, now);
+        let cleared = guard::clear_with_grants(plan, self.approvals, journal, ledger, self.broke_off, now);
         let schedule = apply::schedule(&cleared, sync.as_ref(), self.graph.service_now());
         Ok(Prepared { cleared, schedule, sync, calls: self.graph.calls() - calls, read_at })
     }

@@ -1,14 +1,13 @@
 //! Where the ledger of a tenant is, and what Git says of the declarations.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::fleet::{Book, Member, Members, Source};
-use crate::git::{Ancestry, Found, GitError, Repository, is_manifest};
+use crate::git::{Ancestry, Found, Repository};
 use crate::graph::is_on_loopback;
 use crate::ledger::{FileLedger, GitLedger, LedgerStore};
 use crate::manifest::Fleet;
-use crate::model::{Desired, Target, seen};
+use crate::model::{Target, seen};
 
 use super::error::CliError;
 use super::exit::Exit;
@@ -118,111 +117,6 @@ fn inside(root: &Path, path: &Path) -> String {
     let inside = real.strip_prefix(root).unwrap_or(&real);
     let parts: Vec<_> = inside.iter().map(|part| part.to_string_lossy()).collect();
     if parts.is_empty() { ".".to_owned() } else { parts.join("/") }
-}
-
-/// So many serials are looked for; more are no slip of a path.
-const LOOKED_FOR: usize = 50;
-
-/// A file of the commit that was not read and declares a device which is declared
-/// no more: it may have moved there.
-///
-/// # Errors
-/// When Git cannot say.
-pub(super) fn moved_to(
-    repository: Option<&Repository>,
-    book: &Book,
-    fleet: &Fleet,
-) -> Result<Option<String>, CliError> {
-    let Some(repository) = repository else { return Ok(None) };
-    let mut serials = book.undeclared(&fleet.desired);
-    serials.truncate(LOOKED_FOR);
-    let Some(head) = repository.head().map_err(failed)?.filter(|_| !serials.is_empty()) else { return Ok(None) };
-    let lines = repository.lines_naming(&head, &serials).map_err(failed)?.unwrap_or_default();
-    let is_read = |path: &str| fleet.places.has_read(&repository.root().join(path));
-    let declares = |line: &str| serials.iter().any(|serial| declares(line, serial));
-    // A file that was put aside under another name is none that was taken away.
-    let is_like_ours =
-        |path: &str| [".yaml", ".yml", ".json"].iter().any(|end| path.to_ascii_lowercase().contains(end));
-    let found = lines.into_iter().find(|(path, line)| is_like_ours(path) && declares(line) && !is_read(path));
-    Ok(found.map(|(path, _)| path))
-}
-
-fn failed(error: GitError) -> CliError {
-    CliError::new(Exit::Failed, error.to_string())
-}
-
-/// What is removed was declared when it was applied: a device that stands in the
-/// ledger, and not in the declarations of the commit from which it was applied,
-/// or of the one that was applied last, was written into it by somebody else.
-///
-/// # Errors
-/// When Git cannot say.
-pub(super) fn doubt_the_undeclared(
-    repository: Option<&Repository>,
-    book: &mut Book,
-    desired: &Desired,
-) -> Result<(), CliError> {
-    let Some(repository) = repository else { return Ok(()) };
-    let head = repository.head().map_err(failed)?;
-    let last = book.applied().map(str::to_owned);
-    let removable = book.removable(desired);
-    for (commit, mut serials) in removable {
-        let mut why = "it was never applied from a commit".to_owned();
-        let commits: BTreeSet<String> = commit.into_iter().chain(last.clone()).collect();
-        for commit in commits {
-            let short = seen(&commit[..commit.len().min(10)]).into_owned();
-            // Any commit can be made to declare anything; what is merged was reviewed.
-            let is_ours = match &head {
-                Some(head) => repository.ancestry(&commit, head).map_err(failed)?,
-                None => Ancestry::Unknown,
-            };
-            why = match is_ours {
-                Ancestry::Ancestor => {
-                    serials = undeclared_in(repository, &commit, serials).map_err(failed)?;
-                    format!("commit {short}, from which it was applied, does not declare it")
-                }
-                Ancestry::Other => format!("commit {short}, from which it was applied, is not in this history"),
-                Ancestry::Unknown => format!("commit {short}, from which it was applied, is not in this clone"),
-            };
-        }
-        book.doubt_devices(&serials, &why);
-    }
-    Ok(())
-}
-
-/// So many serials are asked for at once: a command line has an end.
-const ASKED_AT_ONCE: usize = 200;
-
-/// Those of the serials that no declaration of a commit names.
-fn undeclared_in(repository: &Repository, commit: &str, serials: Vec<String>) -> Result<Vec<String>, GitError> {
-    let mut left = Vec::new();
-    for asked in serials.chunks(ASKED_AT_ONCE) {
-        let lines = repository.lines_naming(commit, asked)?.unwrap_or_default();
-        let lines: Vec<String> =
-            lines.into_iter().filter(|(path, _)| is_manifest(path)).map(|(_, line)| line).collect();
-        let is_named = |serial: &&String| lines.iter().any(|line| declares(line, serial));
-        left.extend(asked.iter().filter(|serial| !is_named(serial)).cloned());
-    }
-    Ok(left)
-}
-
-/// True if a line declares a serial: it stands behind its field, in no comment, and
-/// not as a part of a longer one.
-fn declares(line: &str, serial: &str) -> bool {
-    const FIELD: &str = "SERIALNUMBER";
-    let (line, serial) = (line.to_ascii_uppercase(), serial.to_ascii_uppercase());
-    let comment = line
-        .match_indices('#')
-        .map(|(at, _)| at)
-        .find(|at| line[..*at].chars().next_back().is_none_or(char::is_whitespace));
-    let said = &line[..comment.unwrap_or(line.len())];
-    let goes_on = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
-    said.match_indices(&serial).any(|(at, _)| {
-        let (before, after) = (&said[..at], &said[at + serial.len()..]);
-        before.contains(FIELD)
-            && !before.chars().next_back().is_some_and(goes_on)
-            && !after.chars().next().is_some_and(goes_on)
-    })
 }
 
 /// Why these declarations must not be applied over what was applied last.

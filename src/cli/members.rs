@@ -14,9 +14,10 @@ use crate::ledger::{
 };
 use crate::manifest::{Fleet, Hashes};
 use crate::model::{Origin, seen};
-use crate::plan::{Approvals, NoRemoval};
+use crate::plan::Approvals;
 
 use super::args::Simulated;
+use super::committed;
 use super::error::CliError;
 use super::exit::Exit;
 use super::file;
@@ -254,10 +255,10 @@ impl<'s> Opener<'s> {
         };
         let reading = Book::open(store, wanted, purpose == Purpose::Read);
         let mut book = patiently(settings, "reading the ledger", reading).await?;
-        if let Some(file) = ledgers::moved_to(repository.as_ref(), &book, fleet)? {
-            book.doubt(NoRemoval::OtherPaths(format!("`{}` names a device that is declared no more", seen(&file))));
+        if let Some(why) = committed::moved_to(repository.as_ref(), &book, fleet)? {
+            book.doubt(why);
         }
-        ledgers::doubt_the_undeclared(repository.as_ref(), &mut book, &fleet.desired)?;
+        committed::doubt_the_undeclared(repository.as_ref(), &mut book, &fleet.desired)?;
         if purpose == Purpose::Write {
             book.older = ledgers::older(repository.as_ref(), &source, book.applied());
         }

@@ -288,6 +288,12 @@ impl Book {
         self.ledger.head.running.as_ref().filter(is_other)
     }
 
+    /// The plan of a run that this machine has begun, and that has not ended.
+    pub(crate) fn broke_off(&self) -> Option<&str> {
+        let running = self.ledger.head.running.as_ref().filter(|running| running.machine == self.machine)?;
+        Some(&running.plan)
+    }
+
     /// Marks what is about to be done, before anything is sent: from here on no
     /// other machine writes, and what may be removed is counted.
     ///
@@ -337,6 +343,7 @@ impl Book {
             marked: &self.marked,
             hardware: &self.hardware,
             commit: self.source.commit.clone().filter(|_| self.source.dirty.is_none()),
+            is_replaced: self.older.is_some(),
             plan: plan.digest().plan_id(),
             now,
         };
@@ -426,6 +433,7 @@ impl Book {
             marked: &self.marked,
             hardware: &self.hardware,
             commit: self.source.commit.clone().filter(|_| self.source.dirty.is_none()),
+            is_replaced: false,
             plan: "rebuilt".to_owned(),
             now,
         };
@@ -630,6 +638,8 @@ struct Page<'a> {
     hardware: &'a HashMap<DeviceKey, Hardware>,
     /// That declares what is applied, if the files are as it has them.
     commit: Option<String>,
+    /// True if the commits of before may be of another history.
+    is_replaced: bool,
     plan: String,
     now: Timestamp,
 }
@@ -753,7 +763,7 @@ impl Page<'_> {
         self.rename(device, id);
         match self.ledger.get_mut(device).filter(|tracked| tracked.registration_id == id) {
             Some(tracked) => {
-                if tracked.commit.is_none() {
+                if self.commit.is_some() && (tracked.commit.is_none() || self.is_replaced) {
                     tracked.commit.clone_from(&self.commit);
                 }
                 let is_other = |(field, value): &&(Field, CompactString)| !field.same(tracked.value(*field), value);

@@ -20,8 +20,6 @@ use crate::model::{
     RegistrationId, SerialNumber, TenantId, hex, later, sha256,
 };
 
-use super::audit::plan_id;
-
 /// The name of this format.
 pub(crate) const FORMAT: &str = "apgit.ledger/v1";
 
@@ -455,12 +453,6 @@ impl Ledger {
     pub fn has_used(&self, grant: &Grant) -> bool {
         let is_it = |of: &Granted| of.digest == grant.digest && of.expires_at == grant.expires_at;
         self.head.granted.iter().any(is_it)
-    }
-
-    /// True while the run that carries a plan out has not ended, or broke off.
-    #[must_use]
-    pub fn breaks_off(&self, digest: &str) -> bool {
-        self.head.running.as_ref().is_some_and(|running| plan_id(digest) == *running.plan)
     }
 
     /// Remembers that use is made of an approval, for as long as it would count.

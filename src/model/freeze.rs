@@ -79,6 +79,13 @@ pub struct Frozen {
     pub approved: bool,
 }
 
+/// Which end of a window a moment is.
+#[derive(Debug, Clone, Copy)]
+enum Edge {
+    From,
+    Until,
+}
+
 const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
 impl WeekTime {
@@ -101,13 +108,17 @@ impl WeekTime {
         }
     }
 
-    /// The moment in the week that begins with this Monday.
-    fn after(self, monday: Date, weeks: i64, zone: &Zone) -> Option<Timestamp> {
+    /// The moment in the week that begins with this Monday. Where the clocks jump,
+    /// a time may be none or two: that which makes the window the longer one.
+    fn after(self, monday: Date, weeks: i64, zone: &Zone, edge: Edge) -> Option<Timestamp> {
         let days = weeks * 7 + i64::from(self.0 / (24 * 60));
         let (hour, minute) = (i8::try_from(self.0 / 60 % 24).ok()?, i8::try_from(self.0 % 60).ok()?);
         let day = monday.checked_add(Span::new().try_days(days).ok()?).ok()?;
-        // A time that the clocks leave out is as much later as they jump.
-        zone.zone.to_ambiguous_timestamp(day.at(hour, minute, 0, 0)).compatible().ok()
+        let moment = zone.zone.to_ambiguous_timestamp(day.at(hour, minute, 0, 0));
+        match edge {
+            Edge::From => moment.earlier().ok(),
+            Edge::Until => moment.later().ok(),
+        }
     }
 
     /// The minutes from here to another one: more than none, and a week at most.
@@ -175,7 +186,10 @@ impl Window {
                 let since_monday = i64::from(Weekday::Monday.until(today.weekday()));
                 let Ok(monday) = today.checked_sub(Span::new().days(since_monday)) else { return Vec::new() };
                 let wraps = i64::from(until.0 <= from.0);
-                let of = |week: i64| Some((from.after(monday, week, zone)?, until.after(monday, week + wraps, zone)?));
+                let of = |week: i64| {
+                    let from = from.after(monday, week, zone, Edge::From)?;
+                    Some((from, until.after(monday, week + wraps, zone, Edge::Until)?))
+                };
                 (-1..=1).filter_map(of).collect()
             }
         }
@@ -290,6 +304,19 @@ mod tests {
         check(&weekend, "2026-01-02T15:00:00Z", Some("2026-01-05T05:00:00Z"));
         // In the weekend in which the clocks go back it is an hour longer.
         check(&weekend, "2026-10-23T14:00:00Z", Some("2026-10-26T05:00:00Z"));
+    }
+
+    #[test]
+    fn where_the_clocks_jump_a_window_is_the_longer_one() {
+        // They go from 02:00 to 03:00 on 29 March, and from 03:00 to 02:00 on 25 October.
+        let night = weekly("Sun 02:30", "Sun 04:00", "Europe/Oslo");
+        check(&night, "2026-03-29T00:30:00Z", Some("2026-03-29T02:00:00Z"));
+        check(&night, "2026-03-29T00:29:59Z", None);
+        check(&night, "2026-10-25T00:30:00Z", Some("2026-10-25T03:00:00Z"));
+        let night = weekly("Sat 22:00", "Sun 02:30", "Europe/Oslo");
+        check(&night, "2026-03-29T01:29:59Z", Some("2026-03-29T01:30:00Z"));
+        check(&night, "2026-10-25T01:29:59Z", Some("2026-10-25T01:30:00Z"));
+        check(&night, "2026-10-25T01:30:00Z", None);
     }
 
     #[test]

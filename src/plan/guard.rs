@@ -15,6 +15,7 @@ use crate::model::{
 use super::Plan;
 use super::approved::{Approved, is_used};
 use super::change::Change;
+use super::digest::Digest;
 use super::held::{Held, Reason};
 use super::upkeep::Upkeep;
 
@@ -302,25 +303,27 @@ pub fn clear(mut plan: Plan, approvals: &Approvals) -> ClearedPlan {
 
 /// Judges a plan by the tenant's limits, and by what was approved among the
 /// declarations: the numbers of a grant count for the plan that has its digest,
-/// and for no other. `memory` and `ledger` say of which plans use was made; `now`
-/// is the service's time.
+/// and for no other. `memory` and `ledger` say of which plans use was made;
+/// `broke_off` is the plan that this machine began last and did not end; `now` is
+/// the service's time.
 #[must_use]
 pub fn clear_with_grants(
     plan: Plan,
     approvals: &Approvals,
     memory: &Journal,
     ledger: Option<&Ledger>,
+    broke_off: Option<&str>,
     now: Timestamp,
 ) -> ClearedPlan {
     let told = |cleared: ClearedPlan| cleared.told_from(memory, ledger);
+    let is_ours = |grant: &Grant| broke_off == Some(Digest { sha256: grant.digest.clone() }.plan_id().as_str());
     let standing = |grant: &Grant| match () {
         () if grant.expires_at <= now => GrantStanding::Expired,
         () if memory.approval(&grant.digest).is_some() => GrantStanding::Begun,
         () if memory.spent(&grant.digest).is_some() => GrantStanding::Used,
-        // A run that died before its first line here has sent nothing.
-        () if ledger.is_some_and(|ledger| ledger.has_used(grant) && !ledger.breaks_off(&grant.digest)) => {
-            GrantStanding::Used
-        }
+        // A run that died before its first line here has sent nothing; what one of
+        // another machine has sent, nobody knows here.
+        () if ledger.is_some_and(|ledger| ledger.has_used(grant)) && !is_ours(grant) => GrantStanding::Used,
         () => GrantStanding::OtherPlan,
     };
     let mut grants: Vec<_> = approvals.grants.iter().map(|grant| (grant.clone(), standing(grant))).collect();

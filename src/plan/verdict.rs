@@ -131,7 +131,9 @@ pub fn needs(desired: &Desired, observed: &Observed, ledger: Option<&Ledger>) ->
             [device] => {
                 let fields = differences(claim, device);
                 let user_is_hidden = claim.user == Want::Clear && !shows_users;
-                if !fields.is_empty() || user_is_hidden {
+                // A list that lags may show what we have changed since as it was before,
+                // and that may be what is declared again.
+                if !fields.is_empty() || user_is_hidden || is_not_as_left(device, ledger) {
                     needs.read.push(device.id);
                 }
                 if fields.iter().any(|f| f.field == Field::UserPrincipalName) {
@@ -144,6 +146,12 @@ pub fn needs(desired: &Desired, observed: &Observed, ledger: Option<&Ledger>) ->
     needs.users = users.into_iter().collect();
     needs.users.sort_unstable();
     needs
+}
+
+/// True if a field that we own is listed as something else than we wrote last.
+fn is_not_as_left(device: &Device, ledger: Option<&Ledger>) -> bool {
+    let tracked = ledger.and_then(|ledger| ledger.of(device.id));
+    tracked.is_some_and(|tracked| tracked.changed_since(device).any(|field| tracked.declared.contains(&field)))
 }
 
 pub(super) enum Met<'a> {

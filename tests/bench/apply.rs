@@ -248,6 +248,7 @@ async fn apply(
         hashes: &hashes,
         approvals: &approvals,
         ledger: None,
+        broke_off: None,
         loosens: &[],
         no_removal: None,
         settle: true,

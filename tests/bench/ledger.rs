@@ -72,6 +72,7 @@ pub fn plans() -> String {
             hashes: &hashes,
             approvals: &Approvals::default(),
             ledger: ledger.as_ref(),
+            broke_off: None,
             no_removal: None,
             loosens: &[],
             settle: false,

@@ -181,6 +181,7 @@ fn plan_unchanged(case: &Case) -> String {
         hashes: &hashes,
         approvals: &Approvals::default(),
         ledger: None,
+        broke_off: None,
         loosens: &[],
         no_removal: None,
         settle: false,

@@ -1,5 +1,7 @@
 //! The ledger by its commands, and in a branch of Git that several machines share.
 
+mod committed;
+
 use serde_json::json;
 
 use crate::support::{Desk, Folder, Ran, Remote, Simulate, contoso, ran};
@@ -116,7 +118,11 @@ impl Shared {
 
 impl Machine {
     fn run(&self, words: &str) -> Ran {
-        let mut command = self.desk.command(&format!("{words} --ledger branch --allow-endpoint 127.0.0.1"));
+        self.run_with("--ledger branch", words)
+    }
+
+    fn run_with(&self, ledger: &str, words: &str) -> Ran {
+        let mut command = self.desk.command(&format!("{words} {ledger} --allow-endpoint 127.0.0.1"));
         command.current_dir(&self.clone.path).env("PATH", std::env::var_os("PATH").unwrap());
         command.env("AZURE_CLIENT_SECRET", apgit::door::sim::CLIENT_SECRET);
         ran(&mut command)

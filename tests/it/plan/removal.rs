@@ -192,6 +192,23 @@ fn a_device_that_is_gone_is_forgotten_only_after_a_reading_by_id() {
 }
 
 #[test]
+fn what_is_listed_as_it_is_declared_and_not_as_it_was_left_is_read_by_id() {
+    let reads = |ledger: &str, listed: &str, owned: &[Field]| {
+        let mut case = applied(ledger, "A1 tag=OLD", listed);
+        let ledger = Arc::make_mut(case.facts.ledger.as_mut().unwrap());
+        let tracked = ledger.of(RegistrationId(Uuid::from_u128(1))).unwrap().clone();
+        ledger.track(Tracked { declared: owned.to_vec(), ..tracked });
+        let desired = apgit::door::model::Desired::new(case.tenant, case.claims);
+        let observed = apgit::door::model::Observed::new(Coverage::All, case.devices, NOW);
+        apgit::door::plan::needs(&desired, &observed, case.facts.ledger.as_deref()).read.len()
+    };
+    // Changed, and declared as before within the minutes that a list lags.
+    assert_eq!(reads("A1 1 tag=NEW", "A1 1 tag=OLD", &[Field::GroupTag]), 1);
+    assert_eq!(reads("A1 1 tag=OLD", "A1 1 tag=OLD", &[Field::GroupTag]), 0);
+    assert_eq!(reads("A1 1 tag=OLD", "A1 1 tag=OLD user=a@b.example", &[Field::GroupTag]), 0, "a field of others");
+}
+
+#[test]
 fn what_is_on_its_way_out_is_read_by_id_though_it_is_declared_again() {
     let again = applied("A1 1 tag=X deleting=5", "A1 tag=X", "");
     let desired = apgit::door::model::Desired::new(again.tenant, again.claims);

@@ -304,6 +304,7 @@ impl Client<'_> {
             hashes: &scene.hashes,
             approvals: &scene.approvals,
             ledger: None,
+            broke_off: None,
             loosens: &[],
             no_removal: None,
             settle: true,
