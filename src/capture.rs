@@ -11,12 +11,14 @@ use crate::model::{HardwareHash, HashCheck, HashDigest, HashError, SerialNumber}
 
 mod csv;
 mod file;
+mod place;
 mod text;
 
 pub(crate) use self::csv::MAX_BYTES as MAX_CSV_BYTES;
 pub(crate) use self::csv::{Beside, CsvEntry, CsvIndex, Header, SPREADSHEET, beside, in_words};
 pub use self::csv::{CsvTable, csv};
 pub use self::file::{Form, file};
+pub(crate) use self::place::{fitting, no_hash, place, unusable};
 pub use self::text::{Encoding, text};
 
 /// Why there is no hash in a capture. Never repeats content.

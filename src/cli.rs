@@ -25,6 +25,7 @@ mod history;
 mod ledger;
 mod ledgers;
 mod members;
+mod operator;
 mod patch;
 mod plan;
 mod progress;
@@ -104,6 +105,7 @@ fn dispatch(command: &Command, settings: &Settings) -> Result<Exit, CliError> {
         Command::History(args) => signals::run(async |stop| history::run(args, settings, &stop).await),
         Command::Revert(args) => revert::run(args, settings),
         Command::Decommission(args) => signals::run(async |stop| decommission::run(args, settings, &stop).await),
+        Command::Operator(args) => signals::run(async |stop| Box::pin(operator::run(args, settings, &stop)).await),
         Command::Simulate(args) => signals::run(async |stop| simulate::run(args, settings, &stop).await),
         Command::Validate(args) => validate::run(args, settings),
         Command::Hash(args) => hash::run(args, settings),

@@ -19,7 +19,8 @@ pub(crate) enum Purpose {
     Write,
 }
 
-/// A tenant that can be asked. Signs in with the first request.
+/// A tenant that can be asked. Signs in with the first request; clones share that.
+#[derive(Clone)]
 pub(crate) struct Connection {
     pub graph: Graph,
     pub clock: SharedClock,

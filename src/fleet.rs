@@ -17,7 +17,7 @@ use crate::graph::{GraphError, GraphWriter};
 use crate::hash::{HashSource, WantedHash, identity_keys};
 use crate::ledger::{Act, Deed, Entry, Journal, JournalError, Ledger, LedgerError, Phase, Running};
 use crate::model::{Action, Desired, Device, DeviceKey, Frozen, HashError, Release, SerialKey, Tenant};
-use crate::plan::{self, Approvals, Change, Moved, Note, Reason, Standing};
+use crate::plan::{self, Approvals, Change, Moved, Note, Reason, Rest, Standing};
 use crate::round::{
     self, Consent, Goes, Prepared, Report, Round, RoundError, Stale, SyncAnswer, TakenUp, ask_for_sync,
 };
@@ -420,6 +420,16 @@ pub(crate) struct TenantStatus {
     pub undeclared: Vec<Device>,
 }
 
+/// What the approvals among the declarations allow.
+pub(crate) enum Granted {
+    /// This very plan.
+    Whole(Prepared),
+    /// What is left of one that was begun.
+    Rest(Prepared, Box<Rest>),
+    /// Nothing of this plan.
+    Nothing(Prepared),
+}
+
 /// What becomes of a request to sync.
 pub(crate) enum SyncNews {
     /// The tenant has begun, at the service's time.
@@ -502,9 +512,31 @@ impl<'a> Members<'a> {
     }
 
     /// The consent of one tenant is that of an approval among the declarations.
-    pub(crate) fn approved_in_writing(&mut self, at: usize, name: &str) {
+    fn approved_in_writing(&mut self, at: usize, name: &str) {
         if let Some(audit) = self.of[at].journal.audit() {
             audit.approved_in_writing(name);
+        }
+    }
+
+    /// Consent by an approval among the declarations: to this very plan, or to what
+    /// is left of one that a run has begun. What none of them allows is given back.
+    ///
+    /// # Errors
+    /// When what follows from it cannot be written down.
+    pub(crate) async fn granted(&mut self, at: usize, prepared: Prepared) -> Result<Granted, JournalError> {
+        if let Some(grant) = prepared.cleared.granted() {
+            self.approved_in_writing(at, &grant.name);
+            return Ok(Granted::Whole(prepared));
+        }
+        let begun = prepared.begun();
+        let grant = begun.as_ref().and_then(|begun| begun.cleared.granted().cloned());
+        let (Some(begun), Some(grant)) = (begun, grant) else { return Ok(Granted::Nothing(prepared)) };
+        match self.standing(at, &grant.digest, &begun).await? {
+            Standing::Rest(rest) => {
+                self.approved_in_writing(at, &grant.name);
+                Ok(Granted::Rest(begun, rest))
+            }
+            Standing::Same | Standing::Other => Ok(Granted::Nothing(prepared)),
         }
     }
 

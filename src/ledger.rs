@@ -7,6 +7,7 @@ mod approval;
 #[deny(clippy::disallowed_methods)]
 mod audit;
 mod audit_file;
+mod cluster;
 #[deny(clippy::disallowed_methods)]
 mod document;
 mod file;
@@ -26,6 +27,8 @@ pub(crate) use audit::COMMAND;
 pub use audit::{Act, Actor, Audit, AuditLine, Deed, Phase, Who, audit_schema};
 pub(crate) use audit_file::AUDIT_FILE;
 pub use audit_file::{AuditFile, Chain, check};
+pub(crate) use cluster::name as name_in_cluster;
+pub use cluster::{ClusterJournal, ClusterLedger};
 pub(crate) use document::RUN;
 pub use document::{
     Correction, Deleting, Gone, Hardware, Head, Leaving, LeavingObject, Ledger, Running, Tombstone, Tracked,

@@ -32,7 +32,7 @@ pub use plan_approval::{AutopilotPlanApproval, AutopilotPlanApprovalSpec, plan_a
 pub use problem::{FieldPath, FieldProblem, Problems, Segment};
 pub use reference::{FieldHelp, find, page};
 pub use schema::{Kind, crds, editor_schema, spec_schema};
-pub use status::Status;
+pub use status::{Condition, ConditionStatus, DeviceCounts, FleetStatus, Status};
 pub use tenant::Approval;
 pub use tenant::{AutopilotTenant, AutopilotTenantSpec, Cloud, HashStorage, tenant};
 pub use undone::{Undone, undone_of_tenant};

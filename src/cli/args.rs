@@ -19,6 +19,7 @@ use super::help::HelpArgs;
 use super::history::HistoryArgs;
 use super::ledger::{LedgerArgs, ReleaseArgs};
 use super::ledgers::{self, Choice};
+use super::operator::OperatorArgs;
 use super::plan::PlanArgs;
 use super::revert::RevertArgs;
 use super::schema::SchemaArgs;
@@ -111,6 +112,8 @@ pub(super) enum Command {
     Revert(RevertArgs),
     /// Let devices go for good, by name: from Intune, Autopilot and Entra, in this order
     Decommission(DecommissionArgs),
+    /// Keep tenants as the objects of a Kubernetes cluster declare them
+    Operator(OperatorArgs),
     /// Serve the simulated tenant on a loopback port
     Simulate(SimulateArgs),
     /// Check everything that can be checked offline

@@ -1,16 +1,14 @@
-//! Approvals among the declarations: what they allow.
+//! Approvals among the declarations: what they allow, and what is said of that.
 
-use crate::fleet::Members;
+use crate::fleet::{Granted, Members};
 use crate::model::seen;
-use crate::plan::Standing;
 use crate::round::{Consent, Prepared};
 
 use super::apply::said_of;
 use super::error::CliError;
 use super::settings::{Settings, tell};
 
-/// Consent by one of them: to this very plan, or to what is left of one that a
-/// run has begun. What none of them allows is given back.
+/// Consent by one of them; what none of them allows is given back.
 ///
 /// # Errors
 /// When what follows from it cannot be written down.
@@ -20,21 +18,15 @@ pub(super) async fn consent(
     at: usize,
     prepared: Prepared,
 ) -> Result<Result<(Prepared, Consent), Prepared>, CliError> {
-    if let Some(grant) = prepared.cleared.granted() {
-        members.approved_in_writing(at, &grant.name);
-        return Ok(Ok((prepared, Consent::Seen)));
-    }
-    let Some(begun) = prepared.begun() else { return Ok(Err(prepared)) };
-    let Some(grant) = begun.cleared.granted().cloned() else { return Ok(Err(prepared)) };
-    match members.standing(at, &grant.digest, &begun).await? {
-        Standing::Rest(rest) => {
+    Ok(match members.granted(at, prepared).await? {
+        Granted::Whole(prepared) => Ok((prepared, Consent::Seen)),
+        Granted::Rest(begun, rest) => {
             if !settings.quiet {
                 tell(&said_of(&rest, &seen(members.of()[at].name())));
             }
-            members.approved_in_writing(at, &grant.name);
             let consent = if rest.is_whole() { Consent::Resumed } else { Consent::ResumedInPart };
-            Ok(Ok((begun, consent)))
+            Ok((begun, consent))
         }
-        Standing::Same | Standing::Other => Ok(Err(prepared)),
-    }
+        Granted::Nothing(prepared) => Err(prepared),
+    })
 }

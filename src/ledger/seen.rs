@@ -38,6 +38,13 @@ impl Seen {
         Self { path, known, is_broken }
     }
 
+    /// Nothing is known, and nothing kept: where the ledger is in the one place that
+    /// there is.
+    #[must_use]
+    pub(crate) fn nowhere() -> Self {
+        Self { path: PathBuf::new(), known: None, is_broken: false }
+    }
+
     /// Why a ledger is not the one that is known, if it is another or an older one.
     /// `None`: there is none.
     #[must_use]
@@ -65,7 +72,7 @@ impl Seen {
     /// and no more.
     pub(crate) fn remember(&mut self, ledger: &Ledger) {
         let known = Known { lineage: ledger.head.lineage.clone(), serial: ledger.head.serial };
-        if self.known.as_ref() == Some(&known) {
+        if self.known.as_ref() == Some(&known) || self.path.as_os_str().is_empty() {
             return;
         }
         let text = serde_json::to_string(&known).expect("plain data becomes JSON");

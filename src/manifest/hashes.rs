@@ -18,11 +18,13 @@ use super::faults::{Faults, Told, Trouble};
 use super::files;
 use super::fleet::located;
 use super::problem::{Problem, Severity, limited, show};
-use crate::capture::{self, Beside, CaptureError, CsvEntry, CsvIndex, Encoding, SPREADSHEET, in_words};
+use crate::capture::{
+    self, Beside, CaptureError, CsvEntry, CsvIndex, Encoding, SPREADSHEET, fitting, in_words, no_hash, place, unusable,
+};
 use crate::desired::{self, Conflict};
 use crate::hash::{
-    Decoded, HashSource, IdentityKey, KeyKind, UNUSUAL_LENGTH, Verdict, WantedHash, agreement, checks, has_mark,
-    identity_keys, sharing,
+    Decoded, HashSource, IdentityKey, KeyKind, UNUSUAL_LENGTH, Verdict, WantedHash, agreement, checks, identity_keys,
+    sharing,
 };
 use crate::model::{Claim, HardwareHash, HashError, HashLocation, HashRef, Origin, SerialNumber, Tenant};
 use crate::resource::{Columns, is_encrypted};
@@ -316,27 +318,6 @@ fn starts(index: &CsvIndex, text: &str, encoding: Encoding, bytes: &[u8]) -> Vec
     index.entries().iter().map(start).collect()
 }
 
-/// The hash, if it is this device's and good.
-fn fitting(hash: HardwareHash, reference: &HashRef, serial: &SerialNumber) -> Result<HardwareHash, HashError> {
-    let place = place(reference);
-    match capture::usable(&hash, serial, reference.pin.as_ref(), reference.check, None) {
-        Ok(_) => Ok(hash),
-        Err(_) if !hash.has_mark() => Err(unusable(&place, &NO_HASH)),
-        Err(HashError::Unusable(reason)) => Err(HashError::Unusable(format!("`{}`: {reason}", place.display()))),
-        Err(other) => Err(other),
-    }
-}
-
-/// What a reference names, in a word.
-fn place(reference: &HashRef) -> PathBuf {
-    match &reference.location {
-        HashLocation::File(path) | HashLocation::Csv(path) => path.clone(),
-        HashLocation::Env(name)
-        | HashLocation::SecretKeyRef { name, .. }
-        | HashLocation::KeyVaultSecret { name, .. } => name.into(),
-    }
-}
-
 /// What two rows of a device say differently, and both values.
 fn differing<'e>(row: &'e CsvEntry, other: &'e CsvEntry, columns: Columns) -> Option<(&'static str, [&'e str; 2])> {
     let tags = [row, other].map(|entry| entry.group_tag.as_deref().unwrap_or_default());
@@ -354,33 +335,6 @@ fn variable(name: &str) -> Result<HardwareHash, HashError> {
         .ok_or_else(|| HashError::NotHere(format!("the environment variable `{name}` is not set")))?;
     let text = value.to_string_lossy();
     capture::file(text.as_bytes()).map(|file| file.hash).map_err(|error| unusable(Path::new(name), &error))
-}
-
-/// What is said of a file that is for something else.
-const NO_HASH: &str = "this is no hardware hash; see that the reference names the right file";
-
-/// Why a file gives no hash. A branch may name files that it does not hold itself,
-/// and learns nothing of what stands in one where nothing looks like a hash, but
-/// of what kind it is.
-fn no_hash(path: &Path, bytes: &[u8], error: CaptureError) -> HashError {
-    match error {
-        CaptureError::Empty
-        | CaptureError::Unknown { .. }
-        | CaptureError::NoRows
-        | CaptureError::Separator { .. }
-        | CaptureError::TooLarge { .. }
-        | CaptureError::TooManyRows { .. }
-        | CaptureError::TooManyCells { .. }
-        | CaptureError::MergeConflict { .. }
-        | CaptureError::XmlWithoutHash
-        | CaptureError::IsReport => unusable(path, &error),
-        _ if has_mark(&capture::text(bytes).0) => unusable(path, &error),
-        _ => unusable(path, &NO_HASH),
-    }
-}
-
-fn unusable(path: &Path, reason: &impl std::fmt::Display) -> HashError {
-    HashError::Unusable(format!("`{}`: {reason}", path.display()))
 }
 
 /// Reads every hash that can be read without a key, for `validate`: each must

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::device::{device_fields, no_rows, registration_id, serial};
 use super::form::GUID;
-use super::{FieldPath, FieldProblem, HardwareHashRef, Layer, LocalRef, Problems, RowOf, Status};
+use super::{FieldPath, FieldProblem, FleetStatus, HardwareHashRef, Layer, LocalRef, Problems, RowOf};
 use crate::model::{Claim, DisplayName, Greeting, GroupTag, SerialNumber, UserPrincipalName};
 
 /// The most devices in one set: the most that one import call takes, and an
@@ -21,7 +21,7 @@ const MAX_DEVICES: usize = 500;
     doc = "Up to 500 devices in one object, with defaults.",
     plural = "autopilotdevicesets",
     namespaced,
-    status = "Status",
+    status = "FleetStatus",
     derive = "PartialEq",
     shortname = "apds",
     category = "autopilot",
@@ -33,6 +33,8 @@ const MAX_DEVICES: usize = 500;
         json_path = ".status.conditions[?(@.type=='Ready')].reason",
         priority = "1"
     ),
+    printcolumn(name = "Devices", type_ = "integer", json_path = ".status.devices.declared"),
+    printcolumn(name = "Held", type_ = "integer", json_path = ".status.devices.held"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("size(self.metadata.name) <= 63").message("name must be at most 63 characters")
 )]

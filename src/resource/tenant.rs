@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::form::{ENDPOINT, GUID, INTERVAL, OWNER};
 use super::freeze::{FreezeSpec, freezes};
-use super::{AdoptionPolicy, Auth, FieldPath, FieldProblem, Problems, Status, auth};
+use super::{AdoptionPolicy, Auth, FieldPath, FieldProblem, FleetStatus, Problems, auth};
 use crate::model::{self, Limits, Rollout, Scope, TagRule, Tenant};
 
 /// One of Microsoft's four clouds.
@@ -72,7 +72,7 @@ pub enum Approval {
     doc = "A Windows Autopilot tenant: how to reach it, and what may happen to it.",
     plural = "autopilottenants",
     namespaced,
-    status = "Status",
+    status = "FleetStatus",
     derive = "PartialEq",
     shortname = "apt",
     category = "autopilot",
@@ -85,6 +85,8 @@ pub enum Approval {
         json_path = ".status.conditions[?(@.type=='Ready')].reason",
         priority = "1"
     ),
+    printcolumn(name = "Devices", type_ = "integer", json_path = ".status.devices.declared"),
+    printcolumn(name = "Held", type_ = "integer", json_path = ".status.devices.held"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("size(self.metadata.name) <= 63").message("name must be at most 63 characters")
 )]

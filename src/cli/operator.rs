@@ -1,0 +1,52 @@
+//! `apgit operator`: the controller in a cluster.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::clock::Stop;
+use crate::operator::{self, OperatorError, Options};
+use crate::sim::CLIENT_SECRET;
+
+use super::error::CliError;
+use super::exit::Exit;
+use super::settings::Settings;
+
+/// Which objects are looked at, and who is told of health.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct OperatorArgs {
+    /// The only namespace whose objects are looked at [default: all]
+    #[arg(long, value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+    /// Where /healthz and /readyz are served, such as 0.0.0.0:8080 [default: nowhere]
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+    /// The name of this replica in leases [default: a new one]
+    #[arg(long, value_name = "NAME", env = "POD_NAME")]
+    pub identity: Option<String>,
+    /// For how many seconds it must be quiet before changes are acted on
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    pub quiet: u32,
+}
+
+/// # Errors
+/// When there is no way to a cluster.
+pub(super) async fn run(args: &OperatorArgs, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
+    // Two replicas of one name would take each other's lease for their own.
+    let identity = args.identity.clone().unwrap_or_else(|| format!("apgit-{}", Uuid::new_v4()));
+    let options = Options {
+        namespace: args.namespace.clone(),
+        listen: args.listen,
+        allowed_hosts: settings.allow_endpoints.clone(),
+        public_secret: CLIENT_SECRET.to_owned(),
+        identity,
+        quiet: Duration::from_secs(args.quiet.into()),
+    };
+    match operator::run(options, stop).await {
+        Ok(()) => Ok(Exit::Done),
+        Err(error @ OperatorError::NoCluster(_)) => Err(CliError::new(Exit::Failed, error.to_string())
+            .hint("in a pod its service account is used, elsewhere the current context of KUBECONFIG")),
+        Err(error @ OperatorError::Listen { .. }) => Err(CliError::new(Exit::Failed, error.to_string())),
+    }
+}

@@ -1,0 +1,254 @@
+//! What the cluster declares, as it is known from the watches. Events in,
+//! namespaces with news out. No client here, and no decision.
+//!
+//! A list that is not complete yet is no list: until all kinds were listed once,
+//! there is nothing to be had.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use kube::runtime::watcher::Event;
+
+use crate::resource::{AutopilotDevice, AutopilotDeviceSet, AutopilotPlanApproval, AutopilotTenant};
+
+/// Whoever writes this annotation wants a round now; its value is answered.
+pub(super) const REQUESTED_AT: &str = "apgit.dev/reconcile-requested-at";
+
+/// All objects of the four kinds.
+#[derive(Clone, Default)]
+pub(super) struct Index(Arc<Mutex<Shelves>>);
+
+/// The objects of each kind.
+#[derive(Default)]
+pub(super) struct Shelves {
+    tenants: Shelf<AutopilotTenant>,
+    devices: Shelf<AutopilotDevice>,
+    sets: Shelf<AutopilotDeviceSet>,
+    approvals: Shelf<AutopilotPlanApproval>,
+}
+
+/// The objects of one kind, by namespace and name.
+pub(super) struct Shelf<K> {
+    live: BTreeMap<String, BTreeMap<String, Arc<K>>>,
+    /// What a list that is under way has brought so far.
+    next: BTreeMap<String, BTreeMap<String, Arc<K>>>,
+    is_listed: bool,
+}
+
+/// A kind that has a shelf.
+pub(super) trait Shelved: kube::ResourceExt + Sized {
+    /// Where its objects are.
+    fn shelf(shelves: &mut Shelves) -> &mut Shelf<Self>;
+}
+
+/// The objects of a namespace, sorted by name.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Objects {
+    pub tenants: Vec<Arc<AutopilotTenant>>,
+    pub devices: Vec<Arc<AutopilotDevice>>,
+    pub sets: Vec<Arc<AutopilotDeviceSet>>,
+    pub approvals: Vec<Arc<AutopilotPlanApproval>>,
+}
+
+impl Index {
+    fn shelves(&self) -> MutexGuard<'_, Shelves> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes an event in: the namespaces in which something is to be done by it.
+    pub(super) fn take<K: Shelved>(&self, event: Event<K>) -> BTreeSet<String> {
+        let mut shelves = self.shelves();
+        let was_listed = shelves.is_listed();
+        let touched = K::shelf(&mut shelves).take(event);
+        // With the last list, everything there is has news.
+        if !was_listed && shelves.is_listed() { shelves.tenants.live.keys().cloned().collect() } else { touched }
+    }
+
+    /// True once all kinds were listed.
+    pub(super) fn is_listed(&self) -> bool {
+        self.shelves().is_listed()
+    }
+
+    /// All tenants, by namespace and name. `None`: nobody knows yet.
+    pub(super) fn tenants(&self) -> Option<BTreeSet<(String, String)>> {
+        let shelves = self.shelves();
+        let named = |(namespace, of): (&String, &BTreeMap<String, _>)| {
+            of.keys().map(|name| (namespace.clone(), name.clone())).collect::<Vec<_>>()
+        };
+        shelves.is_listed().then(|| shelves.tenants.live.iter().flat_map(named).collect())
+    }
+
+    /// What a namespace declares. `None`: nobody knows yet.
+    pub(super) fn of(&self, namespace: &str) -> Option<Objects> {
+        let shelves = self.shelves();
+        shelves.is_listed().then(|| Objects {
+            tenants: shelves.tenants.of(namespace),
+            devices: shelves.devices.of(namespace),
+            sets: shelves.sets.of(namespace),
+            approvals: shelves.approvals.of(namespace),
+        })
+    }
+}
+
+impl Shelves {
+    fn is_listed(&self) -> bool {
+        self.tenants.is_listed && self.devices.is_listed && self.sets.is_listed && self.approvals.is_listed
+    }
+}
+
+impl<K> Default for Shelf<K> {
+    fn default() -> Self {
+        Self { live: BTreeMap::new(), next: BTreeMap::new(), is_listed: false }
+    }
+}
+
+impl<K: kube::ResourceExt> Shelf<K> {
+    fn take(&mut self, event: Event<K>) -> BTreeSet<String> {
+        match event {
+            Event::Init => {
+                self.next.clear();
+                BTreeSet::new()
+            }
+            Event::InitApply(object) => {
+                put(&mut self.next, object);
+                BTreeSet::new()
+            }
+            Event::InitDone => {
+                let next = std::mem::take(&mut self.next);
+                let before = std::mem::replace(&mut self.live, next);
+                self.is_listed = true;
+                let namespaces = before.keys().chain(self.live.keys());
+                let differs = |namespace: &&String| !alike(before.get(*namespace), self.live.get(*namespace));
+                namespaces.filter(differs).cloned().collect()
+            }
+            Event::Apply(object) => {
+                let namespace = object.namespace().unwrap_or_default();
+                let before = put(&mut self.live, object);
+                let now = before.as_ref().and_then(|before| self.live.get(&namespace)?.get(&before.name_any()));
+                // What we wrote ourselves is no news.
+                let is_same = before.as_ref().zip(now).is_some_and(|(before, now)| same(&**before, &**now));
+                if is_same { BTreeSet::new() } else { BTreeSet::from([namespace]) }
+            }
+            Event::Delete(object) => {
+                let namespace = object.namespace().unwrap_or_default();
+                if let Entry::Occupied(mut of) = self.live.entry(namespace.clone()) {
+                    of.get_mut().remove(&object.name_any());
+                    if of.get().is_empty() {
+                        of.remove();
+                    }
+                }
+                BTreeSet::from([namespace])
+            }
+        }
+    }
+
+    fn of(&self, namespace: &str) -> Vec<Arc<K>> {
+        self.live.get(namespace).into_iter().flat_map(|of| of.values().cloned()).collect()
+    }
+}
+
+fn put<K: kube::ResourceExt>(shelf: &mut BTreeMap<String, BTreeMap<String, Arc<K>>>, mut object: K) -> Option<Arc<K>> {
+    // It is large, and nobody here asks who wrote which field.
+    object.managed_fields_mut().clear();
+    let of = shelf.entry(object.namespace().unwrap_or_default()).or_default();
+    of.insert(object.name_any(), Arc::new(object))
+}
+
+fn alike<K: kube::ResourceExt>(a: Option<&BTreeMap<String, Arc<K>>>, b: Option<&BTreeMap<String, Arc<K>>>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => {
+            a.len() == b.len()
+                && a.values().zip(b.values()).all(|(a, b)| a.name_any() == b.name_any() && same(&**a, &**b))
+        }
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+/// True if nothing but the status can be another.
+fn same(a: &impl kube::ResourceExt, b: &impl kube::ResourceExt) -> bool {
+    let request = |meta: &std::collections::BTreeMap<String, String>| meta.get(REQUESTED_AT).cloned();
+    a.uid() == b.uid()
+        && a.meta().generation == b.meta().generation
+        && a.meta().deletion_timestamp == b.meta().deletion_timestamp
+        && request(a.annotations()) == request(b.annotations())
+}
+
+macro_rules! shelved {
+    ($($kind:ty => $shelf:ident),*) => {
+        $(impl Shelved for $kind {
+            fn shelf(shelves: &mut Shelves) -> &mut Shelf<Self> {
+                &mut shelves.$shelf
+            }
+        })*
+    };
+}
+shelved!(
+    AutopilotTenant => tenants, AutopilotDevice => devices, AutopilotDeviceSet => sets,
+    AutopilotPlanApproval => approvals
+);
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn device(namespace: &str, name: &str, generation: i64) -> AutopilotDevice {
+        serde_json::from_value(json!({
+            "apiVersion": "apgit.dev/v1alpha1", "kind": "AutopilotDevice",
+            "metadata": {"name": name, "namespace": namespace, "uid": name, "generation": generation},
+            "spec": {"serialNumber": name},
+        }))
+        .expect("a device")
+    }
+
+    fn listed() -> Index {
+        let index = Index::default();
+        fn list<K: Shelved>(index: &Index) {
+            index.take(Event::<K>::Init);
+            index.take(Event::<K>::InitDone);
+        }
+        list::<AutopilotTenant>(&index);
+        list::<AutopilotDeviceSet>(&index);
+        list::<AutopilotPlanApproval>(&index);
+        assert!(index.of("a").is_none(), "devices were not listed: that is not that there are none");
+        list::<AutopilotDevice>(&index);
+        index
+    }
+
+    fn touched(index: &Index, event: Event<AutopilotDevice>) -> Vec<String> {
+        index.take(event).into_iter().collect()
+    }
+
+    #[test]
+    fn what_is_not_listed_yet_is_not_empty() {
+        let index = listed();
+        assert_eq!(index.of("a").map(|objects| objects.devices.len()), Some(0));
+        // A watch that begins anew takes nothing away before its list is complete.
+        assert_eq!(touched(&index, Event::Apply(device("a", "pf1", 1))), ["a"]);
+        assert_eq!(touched(&index, Event::Init), [""; 0]);
+        assert_eq!(index.of("a").unwrap().devices.len(), 1);
+        assert_eq!(touched(&index, Event::InitDone), ["a"]);
+        assert_eq!(index.of("a").unwrap().devices.len(), 0);
+    }
+
+    #[test]
+    fn a_status_that_was_written_is_no_news() {
+        let index = listed();
+        assert_eq!(touched(&index, Event::Apply(device("a", "pf1", 1))), ["a"]);
+        assert_eq!(touched(&index, Event::Apply(device("a", "pf1", 1))), [""; 0]);
+        assert_eq!(touched(&index, Event::Apply(device("a", "pf1", 2))), ["a"]);
+        let mut asked = device("a", "pf1", 2);
+        asked.annotations_mut().insert(REQUESTED_AT.to_owned(), "2026-11-01T00:00:00Z".to_owned());
+        assert_eq!(touched(&index, Event::Apply(asked.clone())), ["a"]);
+        assert_eq!(touched(&index, Event::Apply(asked.clone())), [""; 0]);
+        // The same list again is no news, and another one is.
+        index.take(Event::<AutopilotDevice>::Init);
+        index.take(Event::InitApply(asked));
+        assert_eq!(touched(&index, Event::InitDone), [""; 0]);
+        assert_eq!(touched(&index, Event::Delete(device("a", "pf1", 2))), ["a"]);
+        assert_eq!(touched(&index, Event::Delete(device("b", "pf9", 1))), ["b"]);
+    }
+}
