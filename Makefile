@@ -1,23 +1,25 @@
 # A fresh machine needs git, make, gcc and cargo (https://rustup.rs); the first
 # build fetches the crates. `make test` needs Python 3.11 besides and fetches
 # the clients that others wrote, from PyPI into target/, cargo-deny from crates.io,
-# and age and sops where Go is. Nothing else is installed from here, and nothing needs root.
+# and where Go is, age, sops and a Kubernetes API server. Nothing else is installed
+# from here, and nothing needs root.
 
 CARGO ?= cargo
 PYTHON ?= python3
 DEMO  := target/demo
 APGIT := $(CARGO) run --quiet --locked --bin apgit --
 
-.PHONY: help demo test test-words tools fmt lint deny unit test-clients soak fuzz build generate bench clean-demo
+.PHONY: help demo test test-words tools control-plane fmt lint deny unit test-clients soak fuzz build generate bench clean-demo
 
 help:
 	@echo "make demo      apply examples/contoso to a simulated tenant, plan again, remove a device"
-	@echo "make test      everything that must pass: fmt, lint, deny, unit, test-clients"
+	@echo "make test      everything that must pass: fmt, lint, deny, control-plane, unit, test-clients"
 	@echo "make fmt       formatting only"
 	@echo "make lint      clippy, warnings denied"
 	@echo "make deny      licences, sources and unwanted crates (cargo deny)"
 	@echo "make unit      all tests in Rust"
 	@echo "make tools     age and sops, built with Go, for the tests"
+	@echo "make control-plane  a Kubernetes API server, built with Go, for the tests"
 	@echo "make test-clients  clients that others wrote, against apgit simulate (PYTHON=python3.12)"
 	@echo "make soak      the seeded runs again, on a thousand seeds each and more"
 	@echo "make fuzz      broken input of all kinds for SECONDS=600 (FUZZ_SEED=7 plays a seed again)"
@@ -38,12 +40,13 @@ demo: clean-demo
 clean-demo:
 	@rm -rf $(DEMO)
 
-test: test-words fmt lint deny tools unit test-clients
+test: test-words fmt lint deny tools control-plane unit test-clients
 
 test-words:
 	@echo "Formatting, lints, cargo-deny (built from crates.io once), age and sops (built with"
-	@echo "Go once, where it is), all tests in Rust, and clients that others wrote (Python 3.11,"
-	@echo "fetched from PyPI once, some 650 MB)."
+	@echo "Go once, where it is), a Kubernetes API server (likewise, some five minutes and 4 GB of"
+	@echo "caches), all tests in Rust, and clients that others wrote (Python 3.11, fetched from"
+	@echo "PyPI once, some 650 MB)."
 	@echo "With Rust alone: make unit"
 
 fmt:
@@ -75,6 +78,11 @@ tools:
 		{ test -x $(GOBIN)/age-keygen || go install $(AGE)/age@$(AGE_VERSION) $(AGE)/age-keygen@$(AGE_VERSION); } && \
 		{ test -x $(GOBIN)/sops || go install $(SOPS)@$(SOPS_VERSION); } || \
 		echo "age and sops cannot be had here" >&2; fi
+
+# A real API server, for tests/cluster: kept in the user's cache, not under
+# target/, for it takes some minutes and changes seldom.
+control-plane:
+	@sh tests/cluster/control-plane/build.sh
 
 unit: export PATH := $(TOOLS)/bin:$(PATH)
 unit:
