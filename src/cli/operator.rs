@@ -27,7 +27,7 @@ pub(super) struct OperatorArgs {
     pub identity: Option<String>,
     /// For how many seconds it must be quiet before changes are acted on
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
-    pub quiet: u32,
+    pub quiet_seconds: u32,
 }
 
 /// # Errors
@@ -41,7 +41,7 @@ pub(super) async fn run(args: &OperatorArgs, settings: &Settings, stop: &Stop) -
         allowed_hosts: settings.allow_endpoints.clone(),
         public_secret: CLIENT_SECRET.to_owned(),
         identity,
-        quiet: Duration::from_secs(args.quiet.into()),
+        quiet: Duration::from_secs(args.quiet_seconds.into()),
     };
     match operator::run(options, stop).await {
         Ok(()) => Ok(Exit::Done),

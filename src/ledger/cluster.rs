@@ -20,8 +20,8 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, ListParams, ObjectMeta};
 use kube::{Client, Resource as _};
 
-pub use journal::ClusterJournal;
-pub use ledger::ClusterLedger;
+pub(crate) use journal::ClusterJournal;
+pub(crate) use ledger::ClusterLedger;
 
 use crate::model::TenantId;
 
@@ -99,7 +99,7 @@ impl Shelf {
 
 /// What the names of all objects begin with that are of a tenant and owner.
 #[must_use]
-pub fn name(tenant: TenantId, owner: &str) -> String {
+pub(crate) fn name(tenant: TenantId, owner: &str) -> String {
     format!("apgit-{}-{}", &tenant.to_string()[..8], plain(owner))
 }
 

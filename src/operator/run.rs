@@ -27,8 +27,8 @@ use crate::desired::Fleet;
 use crate::model::{DeviceKey, Origin};
 use crate::plan::Held;
 use crate::resource::{
-    AutopilotDevice, AutopilotDeviceSet, AutopilotPlanApproval, AutopilotTenant, DeviceCounts, FleetStatus, Kind,
-    Status,
+    AutopilotDevice, AutopilotDeviceSet, AutopilotPlanApproval, AutopilotTenant, Condition, DeviceCounts, FleetStatus,
+    Kind, Status,
 };
 use crate::status::DeviceStatus;
 
@@ -257,8 +257,8 @@ impl Tenant {
         let Some(objects) = self.objects() else { return Next::Never };
         let declared = declare(&self.key.0, &objects);
         let Some(fleet) = declared.fleets.get(&self.key.1) else {
-            self.report(&objects, &declared, None, &Account::nothing()).await;
-            return Next::In(INTERVAL);
+            let is_told = self.report(&objects, &declared, None, &Account::nothing()).await;
+            return Next::In(if is_told { INTERVAL } else { SOON });
         };
         if !self.is_ours(fleet).await {
             return Next::In(TAKEN);
@@ -296,8 +296,8 @@ impl Tenant {
             tracing::warn!(namespace = %self.key.0, tenant = %self.key.1, reason, message, "not as declared");
         }
         let is_waiting = account.is_waiting;
-        self.report(&objects, &declared, Some(fleet), &account).await;
-        Next::In(if is_waiting { SOON } else { interval(fleet.tenant.interval.as_deref()) })
+        let is_told = self.report(&objects, &declared, Some(fleet), &account).await;
+        Next::In(if is_waiting || !is_told { SOON } else { interval(fleet.tenant.interval.as_deref()) })
     }
 
     /// True if we are the one who writes this tenant.
@@ -323,8 +323,8 @@ impl Tenant {
         }
     }
 
-    /// Writes what is known now of the tenant's objects.
-    async fn report(&self, objects: &Objects, declared: &Declared, fleet: Option<&Fleet>, account: &Account) {
+    /// Writes what is known now of the tenant's objects. True if all of it is there.
+    async fn report(&self, objects: &Objects, declared: &Declared, fleet: Option<&Fleet>, account: &Account) -> bool {
         let now = Timestamp::now();
         let mut wanted = Vec::new();
         let by_object = by_object(declared, fleet, account);
@@ -339,6 +339,15 @@ impl Tenant {
                     let is_suspended = device.spec.suspend == Some(true) || is_suspended(fleet);
                     let (_, facts) = condition::of_device(status, *held, is_suspended);
                     Some((facts, status.registration_id))
+                }
+                // What was known before is known still: only the tenant is out of reach.
+                (None, None)
+                    if speaks(
+                        device.status.as_ref().map(|of| (of.observed_generation, &of.conditions)),
+                        device.metadata.generation,
+                    ) =>
+                {
+                    None
                 }
                 (None, None) => waits(account).map(|facts| (facts, None)),
             };
@@ -361,6 +370,14 @@ impl Tenant {
             let of = by_object.get(&id).map_or(&[][..], Vec::as_slice);
             let (facts, counts, problems) = match declared.problems.get(&id) {
                 Some(problems) => (condition::unusable(problems), None, problems.clone()),
+                None if account.devices.is_none()
+                    && speaks(
+                        set.status.as_ref().map(|of| (of.observed_generation, &of.conditions)),
+                        set.metadata.generation,
+                    ) =>
+                {
+                    continue;
+                }
                 None if account.devices.is_none() => match waits(account) {
                     Some(facts) => (facts, None, Vec::new()),
                     None => continue,
@@ -393,10 +410,11 @@ impl Tenant {
             wanted.extend(Wanted::tenant(&tenant.name_any(), before, &status));
         }
         if wanted.is_empty() {
-            return;
+            return true;
         }
         let written = report::write(&self.client, &self.key.0, wanted).await;
         tracing::debug!(namespace = %self.key.0, tenant = %self.key.1, written.changed, written.failed, "statuses");
+        written.failed == 0
     }
 
     /// True for what another tenant of the namespace reports on: whoever names none
@@ -434,8 +452,12 @@ fn is_suspended(fleet: Option<&Fleet>) -> bool {
     fleet.is_some_and(|fleet| fleet.tenant.suspend == Some(true))
 }
 
-/// What is said of a device of which nothing is known: why not. One that had a
-/// status keeps it, since only the tenant cannot be reached.
+/// True for a status that speaks of what is declared now.
+fn speaks(status: Option<(Option<i64>, &Vec<Condition>)>, generation: Option<i64>) -> bool {
+    status.is_some_and(|(observed, conditions)| observed == generation && !conditions.is_empty())
+}
+
+/// What is said of a device of which nothing is known: why not.
 fn waits(account: &Account) -> Option<Vec<Fact>> {
     let trouble = account.trouble.as_ref()?;
     let message = format!("its tenant cannot be read: {}", trouble.message);

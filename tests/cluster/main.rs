@@ -9,6 +9,7 @@
 #![allow(missing_docs, unreachable_pub, clippy::pedantic, reason = "nobody builds on what stands here")]
 
 mod ground;
+mod operator;
 mod support;
 
 /// What the tests of the command line share, where these need it, too.

@@ -21,7 +21,7 @@ const BODY: &str = "ledger-part";
 
 /// The ledger of one tenant and owner as objects of a namespace. Saved over what
 /// was loaded, or not at all.
-pub struct ClusterLedger {
+pub(crate) struct ClusterLedger {
     shelf: Shelf,
     /// The head as it was read or written last: only over that one is written.
     head: Option<ConfigMap>,
@@ -32,7 +32,7 @@ pub struct ClusterLedger {
 impl ClusterLedger {
     /// The ledger of a tenant and owner in a namespace.
     #[must_use]
-    pub fn new(client: &Client, namespace: &str, tenant: TenantId, owner: &str) -> Self {
+    pub(crate) fn new(client: &Client, namespace: &str, tenant: TenantId, owner: &str) -> Self {
         Self { shelf: Shelf::new(client, namespace, tenant, owner), head: None, known: None }
     }
 

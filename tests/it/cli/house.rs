@@ -18,7 +18,7 @@ const MAY_IMPORT: [(&str, &[&str]); 21] = [
     ("desired", &["model", "resource"]),
     // `manifest` reads hashes through `capture`, and asks `git`, `age` and `sops`.
     ("manifest", &["model", "hash", "resource", "capture", "desired", "program"]),
-    // `git` for the one store that is a branch.
+    // `git` for the one store that is a branch; that in a cluster has its client.
     ("ledger", &["model", "git"]),
     ("plan", &["model", "hash", "ledger"]),
     // `graph` and `clock` for `execute` and what it is made of.
@@ -37,6 +37,14 @@ const MAY_IMPORT: [(&str, &[&str]); 21] = [
     ("connect", &["model", "resource", "graph", "transport", "clock"]),
     ("sim", &["transport", "clock"]),
     ("render", &["model", "hash", "manifest", "plan", "apply", "status"]),
+    // The same rounds as at a desk, over objects instead of files.
+    (
+        "operator",
+        &[
+            "model", "hash", "resource", "capture", "desired", "ledger", "plan", "status", "round", "fleet", "clock",
+            "graph", "connect",
+        ],
+    ),
     (
         "cli",
         &[
@@ -60,6 +68,7 @@ const MAY_IMPORT: [(&str, &[&str]); 21] = [
             "connect",
             "sim",
             "render",
+            "operator",
         ],
     ),
 ];

@@ -1,0 +1,280 @@
+//! The operator, the API server and a simulated tenant, each a process of its own:
+//! what is applied comes to be, and the objects say so.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::shared::{Desk, Folder, OWNER, Simulate, TENANT, apgit, root, terminate};
+use crate::support::{ControlPlane, eventually};
+
+/// A namespace with a tenant of its own, and whoever keeps it.
+struct Stage {
+    cluster: &'static ControlPlane,
+    namespace: String,
+    served: Simulate,
+    folder: Folder,
+    /// They go with the test, however it ends.
+    operators: Vec<Child>,
+    desk: Desk,
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        for operator in &mut self.operators {
+            let _ = operator.kill();
+            let _ = operator.wait();
+        }
+        if std::thread::panicking() {
+            for path in self.folder.files() {
+                let text = std::fs::read_to_string(&path).unwrap_or_default();
+                eprintln!("{}:\n{text}", path.display());
+            }
+            eprintln!("{}", self.cluster.kubectl(&format!("get apt,apd,apds -n {} -o yaml", self.namespace)).out);
+        }
+    }
+}
+
+impl Stage {
+    /// With a simulated tenant that waits for nobody, and Secrets with the hashes
+    /// of two devices. `None` where there is no cluster.
+    fn new() -> Option<Self> {
+        let cluster = ControlPlane::here()?;
+        let namespace = cluster.namespace();
+        let desk = Desk::new();
+        let served = desk.simulate("--speed instant");
+        let stage = Self { cluster, namespace, served, folder: Folder::new(), operators: Vec::new(), desk };
+        for serial in ["TEST-BGO-001", "TEST-BGO-002"] {
+            let file = hash_of(serial);
+            let name = serial.to_ascii_lowercase();
+            stage.done(&format!("create secret generic {name} --from-file=hash={}", file.display()));
+        }
+        Some(stage)
+    }
+
+    fn done(&self, words: &str) -> String {
+        self.cluster.done(&format!("{words} --namespace {}", self.namespace))
+    }
+
+    #[track_caller]
+    fn apply(&self, manifest: &Value) {
+        let namespace = &self.namespace;
+        let ran = self
+            .cluster
+            .kubectl_with(&format!("apply --server-side --namespace {namespace} --filename -"), &manifest.to_string());
+        assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+    }
+
+    fn tenant(&self, more: Value) {
+        let mut spec = json!({
+            "tenantId": TENANT, "ownerId": OWNER, "policy": "Sync", "interval": "10m",
+            "endpoints": {"login": self.served.url, "graph": self.served.url},
+        });
+        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        self.apply(&object("AutopilotTenant", "contoso", spec));
+    }
+
+    /// A device whose hash is in a Secret.
+    fn device(&self, serial: &str, more: Value) {
+        let name = serial.to_ascii_lowercase();
+        let mut spec = json!({
+            "serialNumber": serial, "tenantRef": {"name": "contoso"},
+            "hardwareHashRef": {"secretKeyRef": {"name": name, "key": "hash"}, "sha256": pin_of(&self.desk, serial)},
+        });
+        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        self.apply(&object("AutopilotDevice", &name, spec));
+    }
+
+    fn operates(&mut self) -> &mut Child {
+        let number = self.operators.len();
+        let log = std::fs::File::create(self.folder.at(format!("operator-{number}.log"))).unwrap();
+        let words = format!("-v operator --namespace {} --quiet-seconds 1 --identity replica-{number}", self.namespace);
+        let mut command: Command = apgit(root(), words.split_whitespace());
+        command.env("KUBECONFIG", self.cluster.kubeconfig()).env("XDG_STATE_HOME", self.folder.path());
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        self.operators.push(command.spawn().expect("the operator starts"));
+        self.operators.last_mut().unwrap()
+    }
+
+    fn log(&self, number: usize) -> String {
+        self.folder.read(format!("operator-{number}.log"))
+    }
+
+    #[track_caller]
+    fn is_ready(&self, what: &str) {
+        self.done(&format!("wait --for=condition=Ready --timeout=90s {what}"));
+    }
+
+    fn get(&self, what: &str) -> Value {
+        serde_json::from_str(&self.done(&format!("get {what} --output json"))).expect("JSON")
+    }
+
+    fn condition(&self, what: &str, type_: &str) -> Value {
+        let object = self.get(what);
+        let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        conditions.into_iter().find(|condition| condition["type"] == type_).unwrap_or_default()
+    }
+
+    #[track_caller]
+    fn comes_to(&self, what: &str, type_: &str, status: &str, reason: &str) {
+        eventually(&format!("{what} comes to {type_}={status} {reason}"), || {
+            let condition = self.condition(what, type_);
+            (condition["status"] == status && condition["reason"] == reason).then_some(())
+        });
+    }
+
+    fn registered(&self) -> Vec<(String, String)> {
+        let all = self.served.get("registrations");
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        all.as_array().unwrap().iter().map(|of| (text(&of["serial"]), text(&of["groupTag"]))).collect()
+    }
+
+    /// Versions of all our objects: what is not written stays.
+    fn versions(&self) -> Vec<String> {
+        let all = self.get("apt,apd,apds,configmap");
+        let version = |of: &Value| format!("{}@{}", of["metadata"]["name"], of["metadata"]["resourceVersion"]);
+        all["items"].as_array().unwrap().iter().map(version).collect()
+    }
+}
+
+fn object(kind: &str, name: &str, spec: Value) -> Value {
+    json!({"apiVersion": "apgit.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec})
+}
+
+fn hash_of(serial: &str) -> PathBuf {
+    root().join(format!("examples/contoso/hashes/{serial}.txt"))
+}
+
+fn pin_of(desk: &Desk, serial: &str) -> String {
+    let said = desk.run(&format!("hash {} --json", hash_of(serial).display())).json();
+    said["hashes"][0]["sha256"].as_str().expect("a digest").to_owned()
+}
+
+#[test]
+fn a_tenant_and_its_devices_are_registered_changed_and_at_rest_and_the_objects_say_so() {
+    let Some(mut stage) = Stage::new() else { return };
+    stage.tenant(json!({}));
+    stage.device("TEST-BGO-001", json!({"groupTag": "BGO-STD"}));
+    stage.device("TEST-BGO-002", json!({}));
+    stage.operates();
+    stage.is_ready("apd --all");
+    stage.is_ready("apt contoso");
+    let mut registered = stage.registered();
+    registered.sort();
+    let named = |serial: &str, tag: &str| (serial.to_owned(), tag.to_owned());
+    assert_eq!(registered, [named("TEST-BGO-001", "BGO-STD"), named("TEST-BGO-002", "")]);
+    let status = &stage.get("apd test-bgo-001")["status"];
+    assert_eq!(status["observedGeneration"], 1);
+    assert_eq!(status["registrationId"].as_str().map(str::len), Some(36), "{status}");
+    let tenant = &stage.get("apt contoso")["status"];
+    assert_eq!(tenant["devices"], json!({"declared": 2, "ready": 2, "inProgress": 0, "held": 0}));
+
+    // A tag that is changed is changed in the tenant.
+    stage.device("TEST-BGO-001", json!({"groupTag": "BGO-NEW"}));
+    eventually("the tag is written", || stage.registered().contains(&named("TEST-BGO-001", "BGO-NEW")).then_some(()));
+    stage.is_ready("apd --all");
+
+    // Whoever is done writes nothing more.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let versions = stage.versions();
+    std::thread::sleep(std::time::Duration::from_secs(5));
+    assert_eq!(stage.versions(), versions, "{}", stage.log(0));
+    // No hash is in the log, nor in what is kept.
+    let kept = stage.done("get configmap,apt,apd --output yaml") + &stage.log(0);
+    let hash = std::fs::read_to_string(hash_of("TEST-BGO-001")).unwrap();
+    assert!(!kept.contains(&hash[40..140]), "a hash is shown");
+
+    // It ends when it is asked to, and leaves the lease to the next.
+    let operator = stage.operators.last_mut().unwrap();
+    terminate(operator);
+    let ended = operator.wait().expect("it ends");
+    assert!(ended.success(), "{ended}: {}", stage.log(0));
+    let lease = stage.get("lease");
+    assert_eq!(lease["items"][0]["spec"]["holderIdentity"].as_str().unwrap_or_default(), "", "{lease}");
+}
+
+#[test]
+fn what_is_wrong_with_an_object_stands_in_it_and_keeps_no_other_waiting() {
+    let Some(mut stage) = Stage::new() else { return };
+    stage.tenant(json!({}));
+    stage.device("TEST-BGO-001", json!({}));
+    stage.apply(&object("AutopilotDevice", "twin", json!({"serialNumber": "TEST-BGO-002"})));
+    stage.device("TEST-BGO-002", json!({}));
+    // The Secret has another device's hash.
+    let name = "test-bgo-002";
+    stage.done(&format!("delete secret {name}"));
+    stage.operates();
+    stage.is_ready("apd test-bgo-001");
+    stage.comes_to("apd twin", "Stalled", "True", "InvalidDeclaration");
+    stage.comes_to("apd test-bgo-002", "Stalled", "True", "InvalidDeclaration");
+    let message = stage.condition("apd twin", "Ready")["message"].as_str().unwrap_or_default().to_owned();
+    assert!(message.contains("AutopilotDevice `test-bgo-002`"), "{message}");
+    stage.done("delete apd twin");
+    // Its hash is not there: that is said, and mended by whoever brings it.
+    eventually("it is said that the hash is not there", || {
+        let condition = stage.condition(&format!("apd {name}"), "Ready");
+        (condition["status"] == "False" && condition["reason"] != "InvalidDeclaration").then_some(())
+    });
+    stage.done(&format!("create secret generic {name} --from-file=hash={}", hash_of("TEST-BGO-002").display()));
+    stage.done(&format!("annotate apd {name} apgit.dev/reconcile-requested-at=now"));
+    stage.is_ready(&format!("apd {name}"));
+    assert_eq!(stage.get(&format!("apd {name}"))["status"]["lastHandledReconcileAt"], "now");
+}
+
+#[test]
+fn a_device_goes_with_its_object_where_that_says_so_and_one_whose_tenant_goes_stays() {
+    let Some(mut stage) = Stage::new() else { return };
+    stage.tenant(json!({}));
+    stage.device("TEST-BGO-001", json!({"deletionPolicy": "Delete"}));
+    stage.device("TEST-BGO-002", json!({"deletionPolicy": "Delete"}));
+    stage.operates();
+    stage.is_ready("apd --all");
+    stage.done("delete apd test-bgo-002");
+    eventually("it is deregistered", || (stage.registered().len() == 1).then_some(()));
+    stage.is_ready("apt contoso");
+    // The whole folder at once: the tenant is gone, and nobody removes anything.
+    stage.done("delete apd,apt --all");
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    assert_eq!(stage.registered().len(), 1, "{}", stage.log(0));
+}
+
+#[test]
+fn of_two_replicas_one_writes_and_the_other_goes_on_where_it_stopped() {
+    let Some(mut stage) = Stage::new() else { return };
+    stage.tenant(json!({}));
+    stage.device("TEST-BGO-001", json!({}));
+    stage.operates();
+    stage.is_ready("apd --all");
+    stage.operates();
+    stage.device("TEST-BGO-002", json!({}));
+    stage.is_ready("apd --all");
+    assert!(!stage.log(1).contains("this replica writes"), "{}", stage.log(1));
+    terminate(&stage.operators[0]);
+    let _ = stage.operators[0].wait();
+    stage.device("TEST-BGO-002", json!({"groupTag": "BGO-STD"}));
+    let wanted = ("TEST-BGO-002".to_owned(), "BGO-STD".to_owned());
+    eventually("the other one writes", || stage.registered().contains(&wanted).then_some(()));
+    assert_eq!(stage.registered().len(), 2, "nothing is registered twice");
+    stage.is_ready("apd --all");
+}
+
+#[test]
+fn a_tenant_that_cannot_be_reached_says_why() {
+    let Some(mut stage) = Stage::new() else { return };
+    let nobody = json!({"login": "http://127.0.0.1:9", "graph": "http://127.0.0.1:9"});
+    stage.tenant(json!({"endpoints": nobody}));
+    stage.device("TEST-BGO-001", json!({}));
+    stage.operates();
+    stage.comes_to("apt contoso", "Ready", "False", "TenantNotReady");
+    stage.comes_to("apd test-bgo-001", "Ready", "False", "TenantNotReady");
+    // Nobody signs in as the operator.
+    stage.tenant(json!({"auth": {"type": "ManagedIdentity"}, "endpoints": nobody}));
+    stage.comes_to("apt contoso", "Stalled", "True", "CredentialsInvalid");
+    // It comes back, and what was known of its devices is known still.
+    stage.tenant(json!({}));
+    stage.is_ready("apd --all");
+    stage.tenant(json!({"endpoints": nobody}));
+    stage.comes_to("apt contoso", "Ready", "False", "TenantNotReady");
+    assert_eq!(stage.condition("apd test-bgo-001", "Ready")["status"], "True");
+}
