@@ -64,10 +64,11 @@ pub mod manifest {
 /// The ledger and the journal.
 pub mod ledger {
     pub use crate::ledger::{
-        Act, Actor, Audit, AuditFile, AuditLine, Chain, Correction, Deed, Deleting, DeregisterEnd, Entry, FileJournal,
-        FileLedger, GitLedger, Gone, Hardware, Head, ImportFact, Journal, JournalError, JournalStore, Leaving,
-        LeavingObject, Ledger, LedgerCommit, LedgerError, LedgerStore, Memory, Neighbour, PendingUpdate, Phase,
-        Running, Tail, Tombstone, Tracked, UpdateEnd, Use, Who, audit_schema, check, ledger_schema,
+        Act, Actor, Audit, AuditFile, AuditLine, Chain, ClusterJournal, ClusterLedger, Correction, Deed, Deleting,
+        DeregisterEnd, Entry, FileJournal, FileLedger, GitLedger, Gone, Hardware, Head, ImportFact, Journal,
+        JournalError, JournalStore, Leaving, LeavingObject, Ledger, LedgerCommit, LedgerError, LedgerStore, Memory,
+        Neighbour, PendingUpdate, Phase, Running, Tail, Tombstone, Tracked, UpdateEnd, Use, Who, audit_schema, check,
+        ledger_schema,
     };
 }
 

@@ -28,7 +28,7 @@ pub use audit::{Act, Actor, Audit, AuditLine, Deed, Phase, Who, audit_schema};
 pub(crate) use audit_file::AUDIT_FILE;
 pub use audit_file::{AuditFile, Chain, check};
 pub(crate) use cluster::name as name_in_cluster;
-pub(crate) use cluster::{ClusterJournal, ClusterLedger};
+pub use cluster::{ClusterJournal, ClusterLedger};
 pub(crate) use document::RUN;
 pub use document::{
     Correction, Deleting, Gone, Hardware, Head, Leaving, LeavingObject, Ledger, Running, Tombstone, Tracked,

@@ -1,10 +1,10 @@
 //! The operator: the same rounds as everywhere, over what a cluster declares.
 //!
 //! Watches fill an index (`index`); the objects of a namespace become fleets by
-//! the rules of files (`declared`); a loop for each tenant runs a round when
-//! something changed or it is time (`settle`, `run`), as the only one who does
-//! (`lease`); and what the round found out goes back into the objects
-//! (`condition`, `report`). Nothing is decided here.
+//! the rules of files (`declared`); a loop for each tenant (`tenant`) has a turn
+//! when something changed or it is time (`settle`), as the only one who writes
+//! (`lease`); a turn is a round (`turn`); and what it found out goes back into the
+//! objects (`condition`, `statuses`, `report`). Nothing is decided here.
 
 mod condition;
 mod declared;
@@ -15,6 +15,8 @@ mod report;
 mod run;
 mod serve;
 mod settle;
+mod statuses;
+mod tenant;
 mod turn;
 
 pub(crate) use run::{OperatorError, Options, run};

@@ -20,8 +20,8 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, ListParams, ObjectMeta};
 use kube::{Client, Resource as _};
 
-pub(crate) use journal::ClusterJournal;
-pub(crate) use ledger::ClusterLedger;
+pub use journal::ClusterJournal;
+pub use ledger::ClusterLedger;
 
 use crate::model::TenantId;
 

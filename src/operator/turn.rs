@@ -52,6 +52,14 @@ pub(super) struct Account {
     pub is_waiting: bool,
 }
 
+impl Account {
+    /// Of a tenant that had no turn.
+    #[must_use]
+    pub(super) fn nothing() -> Self {
+        Self { devices: None, trouble: None, plan: None, is_waiting: false }
+    }
+}
+
 /// Why a tenant could not be read or written to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Trouble {

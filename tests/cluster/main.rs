@@ -10,6 +10,7 @@
 
 mod ground;
 mod operator;
+mod stores;
 mod support;
 
 /// What the tests of the command line share, where these need it, too.

@@ -30,7 +30,7 @@ const OF: &str = "of";
 const PARTS: usize = 48;
 
 /// The journal of one tenant and owner as objects of a namespace.
-pub(crate) struct ClusterJournal {
+pub struct ClusterJournal {
     shelf: Shelf,
     /// The number of the last part that is ours or was read. `None` for a reader.
     last: Option<u64>,
@@ -40,13 +40,13 @@ pub(crate) struct ClusterJournal {
 impl ClusterJournal {
     /// For whoever writes: its first reading claims the journal.
     #[must_use]
-    pub(crate) fn new(client: &Client, namespace: &str, tenant: TenantId, owner: &str) -> Self {
+    pub fn new(client: &Client, namespace: &str, tenant: TenantId, owner: &str) -> Self {
         Self { shelf: Shelf::new(client, namespace, tenant, owner), last: None, is_writer: true }
     }
 
     /// For whoever only looks.
     #[must_use]
-    pub(crate) fn read_only(client: &Client, namespace: &str, tenant: TenantId, owner: &str) -> Self {
+    pub fn read_only(client: &Client, namespace: &str, tenant: TenantId, owner: &str) -> Self {
         Self { is_writer: false, ..Self::new(client, namespace, tenant, owner) }
     }
 

@@ -6,22 +6,25 @@ use async_trait::async_trait;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, ListParams, PostParams};
 use kube::{Client, ResourceExt as _};
+use uuid::Uuid;
 
 use super::super::document::Ledger;
 use super::super::store::{LedgerError, LedgerStore, Neighbour};
-use super::{CONTENT, Shelf, TENANT, in_time, is_conflict, number, pieces, said, unpacked};
+use super::{CONTENT, Shelf, TENANT, TIME_MAX, in_time, is_conflict, number, pieces, said, unpacked};
 use crate::model::TenantId;
 
 /// The key of a head's number of parts.
 const PARTS: &str = "parts";
-/// The key of a head's serial, which is that of its parts.
+/// The key of a serial: of a head, and of a part.
 const SERIAL: &str = "serial";
+/// The key of what tells the parts of one attempt to save from those of another.
+const ATTEMPT: &str = "attempt";
 const HEAD: &str = "ledger";
 const BODY: &str = "ledger-part";
 
 /// The ledger of one tenant and owner as objects of a namespace. Saved over what
 /// was loaded, or not at all.
-pub(crate) struct ClusterLedger {
+pub struct ClusterLedger {
     shelf: Shelf,
     /// The head as it was read or written last: only over that one is written.
     head: Option<ConfigMap>,
@@ -32,7 +35,7 @@ pub(crate) struct ClusterLedger {
 impl ClusterLedger {
     /// The ledger of a tenant and owner in a namespace.
     #[must_use]
-    pub(crate) fn new(client: &Client, namespace: &str, tenant: TenantId, owner: &str) -> Self {
+    pub fn new(client: &Client, namespace: &str, tenant: TenantId, owner: &str) -> Self {
         Self { shelf: Shelf::new(client, namespace, tenant, owner), head: None, known: None }
     }
 
@@ -45,8 +48,19 @@ impl ClusterLedger {
         format!("{}-{HEAD}", self.shelf.name)
     }
 
-    fn part_name(shelf: &str, serial: u64, at: u64) -> String {
-        format!("{shelf}-{HEAD}-{serial}-{at}")
+    fn part_name(shelf: &str, attempt: &str, at: u64) -> String {
+        format!("{shelf}-{HEAD}-{attempt}-{at}")
+    }
+
+    /// Removes the parts of what was saved before, and of attempts that came to
+    /// nothing: what was begun over an older head cannot become one any more.
+    async fn tidy(&self, serial: u64, attempt: &str) {
+        let Ok(parts) = self.shelf.parts(BODY).await else { return };
+        let of = |part: &ConfigMap| part.data.as_ref().and_then(|facts| facts.get(ATTEMPT).cloned());
+        let is_old = |part: &ConfigMap| number(part, SERIAL).is_none_or(|of| of <= serial);
+        for part in parts.iter().filter(|part| is_old(part) && of(part).as_deref() != Some(attempt)) {
+            self.shelf.remove(&part.name_any()).await;
+        }
     }
 }
 
@@ -79,46 +93,42 @@ impl LedgerStore for ClusterLedger {
         let text = ledger.written();
         let pieces = pieces(&text);
         let serial = ledger.head.serial;
-        let names = (0..).map(|at| Self::part_name(&self.shelf.name, serial, at));
-        let names: Vec<String> = names.take(pieces.len()).collect();
+        // Whoever saves at the same time has other parts.
+        let attempt = Uuid::new_v4().simple().to_string();
+        let facts = |more: [(&str, String); 1]| {
+            let known = [(SERIAL, serial.to_string()), (ATTEMPT, attempt.clone())];
+            known.into_iter().chain(more).map(|(key, value)| (key.to_owned(), value)).collect::<BTreeMap<_, _>>()
+        };
         let post = PostParams::default();
-        for (name, piece) in names.iter().zip(&pieces) {
-            let facts = BTreeMap::from([(SERIAL.to_owned(), serial.to_string())]);
-            let part = self.shelf.object(name.clone(), BODY, facts, Some(piece));
-            // One of this name was left by a run that died before its head.
-            match in_time_or_conflict(self.shelf.api.create(&post, &part)).await.map_err(self.error("write"))? {
-                true => {}
-                false => {
-                    self.shelf.remove(name).await;
-                    let created = in_time_or_conflict(self.shelf.api.create(&post, &part)).await;
-                    if !created.map_err(self.error("write"))? {
-                        return Err(LedgerError::Moved { place: self.place() });
-                    }
+        for (at, piece) in (0..).zip(&pieces) {
+            let name = Self::part_name(&self.shelf.name, &attempt, at);
+            let part = self.shelf.object(name, BODY, facts([("at", at.to_string())]), Some(piece));
+            in_time(self.shelf.api.create(&post, &part)).await.map_err(self.error("write"))?;
+        }
+        let facts = facts([(PARTS, pieces.len().to_string())]);
+        let mut head = self.shelf.object(self.head_name(), HEAD, facts, None);
+        let write = async {
+            match &self.head {
+                None => self.shelf.api.create(&post, &head).await,
+                Some(known) => {
+                    head.metadata.resource_version = known.resource_version();
+                    self.shelf.api.replace(&self.head_name(), &post, &head).await
                 }
             }
-        }
-        let facts = [(SERIAL.to_owned(), serial.to_string()), (PARTS.to_owned(), pieces.len().to_string())];
-        let mut head = self.shelf.object(self.head_name(), HEAD, facts.into(), None);
-        let written = match &self.head {
-            None => tokio::time::timeout(super::TIME_MAX, self.shelf.api.create(&post, &head)).await,
-            Some(known) => {
-                head.metadata.resource_version = known.resource_version();
-                tokio::time::timeout(super::TIME_MAX, self.shelf.api.replace(&self.head_name(), &post, &head)).await
-            }
         };
-        let before = self.head.as_ref().and_then(|head| Some((number(head, SERIAL)?, number(head, PARTS)?)));
-        match written {
+        match tokio::time::timeout(TIME_MAX, write).await {
             Ok(Ok(head)) => (self.head, self.known) = (Some(head), Some(ledger.clone())),
-            Ok(Err(error)) if is_conflict(&error) => return Err(LedgerError::Moved { place: self.place() }),
+            Ok(Err(error)) if is_conflict(&error) => {
+                for at in 0..pieces.len() as u64 {
+                    self.shelf.remove(&Self::part_name(&self.shelf.name, &attempt, at)).await;
+                }
+                return Err(LedgerError::Moved { place: self.place() });
+            }
             Ok(Err(error)) => return Err(self.error("write")(said(&error))),
             // It may have arrived: who loads next sees it.
             Err(_) => return Err(self.error("write")("the API server does not answer".to_owned())),
         }
-        if let Some((serial, parts)) = before.filter(|(before, _)| *before != serial) {
-            for at in 0..parts {
-                self.shelf.remove(&Self::part_name(&self.shelf.name, serial, at)).await;
-            }
-        }
+        self.tidy(serial, &attempt).await;
         Ok(())
     }
 
@@ -146,14 +156,15 @@ impl LedgerStore for ClusterLedger {
 
 /// The whole of a ledger; `None` if a part is not there.
 async fn text_of(api: &Api<ConfigMap>, head: &ConfigMap) -> Result<Option<String>, String> {
-    let (Some(serial), Some(parts)) = (number(head, SERIAL), number(head, PARTS)) else {
+    let attempt = head.data.as_ref().and_then(|facts| facts.get(ATTEMPT));
+    let (Some(attempt), Some(parts)) = (attempt, number(head, PARTS)) else {
         return Err("its head does not say which parts it has".to_owned());
     };
     let name = head.name_any();
     let shelf = name.strip_suffix(&format!("-{HEAD}")).unwrap_or(&name);
     let mut text = String::new();
     for at in 0..parts {
-        let part = in_time(api.get_opt(&ClusterLedger::part_name(shelf, serial, at))).await?;
+        let part = in_time(api.get_opt(&ClusterLedger::part_name(shelf, attempt, at))).await?;
         let Some(part) = part.filter(|part| part.binary_data.as_ref().is_some_and(|data| data.contains_key(CONTENT)))
         else {
             return Ok(None);
@@ -161,16 +172,4 @@ async fn text_of(api: &Api<ConfigMap>, head: &ConfigMap) -> Result<Option<String
         text.push_str(&unpacked(&part)?);
     }
     Ok(Some(text))
-}
-
-/// True if it was made, false if one of its name is there.
-async fn in_time_or_conflict<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<bool, String> {
-    let made = async {
-        match request.await {
-            Ok(_) => Ok(true),
-            Err(error) if is_conflict(&error) => Ok(false),
-            Err(error) => Err(error),
-        }
-    };
-    in_time(made).await
 }

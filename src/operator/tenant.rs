@@ -1,0 +1,214 @@
+//! The loop of one tenant: when it has a turn, whether that is ours, and that what
+//! it found out is written back.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use kube::{Client, ResourceExt as _};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::declared::{Declared, declare};
+use super::index::{Index, Objects};
+use super::lease::{Campaign, Term};
+use super::report;
+use super::run::Options;
+use super::settle::{Changes, Window};
+use super::statuses::{Known, statuses};
+use super::turn::{Account, Links, Trouble, Ways, turn};
+use crate::clock::Stop;
+use crate::desired::Fleet;
+use crate::model::Origin;
+
+/// Between two listings of a tenant, where it says nothing else.
+const INTERVAL: Duration = Duration::from_secs(600);
+/// Until the next turn where time alone will bring more.
+const SOON: Duration = Duration::from_secs(30);
+/// Until the next attempt on a tenant that another replica has.
+const TAKEN: Duration = Duration::from_secs(15);
+
+/// A tenant of the cluster: its namespace and its name.
+pub(super) type Key = (String, String);
+
+/// The loop of one tenant, which ends when the tenant is gone.
+pub(super) struct Loop {
+    wake: watch::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Loop {
+    pub(super) fn begin(key: Key, client: Client, options: Arc<Options>, index: Index, stop: Stop) -> Self {
+        let (wake, woken) = watch::channel(());
+        let tenant = Tenant { key, client, options, index, stop, links: Links::default(), term: None };
+        Self { wake, task: tokio::spawn(tenant.run(woken)) }
+    }
+
+    /// Something is to be done that was not known before.
+    pub(super) fn wake(&self) {
+        self.wake.send_replace(());
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.task.is_finished()
+    }
+
+    /// Waits for its end, which somebody has asked for.
+    pub(super) async fn end(self) {
+        let _ = self.task.await;
+    }
+}
+
+/// A tenant, and what is kept of it between its turns.
+struct Tenant {
+    key: Key,
+    client: Client,
+    options: Arc<Options>,
+    index: Index,
+    stop: Stop,
+    links: Links,
+    term: Option<Term>,
+}
+
+/// When the next turn is, unless something changes.
+enum Next {
+    In(Duration),
+    Never,
+}
+
+impl Tenant {
+    async fn run(mut self, mut woken: watch::Receiver<()>) {
+        let window = Window { quiet: self.options.quiet, patience: self.options.quiet * 12 };
+        let mut changes = Some(Changes::and(None, Instant::now()));
+        let mut timer = Instant::now() + INTERVAL;
+        loop {
+            let due = changes.map_or(timer, |changes| changes.due(window).min(timer));
+            tokio::select! {
+                () = self.stop.asked() => break,
+                seen = woken.changed() => {
+                    if seen.is_err() { break }
+                    changes = Some(Changes::and(changes, Instant::now()));
+                    continue;
+                }
+                () = tokio::time::sleep_until(due.into()) => {}
+            }
+            changes = None;
+            woken.mark_unchanged();
+            match self.turn().await {
+                Next::In(span) => timer = Instant::now() + span,
+                Next::Never => break,
+            }
+        }
+        if let Some(term) = self.term.take() {
+            term.resign().await;
+        }
+    }
+
+    fn objects(&self) -> Option<Objects> {
+        let objects = self.index.of(&self.key.0)?;
+        let is_there = objects.tenants.iter().any(|tenant| tenant.name_any() == self.key.1);
+        is_there.then_some(objects)
+    }
+
+    async fn turn(&mut self) -> Next {
+        let Some(objects) = self.objects() else { return Next::Never };
+        let declared = declare(&self.key.0, &objects);
+        let Some(fleet) = declared.fleets.get(&self.key.1) else {
+            let is_told = self.report(&objects, &declared, None, &Account::nothing()).await;
+            return Next::In(if is_told { INTERVAL } else { SOON });
+        };
+        if !self.is_ours(fleet).await {
+            return Next::In(TAKEN);
+        }
+        let lost = self.term.as_ref().map(|term| term.stop().clone());
+        let (stopper, stop) = Stop::new();
+        let asked = self.stop.clone();
+        let hears = tokio::spawn(async move {
+            tokio::select! {
+                () = asked.asked() => {}
+                () = async { match &lost { Some(lost) => lost.asked().await, None => std::future::pending().await } } => {}
+            }
+            stopper.stop();
+        });
+        let names: BTreeMap<Origin, String> = fleet
+            .desired
+            .claims()
+            .iter()
+            .filter_map(|claim| Some((claim.origin, declared.object(claim.origin)?.to_string())))
+            .collect();
+        let file = move |origin: Origin| names.get(&origin).cloned().unwrap_or_default();
+        // The replicas have one journal, and are one machine to the ledger.
+        let machine = format!("cluster/{}", self.key.0);
+        let ways = Ways {
+            client: &self.client,
+            namespace: &self.key.0,
+            machine: &machine,
+            allowed_hosts: &self.options.allowed_hosts,
+            public_secret: &self.options.public_secret,
+            links: &self.links,
+            file: &file,
+            stop: &stop,
+        };
+        let account = turn(&ways, fleet).await;
+        hears.abort();
+        if let Some(Trouble { reason, message, .. }) = &account.trouble {
+            tracing::warn!(namespace = %self.key.0, tenant = %self.key.1, reason, message, "not as declared");
+        }
+        let is_waiting = account.is_waiting;
+        let is_told = self.report(&objects, &declared, Some(fleet), &account).await;
+        Next::In(if is_waiting || !is_told { SOON } else { interval(fleet.tenant.interval.as_deref()) })
+    }
+
+    /// True if we are the one who writes this tenant.
+    async fn is_ours(&mut self, fleet: &Fleet) -> bool {
+        if self.term.as_ref().is_some_and(|term| !term.stop().is_asked()) {
+            return true;
+        }
+        self.term = None;
+        let tenant = &fleet.desired.tenant;
+        let name = crate::ledger::name_in_cluster(tenant.id, &tenant.owner);
+        let mut campaign = Campaign::new(&self.client, &self.key.0, name, &self.options.identity);
+        match campaign.take().await {
+            Ok(Some(term)) => {
+                tracing::info!(namespace = %self.key.0, tenant = %self.key.1, "this replica writes the tenant");
+                self.term = Some(term);
+                true
+            }
+            Ok(None) => false,
+            Err(reason) => {
+                tracing::warn!(namespace = %self.key.0, tenant = %self.key.1, reason, "no lease");
+                false
+            }
+        }
+    }
+
+    /// Writes what is known now into the tenant's objects. True if all of it is there.
+    async fn report(&self, objects: &Objects, declared: &Declared, fleet: Option<&Fleet>, account: &Account) -> bool {
+        let (tenant, now) = (self.key.1.as_str(), Timestamp::now());
+        let wanted = statuses(&Known { tenant, objects, declared, fleet, account, now });
+        if wanted.is_empty() {
+            return true;
+        }
+        let written = report::write(&self.client, &self.key.0, wanted).await;
+        tracing::debug!(namespace = %self.key.0, tenant = %self.key.1, written.changed, written.failed, "statuses");
+        written.failed == 0
+    }
+}
+
+/// `600s`, `10m`, `1h`.
+fn interval(declared: Option<&str>) -> Duration {
+    let parse = |text: &str| {
+        let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+        let unit = match unit {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3_600,
+            _ => return None,
+        };
+        Some(Duration::from_secs(number.parse::<u64>().ok()?.checked_mul(unit)?))
+    };
+    let interval = declared.and_then(parse).unwrap_or(INTERVAL);
+    // Tenants that began together do not stay together.
+    interval.mul_f64(0.9 + 0.2 * fastrand::f64())
+}
