@@ -169,7 +169,7 @@ fn number(part: &ConfigMap, key: &str) -> Option<u64> {
 fn pieces(text: &str) -> Vec<&str> {
     let (mut pieces, mut rest) = (Vec::new(), text);
     while rest.len() > PART_BYTES_MAX {
-        let fits = rest.floor_char_boundary(PART_BYTES_MAX);
+        let fits = (0..=PART_BYTES_MAX).rev().find(|&at| rest.is_char_boundary(at)).unwrap_or_default();
         let at = rest[..fits].rfind('\n').map_or(fits, |end| end + 1);
         let (piece, behind) = rest.split_at(at);
         pieces.push(piece);

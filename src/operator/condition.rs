@@ -24,7 +24,7 @@ impl Fact {
     fn new(type_: &'static str, status: ConditionStatus, reason: &str, message: &str) -> Self {
         let mut shown: String = message.chars().take(MESSAGE_CHARS_MAX).collect();
         if shown.len() < message.len() {
-            shown.truncate(shown.floor_char_boundary(MESSAGE_CHARS_MAX - 4));
+            shown.pop();
             shown.push('…');
         }
         Self { type_, status, reason: reason.to_owned(), message: seen(&shown).into_owned() }

@@ -191,6 +191,7 @@ shelved!(
 
 #[cfg(test)]
 mod tests {
+    use kube::ResourceExt;
     use serde_json::json;
 
     use super::*;
@@ -204,12 +205,13 @@ mod tests {
         .expect("a device")
     }
 
+    fn list<K: Shelved>(index: &Index) {
+        index.take(Event::<K>::Init);
+        index.take(Event::<K>::InitDone);
+    }
+
     fn listed() -> Index {
         let index = Index::default();
-        fn list<K: Shelved>(index: &Index) {
-            index.take(Event::<K>::Init);
-            index.take(Event::<K>::InitDone);
-        }
         list::<AutopilotTenant>(&index);
         list::<AutopilotDeviceSet>(&index);
         list::<AutopilotPlanApproval>(&index);

@@ -95,7 +95,7 @@ impl Tenant {
             }
             changes = None;
             woken.mark_unchanged();
-            match self.turn().await {
+            match Box::pin(self.turn()).await {
                 Next::In(span) => timer = Instant::now() + span,
                 Next::Never => break,
             }
@@ -150,7 +150,7 @@ impl Tenant {
             file: &file,
             stop: &stop,
         };
-        let account = turn(&ways, fleet).await;
+        let account = Box::pin(turn(&ways, fleet)).await;
         hears.abort();
         if let Some(Trouble { reason, message, .. }) = &account.trouble {
             tracing::warn!(namespace = %self.key.0, tenant = %self.key.1, reason, message, "not as declared");

@@ -109,8 +109,8 @@ impl Trouble {
 
 impl From<ConnectError> for Trouble {
     fn from(error: ConnectError) -> Self {
-        let hints: String = error.hints.iter().map(|hint| format!("; {hint}")).collect();
-        Self::of_kind(error.kind, format!("{}{hints}", error.message))
+        let message = [std::slice::from_ref(&error.message), &error.hints].concat().join("; ");
+        Self::of_kind(error.kind, message)
     }
 }
 
@@ -158,7 +158,7 @@ pub(super) async fn turn(ways: &Ways<'_>, fleet: &Fleet) -> Account {
     if !is_to_do(&before) {
         return account(&fleet.desired, &before, None);
     }
-    let done = match work(ways, fleet).await {
+    let done = match Box::pin(work(ways, fleet)).await {
         Ok(done) => done,
         Err(trouble) => {
             return Account { trouble: Some(trouble), is_waiting: true, ..account(&fleet.desired, &before, None) };

@@ -9,6 +9,7 @@
 #![allow(missing_docs, unreachable_pub, clippy::pedantic, reason = "nobody builds on what stands here")]
 
 mod ground;
+mod killed;
 mod operator;
 mod stores;
 mod support;
@@ -20,12 +21,14 @@ mod shared {
     mod apgit;
     mod bounds;
     mod folder;
+    mod machine;
     mod manifest;
     mod simulate;
 
     pub use apgit::{Desk, Ran, apgit, ran, root};
     pub use bounds::Bounds;
     pub use folder::Folder;
+    pub use machine::machine;
     pub use manifest::{OWNER, TENANT, at_url, tenant_manifest};
     pub use simulate::{Simulate, stopped_at, terminate};
 }

@@ -10,13 +10,13 @@ use crate::shared::{Desk, Folder, OWNER, Simulate, TENANT, apgit, root, terminat
 use crate::support::{ControlPlane, eventually};
 
 /// A namespace with a tenant of its own, and whoever keeps it.
-struct Stage {
+pub struct Stage {
     cluster: &'static ControlPlane,
     namespace: String,
-    served: Simulate,
+    pub served: Simulate,
     folder: Folder,
     /// They go with the test, however it ends.
-    operators: Vec<Child>,
+    pub operators: Vec<Child>,
     desk: Desk,
 }
 
@@ -39,7 +39,7 @@ impl Drop for Stage {
 impl Stage {
     /// With a simulated tenant that waits for nobody, and Secrets with the hashes
     /// of two devices. `None` where there is no cluster.
-    fn new() -> Option<Self> {
+    pub fn new() -> Option<Self> {
         let cluster = ControlPlane::here()?;
         let namespace = cluster.namespace();
         let desk = Desk::new();
@@ -58,7 +58,7 @@ impl Stage {
     }
 
     #[track_caller]
-    fn apply(&self, manifest: &Value) {
+    pub fn apply(&self, manifest: &Value) {
         let namespace = &self.namespace;
         let ran = self
             .cluster
@@ -66,7 +66,7 @@ impl Stage {
         assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
     }
 
-    fn tenant(&self, more: Value) {
+    pub fn tenant(&self, more: Value) {
         let mut spec = json!({
             "tenantId": TENANT, "ownerId": OWNER, "policy": "Sync", "interval": "10m",
             "endpoints": {"login": self.served.url, "graph": self.served.url},
@@ -87,9 +87,14 @@ impl Stage {
     }
 
     fn operates(&mut self) -> &mut Child {
+        self.operates_as(&format!("replica-{}", self.operators.len()))
+    }
+
+    /// A pod of this name.
+    pub fn operates_as(&mut self, identity: &str) -> &mut Child {
         let number = self.operators.len();
         let log = std::fs::File::create(self.folder.at(format!("operator-{number}.log"))).unwrap();
-        let words = format!("-v operator --namespace {} --quiet-seconds 1 --identity replica-{number}", self.namespace);
+        let words = format!("-v operator --namespace {} --quiet-seconds 1 --identity {identity}", self.namespace);
         let mut command: Command = apgit(root(), words.split_whitespace());
         command.env("KUBECONFIG", self.cluster.kubeconfig()).env("XDG_STATE_HOME", self.folder.path());
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
@@ -102,7 +107,7 @@ impl Stage {
     }
 
     #[track_caller]
-    fn is_ready(&self, what: &str) {
+    pub fn is_ready(&self, what: &str) {
         self.done(&format!("wait --for=condition=Ready --timeout=90s {what}"));
     }
 
@@ -138,7 +143,7 @@ impl Stage {
     }
 }
 
-fn object(kind: &str, name: &str, spec: Value) -> Value {
+pub fn object(kind: &str, name: &str, spec: Value) -> Value {
     json!({"apiVersion": "apgit.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec})
 }
 

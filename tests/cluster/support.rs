@@ -7,4 +7,4 @@ mod tools;
 mod wait;
 
 pub use control_plane::ControlPlane;
-pub use wait::eventually;
+pub use wait::{eventually, within};
