@@ -9,6 +9,7 @@ mod apply_saved;
 mod approval;
 mod args;
 mod audit;
+mod cluster;
 mod committed;
 mod completions;
 mod crds;
@@ -48,6 +49,7 @@ mod targets;
 mod validate;
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use clap::Parser as _;
 use clap::error::ErrorKind;
@@ -65,7 +67,12 @@ use settings::{Settings, tell};
 /// Data went to stdout, everything else to stderr.
 #[must_use]
 pub fn run(words: impl IntoIterator<Item = OsString>) -> Exit {
-    let words: Vec<OsString> = words.into_iter().collect();
+    let mut words: Vec<OsString> = words.into_iter().collect();
+    // So kubectl calls its plugins.
+    let name = words.first().map(|word| Path::new(word).file_stem().unwrap_or_default().to_owned());
+    if name.is_some_and(|name| name == "kubectl-apgit") {
+        words.insert(1, "cluster".into());
+    }
     if let Some(error) = hash_among(&words) {
         return fail(&error, &settings::err_look());
     }
@@ -106,6 +113,7 @@ fn dispatch(command: &Command, settings: &Settings) -> Result<Exit, CliError> {
         Command::Revert(args) => revert::run(args, settings),
         Command::Decommission(args) => signals::run(async |stop| decommission::run(args, settings, &stop).await),
         Command::Operator(args) => signals::run(async |stop| Box::pin(operator::run(args, settings, &stop)).await),
+        Command::Cluster(args) => signals::run(async |stop| Box::pin(cluster::run(args, settings, &stop)).await),
         Command::Simulate(args) => signals::run(async |stop| simulate::run(args, settings, &stop).await),
         Command::Validate(args) => validate::run(args, settings),
         Command::Hash(args) => hash::run(args, settings),

@@ -38,7 +38,7 @@ pub mod hash {
 pub mod resource {
     pub use crate::resource::{
         AutopilotDeviceSetSpec, AutopilotDeviceSpec, AutopilotPlanApprovalSpec, AutopilotTenantSpec, Kind, claim,
-        claims, crds, plan_approval, spec_schema, tenant,
+        claims, crds, plan_approval, plan_crd, spec_schema, tenant,
     };
 }
 

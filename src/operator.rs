@@ -3,14 +3,17 @@
 //! Watches fill an index (`index`); the objects of a namespace become fleets by
 //! the rules of files (`declared`); a loop for each tenant (`tenant`) has a turn
 //! when something changed or it is time (`settle`), as the only one who writes
-//! (`lease`); a turn is a round (`turn`); and what it found out goes back into the
-//! objects (`condition`, `statuses`, `report`). Nothing is decided here.
+//! (`lease`); a turn is a round (`turn`), which removes nothing that was not meant
+//! (`doors`); and what it found out goes back into the
+//! objects (`condition`, `statuses`, `plans`, `report`). Nothing is decided here.
 
 mod condition;
 mod declared;
+mod doors;
 mod hashes;
 mod index;
 mod lease;
+mod plans;
 mod report;
 mod run;
 mod serve;

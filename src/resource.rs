@@ -13,6 +13,8 @@ mod device_set;
 mod form;
 mod freeze;
 mod hash_ref;
+#[allow(clippy::duplicated_attributes, reason = "each column has a type and a path")]
+mod plan;
 mod plan_approval;
 mod problem;
 mod reference;
@@ -28,10 +30,14 @@ pub(crate) use device_set::is_nobodys;
 pub use device_set::{AutopilotDeviceSet, AutopilotDeviceSetSpec, SetDefaults, SetDevice, check_defaults, claims};
 pub use device_set::{check_set_device, check_shared_pin};
 pub use hash_ref::{Columns, HardwareHashRef, is_encrypted, vault_problem};
+pub use plan::{
+    AutopilotPlan, AutopilotPlanSpec, PLANNED_HELD_MAX, PLANNED_MAX, PlannedChange, PlannedField, PlannedHeld,
+    PlannedLimit,
+};
 pub use plan_approval::{AutopilotPlanApproval, AutopilotPlanApprovalSpec, plan_approval};
 pub use problem::{FieldPath, FieldProblem, Problems, Segment};
 pub use reference::{FieldHelp, find, page};
-pub use schema::{Kind, crds, editor_schema, spec_schema};
+pub use schema::{Kind, crds, editor_schema, plan_crd, spec_schema};
 pub use status::{Condition, ConditionStatus, DeviceCounts, FleetStatus, Status};
 pub use tenant::Approval;
 pub use tenant::{AutopilotTenant, AutopilotTenantSpec, Cloud, HashStorage, tenant};
@@ -44,6 +50,10 @@ use serde::{Deserialize, Serialize};
 pub const GROUP: &str = "apgit.dev";
 /// What `apiVersion` says.
 pub const API_VERSION: &str = "apgit.dev/v1alpha1";
+
+/// Whoever writes this annotation wants an operator's round now; its value is answered
+/// in `status.lastHandledReconcileAt`.
+pub const REQUESTED_AT: &str = "apgit.dev/reconcile-requested-at";
 
 /// The longest `metadata.name`: it becomes a label value too.
 pub const MAX_NAME: usize = 63;

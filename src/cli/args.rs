@@ -9,6 +9,7 @@ use crate::render::{FailOn, Format};
 
 use super::apply::ApplyArgs;
 use super::audit::AuditArgs;
+use super::cluster::ClusterArgs;
 use super::completions::CompletionsArgs;
 use super::crds::CrdsArgs;
 use super::decommission::DecommissionArgs;
@@ -114,6 +115,8 @@ pub(super) enum Command {
     Decommission(DecommissionArgs),
     /// Keep tenants as the objects of a Kubernetes cluster declare them
     Operator(OperatorArgs),
+    /// Ask an operator for status, plan or approval; as `kubectl-apgit` also `kubectl apgit`
+    Cluster(ClusterArgs),
     /// Serve the simulated tenant on a loopback port
     Simulate(SimulateArgs),
     /// Check everything that can be checked offline

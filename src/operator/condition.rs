@@ -3,8 +3,9 @@
 
 use jiff::Timestamp;
 
+use super::plans::Waits;
 use crate::model::seen;
-use crate::plan::Held;
+use crate::plan::{GrantStanding, Held};
 use crate::resource::{Condition, ConditionStatus};
 use crate::status::{DeviceStatus, Stage};
 
@@ -126,6 +127,42 @@ pub(super) fn of_fleet(in_progress: i64, held: i64, declared: i64) -> Vec<Fact> 
 #[must_use]
 pub(super) fn trouble(reason: &str, message: &str, may_heal: bool) -> Vec<Fact> {
     standing(if may_heal { Standing::InProgress } else { Standing::Stalled }, reason, message)
+}
+
+/// A plan that is not carried out now.
+#[must_use]
+pub(super) fn waits(why: Waits, digest: &str) -> Vec<Fact> {
+    let (reason, message) = match why {
+        Waits::ForApproval => {
+            ("ApprovalRequired", format!("it is carried out once an AutopilotPlanApproval names its digest {digest}"))
+        }
+        Waits::Observes => ("ObserveOnly", "the tenant's policy is `Observe`: nothing is done".to_owned()),
+        Waits::Suspended => ("Suspended", "`spec.suspend` of the tenant is set: nothing is done".to_owned()),
+    };
+    vec![Fact::new("Ready", ConditionStatus::False, reason, &message)]
+}
+
+/// A plan that nobody waits for any more.
+#[must_use]
+pub(super) fn settled(is_done: bool) -> Vec<Fact> {
+    let (status, reason, message) = match is_done {
+        true => (ConditionStatus::True, "Succeeded", "it was approved and carried out"),
+        false => (ConditionStatus::False, "Superseded", "it is not what would be done any more"),
+    };
+    vec![Fact::new("Ready", status, reason, message)]
+}
+
+/// An approval, by what it is worth now.
+#[must_use]
+pub(super) fn of_approval(is: GrantStanding) -> Vec<Fact> {
+    let (stands, reason, message) = match is {
+        GrantStanding::Holds => (Standing::Ready, "Holds", "it is for the plan as it is now"),
+        GrantStanding::Begun => (Standing::Ready, "Begun", "its plan was begun, and is carried on"),
+        GrantStanding::Used => (Standing::Ready, "Used", "its plan was carried out: it counts no more"),
+        GrantStanding::OtherPlan => (Standing::Stalled, "OtherPlan", "no plan has this digest now"),
+        GrantStanding::Expired => (Standing::Stalled, "Expired", "its time is over, and it was not used"),
+    };
+    standing(stands, reason, message)
 }
 
 /// The facts as conditions: of one whose status is as before, the time stays.

@@ -10,10 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kube::runtime::watcher::Event;
 
-use crate::resource::{AutopilotDevice, AutopilotDeviceSet, AutopilotPlanApproval, AutopilotTenant};
-
-/// Whoever writes this annotation wants a round now; its value is answered.
-pub(super) const REQUESTED_AT: &str = "apgit.dev/reconcile-requested-at";
+use crate::resource::{AutopilotDevice, AutopilotDeviceSet, AutopilotPlanApproval, AutopilotTenant, REQUESTED_AT};
 
 /// All objects of the four kinds.
 #[derive(Clone, Default)]

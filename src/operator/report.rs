@@ -29,6 +29,7 @@ enum Target {
     Tenant,
     Device,
     Set,
+    Approval,
 }
 
 /// How many were written, and how many could not be.
@@ -54,12 +55,13 @@ impl Wanted {
         tenant, Tenant;
         device, Device;
         set, Set;
+        approval, Approval;
     }
 }
 
 /// Writes what is wanted. An object that is gone needs no status.
 pub(super) async fn write(client: &Client, namespace: &str, wanted: Vec<Wanted>) -> Written {
-    use crate::resource::{AutopilotDevice, AutopilotDeviceSet, AutopilotTenant};
+    use crate::resource::{AutopilotDevice, AutopilotDeviceSet, AutopilotPlanApproval, AutopilotTenant};
     let (client, namespace) = (Arc::new(client.clone()), Arc::new(namespace.to_owned()));
     let one = |wanted: Wanted| {
         let (client, namespace) = (client.clone(), namespace.clone());
@@ -69,6 +71,7 @@ pub(super) async fn write(client: &Client, namespace: &str, wanted: Vec<Wanted>)
                 Target::Tenant => patch::<AutopilotTenant>(&client, &namespace, &name, status).await,
                 Target::Device => patch::<AutopilotDevice>(&client, &namespace, &name, status).await,
                 Target::Set => patch::<AutopilotDeviceSet>(&client, &namespace, &name, status).await,
+                Target::Approval => patch::<AutopilotPlanApproval>(&client, &namespace, &name, status).await,
             }
         }
     };

@@ -9,13 +9,14 @@ use kube::api::ObjectMeta;
 
 use super::condition::{self, Fact, Standing, conditions};
 use super::declared::{Declared, Id};
-use super::index::{Objects, REQUESTED_AT};
+use super::index::Objects;
 use super::report::Wanted;
 use super::turn::Account;
 use crate::desired::Fleet;
 use crate::plan::Held;
 use crate::resource::{
-    AutopilotDevice, AutopilotDeviceSet, AutopilotTenant, Condition, DeviceCounts, FleetStatus, Kind, LocalRef, Status,
+    AutopilotDevice, AutopilotDeviceSet, AutopilotPlanApproval, AutopilotTenant, Condition, DeviceCounts, FleetStatus,
+    Kind, LocalRef, REQUESTED_AT, Status,
 };
 use crate::status::DeviceStatus;
 
@@ -52,7 +53,10 @@ pub(super) fn statuses(known: &Known<'_>) -> Vec<Wanted> {
     let all: Vec<Stands<'_>> = stand.values().flatten().copied().collect();
     let tenants = tenants.iter().filter(|object| object.name_any() == known.tenant);
     let tenants = tenants.filter_map(|object| known.tenant(object, &all));
-    devices.chain(sets).chain(tenants).collect()
+    let approvals = known.objects.approvals.iter();
+    let approvals = approvals.filter(|object| known.tells_of(object.spec.tenant_ref.as_ref()));
+    let approvals = approvals.filter_map(|object| known.approval(object));
+    devices.chain(sets).chain(tenants).chain(approvals).collect()
 }
 
 impl<'a> Known<'a> {
@@ -131,8 +135,27 @@ impl<'a> Known<'a> {
             facts = trouble.facts();
         }
         let status = self.of_fleet(&object.metadata, &before, &facts, devices, problems);
-        let last_plan = self.account.plan.clone().or(before.last_plan);
+        let last_plan = self.account.plans.done.clone().or(before.last_plan);
         Wanted::tenant(&id.name, object.status.as_ref(), &FleetStatus { last_plan, ..status })
+    }
+
+    fn approval(&self, object: &AutopilotPlanApproval) -> Option<Wanted> {
+        let id = Id { kind: Kind::PlanApproval, name: object.name_any() };
+        let before = object.status.clone().unwrap_or_default();
+        let generation = object.metadata.generation;
+        let facts = match self.declared.problems.get(&id) {
+            Some(problems) => condition::unusable(problems),
+            None => {
+                let known = self.account.approvals.iter().find(|(name, _)| *name == id.name);
+                condition::of_approval(known?.1)
+            }
+        };
+        let status = Status {
+            observed_generation: generation,
+            conditions: conditions(&facts, &before.conditions, generation, self.now),
+            ..Status::default()
+        };
+        Wanted::approval(&id.name, object.status.as_ref(), &status)
     }
 
     /// What is said of devices that stand together.

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use super::declared::{Declared, declare};
 use super::index::{Index, Objects};
 use super::lease::{Campaign, Term};
+use super::plans;
 use super::report;
 use super::run::Options;
 use super::settle::{Changes, Window};
@@ -21,6 +22,7 @@ use super::turn::{Account, Links, Trouble, Ways, turn};
 use crate::clock::Stop;
 use crate::desired::Fleet;
 use crate::model::Origin;
+use crate::resource::AutopilotTenant;
 
 /// Between two listings of a tenant, where it says nothing else.
 const INTERVAL: Duration = Duration::from_secs(600);
@@ -107,7 +109,9 @@ impl Tenant {
 
     fn objects(&self) -> Option<Objects> {
         let objects = self.index.of(&self.key.0)?;
-        let is_there = objects.tenants.iter().any(|tenant| tenant.name_any() == self.key.1);
+        let is_ours = |tenant: &Arc<AutopilotTenant>| tenant.name_any() == self.key.1;
+        // One that is being deleted is not there any more.
+        let is_there = objects.tenants.iter().any(|it| is_ours(it) && it.metadata.deletion_timestamp.is_none());
         is_there.then_some(objects)
     }
 
@@ -143,6 +147,7 @@ impl Tenant {
         let ways = Ways {
             client: &self.client,
             namespace: &self.key.0,
+            objects: &objects,
             machine: &machine,
             allowed_hosts: &self.options.allowed_hosts,
             public_secret: &self.options.public_secret,
@@ -157,6 +162,11 @@ impl Tenant {
         }
         let is_waiting = account.is_waiting;
         let is_told = self.report(&objects, &declared, Some(fleet), &account).await;
+        let tenant = objects.tenants.iter().find(|tenant| tenant.name_any() == self.key.1);
+        let is_told = match tenant.filter(|_| account.devices.is_some()) {
+            Some(tenant) => plans::settle(&self.client, tenant, &account.plans, Timestamp::now()).await && is_told,
+            None => is_told,
+        };
         Next::In(if is_waiting || !is_told { SOON } else { interval(fleet.tenant.interval.as_deref()) })
     }
 

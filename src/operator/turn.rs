@@ -4,11 +4,15 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use jiff::Timestamp;
 use kube::Client;
 use tokio::sync::Mutex;
 
 use super::condition::{self, Fact};
+use super::doors::{Door, door};
 use super::hashes::Secrets;
+use super::index::Objects;
+use super::plans::{self, Standing, Waits};
 use crate::clock::Stop;
 use crate::connect::{ConnectError, Connection, Outside, Purpose, connect};
 use crate::desired::Fleet;
@@ -16,9 +20,9 @@ use crate::fleet::{Book, Granted, Member, Members, Source, Wanted};
 use crate::graph::ErrorKind;
 use crate::hash::HashSource;
 use crate::ledger::{ClusterJournal, ClusterLedger, Journal, JournalError, LedgerError, Seen};
-use crate::model::{Action, Desired, DeviceKey, Origin, seen};
-use crate::plan::{Approvals, Held, NoRemoval, Waiting};
-use crate::resource::{self, AuthType, AutopilotTenantSpec, Identity};
+use crate::model::{Action, Desired, DeviceKey, Origin, Policy, seen};
+use crate::plan::{Approvals, Change, GrantStanding, Held, NoRemoval, Waiting};
+use crate::resource::{self, AuthType, AutopilotPlanSpec, AutopilotTenantSpec, Identity};
 use crate::round::{Consent, End, Prepared, Report, RoundError};
 use crate::status::{FleetStatus, fold};
 
@@ -26,6 +30,8 @@ use crate::status::{FleetStatus, fold};
 pub(super) struct Ways<'w> {
     pub client: &'w Client,
     pub namespace: &'w str,
+    /// What the fleet was put together from.
+    pub objects: &'w Objects,
     /// Which replica this is, as ledgers name it.
     pub machine: &'w str,
     /// Hosts outside Microsoft's clouds that may receive a credential.
@@ -46,8 +52,10 @@ pub(super) struct Account {
     pub devices: Option<(FleetStatus, HashMap<DeviceKey, Held>)>,
     /// What keeps the tenant as a whole from being as declared.
     pub trouble: Option<Trouble>,
-    /// What was carried out, by the plan's id.
-    pub plan: Option<String>,
+    /// What was carried out, by the plan's id, and what waits for an approval.
+    pub plans: Standing,
+    /// The approvals of the tenant, by name, and what each is worth now.
+    pub approvals: Vec<(String, GrantStanding)>,
     /// True if time alone will bring more, soon.
     pub is_waiting: bool,
 }
@@ -56,7 +64,7 @@ impl Account {
     /// Of a tenant that had no turn.
     #[must_use]
     pub(super) fn nothing() -> Self {
-        Self { devices: None, trouble: None, plan: None, is_waiting: false }
+        Self { devices: None, trouble: None, plans: Standing::default(), approvals: Vec::new(), is_waiting: false }
     }
 }
 
@@ -103,7 +111,7 @@ impl Trouble {
     }
 
     fn in_account(self) -> Account {
-        Account { devices: None, trouble: Some(self), plan: None, is_waiting: false }
+        Account { trouble: Some(self), ..Account::nothing() }
     }
 }
 
@@ -155,17 +163,17 @@ pub(super) async fn turn(ways: &Ways<'_>, fleet: &Fleet) -> Account {
         Ok(before) => before,
         Err(trouble) => return trouble.in_account(),
     };
-    if !is_to_do(&before) {
-        return account(&fleet.desired, &before, None);
+    if !is_to_do(&before) || asks(&fleet.tenant, &before) == Asks::ForAll {
+        return account(ways, fleet, &before, None);
     }
     let done = match Box::pin(work(ways, fleet)).await {
         Ok(done) => done,
         Err(trouble) => {
-            return Account { trouble: Some(trouble), is_waiting: true, ..account(&fleet.desired, &before, None) };
+            return Account { trouble: Some(trouble), is_waiting: true, ..account(ways, fleet, &before, None) };
         }
     };
     match look(ways, fleet).await {
-        Ok(after) => account(&fleet.desired, &after, Some(done)),
+        Ok(after) => account(ways, fleet, &after, Some(done)),
         Err(trouble) => trouble.in_account(),
     }
 }
@@ -194,26 +202,41 @@ async fn look(ways: &Ways<'_>, fleet: &Fleet) -> Result<Prepared, Trouble> {
 /// Does what may be done, as the one writer.
 async fn work(ways: &Ways<'_>, fleet: &Fleet) -> Result<Done, Trouble> {
     let mut desired = fleet.desired.clone();
+    let mut doubt = None;
     // What cannot be done of a plan is taken out of it, and there is another plan.
-    for _ in 0..3 {
+    for _ in 0..4 {
         let mut members = open(ways, fleet, &desired, Purpose::Write).await?;
         if let Some(why) = refused(&members) {
             return Ok(Done { plan: None, trouble: Some(why), is_waiting: false });
         }
         let prepared = members.prepare().await.map_err(|(_, error)| error)?.pop().expect("one tenant, one plan");
+        if lets_go(&prepared) {
+            match door(ways.client, ways.namespace, ways.objects).await {
+                Door::Open => {}
+                Door::Closing(what) => {
+                    let trouble = Trouble::new("BeingRemoved", format!("{what}: nothing is done any more"), false);
+                    return Ok(Done { plan: None, trouble: Some(trouble), is_waiting: false });
+                }
+                Door::Behind => return Ok(Done { plan: None, trouble: None, is_waiting: true }),
+                Door::Unsure(why) => {
+                    let message = format!("nothing is removed, for nobody says whether it was meant: {why}");
+                    doubt = Some(Trouble::new("RemovalUnsure", message, true));
+                    desired = desired.part(|_| true);
+                    continue;
+                }
+            }
+        }
         let (prepared, consent) = match members.granted(0, prepared).await? {
             Granted::Whole(prepared) => (prepared, Consent::Seen),
             Granted::Rest(prepared, rest) if rest.is_whole() => (prepared, Consent::Resumed),
             Granted::Rest(prepared, _) => (prepared, Consent::ResumedInPart),
             Granted::Nothing(prepared) => match asks(&fleet.tenant, &prepared) {
                 Asks::Nobody => (prepared, Consent::Unseen),
-                Asks::ForRemovals if !desired.is_part() => {
+                Asks::ForRest => {
                     desired = desired.part(|_| true);
                     continue;
                 }
-                Asks::ForRemovals | Asks::ForAll => {
-                    return Ok(Done { plan: None, trouble: Some(to_approve(&prepared)), is_waiting: false });
-                }
+                Asks::ForAll => return Ok(Done { plan: None, trouble: None, is_waiting: false }),
             },
         };
         let unreadable = members.unreadable_hashes([&prepared]).await.map_err(RoundError::from)?;
@@ -223,35 +246,46 @@ async fn work(ways: &Ways<'_>, fleet: &Fleet) -> Result<Done, Trouble> {
             continue;
         }
         let report = members.carry_out(vec![(prepared, consent)], &mut |_, _| {}).await.pop();
-        return Ok(told(&report.expect("one tenant, one report")));
+        let done = told(&report.expect("one tenant, one report"));
+        return Ok(Done { trouble: done.trouble.or(doubt), ..done });
     }
     let message = "hashes that can be read at one moment cannot be read at the next";
     Ok(Done { plan: None, trouble: Some(Trouble::new("HashNotAvailable", message, true)), is_waiting: true })
 }
 
-/// For which plans a person is asked.
+/// True if devices that are declared no more are let go.
+fn lets_go(prepared: &Prepared) -> bool {
+    let changes = &prepared.cleared.plan().changes;
+    changes.iter().any(|change| matches!(change.action(), Action::Deregister(_) | Action::Release(_)))
+}
+
+/// What of a plan a person is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Asks {
+    /// Nothing.
     Nobody,
-    ForRemovals,
+    /// Its removals; the rest is done.
+    ForRest,
+    /// All of it.
     ForAll,
 }
 
 fn asks(tenant: &AutopilotTenantSpec, prepared: &Prepared) -> Asks {
     let plan = prepared.cleared.plan();
-    let removes = plan.changes.iter().any(|change| matches!(change.action(), Action::Deregister(_)));
-    match tenant.approval {
-        None | Some(resource::Approval::Never) => Asks::Nobody,
-        Some(resource::Approval::Deletions) if removes => Asks::ForRemovals,
-        Some(resource::Approval::Deletions) => Asks::Nobody,
-        Some(resource::Approval::Always) if is_to_do(prepared) => Asks::ForAll,
-        Some(resource::Approval::Always) => Asks::Nobody,
+    let is_approved = prepared.cleared.granted().is_some() || prepared.cleared.begun().is_some();
+    let removes = |change: &Change| matches!(change.action(), Action::Deregister(_));
+    let is_rest = || plan.loosens.is_empty() && plan.changes.iter().all(removes);
+    match tenant.approval.unwrap_or(resource::Approval::Never) {
+        _ if is_approved || !is_to_do(prepared) => Asks::Nobody,
+        resource::Approval::Never => Asks::Nobody,
+        resource::Approval::Deletions if !plan.changes.iter().any(removes) => Asks::Nobody,
+        resource::Approval::Deletions if !is_rest() => Asks::ForRest,
+        resource::Approval::Deletions | resource::Approval::Always => Asks::ForAll,
     }
 }
 
-fn to_approve(prepared: &Prepared) -> Trouble {
-    let plan = prepared.cleared.plan();
-    let message =
-        format!("{} changes wait for an AutopilotPlanApproval of digest {}", plan.changes.len(), plan.digest().sha256);
+fn to_approve(plan: &AutopilotPlanSpec) -> Trouble {
+    let message = format!("{} waits for an AutopilotPlanApproval of digest {}", plan.summary, plan.digest);
     Trouble::new("ApprovalRequired", message, false)
 }
 
@@ -282,16 +316,26 @@ fn told(report: &Report) -> Done {
     Done { plan, trouble, is_waiting }
 }
 
-fn account(desired: &Desired, prepared: &Prepared, done: Option<Done>) -> Account {
+fn account(ways: &Ways<'_>, fleet: &Fleet, prepared: &Prepared, done: Option<Done>) -> Account {
     let plan = prepared.cleared.plan();
     let held = plan.held.iter().map(|held| (held.device.clone(), held.clone())).collect();
     let done = done.unwrap_or(Done { plan: None, trouble: None, is_waiting: false });
+    let waits = match asks(&fleet.tenant, prepared) {
+        Asks::ForRest | Asks::ForAll => Some(Waits::ForApproval),
+        Asks::Nobody if !plan.differs() => None,
+        Asks::Nobody if plan.tenant.policy == Policy::Observe => Some(Waits::Observes),
+        Asks::Nobody => plan.tenant.suspend.then_some(Waits::Suspended),
+    };
+    let waits = waits.map(|why| (plans::written(prepared, ways.file, Timestamp::now()), why));
+    let to_approve = waits.as_ref().filter(|(_, why)| *why == Waits::ForApproval).map(|(plan, _)| to_approve(plan));
+    let is_asked = to_approve.is_some();
     Account {
-        devices: Some((fold(desired, plan), held)),
-        trouble: done.trouble,
-        plan: done.plan,
+        devices: Some((fold(&fleet.desired, plan), held)),
+        trouble: done.trouble.or(to_approve),
+        plans: Standing { waits, done: done.plan },
+        approvals: prepared.cleared.grants().iter().map(|(grant, is)| (grant.name.clone(), *is)).collect(),
         is_waiting: done.is_waiting
-            || is_to_do(prepared)
+            || (is_to_do(prepared) && !is_asked)
             || plan.awaiting.iter().any(|waits| waits.what != Waiting::Vendor),
     }
 }

@@ -8,7 +8,8 @@ use kube::CustomResourceExt;
 use serde_json::{Map, Value, json};
 
 use super::{
-    API_VERSION, AutopilotDevice, AutopilotDeviceSet, AutopilotPlanApproval, AutopilotTenant, MAX_NAME, NAME_PATTERN,
+    API_VERSION, AutopilotDevice, AutopilotDeviceSet, AutopilotPlan, AutopilotPlanApproval, AutopilotTenant, MAX_NAME,
+    NAME_PATTERN,
 };
 
 /// The kinds.
@@ -102,6 +103,14 @@ static CRDS: LazyLock<Vec<(Kind, CustomResourceDefinition)>> = LazyLock::new(|| 
 #[must_use]
 pub fn crds() -> &'static [(Kind, CustomResourceDefinition)] {
     &CRDS
+}
+
+/// The definition of the kind that nobody declares: the operator writes it.
+#[must_use]
+pub fn plan_crd() -> CustomResourceDefinition {
+    let mut crd = AutopilotPlan::crd();
+    tidy(&mut crd);
+    crd
 }
 
 /// `kube` makes the whole `status` nullable; nobody writes a null there.

@@ -11,13 +11,13 @@ use crate::support::{ControlPlane, eventually};
 
 /// A namespace with a tenant of its own, and whoever keeps it.
 pub struct Stage {
-    cluster: &'static ControlPlane,
-    namespace: String,
+    pub cluster: &'static ControlPlane,
+    pub namespace: String,
     pub served: Simulate,
     folder: Folder,
     /// They go with the test, however it ends.
     pub operators: Vec<Child>,
-    desk: Desk,
+    pub desk: Desk,
 }
 
 impl Drop for Stage {
@@ -31,7 +31,10 @@ impl Drop for Stage {
                 let text = std::fs::read_to_string(&path).unwrap_or_default();
                 eprintln!("{}:\n{text}", path.display());
             }
-            eprintln!("{}", self.cluster.kubectl(&format!("get apt,apd,apds -n {} -o yaml", self.namespace)).out);
+            eprintln!(
+                "{}",
+                self.cluster.kubectl(&format!("get apt,apd,apds,appl,appa -n {} -o yaml", self.namespace)).out
+            );
         }
     }
 }
@@ -53,7 +56,7 @@ impl Stage {
         Some(stage)
     }
 
-    fn done(&self, words: &str) -> String {
+    pub fn done(&self, words: &str) -> String {
         self.cluster.done(&format!("{words} --namespace {}", self.namespace))
     }
 
@@ -76,7 +79,7 @@ impl Stage {
     }
 
     /// A device whose hash is in a Secret.
-    fn device(&self, serial: &str, more: Value) {
+    pub fn device(&self, serial: &str, more: Value) {
         let name = serial.to_ascii_lowercase();
         let mut spec = json!({
             "serialNumber": serial, "tenantRef": {"name": "contoso"},
@@ -86,7 +89,7 @@ impl Stage {
         self.apply(&object("AutopilotDevice", &name, spec));
     }
 
-    fn operates(&mut self) -> &mut Child {
+    pub fn operates(&mut self) -> &mut Child {
         self.operates_as(&format!("replica-{}", self.operators.len()))
     }
 
@@ -102,7 +105,7 @@ impl Stage {
         self.operators.last_mut().unwrap()
     }
 
-    fn log(&self, number: usize) -> String {
+    pub fn log(&self, number: usize) -> String {
         self.folder.read(format!("operator-{number}.log"))
     }
 
@@ -111,32 +114,32 @@ impl Stage {
         self.done(&format!("wait --for=condition=Ready --timeout=90s {what}"));
     }
 
-    fn get(&self, what: &str) -> Value {
+    pub fn get(&self, what: &str) -> Value {
         serde_json::from_str(&self.done(&format!("get {what} --output json"))).expect("JSON")
     }
 
-    fn condition(&self, what: &str, type_: &str) -> Value {
+    pub fn condition(&self, what: &str, type_: &str) -> Value {
         let object = self.get(what);
         let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
         conditions.into_iter().find(|condition| condition["type"] == type_).unwrap_or_default()
     }
 
     #[track_caller]
-    fn comes_to(&self, what: &str, type_: &str, status: &str, reason: &str) {
+    pub fn comes_to(&self, what: &str, type_: &str, status: &str, reason: &str) {
         eventually(&format!("{what} comes to {type_}={status} {reason}"), || {
             let condition = self.condition(what, type_);
             (condition["status"] == status && condition["reason"] == reason).then_some(())
         });
     }
 
-    fn registered(&self) -> Vec<(String, String)> {
+    pub fn registered(&self) -> Vec<(String, String)> {
         let all = self.served.get("registrations");
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         all.as_array().unwrap().iter().map(|of| (text(&of["serial"]), text(&of["groupTag"]))).collect()
     }
 
     /// Versions of all our objects: what is not written stays.
-    fn versions(&self) -> Vec<String> {
+    pub fn versions(&self) -> Vec<String> {
         let all = self.get("apt,apd,apds,configmap");
         let version = |of: &Value| format!("{}@{}", of["metadata"]["name"], of["metadata"]["resourceVersion"]);
         all["items"].as_array().unwrap().iter().map(version).collect()

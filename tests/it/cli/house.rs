@@ -42,7 +42,7 @@ const MAY_IMPORT: [(&str, &[&str]); 22] = [
         "operator",
         &[
             "model", "hash", "resource", "capture", "desired", "ledger", "plan", "status", "round", "fleet", "clock",
-            "graph", "connect",
+            "graph", "connect", "render",
         ],
     ),
     (
