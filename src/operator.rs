@@ -5,14 +5,17 @@
 //! when something changed or it is time (`settle`), as the only one who writes
 //! (`lease`); a turn is a round (`turn`), which removes nothing that was not meant
 //! (`doors`); and what it found out goes back into the
-//! objects (`condition`, `statuses`, `plans`, `report`). Nothing is decided here.
+//! objects (`condition`, `statuses`, `plans`, `events`, `report`) and into numbers
+//! (`metrics`). Nothing is decided here.
 
 mod condition;
 mod declared;
 mod doors;
+mod events;
 mod hashes;
 mod index;
 mod lease;
+mod metrics;
 mod plans;
 mod report;
 mod run;

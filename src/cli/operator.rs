@@ -19,7 +19,7 @@ pub(super) struct OperatorArgs {
     /// The only namespace whose objects are looked at [default: all]
     #[arg(long, value_name = "NAMESPACE")]
     pub namespace: Option<String>,
-    /// Where /healthz and /readyz are served, such as 0.0.0.0:8080 [default: nowhere]
+    /// Where /healthz, /readyz and /metrics are served, such as 0.0.0.0:8080 [default: nowhere]
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
     /// The name of this replica in leases [default: a new one]

@@ -11,6 +11,8 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::events::News;
+
 /// As whom fields are owned.
 const MANAGER: &str = "apgit";
 /// More at once are no faster.
@@ -23,6 +25,7 @@ pub(super) struct Wanted {
     kind: Target,
     name: String,
     status: Value,
+    news: Option<News>,
 }
 
 enum Target {
@@ -45,7 +48,7 @@ macro_rules! wanted {
         pub(super) fn $method(name: &str, before: Option<&impl serde::Serialize>, status: &impl serde::Serialize) -> Option<Self> {
             let status = serde_json::to_value(status).expect("plain data becomes JSON");
             let before = before.map(|before| serde_json::to_value(before).expect("plain data becomes JSON"));
-            (before.as_ref() != Some(&status)).then(|| Self { kind: Target::$target, name: name.to_owned(), status })
+            (before.as_ref() != Some(&status)).then(|| Self { kind: Target::$target, name: name.to_owned(), status, news: None })
         })*
     };
 }
@@ -57,6 +60,21 @@ impl Wanted {
         set, Set;
         approval, Approval;
     }
+
+    /// The same, with what is told of it.
+    pub(super) fn telling(self, news: Option<News>) -> Self {
+        Self { news, ..self }
+    }
+}
+
+/// Takes what is told: of the tenant itself, and of others.
+pub(super) fn news(wanted: &mut [Wanted]) -> (Vec<News>, Vec<News>) {
+    let (mut of_tenant, mut of_others) = (Vec::new(), Vec::new());
+    for wanted in wanted {
+        let of = if matches!(wanted.kind, Target::Tenant) { &mut of_tenant } else { &mut of_others };
+        of.extend(wanted.news.take());
+    }
+    (of_tenant, of_others)
 }
 
 /// Writes what is wanted. An object that is gone needs no status.
@@ -66,7 +84,7 @@ pub(super) async fn write(client: &Client, namespace: &str, wanted: Vec<Wanted>)
     let one = |wanted: Wanted| {
         let (client, namespace) = (client.clone(), namespace.clone());
         async move {
-            let Wanted { kind, name, status } = wanted;
+            let Wanted { kind, name, status, .. } = wanted;
             match kind {
                 Target::Tenant => patch::<AutopilotTenant>(&client, &namespace, &name, status).await,
                 Target::Device => patch::<AutopilotDevice>(&client, &namespace, &name, status).await,

@@ -14,8 +14,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::index::{Index, Shelved};
+use super::metrics::Metrics;
 use super::serve;
-use super::tenant::{Key, Loop};
+use super::tenant::{Ground, Key, Loop};
 use crate::clock::Stop;
 use crate::resource::{AutopilotDevice, AutopilotDeviceSet, AutopilotPlanApproval, AutopilotTenant};
 
@@ -65,7 +66,7 @@ pub(crate) async fn run(options: Options, stop: &Stop) -> Result<(), OperatorErr
     // Two of us speak TLS, and there is one provider in a process.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = Client::try_default().await.map_err(|error| OperatorError::NoCluster(error.to_string()))?;
-    let index = Index::default();
+    let (index, metrics) = (Index::default(), Metrics::default());
     let (news, mut heard) = watch::channel(BTreeSet::new());
     let listening = [
         listen::<AutopilotTenant>(&client, &options, &index, &news),
@@ -73,8 +74,10 @@ pub(crate) async fn run(options: Options, stop: &Stop) -> Result<(), OperatorErr
         listen::<AutopilotDeviceSet>(&client, &options, &index, &news),
         listen::<AutopilotPlanApproval>(&client, &options, &index, &news),
     ];
-    let serving =
-        options.listen.map(|address| (address, tokio::spawn(serve::serve(address, index.clone(), stop.clone()))));
+    let serving = options.listen.map(|address| {
+        let serving = serve::serve(address, index.clone(), metrics.clone(), stop.clone());
+        (address, tokio::spawn(serving))
+    });
     if let Some((address, task)) = serving {
         // Whoever cannot listen says so at once.
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -86,7 +89,7 @@ pub(crate) async fn run(options: Options, stop: &Stop) -> Result<(), OperatorErr
     }
     tracing::info!(namespace = options.namespace.as_deref().unwrap_or("all"), "the operator begins");
     let mut tenants: BTreeMap<Key, Loop> = BTreeMap::new();
-    let options = Arc::new(options);
+    let ground = Ground { client, options: Arc::new(options), index, metrics, stop: stop.clone() };
     loop {
         tokio::select! {
             () = stop.asked() => break,
@@ -95,15 +98,14 @@ pub(crate) async fn run(options: Options, stop: &Stop) -> Result<(), OperatorErr
             () = tokio::time::sleep(LOOK) => {}
         }
         let touched = take(&news);
-        let Some(there) = index.tenants() else { continue };
+        let Some(there) = ground.index.tenants() else { continue };
         // A loop whose tenant is gone ends by itself.
         tenants.retain(|_, known| !known.has_ended());
         let woken = |key: &Key| touched.contains(&key.0);
         tenants.iter().filter(|(key, _)| woken(key)).for_each(|(_, known)| known.wake());
         for key in there {
             if let Entry::Vacant(place) = tenants.entry(key) {
-                let (client, options) = (client.clone(), options.clone());
-                let begun = Loop::begin(place.key().clone(), client, options, index.clone(), stop.clone());
+                let begun = Loop::begin(place.key().clone(), ground.clone());
                 place.insert(begun);
             }
         }

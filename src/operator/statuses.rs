@@ -9,6 +9,7 @@ use kube::api::ObjectMeta;
 
 use super::condition::{self, Fact, Standing, conditions};
 use super::declared::{Declared, Id};
+use super::events::{about, news};
 use super::index::Objects;
 use super::report::Wanted;
 use super::turn::Account;
@@ -39,6 +40,24 @@ pub(super) struct Known<'a> {
 
 /// A device, and what is said of it where it is held.
 type Stands<'a> = (&'a DeviceStatus, Option<&'a Held>);
+
+/// How many devices of a tenant stand where.
+#[must_use]
+pub(super) fn counts(account: &Account) -> DeviceCounts {
+    let mut counts = DeviceCounts::default();
+    let devices = account.devices.iter().flat_map(|(status, _)| &status.devices);
+    devices.for_each(|device| count(&mut counts, condition::of_device(device, None, false).0));
+    counts
+}
+
+fn count(counts: &mut DeviceCounts, standing: Standing) {
+    counts.declared += 1;
+    match standing {
+        Standing::Ready => counts.ready += 1,
+        Standing::InProgress => counts.in_progress += 1,
+        Standing::Stalled => counts.held += 1,
+    }
+}
 
 /// The statuses of the tenant's objects that are not as they shall be.
 #[must_use]
@@ -101,7 +120,8 @@ impl<'a> Known<'a> {
             registration_id: registration_id.map(|id| id.to_string()).or(before.registration_id),
             last_handled_reconcile_at: requested_at(&object.metadata),
         };
-        Wanted::device(&id.name, object.status.as_ref(), &status)
+        let news = news(about(object), &before.conditions, &status.conditions, false);
+        Wanted::device(&id.name, object.status.as_ref(), &status).map(|wanted| wanted.telling(news))
     }
 
     fn set(&self, object: &AutopilotDeviceSet, stands: &[Stands<'_>]) -> Option<Wanted> {
@@ -116,7 +136,8 @@ impl<'a> Known<'a> {
             None => self.together(stands),
         };
         let status = self.of_fleet(&object.metadata, &before, &facts, devices, problems);
-        Wanted::set(&id.name, object.status.as_ref(), &status)
+        let news = news(about(object), &before.conditions, &status.conditions, false);
+        Wanted::set(&id.name, object.status.as_ref(), &status).map(|wanted| wanted.telling(news))
     }
 
     fn tenant(&self, object: &AutopilotTenant, stands: &[Stands<'_>]) -> Option<Wanted> {
@@ -136,7 +157,9 @@ impl<'a> Known<'a> {
         }
         let status = self.of_fleet(&object.metadata, &before, &facts, devices, problems);
         let last_plan = self.account.plans.done.clone().or(before.last_plan);
-        Wanted::tenant(&id.name, object.status.as_ref(), &FleetStatus { last_plan, ..status })
+        let news = news(about(object), &before.conditions, &status.conditions, true);
+        let status = FleetStatus { last_plan, ..status };
+        Wanted::tenant(&id.name, object.status.as_ref(), &status).map(|wanted| wanted.telling(news))
     }
 
     fn approval(&self, object: &AutopilotPlanApproval) -> Option<Wanted> {
@@ -164,14 +187,9 @@ impl<'a> Known<'a> {
         let mut problems = Vec::new();
         for (device, held) in stands {
             let (standing, facts) = condition::of_device(device, *held, self.is_suspended());
-            counts.declared += 1;
-            match standing {
-                Standing::Ready => counts.ready += 1,
-                Standing::InProgress => counts.in_progress += 1,
-                Standing::Stalled => {
-                    counts.held += 1;
-                    problems.push(format!("{}: {}, {}", device.serial, facts[0].reason, facts[0].message));
-                }
+            count(&mut counts, standing);
+            if standing == Standing::Stalled {
+                problems.push(format!("{}: {}, {}", device.serial, facts[0].reason, facts[0].message));
             }
         }
         (condition::of_fleet(counts.in_progress, counts.held, counts.declared), Some(counts), problems)

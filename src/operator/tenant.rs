@@ -11,13 +11,15 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::declared::{Declared, declare};
+use super::events::{Herald, about, digested};
 use super::index::{Index, Objects};
 use super::lease::{Campaign, Term};
+use super::metrics::Metrics;
 use super::plans;
 use super::report;
 use super::run::Options;
 use super::settle::{Changes, Window};
-use super::statuses::{Known, statuses};
+use super::statuses::{self, Known};
 use super::turn::{Account, Links, Trouble, Ways, turn};
 use crate::clock::Stop;
 use crate::desired::Fleet;
@@ -34,6 +36,16 @@ const TAKEN: Duration = Duration::from_secs(15);
 /// A tenant of the cluster: its namespace and its name.
 pub(super) type Key = (String, String);
 
+/// What all loops stand on.
+#[derive(Clone)]
+pub(super) struct Ground {
+    pub client: Client,
+    pub options: Arc<Options>,
+    pub index: Index,
+    pub metrics: Metrics,
+    pub stop: Stop,
+}
+
 /// The loop of one tenant, which ends when the tenant is gone.
 pub(super) struct Loop {
     wake: watch::Sender<()>,
@@ -41,9 +53,10 @@ pub(super) struct Loop {
 }
 
 impl Loop {
-    pub(super) fn begin(key: Key, client: Client, options: Arc<Options>, index: Index, stop: Stop) -> Self {
+    pub(super) fn begin(key: Key, ground: Ground) -> Self {
         let (wake, woken) = watch::channel(());
-        let tenant = Tenant { key, client, options, index, stop, links: Links::default(), term: None };
+        let herald = Herald::new(&ground.client, &ground.options.identity);
+        let tenant = Tenant { key, ground, links: Links::default(), herald, term: None };
         Self { wake, task: tokio::spawn(tenant.run(woken)) }
     }
 
@@ -65,11 +78,9 @@ impl Loop {
 /// A tenant, and what is kept of it between its turns.
 struct Tenant {
     key: Key,
-    client: Client,
-    options: Arc<Options>,
-    index: Index,
-    stop: Stop,
+    ground: Ground,
     links: Links,
+    herald: Herald,
     term: Option<Term>,
 }
 
@@ -81,13 +92,13 @@ enum Next {
 
 impl Tenant {
     async fn run(mut self, mut woken: watch::Receiver<()>) {
-        let window = Window { quiet: self.options.quiet, patience: self.options.quiet * 12 };
+        let window = Window { quiet: self.ground.options.quiet, patience: self.ground.options.quiet * 12 };
         let mut changes = Some(Changes::and(None, Instant::now()));
         let mut timer = Instant::now() + INTERVAL;
         loop {
             let due = changes.map_or(timer, |changes| changes.due(window).min(timer));
             tokio::select! {
-                () = self.stop.asked() => break,
+                () = self.ground.stop.asked() => break,
                 seen = woken.changed() => {
                     if seen.is_err() { break }
                     changes = Some(Changes::and(changes, Instant::now()));
@@ -102,13 +113,14 @@ impl Tenant {
                 Next::Never => break,
             }
         }
+        self.ground.metrics.forget(&self.key);
         if let Some(term) = self.term.take() {
             term.resign().await;
         }
     }
 
     fn objects(&self) -> Option<Objects> {
-        let objects = self.index.of(&self.key.0)?;
+        let objects = self.ground.index.of(&self.key.0)?;
         let is_ours = |tenant: &Arc<AutopilotTenant>| tenant.name_any() == self.key.1;
         // One that is being deleted is not there any more.
         let is_there = objects.tenants.iter().any(|it| is_ours(it) && it.metadata.deletion_timestamp.is_none());
@@ -122,12 +134,14 @@ impl Tenant {
             let is_told = self.report(&objects, &declared, None, &Account::nothing()).await;
             return Next::In(if is_told { INTERVAL } else { SOON });
         };
-        if !self.is_ours(fleet).await {
+        let is_writer = self.is_ours(fleet).await;
+        self.ground.metrics.writes(&self.key, is_writer);
+        if !is_writer {
             return Next::In(TAKEN);
         }
         let lost = self.term.as_ref().map(|term| term.stop().clone());
         let (stopper, stop) = Stop::new();
-        let asked = self.stop.clone();
+        let asked = self.ground.stop.clone();
         let hears = tokio::spawn(async move {
             tokio::select! {
                 () = asked.asked() => {}
@@ -145,18 +159,20 @@ impl Tenant {
         // The replicas have one journal, and are one machine to the ledger.
         let machine = format!("cluster/{}", self.key.0);
         let ways = Ways {
-            client: &self.client,
+            client: &self.ground.client,
             namespace: &self.key.0,
             objects: &objects,
             machine: &machine,
-            allowed_hosts: &self.options.allowed_hosts,
-            public_secret: &self.options.public_secret,
+            allowed_hosts: &self.ground.options.allowed_hosts,
+            public_secret: &self.ground.options.public_secret,
             links: &self.links,
             file: &file,
             stop: &stop,
         };
+        let began = Instant::now();
         let account = Box::pin(turn(&ways, fleet)).await;
         hears.abort();
+        self.ground.metrics.turned(&self.key, &account, statuses::counts(&account), began.elapsed());
         if let Some(Trouble { reason, message, .. }) = &account.trouble {
             tracing::warn!(namespace = %self.key.0, tenant = %self.key.1, reason, message, "not as declared");
         }
@@ -164,7 +180,9 @@ impl Tenant {
         let is_told = self.report(&objects, &declared, Some(fleet), &account).await;
         let tenant = objects.tenants.iter().find(|tenant| tenant.name_any() == self.key.1);
         let is_told = match tenant.filter(|_| account.devices.is_some()) {
-            Some(tenant) => plans::settle(&self.client, tenant, &account.plans, Timestamp::now()).await && is_told,
+            Some(tenant) => {
+                plans::settle(&self.ground.client, tenant, &account.plans, Timestamp::now()).await && is_told
+            }
             None => is_told,
         };
         Next::In(if is_waiting || !is_told { SOON } else { interval(fleet.tenant.interval.as_deref()) })
@@ -178,7 +196,7 @@ impl Tenant {
         self.term = None;
         let tenant = &fleet.desired.tenant;
         let name = crate::ledger::name_in_cluster(tenant.id, &tenant.owner);
-        let mut campaign = Campaign::new(&self.client, &self.key.0, name, &self.options.identity);
+        let mut campaign = Campaign::new(&self.ground.client, &self.key.0, name, &self.ground.options.identity);
         match campaign.take().await {
             Ok(Some(term)) => {
                 tracing::info!(namespace = %self.key.0, tenant = %self.key.1, "this replica writes the tenant");
@@ -196,11 +214,16 @@ impl Tenant {
     /// Writes what is known now into the tenant's objects. True if all of it is there.
     async fn report(&self, objects: &Objects, declared: &Declared, fleet: Option<&Fleet>, account: &Account) -> bool {
         let (tenant, now) = (self.key.1.as_str(), Timestamp::now());
-        let wanted = statuses(&Known { tenant, objects, declared, fleet, account, now });
+        let mut wanted = statuses::statuses(&Known { tenant, objects, declared, fleet, account, now });
         if wanted.is_empty() {
             return true;
         }
-        let written = report::write(&self.client, &self.key.0, wanted).await;
+        let (of_tenant, of_others) = report::news(&mut wanted);
+        let written = report::write(&self.ground.client, &self.key.0, wanted).await;
+        self.ground.metrics.told(&self.key, written.changed, written.failed);
+        if let Some(object) = objects.tenants.iter().find(|object| object.name_any() == tenant) {
+            self.herald.tell([of_tenant, digested(of_others, &about(&**object))].concat()).await;
+        }
         tracing::debug!(namespace = %self.key.0, tenant = %self.key.1, written.changed, written.failed, "statuses");
         written.failed == 0
     }

@@ -13,6 +13,7 @@ use super::doors::{Door, door};
 use super::hashes::Secrets;
 use super::index::Objects;
 use super::plans::{self, Standing, Waits};
+use crate::apply::Outcome;
 use crate::clock::Stop;
 use crate::connect::{ConnectError, Connection, Outside, Purpose, connect};
 use crate::desired::Fleet;
@@ -56,6 +57,14 @@ pub(super) struct Account {
     pub plans: Standing,
     /// The approvals of the tenant, by name, and what each is worth now.
     pub approvals: Vec<(String, GrantStanding)>,
+    /// What was done or tried, by what it was and what came of it.
+    pub actions: BTreeMap<(&'static str, &'static str), u64>,
+    /// Requests to the service.
+    pub calls: u64,
+    /// Devices that somebody else has changed.
+    pub drifted: usize,
+    /// When the tenant synced last, if it said.
+    pub last_sync: Option<Timestamp>,
     /// True if time alone will bring more, soon.
     pub is_waiting: bool,
 }
@@ -64,7 +73,17 @@ impl Account {
     /// Of a tenant that had no turn.
     #[must_use]
     pub(super) fn nothing() -> Self {
-        Self { devices: None, trouble: None, plans: Standing::default(), approvals: Vec::new(), is_waiting: false }
+        Self {
+            devices: None,
+            trouble: None,
+            plans: Standing::default(),
+            approvals: Vec::new(),
+            actions: BTreeMap::new(),
+            calls: 0,
+            drifted: 0,
+            last_sync: None,
+            is_waiting: false,
+        }
     }
 }
 
@@ -179,10 +198,19 @@ pub(super) async fn turn(ways: &Ways<'_>, fleet: &Fleet) -> Account {
 }
 
 /// What work on a tenant came to.
+#[derive(Default)]
 struct Done {
     plan: Option<String>,
     trouble: Option<Trouble>,
+    actions: BTreeMap<(&'static str, &'static str), u64>,
+    calls: u64,
     is_waiting: bool,
+}
+
+impl Done {
+    fn in_trouble(trouble: Trouble) -> Self {
+        Self { trouble: Some(trouble), ..Self::default() }
+    }
 }
 
 /// True if something is to be written. For a vendor's sake alone nothing is: the
@@ -207,7 +235,7 @@ async fn work(ways: &Ways<'_>, fleet: &Fleet) -> Result<Done, Trouble> {
     for _ in 0..4 {
         let mut members = open(ways, fleet, &desired, Purpose::Write).await?;
         if let Some(why) = refused(&members) {
-            return Ok(Done { plan: None, trouble: Some(why), is_waiting: false });
+            return Ok(Done::in_trouble(why));
         }
         let prepared = members.prepare().await.map_err(|(_, error)| error)?.pop().expect("one tenant, one plan");
         if lets_go(&prepared) {
@@ -215,9 +243,9 @@ async fn work(ways: &Ways<'_>, fleet: &Fleet) -> Result<Done, Trouble> {
                 Door::Open => {}
                 Door::Closing(what) => {
                     let trouble = Trouble::new("BeingRemoved", format!("{what}: nothing is done any more"), false);
-                    return Ok(Done { plan: None, trouble: Some(trouble), is_waiting: false });
+                    return Ok(Done::in_trouble(trouble));
                 }
-                Door::Behind => return Ok(Done { plan: None, trouble: None, is_waiting: true }),
+                Door::Behind => return Ok(Done { is_waiting: true, ..Done::default() }),
                 Door::Unsure(why) => {
                     let message = format!("nothing is removed, for nobody says whether it was meant: {why}");
                     doubt = Some(Trouble::new("RemovalUnsure", message, true));
@@ -236,7 +264,7 @@ async fn work(ways: &Ways<'_>, fleet: &Fleet) -> Result<Done, Trouble> {
                     desired = desired.part(|_| true);
                     continue;
                 }
-                Asks::ForAll => return Ok(Done { plan: None, trouble: None, is_waiting: false }),
+                Asks::ForAll => return Ok(Done::default()),
             },
         };
         let unreadable = members.unreadable_hashes([&prepared]).await.map_err(RoundError::from)?;
@@ -250,7 +278,7 @@ async fn work(ways: &Ways<'_>, fleet: &Fleet) -> Result<Done, Trouble> {
         return Ok(Done { trouble: done.trouble.or(doubt), ..done });
     }
     let message = "hashes that can be read at one moment cannot be read at the next";
-    Ok(Done { plan: None, trouble: Some(Trouble::new("HashNotAvailable", message, true)), is_waiting: true })
+    Ok(Done { is_waiting: true, ..Done::in_trouble(Trouble::new("HashNotAvailable", message, true)) })
 }
 
 /// True if devices that are declared no more are let go.
@@ -313,13 +341,23 @@ fn told(report: &Report) -> Done {
         End::Journal => (Some(Trouble::new("JournalUnavailable", halt, true)), true),
         End::Moved => (Some(Trouble::new("WrittenElsewhere", halt, true)), true),
     };
-    Done { plan, trouble, is_waiting }
+    let mut actions = BTreeMap::new();
+    for (change, outcome) in &report.outcomes.of {
+        let result = match outcome {
+            Outcome::Done { .. } => "done",
+            Outcome::Awaiting { .. } => "awaiting",
+            Outcome::Failed { .. } => "failed",
+            Outcome::NotAttempted { .. } => "not_attempted",
+        };
+        *actions.entry((change.action().kind().name(), result)).or_default() += 1;
+    }
+    Done { plan, trouble, actions, calls: report.calls, is_waiting }
 }
 
 fn account(ways: &Ways<'_>, fleet: &Fleet, prepared: &Prepared, done: Option<Done>) -> Account {
     let plan = prepared.cleared.plan();
     let held = plan.held.iter().map(|held| (held.device.clone(), held.clone())).collect();
-    let done = done.unwrap_or(Done { plan: None, trouble: None, is_waiting: false });
+    let done = done.unwrap_or_default();
     let waits = match asks(&fleet.tenant, prepared) {
         Asks::ForRest | Asks::ForAll => Some(Waits::ForApproval),
         Asks::Nobody if !plan.differs() => None,
@@ -334,6 +372,11 @@ fn account(ways: &Ways<'_>, fleet: &Fleet, prepared: &Prepared, done: Option<Don
         trouble: done.trouble.or(to_approve),
         plans: Standing { waits, done: done.plan },
         approvals: prepared.cleared.grants().iter().map(|(grant, is)| (grant.name.clone(), *is)).collect(),
+        actions: done.actions,
+        calls: prepared.calls + done.calls,
+        drifted: plan.changes.iter().filter(|change| !change.drifted.is_empty()).count()
+            + plan.held.iter().filter(|held| !held.drifted.is_empty()).count(),
+        last_sync: prepared.sync.as_ref().and_then(|sync| sync.last_sync),
         is_waiting: done.is_waiting
             || (is_to_do(prepared) && !is_asked)
             || plan.awaiting.iter().any(|waits| waits.what != Waiting::Vendor),

@@ -1,6 +1,7 @@
 //! The operator, the API server and a simulated tenant, each a process of its own:
 //! what is applied comes to be, and the objects say so.
 
+use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -97,7 +98,10 @@ impl Stage {
     pub fn operates_as(&mut self, identity: &str) -> &mut Child {
         let number = self.operators.len();
         let log = std::fs::File::create(self.folder.at(format!("operator-{number}.log"))).unwrap();
-        let words = format!("-v operator --namespace {} --quiet-seconds 1 --identity {identity}", self.namespace);
+        let words = format!(
+            "-v operator --namespace {} --quiet-seconds 1 --listen 127.0.0.1:0 --identity {identity}",
+            self.namespace
+        );
         let mut command: Command = apgit(root(), words.split_whitespace());
         command.env("KUBECONFIG", self.cluster.kubeconfig()).env("XDG_STATE_HOME", self.folder.path());
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
@@ -107,6 +111,30 @@ impl Stage {
 
     pub fn log(&self, number: usize) -> String {
         self.folder.read(format!("operator-{number}.log"))
+    }
+
+    /// What the last operator answers over HTTP: the status, and the body.
+    pub fn http(&self, path: &str) -> (u16, String) {
+        let address = eventually("it listens", || {
+            let log = self.log(self.operators.len() - 1);
+            let line = log.lines().find(|line| line.contains("health and numbers are served"))?.to_owned();
+            let address = line.split("127.0.0.1:").nth(1)?;
+            let port: String = address.chars().take_while(char::is_ascii_digit).collect();
+            Some(format!("127.0.0.1:{port}"))
+        });
+        let mut stream = std::net::TcpStream::connect(&address).expect("it listens");
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+        (status, answer.split_once("\r\n\r\n").expect("a body").1.to_owned())
+    }
+
+    /// A number of the last operator's, by its name and one of its labels.
+    pub fn number(&self, name: &str, label: &str) -> Option<f64> {
+        let (_, text) = self.http("/metrics");
+        let is = |line: &&str| line.starts_with(name) && line.contains(label);
+        text.lines().find(is)?.rsplit(' ').next()?.parse().ok()
     }
 
     #[track_caller]
@@ -178,6 +206,17 @@ fn a_tenant_and_its_devices_are_registered_changed_and_at_rest_and_the_objects_s
     let tenant = &stage.get("apt contoso")["status"];
     assert_eq!(tenant["devices"], json!({"declared": 2, "ready": 2, "inProgress": 0, "held": 0}));
 
+    assert_eq!(stage.http("/readyz"), (200, "ok\n".to_owned()));
+    assert_eq!(stage.number("apgit_devices", r#"state="ready""#), Some(2.0));
+    assert_eq!(stage.number("apgit_actions_total", r#"action="register",result="done""#), Some(2.0));
+    assert!(!stage.http("/metrics").1.contains("BGO"), "no serial is a label");
+    let events = stage.get("events.events.k8s.io");
+    let of = |event: &Value| (event["regarding"]["name"].clone(), event["reason"].clone(), event["type"].clone());
+    let told: Vec<_> = events["items"].as_array().unwrap().iter().map(of).collect();
+    for name in ["test-bgo-001", "test-bgo-002", "contoso"] {
+        assert!(told.contains(&(json!(name), json!("Succeeded"), json!("Normal"))), "{told:?}");
+    }
+
     // A tag that is changed is changed in the tenant.
     stage.device("TEST-BGO-001", json!({"groupTag": "BGO-NEW"}));
     eventually("the tag is written", || stage.registered().contains(&named("TEST-BGO-001", "BGO-NEW")).then_some(()));
@@ -216,6 +255,10 @@ fn what_is_wrong_with_an_object_stands_in_it_and_keeps_no_other_waiting() {
     stage.is_ready("apd test-bgo-001");
     stage.comes_to("apd twin", "Stalled", "True", "InvalidDeclaration");
     stage.comes_to("apd test-bgo-002", "Stalled", "True", "InvalidDeclaration");
+    eventually("it is told", || {
+        let events = stage.done("get events.events.k8s.io --output yaml");
+        (events.contains("reason: InvalidDeclaration") && events.contains("type: Warning")).then_some(())
+    });
     let message = stage.condition("apd twin", "Ready")["message"].as_str().unwrap_or_default().to_owned();
     assert!(message.contains("AutopilotDevice `test-bgo-002`"), "{message}");
     stage.done("delete apd twin");

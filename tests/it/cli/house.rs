@@ -41,8 +41,8 @@ const MAY_IMPORT: [(&str, &[&str]); 22] = [
     (
         "operator",
         &[
-            "model", "hash", "resource", "capture", "desired", "ledger", "plan", "status", "round", "fleet", "clock",
-            "graph", "connect", "render",
+            "model", "hash", "resource", "capture", "desired", "ledger", "plan", "apply", "status", "round", "fleet",
+            "clock", "graph", "connect", "render",
         ],
     ),
     (
