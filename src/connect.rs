@@ -5,8 +5,10 @@
 use std::sync::Arc;
 
 use crate::clock::{self, SharedClock, Stop};
+use secrecy::{ExposeSecret as _, SecretString};
+
 use crate::graph::{
-    Auth, AuthKind, Cloud, Declared, EndpointError, Endpoints, ErrorKind, Graph, Http, Login, LoginError,
+    Auth, AuthKind, Cloud, Declared, EndpointError, Endpoints, ErrorKind, Graph, Http, Login, LoginError, TokenSource,
 };
 use crate::model::{Target, TenantId};
 use crate::resource::{self, AuthType, AutopilotTenantSpec, Identity};
@@ -60,6 +62,9 @@ impl Way {
 /// What is not declared: it belongs to whoever runs us.
 #[derive(Clone, Copy)]
 pub(crate) struct Outside<'a> {
+    /// What was found for the very identity that signs in; then no variable is looked
+    /// at.
+    pub found: Option<&'a Found>,
     /// Looks up a variable of the environment.
     pub variable: &'a (dyn Fn(&str) -> Option<String> + Sync),
     /// Hosts outside Microsoft's clouds that may receive a credential.
@@ -67,6 +72,17 @@ pub(crate) struct Outside<'a> {
     /// What a loopback host gets in place of a credential that it may not
     /// see: the secret that simulated tenants tell everybody.
     pub public_secret: &'a str,
+}
+
+/// A credential that does not stand in the environment.
+#[derive(Debug, Clone)]
+pub(crate) enum Found {
+    /// The secret of an app registration.
+    Secret(SecretString),
+    /// A certificate and its key, as PEM.
+    Certificate(SecretString),
+    /// Whoever gives out federated tokens.
+    Tokens(Arc<dyn TokenSource>),
 }
 
 /// Says why there is no way to a tenant. Never repeats a secret.
@@ -179,6 +195,15 @@ fn identity(spec: &AutopilotTenantSpec, purpose: Purpose) -> Identity {
 }
 
 fn auth(identity: &Identity, tenant: TenantId, outside: Outside<'_>) -> Result<Auth, ConnectError> {
+    if let Some(found) = outside.found {
+        let nobody = "`auth.clientId` is missing: which app signs in?";
+        let client_id = identity.client_id.clone().ok_or_else(|| ConnectError::new(ErrorKind::Auth, nobody))?;
+        return Ok(match found {
+            Found::Secret(secret) => Auth::ClientSecret { client_id, secret: secret.clone() },
+            Found::Certificate(pem) => Auth::with_certificate(client_id, pem.expose_secret().to_owned())?,
+            Found::Tokens(source) => Auth::Federated { client_id, source: source.clone() },
+        });
+    }
     let kind = identity.type_.map(auth_kind).transpose()?;
     let declared = Declared { tenant: Some(tenant), kind, client_id: identity.client_id.clone() };
     Auth::from_environment(outside.variable, &declared).map_err(|error| {
@@ -232,7 +257,7 @@ mod tests {
             let found = variables.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| (*value).to_owned())
         };
-        let outside = Outside { variable: &variable, allowed_hosts: &[], public_secret: "public" };
+        let outside = Outside { found: None, variable: &variable, allowed_hosts: &[], public_secret: "public" };
         auth(&identity(spec, purpose), TENANT.parse().unwrap(), outside)
     }
 

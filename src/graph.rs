@@ -38,6 +38,7 @@ pub use endpoints::{Cloud, Endpoints};
 pub(crate) use endpoints::{EndpointError, is_on_loopback};
 pub use error::{ErrorKind, GraphError};
 pub use http::Http;
+pub(crate) use login::TokenSource;
 pub use login::{Auth, Credential, Login, LoginError};
 pub(crate) use login::{AuthKind, Declared};
 pub use reader::Graph;

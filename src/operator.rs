@@ -8,6 +8,7 @@
 //! objects (`condition`, `statuses`, `plans`, `events`, `report`) and into numbers
 //! (`metrics`). Nothing is decided here.
 
+mod account;
 mod condition;
 mod declared;
 mod doors;

@@ -100,7 +100,7 @@ pub(super) async fn connect(
         return simulated.connect(&fleet.desired, stop);
     }
     let allowed_hosts = &settings.allow_endpoints;
-    let outside = Outside { variable: &variable, allowed_hosts, public_secret: CLIENT_SECRET };
+    let outside = Outside { found: None, variable: &variable, allowed_hosts, public_secret: CLIENT_SECRET };
     let connection = connect::connect(&fleet.tenant, tenant, purpose, outside, stop).await?;
     tracing::debug!(tenant = %fleet.desired.tenant.name, target = connection.target.name(), "the way is prepared");
     Ok(connection)

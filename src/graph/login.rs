@@ -34,6 +34,7 @@ use crate::model::{TenantId, later};
 use crate::transport::SharedTransport;
 
 use adapter::Adapter;
+pub(crate) use assertion::TokenSource;
 pub use auth::Auth;
 pub(crate) use auth::{AuthKind, Declared};
 
@@ -190,6 +191,9 @@ impl Login {
                 let github =
                     assertion::GitHub::new(request_url, request_token, &self.endpoints, &self.hosts, adapter.clone())?;
                 asserted(tenant, client_id, github, options)
+            }
+            Auth::Federated { client_id, source } => {
+                asserted(tenant, client_id, assertion::Given::new(source.clone(), &self.endpoints), options)
             }
             Auth::WorkloadIdentityFile { client_id, token_file } => {
                 asserted(tenant, client_id, assertion::TokenFile::new(token_file)?, options)

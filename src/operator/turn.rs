@@ -3,11 +3,13 @@
 //! in a cluster.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::Client;
 use tokio::sync::Mutex;
 
+use super::account::Issuer;
 use super::condition::{self, Fact};
 use super::doors::{Door, door};
 use super::hashes::Secrets;
@@ -15,7 +17,7 @@ use super::index::Objects;
 use super::plans::{self, Standing, Waits};
 use crate::apply::Outcome;
 use crate::clock::Stop;
-use crate::connect::{ConnectError, Connection, Outside, Purpose, connect};
+use crate::connect::{ConnectError, Connection, Found, Outside, Purpose, connect};
 use crate::desired::Fleet;
 use crate::fleet::{Book, Granted, Member, Members, Source, Wanted};
 use crate::graph::ErrorKind;
@@ -23,7 +25,7 @@ use crate::hash::HashSource;
 use crate::ledger::{ClusterJournal, ClusterLedger, Journal, JournalError, LedgerError, Seen};
 use crate::model::{Action, Desired, DeviceKey, Origin, Policy, seen};
 use crate::plan::{Approvals, Change, GrantStanding, Held, NoRemoval, Waiting};
-use crate::resource::{self, AuthType, AutopilotPlanSpec, AutopilotTenantSpec, Identity};
+use crate::resource::{self, AuthType, AutopilotPlanSpec, AutopilotTenantSpec, Identity, SecretKeyRef};
 use crate::round::{Consent, End, Prepared, Report, RoundError};
 use crate::status::{FleetStatus, fold};
 
@@ -431,7 +433,7 @@ pub(super) struct Links(Mutex<Vec<Link>>);
 struct Link {
     spec: AutopilotTenantSpec,
     identity: Identity,
-    variables: HashMap<&'static str, String>,
+    given: Given,
     connection: Connection,
 }
 
@@ -445,42 +447,74 @@ async fn connection(ways: &Ways<'_>, fleet: &Fleet, purpose: Purpose) -> Result<
         (Some(auth), Purpose::Write) => auth.writer(),
     };
     // A secret that was changed is taken up with the next turn.
-    let variables = variables(ways, &identity).await?;
+    let given = given(ways, &identity).await?;
     let reaches = |spec: &AutopilotTenantSpec| (spec.cloud, spec.endpoints.clone(), spec.tenant_id.clone());
     let mut links = ways.links.0.lock().await;
     links.retain(|link| reaches(&link.spec) == reaches(&fleet.tenant));
-    let known = links.iter().find(|link| link.identity == identity && link.variables == variables);
+    let known = links.iter().find(|link| link.identity == identity && link.given == given);
     if let Some(Link { connection, .. }) = known {
         let graph = connection.graph.clone().hearing(ways.stop.clone());
         return Ok(Connection { graph, ..connection.clone() });
     }
-    let variable = |name: &str| variables.get(name).cloned();
-    let outside = Outside { variable: &variable, allowed_hosts: ways.allowed_hosts, public_secret: ways.public_secret };
+    let found = given.found(ways);
+    let outside = Outside {
+        found: found.as_ref(),
+        variable: &|_| None,
+        allowed_hosts: ways.allowed_hosts,
+        public_secret: ways.public_secret,
+    };
     let connection = connect(&fleet.tenant, fleet.desired.tenant.id, purpose, outside, ways.stop).await?;
     links.retain(|link| link.identity != identity);
-    links.push(Link { spec: fleet.tenant.clone(), identity, variables, connection: connection.clone() });
+    links.push(Link { spec: fleet.tenant.clone(), identity, given, connection: connection.clone() });
     Ok(connection)
 }
 
-async fn variables(ways: &Ways<'_>, identity: &Identity) -> Result<HashMap<&'static str, String>, Trouble> {
-    let wrong = |message: String| Trouble::new("CredentialsInvalid", message, false);
-    let secrets = Secrets::new(ways.client, ways.namespace);
-    let mut variables = HashMap::new();
-    match identity.type_ {
-        Some(AuthType::ClientSecret) => {
-            if let Some(of) = &identity.secret_ref {
-                let secret = secrets.read(&of.name, &of.key).await.map_err(wrong)?;
-                let secret =
-                    String::from_utf8(secret).map_err(|_| wrong(format!("`{}` is not text", seen(&of.key))))?;
-                variables.insert("AZURE_CLIENT_SECRET", secret.trim_end().to_owned());
-            }
-        }
-        None => {}
-        Some(other) => {
-            let message =
-                format!("`auth.type: {other:?}` is not there yet in a cluster: use `ClientSecret` with `secretRef`");
-            return Err(wrong(message));
+/// What the namespace of a tenant has to sign in with.
+#[derive(Clone, PartialEq, Eq)]
+enum Given {
+    Nothing,
+    Secret(String),
+    Certificate(String),
+    Account(String),
+}
+
+impl Given {
+    fn found(&self, ways: &Ways<'_>) -> Option<Found> {
+        match self {
+            Self::Nothing => None,
+            Self::Secret(secret) => Some(Found::Secret(secret.as_str().into())),
+            Self::Certificate(pem) => Some(Found::Certificate(pem.as_str().into())),
+            Self::Account(name) => Some(Found::Tokens(Arc::new(Issuer::new(ways.client, ways.namespace, name)))),
         }
     }
-    Ok(variables)
+}
+
+async fn given(ways: &Ways<'_>, identity: &Identity) -> Result<Given, Trouble> {
+    let wrong = |message: String| Trouble::new("CredentialsInvalid", message, false);
+    let secrets = Secrets::new(ways.client, ways.namespace);
+    let text = async |of: &Option<SecretKeyRef>, field: &str| -> Result<String, Trouble> {
+        let of = of
+            .as_ref()
+            .ok_or_else(|| wrong(format!("`auth.{field}` is missing: in a cluster it stands in a Secret")))?;
+        let bytes = secrets.read(&of.name, &of.key).await.map_err(wrong)?;
+        let text = String::from_utf8(bytes).map_err(|_| wrong(format!("`{}` is not text", seen(&of.key))))?;
+        Ok(text.trim_end().to_owned())
+    };
+    match identity.type_ {
+        None => Ok(Given::Nothing),
+        Some(AuthType::ClientSecret) => Ok(Given::Secret(text(&identity.secret_ref, "secretRef").await?)),
+        Some(AuthType::Certificate) => Ok(Given::Certificate(text(&identity.certificate_ref, "certificateRef").await?)),
+        Some(AuthType::WorkloadIdentity) => {
+            let name = identity.service_account_name.clone();
+            let missing = "`auth.serviceAccountName` is missing: it names a ServiceAccount of the tenant's namespace";
+            name.map(Given::Account).ok_or_else(|| wrong(missing.to_owned()))
+        }
+        Some(other) => {
+            let message = format!(
+                "`auth.type: {other:?}` would sign in as the operator or as a person: in a cluster use \
+                 `WorkloadIdentity`, `Certificate` or `ClientSecret`"
+            );
+            Err(wrong(message))
+        }
+    }
 }

@@ -96,10 +96,15 @@ impl Stage {
 
     /// A pod of this name.
     pub fn operates_as(&mut self, identity: &str) -> &mut Child {
+        self.operates_with(identity, "")
+    }
+
+    /// The same, with more on its command line.
+    pub fn operates_with(&mut self, identity: &str, more: &str) -> &mut Child {
         let number = self.operators.len();
         let log = std::fs::File::create(self.folder.at(format!("operator-{number}.log"))).unwrap();
         let words = format!(
-            "-v operator --namespace {} --quiet-seconds 1 --listen 127.0.0.1:0 --identity {identity}",
+            "-v operator --namespace {} --quiet-seconds 1 --listen 127.0.0.1:0 --identity {identity} {more}",
             self.namespace
         );
         let mut command: Command = apgit(root(), words.split_whitespace());
@@ -328,4 +333,38 @@ fn a_tenant_that_cannot_be_reached_says_why() {
     stage.tenant(json!({"endpoints": nobody}));
     stage.comes_to("apt contoso", "Ready", "False", "TenantNotReady");
     assert_eq!(stage.condition("apd test-bgo-001", "Ready")["status"], "True");
+}
+
+#[test]
+fn a_tenant_signs_in_as_a_service_account_of_its_own_namespace() {
+    let Some(mut stage) = Stage::new() else { return };
+    let app = "aaaaaaaa-0000-4000-8000-000000000001";
+    let auth = json!({"type": "WorkloadIdentity", "clientId": app, "serviceAccountName": "intune"});
+    stage.tenant(json!({"auth": auth}));
+    stage.device("TEST-BGO-001", json!({}));
+    stage.operates_with("replica", "--allow-endpoint 127.0.0.1");
+    stage.comes_to("apt contoso", "Ready", "False", "CredentialsInvalid");
+    let message = stage.condition("apt contoso", "Ready")["message"].as_str().unwrap_or_default().to_owned();
+    assert!(message.contains("ServiceAccount `intune`") && message.contains("not found"), "{message}");
+    assert_eq!(stage.registered(), []);
+    stage.done("create serviceaccount intune");
+    stage.done("annotate apt contoso apgit.dev/reconcile-requested-at=now");
+    stage.is_ready("apd --all");
+    let asked = stage.cluster.audit().into_iter().filter(|of| {
+        of["objectRef"]["subresource"] == "token" && of["objectRef"]["namespace"] == json!(stage.namespace)
+    });
+    let asked: Vec<Value> = asked.collect();
+    assert!(!asked.is_empty() && asked.iter().all(|of| of["objectRef"]["name"] == "intune"), "{asked:?}");
+    // A secret and a certificate come from the namespace, too, or not at all.
+    let auth = json!({"type": "ClientSecret", "clientId": app, "secretRef": {"name": "app", "key": "secret"}});
+    stage.tenant(json!({"auth": auth}));
+    stage.comes_to("apt contoso", "Stalled", "True", "CredentialsInvalid");
+    stage.done("create secret generic app --from-literal=secret=not-a-secret");
+    stage.done("annotate apt contoso --overwrite apgit.dev/reconcile-requested-at=again");
+    eventually("it is tried", || {
+        let message = stage.condition("apt contoso", "Ready")["message"].as_str().unwrap_or_default().to_owned();
+        (!message.contains("no Secret")).then_some(())
+    });
+    let kept = stage.done("get apt,apd,events.events.k8s.io --output yaml") + &stage.log(0);
+    assert!(!kept.contains("not-a-secret"), "a secret is shown");
 }

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use azure_core::error::{Error, ErrorKind as AzureKind};
@@ -123,6 +124,38 @@ impl TokenFile {
 impl ClientAssertion for TokenFile {
     async fn secret(&self, _: Option<ClientMethodOptions<'_>>) -> azure_core::Result<String> {
         let token = file::token(&self.0).map_err(|error| Error::with_message(AzureKind::Credential, error.message))?;
+        Ok(token.expose_secret().to_owned())
+    }
+}
+
+/// Somebody who gives out federated tokens.
+#[async_trait]
+pub trait TokenSource: fmt::Debug + Send + Sync {
+    /// A token that is good for one sign-in at least.
+    ///
+    /// # Errors
+    /// Why there is none, in a sentence.
+    async fn token(&self, audience: &str) -> Result<SecretString, String>;
+}
+
+/// Hands on what such a one gives out.
+#[derive(Debug)]
+pub(super) struct Given {
+    source: Arc<dyn TokenSource>,
+    audience: &'static str,
+}
+
+impl Given {
+    pub(super) fn new(source: Arc<dyn TokenSource>, endpoints: &Endpoints) -> Self {
+        Self { source, audience: audience(endpoints) }
+    }
+}
+
+#[async_trait]
+impl ClientAssertion for Given {
+    async fn secret(&self, _: Option<ClientMethodOptions<'_>>) -> azure_core::Result<String> {
+        let token = self.source.token(self.audience).await;
+        let token = token.map_err(|message| Error::with_message(AzureKind::Credential, message))?;
         Ok(token.expose_secret().to_owned())
     }
 }

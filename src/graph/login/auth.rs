@@ -2,10 +2,12 @@
 //! holds. The only I/O here is reading the certificate that a variable names.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use secrecy::SecretString;
 
 use super::LoginError;
+use super::assertion::TokenSource;
 use super::file;
 use crate::graph::error::ErrorKind;
 use crate::model::TenantId;
@@ -43,6 +45,13 @@ pub enum Auth {
         client_id: String,
         /// Where the token stands.
         token_file: PathBuf,
+    },
+    /// A token that somebody gives out for each sign-in.
+    Federated {
+        /// The app.
+        client_id: String,
+        /// Whoever gives it out.
+        source: Arc<dyn TokenSource>,
     },
     /// The token that GitHub gives to a workflow with `id-token: write`.
     GitHubOidc {
@@ -107,6 +116,7 @@ impl Auth {
             | Self::Public { client_id, .. }
             | Self::Certificate { client_id, .. }
             | Self::WorkloadIdentityFile { client_id, .. }
+            | Self::Federated { client_id, .. }
             | Self::GitHubOidc { client_id, .. } => Some(client_id),
             Self::ManagedIdentity { client_id } => client_id.as_deref(),
             Self::AzureCli => None,
@@ -130,6 +140,15 @@ impl Auth {
             ))
         })?;
         environment.complete(kind)
+    }
+
+    /// The certificate of an app, as the text of a PEM file.
+    ///
+    /// # Errors
+    /// What the text lacks.
+    pub(crate) fn with_certificate(client_id: String, pem: String) -> Result<Self, LoginError> {
+        let pem = file::whole(pem).map_err(|reason| LoginError::ours(format!("the certificate: {reason}")))?;
+        Ok(Self::Certificate { client_id, pem })
     }
 
     /// Looks at what is read only when it is sent, so that a file which is no

@@ -40,12 +40,20 @@ pub(super) fn token(path: &Path) -> Result<SecretString, LoginError> {
 pub(super) fn pem(path: &Path) -> Result<SecretString, LoginError> {
     let refused = |reason: &str| refused("certificate", path, reason);
     let text = read(path).map_err(|reason| refused(&reason))?;
+    whole(text).map_err(refused)
+}
+
+/// A text that is a certificate and its private key, as PEM.
+///
+/// # Errors
+/// What it lacks.
+pub(super) fn whole(text: String) -> Result<SecretString, &'static str> {
     let has_certificate = CertificateDer::from_pem_slice(text.as_bytes()).is_ok();
     let has_key = PrivateKeyDer::from_pem_slice(text.as_bytes()).is_ok();
     match (has_certificate, has_key) {
         (true, true) => Ok(SecretString::from(text)),
-        (false, _) => Err(refused("it has no certificate in PEM (`BEGIN CERTIFICATE`): convert a .pfx first")),
-        (true, false) => Err(refused("it has no private key without a password (`BEGIN PRIVATE KEY`)")),
+        (false, _) => Err("it has no certificate in PEM (`BEGIN CERTIFICATE`): convert a .pfx first"),
+        (true, false) => Err("it has no private key without a password (`BEGIN PRIVATE KEY`)"),
     }
 }
 
