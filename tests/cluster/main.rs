@@ -11,6 +11,7 @@
 mod ground;
 mod killed;
 mod operator;
+mod outage;
 mod plans;
 mod stores;
 mod support;

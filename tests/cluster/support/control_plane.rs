@@ -4,11 +4,12 @@
 //! Namespaces end and owner references cascade; nothing is scheduled.
 
 use std::fmt::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
@@ -40,7 +41,9 @@ pub struct ControlPlane {
     server: String,
     namespaces: AtomicUsize,
     files: AtomicUsize,
-    kept: Vec<(&'static str, Kept)>,
+    store: String,
+    api_server: Vec<String>,
+    kept: Mutex<Vec<(&'static str, Kept)>>,
 }
 
 impl ControlPlane {
@@ -60,6 +63,50 @@ impl ControlPlane {
             Ok(one) => one.as_ref(),
             Err(why) => panic!("{why}"),
         }
+    }
+
+    /// One of a test's own, to be taken down and up again.
+    pub fn own() -> Option<&'static Self> {
+        let tools = tools().ok()?;
+        Some(Box::leak(Box::new(Self::start(&tools).expect("it starts"))))
+    }
+
+    /// Ends the API server at once; the store stays.
+    pub fn stop_api_server(&self) {
+        self.kept().retain(|(name, _)| *name != "kube-apiserver");
+    }
+
+    /// Starts it again, on the same port and over the same store.
+    pub fn start_api_server(&self) {
+        self.run("kube-apiserver", &self.api_server).expect("it starts");
+        self.wait_until_ready().expect("it is ready");
+    }
+
+    /// Has the store forget what came before now: whoever watched from there has to
+    /// list again.
+    pub fn compact(&self) {
+        let ask = |path: &str, body: &str| -> Value {
+            let address = self.store.trim_start_matches("http://");
+            let mut stream = std::net::TcpStream::connect(address).expect("the store listens");
+            let length = body.len();
+            write!(
+                stream,
+                "POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            )
+            .expect("the store listens");
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).expect("an answer");
+            let body = answer.split_once("\r\n\r\n").expect("a body").1;
+            serde_json::from_str(&body[body.find('{').expect("JSON")..=body.rfind('}').expect("JSON")]).expect("JSON")
+        };
+        let now = ask("/v3/kv/range", r#"{"key":"AA=="}"#);
+        let revision = now["header"]["revision"].as_str().expect("a revision").to_owned();
+        let answer = ask("/v3/kv/compaction", &format!(r#"{{"revision":"{revision}","physical":true}}"#));
+        assert!(answer["header"].is_object(), "{answer}");
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Vec<(&'static str, Kept)>> {
+        self.kept.lock().expect("nobody panics with it")
     }
 
     fn start(tools: &Path) -> Result<Self, String> {
@@ -85,12 +132,14 @@ impl ControlPlane {
             server: format!("https://127.0.0.1:{server}"),
             namespaces: AtomicUsize::new(0),
             files: AtomicUsize::new(0),
-            kept: vec![("sweeper", sweeper)],
+            store: format!("http://127.0.0.1:{store}"),
+            api_server: Vec::new(),
+            kept: Mutex::new(vec![("sweeper", sweeper)]),
         };
-        let store = format!("http://127.0.0.1:{store}");
         this.write_files();
-        this.run("etcd", &this.etcd(&store, peers))?;
-        this.run("kube-apiserver", &this.api_server(&store, server))?;
+        this.run("etcd", &this.etcd(&this.store, peers))?;
+        this.api_server = this.api_server(&this.store, server);
+        this.run("kube-apiserver", &this.api_server)?;
         this.wait_until_ready()?;
         // The controllers look for kinds when they start, and then only now and then.
         this.apply_crds();
@@ -151,15 +200,15 @@ impl ControlPlane {
         ]
     }
 
-    fn run(&mut self, name: &'static str, words: &[String]) -> Result<(), String> {
+    fn run(&self, name: &'static str, words: &[String]) -> Result<(), String> {
         let kept = Kept::run(&self.tools.join(name), words, &self.log(name));
-        self.kept.push((name, kept.map_err(|error| format!("{name}: {error}"))?));
+        self.kept().push((name, kept.map_err(|error| format!("{name}: {error}"))?));
         Ok(())
     }
 
-    fn wait_until_ready(&mut self) -> Result<(), String> {
+    fn wait_until_ready(&self) -> Result<(), String> {
         let ready = within(PATIENCE, || {
-            let ended = self.kept.iter_mut().find_map(|(name, kept)| kept.has_ended().then_some(*name));
+            let ended = self.kept().iter_mut().find_map(|(name, kept)| kept.has_ended().then_some(*name));
             if let Some(name) = ended {
                 return Some(Err(format!("{name} has ended:\n{}", self.log_tail(name))));
             }
