@@ -114,20 +114,22 @@ impl Guards {
     }
 }
 
-/// The stricter rollout: more devices have to come further before the others follow.
+/// The stricter rollout: fewer devices go unproven, and more have to come further
+/// before the others follow.
 fn strict_rollout(applied: Rollout, declared: Option<Rollout>, loosens: &mut Vec<Loosen>) -> Rollout {
     let Some(declared) = declared else {
         let from = format!("{} to be {}", applied.canary, applied.wait_for.name());
         loosens.push(Loosen::new("rollout", from, "none"));
         return applied;
     };
-    if declared.canary < applied.canary {
+    // Fewer are proven by less, and more are more at risk before anything is proven.
+    if declared.enough() < applied.enough() || declared.canary > applied.canary {
         loosens.push(Loosen::new("rollout.canary", applied.canary.to_string(), declared.canary.to_string()));
     }
     if declared.wait_for < applied.wait_for {
         loosens.push(Loosen::new("rollout.waitFor", applied.wait_for.name(), declared.wait_for.name()));
     }
-    Rollout { canary: declared.canary.max(applied.canary), wait_for: declared.wait_for.max(applied.wait_for) }
+    applied.stricter(declared)
 }
 
 fn words(scope: &Scope) -> String {

@@ -97,10 +97,10 @@ impl<'a> Census<'a> {
             }
         }
         let mut waits: HashMap<DeviceKey, String> = HashMap::new();
-        let canary = self.rollout.canary as usize;
+        let (canary, enough) = (self.rollout.canary as usize, self.rollout.enough() as usize);
         for (tag, mut comers) in of_tags {
             let Stand { proven, under_way, failed } = *self.stand(Some(&tag));
-            if proven >= canary {
+            if proven >= enough {
                 continue;
             }
             let room = canary.saturating_sub(proven + under_way + failed);
@@ -109,7 +109,7 @@ impl<'a> Census<'a> {
             let (of, milestone, awaited) = (tag_words(&tag), self.rollout.wait_for.name(), under_way + go);
             let failed = if failed > 0 { format!(", {failed} failed") } else { String::new() };
             let words =
-                format!("{of}: {proven} of {canary} devices have come to {milestone}, {awaited} awaited{failed}");
+                format!("{of}: {proven} of {enough} devices have come to {milestone}, {awaited} awaited{failed}");
             waits.extend(comers.into_iter().skip(go).map(|(_, _, device)| (device, words.clone())));
         }
         let (held, changes): (Vec<_>, Vec<_>) =

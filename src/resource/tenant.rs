@@ -473,7 +473,7 @@ fn rollout(spec: Option<&RolloutSpec>, problems: &mut Problems) -> Option<Rollou
         Milestone::ProfileAssigned => model::Milestone::ProfileAssigned,
         Milestone::Enrolled => model::Milestone::Enrolled,
     };
-    Some(Rollout { canary: canary?, wait_for })
+    Some(Rollout::new(canary?, wait_for))
 }
 
 fn limits(spec: Option<&LimitsSpec>, problems: &mut Problems) -> Limits {

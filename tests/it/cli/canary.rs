@@ -33,6 +33,32 @@ fn an_apply_sends_the_canaries_and_the_next_one_the_rest() {
     assert!(run("plan").out.contains("* rollout"));
 }
 
+/// Not in the run that raises it either: how many go first is judged as applied.
+#[test]
+fn a_canary_that_is_raised_with_the_change_lets_nothing_more_through() {
+    let (desk, folder) = (Desk::new(), contoso());
+    let rollout = |canary| format!("  rollout: {{canary: {canary}, waitFor: Enrolled}}\n  policy: Sync");
+    folder.edit("tenant.yaml", "  policy: Sync", &rollout(1));
+    let run = |words: &str| {
+        let (command, more) = words.split_once(' ').unwrap_or((words, ""));
+        desk.run(&format!("{command} {} --simulate {more}", folder.path().display()))
+    };
+    let first = run("apply --auto-approve");
+    assert_eq!(first.code, 0, "{}{}", first.out, first.err);
+    let waiting = run("plan --json").json()["summary"]["blocked"].clone();
+    let digest = run("plan --json").json()["digest"]["sha256"].clone();
+    folder.edit("tenant.yaml", &rollout(1), &rollout(100));
+    let plan = run("plan --json").json();
+    assert_eq!((&plan["summary"]["register"], &plan["summary"]["blocked"]), (&0.into(), &waiting), "{plan}");
+    assert_ne!(plan["digest"]["sha256"], digest, "what is loosened is part of what is approved");
+    let text = run("plan").out;
+    assert!(text.contains("* rollout.canary") && text.contains("0 of 100 devices have come to Enrolled"), "{text}");
+    // It holds for the plan that follows.
+    let raised = run("apply --auto-approve");
+    assert!(raised.code == 0 && !raised.out.contains("1 done"), "{}{}", raised.out, raised.err);
+    assert_eq!(run("plan --json").json()["summary"]["register"], waiting);
+}
+
 /// Devices of others with the same tag, declared nowhere, prove nothing and hide nothing.
 #[test]
 fn a_canary_is_found_among_many_devices_that_nobody_declares() {

@@ -12,7 +12,7 @@ use super::{Case, MINUTE, case, read_aloud, registration};
 /// Two go first.
 fn rolling(wait_for: Milestone, claims: &str, devices: &str) -> Case {
     let mut case = case(claims, devices);
-    case.tenant.rollout = Some(Rollout { canary: 2, wait_for });
+    case.tenant.rollout = Some(Rollout::new(2, wait_for));
     case
 }
 
@@ -150,7 +150,7 @@ fn canaries_are_counted_before_the_limits() {
 #[test]
 fn a_rollout_that_is_removed_or_weakened_with_the_change_holds_that_change() {
     let mut tenant = super::super::support::tenant();
-    tenant.rollout = Some(Rollout { canary: 2, wait_for: Milestone::ProfileAssigned });
+    tenant.rollout = Some(Rollout::new(2, Milestone::ProfileAssigned));
     let applied = Guards::of(&tenant);
     let told = |rollout: Option<Rollout>| {
         let mut case = rolling(Milestone::Registered, FIVE, "A1 1 tag=X\nA2 2 tag=X");
@@ -161,13 +161,16 @@ fn a_rollout_that_is_removed_or_weakened_with_the_change_holds_that_change() {
             plan.loosens.iter().map(|of| format!("{} {} to {}", of.what, of.from, of.to)).collect();
         (plan.changes.len(), loosens.join(", "))
     };
-    let rollout = |canary, wait_for| Some(Rollout { canary, wait_for });
+    let rollout = |canary, wait_for| Some(Rollout::new(canary, wait_for));
     assert_eq!(told(None), (0, "rollout 2 to be ProfileAssigned to none".to_owned()));
     assert_eq!(told(rollout(1, Milestone::ProfileAssigned)), (0, "rollout.canary 2 to 1".to_owned()));
     assert_eq!(
         told(rollout(2, Milestone::Registered)),
         (0, "rollout.waitFor ProfileAssigned to Registered".to_owned())
     );
+    // More that go first are more that go unproven, though more are to be proven.
+    assert_eq!(told(rollout(3, Milestone::ProfileAssigned)), (0, "rollout.canary 2 to 3".to_owned()));
+    assert_eq!(told(rollout(1000, Milestone::Registered)).0, 0);
     // Stricter holds at once.
-    assert_eq!(told(rollout(3, Milestone::Enrolled)), (1, String::new()));
+    assert_eq!(told(rollout(2, Milestone::Enrolled)), (0, String::new()));
 }

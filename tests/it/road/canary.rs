@@ -14,7 +14,7 @@ fn scene(wait_for: Milestone) -> Scene {
     let mut settings = Settings::calm();
     settings.profiles.assigned_after = Delay::secs(36_000, 40_000);
     let mut scene = Scene::new(settings, 1, claims);
-    scene.tenant.rollout = Some(Rollout { canary: 2, wait_for });
+    scene.tenant.rollout = Some(Rollout::new(2, wait_for));
     scene
 }
 
