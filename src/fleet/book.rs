@@ -399,6 +399,11 @@ impl Book {
         ledger.head.serial = ledger.head.serial.max(self.ledger.head.serial);
         ledger.head.running = None;
         ledger.remember(&self.ledger, now);
+        // A guard that was applied is loosened by an apply, and by nothing else.
+        if let Some(guards) = &self.ledger.head.guards {
+            let strict = ledger.head.guards.as_ref().map_or_else(|| guards.clone(), |theirs| guards.stricter(theirs));
+            ledger.head.guards = Some(strict);
+        }
         // What keeps a device from being removed is not imported away.
         for known in self.ledger.devices() {
             let Some(tracked) = ledger.get_mut(&known.key()) else { continue };

@@ -45,6 +45,37 @@ fn the_ledger_is_listed_shown_exported_and_imported() {
     assert_eq!(desk.run(&format!("ledger import {file} --path {path} --simulate")).code, 3);
 }
 
+/// To loosen a guard is an effect of a plan, and no line in a file.
+#[test]
+fn a_guard_that_was_applied_is_not_imported_away() {
+    let (desk, folder) = (Desk::new(), contoso());
+    folder.edit("tenant.yaml", "  policy: Sync", "  rollout: {canary: 9, waitFor: Registered}\n  policy: Sync");
+    let path = folder.path().display().to_string();
+    assert_eq!(apply(&desk, &folder, "").code, 0);
+    let export = desk.run(&format!("ledger export {path} --simulate")).out;
+    let guards = export.lines().find(|line| line.starts_with("\"guards\"")).expect("guards");
+    assert!(guards.contains("\"maxDeletes\":10,") && guards.contains("\"canary\":9"), "{guards}");
+    folder.edit("tenant.yaml", "  policy: Sync", "  limits: {maxDeletes: 99}\n  policy: Sync");
+    let wider = export.replace("\"maxDeletes\":10,", "\"maxDeletes\":99,").replace("\"canary\":9", "\"canary\":99");
+    let none = export.replace(&format!("{guards}\n"), "");
+    for (name, edited) in [("wider", &wider), ("none", &none)] {
+        assert_ne!(*edited, export, "{name}");
+        folder.write("edited.txt", edited);
+        let import = format!("ledger import {} --path {path} --simulate", folder.at("edited.txt").display());
+        assert_eq!(desk.run(&import).code, 0, "{name}");
+        let plan = desk.run(&format!("plan {path} --simulate --json")).json();
+        let loosens = plan["loosens"].as_array().expect(name);
+        assert!(loosens.iter().any(|of| of["path"] == "limits.maxDeletes"), "{name}: {loosens:?}");
+        let list = desk.run(&format!("ledger export {path} --simulate")).out;
+        assert!(list.contains("\"canary\":9,") && list.contains("\"maxDeletes\":10,"), "{name}: {list}");
+    }
+    // One that is stricter than ours holds.
+    folder.write("edited.txt", export.replace("\"maxDeletes\":10,", "\"maxDeletes\":3,"));
+    let import = format!("ledger import {} --path {path} --simulate", folder.at("edited.txt").display());
+    assert_eq!(desk.run(&import).code, 0);
+    assert!(desk.run(&format!("ledger export {path} --simulate")).out.contains("\"maxDeletes\":3,"));
+}
+
 #[test]
 fn a_lost_ledger_is_rebuilt_with_what_was_registered_and_nothing_else() {
     let (desk, folder) = (Desk::new(), contoso());
