@@ -72,7 +72,7 @@ impl Member<'_> {
 
     /// The next freeze that nobody has approved, and when it begins.
     pub(crate) fn next_freeze(&self) -> Option<(Timestamp, Frozen)> {
-        self.judged().next_freeze(&self.approvals.freezes, self.connection.graph.service_now())
+        self.judged().next_freeze(|on| self.approvals.lets_through(on), self.connection.graph.service_now())
     }
 
     /// The freeze that is on, unless somebody has approved it.
