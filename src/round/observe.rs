@@ -305,12 +305,12 @@ impl Round<'_> {
     /// Looks which devices have come to a profile, as far as a rollout has to know:
     /// of each tag until enough of them have.
     async fn prove(&self, desired: &Desired, reading: &mut Reading) -> Result<(), RoundError> {
-        let canary = desired.tenant.rollout.map_or(0, |rollout| rollout.canary as usize);
+        let enough = desired.tenant.rollout.map_or(0, |rollout| rollout.enough() as usize);
         for ids in plan::to_prove(desired, &reading.observed, self.ledger.map(AsRef::as_ref)) {
             let mut proven = ids.iter().filter(|id| reading.profiles.contains(id)).count();
             let rest: Vec<RegistrationId> = ids.into_iter().filter(|id| !reading.profiles.contains(id)).collect();
             for chunk in rest.chunks(PROFILES) {
-                if proven >= canary {
+                if proven >= enough {
                     break;
                 }
                 let found = self.graph.with_profile(chunk).await?;
