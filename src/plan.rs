@@ -25,7 +25,7 @@ mod upkeep;
 mod verdict;
 
 pub use action::ActionKind;
-pub(crate) use approved::{Approved, Rest};
+pub(crate) use approved::{Approved, Rest, is_begun_elsewhere};
 pub use approved::{Standing, standing};
 pub(crate) use canary::to_prove;
 pub use change::{Change, Note};

@@ -295,12 +295,18 @@ impl Book {
     }
 
     /// Marks what is about to be done, before anything is sent: from here on no
-    /// other machine writes, and what may be removed is counted.
+    /// other machine writes, what may be removed is counted, and nothing is done again
+    /// under the consent with this digest anywhere else.
     ///
     /// # Errors
     /// When it cannot be written, or somebody else has written it meanwhile:
     /// then nothing may be sent.
-    pub(crate) async fn begin(&mut self, cleared: &ClearedPlan, now: Timestamp) -> Result<(), LedgerError> {
+    pub(crate) async fn begin(
+        &mut self,
+        cleared: &ClearedPlan,
+        under: &str,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
         let plan = cleared.plan();
         if !plan.writes() || !plan.tenant.may_be_written() {
             return Ok(());
@@ -316,6 +322,10 @@ impl Book {
         }
         if let Some(grant) = cleared.granted() {
             ledger.make_use(grant, now);
+        }
+        // A sync alone is the same plan each time, and harms nobody.
+        if !plan.changes.is_empty() || !plan.loosens.is_empty() {
+            ledger.begin(under, now);
         }
         ledger.head.running = Some(Running { plan: plan_id.clone(), machine: self.machine.clone(), since: now });
         self.write(ledger, now, &format!("{plan_id} begins")).await

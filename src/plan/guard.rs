@@ -277,12 +277,13 @@ impl ClearedPlan {
 
     /// Tells the plan from those with the same effects of which use was made.
     #[must_use]
-    pub fn told_from(mut self, memory: &Journal, ledger: Option<&Ledger>) -> Self {
+    pub fn told_from(mut self, memory: &Journal, ledger: Option<&Ledger>, broke_off: Option<&str>) -> Self {
         // A digest costs as much as the plan, and most have nothing to be told from.
-        if memory.has_no_approvals() && ledger.is_none_or(|ledger| ledger.devices().len() == 0) {
+        let is_empty = |ledger: &Ledger| ledger.devices().len() == 0 && ledger.head.begun.is_empty();
+        if memory.has_no_approvals() && ledger.is_none_or(is_empty) {
             return self;
         }
-        while is_used(&self.plan, memory, ledger) {
+        while is_used(&self.plan, memory, ledger, broke_off) {
             self.plan.again += 1;
         }
         self
@@ -335,7 +336,7 @@ pub fn clear_with_grants(
     broke_off: Option<&str>,
     now: Timestamp,
 ) -> ClearedPlan {
-    let told = |cleared: ClearedPlan| cleared.told_from(memory, ledger);
+    let told = |cleared: ClearedPlan| cleared.told_from(memory, ledger, broke_off);
     let is_ours = |grant: &Grant| broke_off == Some(Digest { sha256: grant.digest.clone() }.plan_id().as_str());
     let standing = |grant: &Grant| match () {
         () if grant.expires_at <= now => GrantStanding::Expired,

@@ -329,6 +329,53 @@ fn what_was_done_and_undone_has_one_digest_of_its_own_on_every_machine() {
     assert_eq!(digest(&second), again, "by whichever machine");
 }
 
+/// What one machine has done under a consent, another must not do again under it: not
+/// even where another plan has written the device since.
+#[test]
+fn a_consent_that_one_machine_made_use_of_is_none_on_another() {
+    let shared = Shared::new();
+    let (first, second) = (shared.machine("first"), shared.machine("second"));
+    assert_eq!(first.run("apply . --auto-approve").code, 0);
+    let lends = |from: &str, to: &str| {
+        let file = first.clone.path.join("devices/oslo/laptops.yaml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains(from), "{text}");
+        std::fs::write(&file, text.replace(from, to)).unwrap();
+        first.clone.git(&["commit", "-q", "-am", to]);
+        first.clone.git(&["push", "-q", "origin", "HEAD"]);
+        second.clone.git(&["pull", "-q"]);
+        shared.served.post("advance", &json!({"by": "1h"}));
+    };
+    lends("groupTag: OSL-LOANER", "groupTag: OSL-LENT");
+    let saved = second.desk.state.at("saved.plan");
+    let plan = second.run(&format!("plan . --json --out {}", saved.display())).json();
+    let digest = plan["digest"]["sha256"].as_str().unwrap().to_owned();
+    assert_eq!(plan["summary"]["update"], 1);
+    let apply = first.run(&format!("apply . --approve-digest {digest}"));
+    assert!(apply.code == 0 && apply.out.contains("1 done"), "{}{}", apply.out, apply.err);
+    lends("groupTag: OSL-LENT", "groupTag: OSL-LOANER");
+    assert_eq!(first.run("apply . --auto-approve").code, 0);
+    lends("groupTag: OSL-LOANER", "groupTag: OSL-LENT");
+    let again = second.run("plan . --json").json();
+    assert_eq!(again["summary"]["update"], 1);
+    assert_ne!(again["digest"]["sha256"], plan["digest"]["sha256"], "it is used");
+    let by_digest = second.run(&format!("apply . --approve-digest {digest}"));
+    assert!(by_digest.code == 6 && by_digest.err.contains("an approval is used once"), "{}", by_digest.err);
+    for stale in ["", "--stale=skip"] {
+        let by_file = second.run(&format!("apply {} . {stale}", saved.display()));
+        assert!(
+            by_file.code == 6 && by_file.err.contains("begun on another machine"),
+            "{}{}",
+            by_file.out,
+            by_file.err
+        );
+    }
+    // A new consent is one.
+    let digest = again["digest"]["sha256"].as_str().unwrap();
+    let apply = second.run(&format!("apply . --approve-digest {digest}"));
+    assert!(apply.code == 0 && apply.out.contains("1 done"), "{}{}", apply.out, apply.err);
+}
+
 #[test]
 fn a_manifest_that_is_put_aside_takes_no_device_away() {
     let shared = Shared::new();
