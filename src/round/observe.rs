@@ -14,7 +14,7 @@ use crate::model::{
     ImportState, Keep, Observed, RegistrationId, Release, SerialKey, SyncState, Update, carried, later, tail,
 };
 use crate::plan::{
-    self, Change, Facts, HashFact, ImportError, LISTED_WITHIN, Needs, Plan, Removals, Waiting, import_id,
+    self, Change, Facts, HashFact, ImportError, LISTED_WITHIN, Needs, Plan, Removals, Waiting, Waits, import_id,
 };
 
 use super::{Round, RoundError, catch_up};
@@ -56,6 +56,8 @@ pub(super) struct Reading {
     removals: Removals,
     /// Registrations that were seen to have a deployment profile.
     profiles: HashSet<RegistrationId>,
+    /// Devices of a saved plan that have to wait.
+    waits: Waits,
 }
 
 impl Reading {
@@ -72,7 +74,13 @@ impl Reading {
             absent: HashSet::new(),
             removals: Removals::All,
             profiles: HashSet::new(),
+            waits: Waits::new(),
         }
+    }
+
+    /// The same where devices of a saved plan have to wait.
+    pub(super) fn waiting(self, waits: Waits) -> Self {
+        Self { waits, ..self }
     }
 
     /// What a saved plan writes, by id. For what it registers nothing is listed:
@@ -299,6 +307,8 @@ impl Round<'_> {
             tails_first: reading.is_follow_up,
             absent: reading.absent.clone(),
             profiles: reading.profiles.clone(),
+            sent: if self.desired.tenant.rollout.is_some() { journal.sent_tags().collect() } else { Vec::new() },
+            waits: reading.waits.clone(),
         }
     }
 

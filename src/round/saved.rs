@@ -4,11 +4,11 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::apply::{self, Outcome};
-use crate::ledger::{Entry, Journal, Ledger};
+use crate::ledger::{Entry, Journal, Ledger, SentTag};
 use crate::model::{Action, Deregister, Desired, DeviceKey, RegistrationId, Release};
 use crate::plan::{
     Approved, Change, Moved, Plan, Removals, Rest, Standing, Waiting, guard, has_synced_since, is_begun_elsewhere,
-    moved, standing,
+    moved, standing, waits,
 };
 
 use super::observe::Reading;
@@ -156,7 +156,9 @@ impl Round<'_> {
         let desired = self.desired.part(|claim| touched.contains(&claim.key()));
         let sync = self.sync_state().await?;
         let removals = self.removals_of(saved);
-        let reading = Reading::touched(self, saved, removals, sync.clone()).await?;
+        let sent: Vec<SentTag> = journal.sent_tags().collect();
+        let waits = waits(saved, desired.tenant.rollout, self.ledger.map(AsRef::as_ref), &sent);
+        let reading = Reading::touched(self, saved, removals, sync.clone()).await?.waiting(waits);
         let mut plan = self.plan(&desired, reading, journal).await?;
         // Percentages are of the tenant, of which little was read; and of no more
         // devices than are declared, whatever a file says.

@@ -377,6 +377,28 @@ fn a_consent_that_one_machine_made_use_of_is_none_on_another() {
 }
 
 #[test]
+fn a_saved_plan_counts_the_canaries_that_another_machine_has_sent() {
+    let shared = Shared::new();
+    let author = shared.machine("canaries");
+    let text = std::fs::read_to_string(author.clone.path.join("tenant.yaml")).unwrap();
+    let rollout = "  rollout: {canary: 1, waitFor: Enrolled}\n  policy: Sync";
+    author.clone.commit("tenant.yaml", &text.replace("  policy: Sync", rollout));
+    author.clone.git(&["push", "-q", "origin", "HEAD"]);
+    let (first, second) = (shared.machine("first"), shared.machine("second"));
+    let saves = |machine: &Machine, serial: &str| {
+        let file = machine.desk.state.at("saved.plan").display().to_string();
+        assert_eq!(machine.run(&format!("plan . --out {file} --target {serial}")).code, 0);
+        file
+    };
+    let (one, other) = (saves(&first, "TEST-OSL-001"), saves(&second, "TEST-OSL-002"));
+    let apply = first.run(&format!("apply {one} ."));
+    assert!(apply.code == 0 && apply.out.contains("1 done"), "{}{}", apply.out, apply.err);
+    let apply = second.run(&format!("apply {other} ."));
+    assert!(apply.code == 6 && apply.err.contains("(AwaitingCanary)"), "{}{}", apply.out, apply.err);
+    assert_eq!(shared.served_count(), 1);
+}
+
+#[test]
 fn a_manifest_that_is_put_aside_takes_no_device_away() {
     let shared = Shared::new();
     let machine = shared.machine("only");

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use apgit::door::model::{Guards, ImportState, Milestone, Rollout};
+use apgit::door::ledger::{SentTag, SentTo};
+use apgit::door::model::{Guards, ImportState, Milestone, Rollout, SerialKey};
 use apgit::door::plan::Reason;
 use apgit::door::plan::guard::clear;
 use jiff::SignedDuration;
 
-use super::{Case, MINUTE, case, read_aloud, registration};
+use super::{Case, MINUTE, NOW, case, read_aloud, registration};
 
 /// Two go first.
 fn rolling(wait_for: Milestone, claims: &str, devices: &str) -> Case {
@@ -128,6 +129,23 @@ fn a_part_of_the_declarations_counts_what_was_applied_besides() {
     case.facts.ledger = Some(Arc::new(super::removal::ledger("A1 1 tag=X\nA2 2 tag=X")));
     let plan = case.plan_of(|serial| serial == "A3");
     assert_eq!(read_aloud(&plan), ["+ A3 attempt 1 groupTag=X"]);
+}
+
+#[test]
+fn a_part_of_the_declarations_counts_what_is_sent_besides_and_not_listed_yet() {
+    let sent = |state: ImportState, age: SignedDuration| {
+        let mut case = rolling(Milestone::Registered, FIVE, "A1 1 tag=X").import("A4", 1, age, state);
+        let import = *case.facts.imports.keys().next().expect("one");
+        let to = SentTo::Import(import, SerialKey::of("A4"));
+        case.facts.sent = vec![SentTag { to, tag: "X".into(), at: NOW - age }];
+        case.facts.ledger = Some(Arc::new(super::removal::ledger("A1 1 tag=X")));
+        read_aloud(&case.plan_of(|serial| serial == "A3"))
+    };
+    let complete = || ImportState::Complete { registration_id: registration(4) };
+    assert_eq!(sent(ImportState::Running, MINUTE), ["x A3 AwaitingCanary"]);
+    assert_eq!(sent(complete(), MINUTE), ["x A3 AwaitingCanary"]);
+    // What was registered an hour ago and is not there was removed.
+    assert_eq!(sent(complete(), SignedDuration::from_hours(1)), ["+ A3 attempt 1 groupTag=X"]);
 }
 
 #[test]
