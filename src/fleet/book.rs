@@ -17,8 +17,8 @@ use crate::ledger::{
     Running, Seen, Tracked,
 };
 use crate::model::{
-    Action, Claim, DeletionPolicy, Desired, Device, DeviceKey, Field, Guards, Loosen, Origin, RegistrationId, Release,
-    Scope, SerialKey, Target, Tenant, Update, carried, later,
+    Action, Claim, DeletionPolicy, Desired, Device, DeviceKey, Field, Guards, Loosen, Origin, Owner, RegistrationId,
+    Release, Scope, SerialKey, Target, Tenant, Update, carried, later,
 };
 use crate::plan::{Change, ClearedPlan, NoRemoval, Plan, Reason, differs, hardware, wanted};
 use crate::round::Report;
@@ -585,13 +585,13 @@ fn overlap(tenant: &Tenant, target: &str, siblings: &[Neighbour], together: &Has
         // One tenant may be reached by more than one name; a rehearsal is none.
         let is_rehearsal = |target: &str| matches!(target, "simulated" | "loopback");
         let is_one = *tenant_id == tenant.id && is_rehearsal(its) == is_rehearsal(target);
-        let is_other = is_one && *owner_id != tenant.owner && !together.contains(owner_id);
-        if !is_other || guards.is_none() && ledger.devices().len() == 0 {
+        if !is_one || together.contains(owner_id) || guards.is_none() && ledger.devices().len() == 0 {
             return None;
         }
         // Nobody knows the scope of one that was begun anew: it may be any.
         let whole = Scope::default();
-        let (ours, theirs) = tenant.scope.overlap(guards.as_ref().map_or(&whole, |guards| &guards.scope))?;
+        let scope = guards.as_ref().map_or(&whole, |guards| &guards.scope);
+        let (ours, theirs) = Owner::of(tenant).meets(&Owner { id: owner_id, scope, writes: true })?;
         Some(format!("`{ours}` is ours, and `{theirs}` is `{owner_id}`'s, whose ledger is `{place}`"))
     })
 }

@@ -213,7 +213,7 @@ impl Scope {
     /// A pattern of each that may take one tag, if there are any: the whole tenant
     /// is `*`.
     #[must_use]
-    pub(crate) fn overlap<'s>(&'s self, other: &'s Self) -> Option<(&'s str, &'s str)> {
+    pub(super) fn overlap<'s>(&'s self, other: &'s Self) -> Option<(&'s str, &'s str)> {
         let patterns = |scope: &'s Self| -> Vec<&'s str> {
             if scope.patterns.is_empty() { vec!["*"] } else { scope.patterns.iter().map(String::as_str).collect() }
         };

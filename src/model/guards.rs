@@ -84,7 +84,7 @@ impl Guards {
     pub fn tighten(&self, tenant: &Tenant) -> (Tenant, Vec<Loosen>) {
         let (Self { limits, scope, adoption, tag_policy, freezes, rollout }, loosens) =
             self.tightened(&Self::of(tenant));
-        (Tenant { limits, scope, adoption, tag_policy, freezes, rollout, ..tenant.clone() }, loosens)
+        (Tenant { scope, limits, adoption, tag_policy, freezes, rollout, ..tenant.clone() }, loosens)
     }
 
     fn tightened(&self, declares: &Self) -> (Self, Vec<Loosen>) {

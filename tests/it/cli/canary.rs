@@ -40,7 +40,7 @@ fn saved_plans_of_parts_have_the_canaries_of_one_together() {
     folder.edit("tenant.yaml", "  policy: Sync", "  rollout: {canary: 2, waitFor: Enrolled}\n  policy: Sync");
     let at = folder.path().display();
     let part = |serials: &[&str]| {
-        let file = desk.state.at(&format!("{}.plan", serials[0]));
+        let file = desk.state.at(format!("{}.plan", serials[0]));
         let targets: String = serials.iter().map(|serial| format!(" --target {serial}")).collect();
         let plan = desk.run(&format!("plan {at} --simulate --json --out {}{targets}", file.display()));
         assert_eq!(plan.json()["summary"]["register"], serials.len(), "{}{}", plan.out, plan.err);
