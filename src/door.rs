@@ -67,8 +67,8 @@ pub mod ledger {
         Act, Actor, Audit, AuditFile, AuditLine, Chain, ClusterJournal, ClusterLedger, Correction, Deed, Deleting,
         DeregisterEnd, Entry, FileJournal, FileLedger, GitLedger, Gone, Hardware, Head, ImportFact, Journal,
         JournalError, JournalStore, Leaving, LeavingObject, Ledger, LedgerCommit, LedgerError, LedgerStore, Memory,
-        Neighbour, PendingUpdate, Phase, Running, Tail, Tombstone, Tracked, UpdateEnd, Use, Who, audit_schema, check,
-        ledger_schema,
+        Neighbour, PendingUpdate, Phase, Running, SentTag, SentTo, Tail, Tombstone, Tracked, UpdateEnd, Use, Who,
+        audit_schema, check, ledger_schema,
     };
 }
 

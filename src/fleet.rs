@@ -72,7 +72,7 @@ impl Member<'_> {
 
     /// The next freeze that nobody has approved, and when it begins.
     pub(crate) fn next_freeze(&self) -> Option<(Timestamp, Frozen)> {
-        self.judged().next_freeze(&self.approvals.freezes, self.connection.graph.service_now())
+        self.judged().next_freeze(|on| self.approvals.lets_through(on), self.connection.graph.service_now())
     }
 
     /// The freeze that is on, unless somebody has approved it.
@@ -84,7 +84,10 @@ impl Member<'_> {
     /// Holds the saved plan against what would be done now.
     fn take_up(&self, now: Prepared, stale: Stale) -> TakenUp {
         let saved = self.saved.as_ref().expect("only who has a saved plan asks");
-        round::take_up(saved.plan.cleared.plan(), now, stale, self.desired, &self.journal)
+        let (ledger, broke_off) =
+            (self.book.as_ref().and_then(Book::ledger), self.book.as_ref().and_then(Book::broke_off));
+        let ledger = ledger.map(AsRef::as_ref);
+        round::take_up(saved.plan.cleared.plan(), now, stale, self.desired, &self.journal, ledger, broke_off)
     }
 
     /// Writes down that it is carried out.
@@ -147,8 +150,11 @@ impl Member<'_> {
         stop: &Stop,
         on_event: &mut (dyn FnMut(Event) + Send),
     ) -> Report {
+        let plan = prepared.cleared.plan();
+        let known = self.journal.consent().filter(|_| matches!(consent, Consent::Resumed | Consent::ResumedInPart));
+        let under = known.map_or_else(|| plan.digest().sha256, |known| known.digest.clone());
         if let Some(book) = &mut self.book
-            && let Err(error) = book.begin(&prepared.cleared, self.connection.graph.service_now()).await
+            && let Err(error) = book.begin(&prepared.cleared, &under, self.connection.graph.service_now()).await
         {
             return self.not_reached(prepared, consent, Halt::Ledger(error));
         }

@@ -37,7 +37,8 @@ pub use document::{
 pub use file::FileJournal;
 pub use git::GitLedger;
 pub use journal::{
-    DeregisterEnd, Entry, ImportFact, Journal, JournalError, JournalStore, PendingUpdate, Tail, UpdateEnd,
+    DeregisterEnd, Entry, ImportFact, Journal, JournalError, JournalStore, PendingUpdate, SentTag, SentTo, Tail,
+    UpdateEnd,
 };
 pub use ledger_file::FileLedger;
 pub use memory::Memory;

@@ -14,6 +14,7 @@ mod ids;
 mod import;
 mod key;
 mod overlap;
+mod owner;
 mod pattern;
 mod rollout;
 mod tag_rule;
@@ -39,6 +40,7 @@ pub use ids::{
 pub use import::ImportState;
 pub(crate) use import::is_open_error;
 pub use key::DeviceKey;
+pub(crate) use owner::Owner;
 pub(crate) use pattern::{check_pattern, pattern};
 pub(crate) use rollout::tag_words;
 pub use rollout::{Milestone, Rollout};

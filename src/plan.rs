@@ -25,9 +25,10 @@ mod upkeep;
 mod verdict;
 
 pub use action::ActionKind;
-pub(crate) use approved::{Approved, Rest};
+pub(crate) use approved::{Approved, Rest, is_begun_elsewhere};
 pub use approved::{Standing, standing};
-pub(crate) use canary::to_prove;
+pub(crate) use canary::Canaries;
+pub(crate) use canary::{Waits, to_prove, waits};
 pub use change::{Change, Note};
 pub(crate) use digest::{Digest, ENCODING, digest_of, fingerprint};
 pub use facts::{Facts, HashFact, Needs, import_id};
@@ -79,6 +80,10 @@ pub struct Plan {
     pub unchanged: Vec<(DeviceKey, RegistrationId)>,
     /// How many devices there are, and where they stand.
     pub counts: Counts,
+    /// Group tags of which a few devices go first with this plan: for whoever saves it
+    /// and carries it out when others may have gone since.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub canaries: Vec<Canaries>,
     /// When the tenant was read, by the service's clock.
     pub observed_at: Timestamp,
     /// How many consents to these very effects were made use of before: what

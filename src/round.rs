@@ -276,7 +276,7 @@ impl Round<'_> {
         let started = self.clock.now();
         let calls = self.graph.calls();
         // Days may have passed since it was prepared, and hours will.
-        let freeze = self.desired.tenant.next_freeze(&self.approvals.freezes, self.graph.service_now());
+        let freeze = self.desired.tenant.next_freeze(|on| self.approvals.lets_through(on), self.graph.service_now());
         let writer = &writer.closing(freeze.as_ref().map(|(from, _)| *from));
         let Self { clock, hashes, stop, .. } = *self;
         let tools = Tools { writer, clock, journal, hashes, stop, freeze, on_event };

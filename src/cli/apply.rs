@@ -76,7 +76,7 @@ pub(super) enum StaleWord {
 pub(super) async fn run(args: &ApplyArgs, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
     let mut outlets = Outlets::new(args.reports.wanted(), Kind::Apply, settings.look)?;
     let ended = match saved::among(&args.paths) {
-        Ok(Some((plan, paths))) => apply_saved::run(args, &plan, &paths, settings, stop, &mut outlets).await,
+        Ok(Some((plan, paths))) => Box::pin(apply_saved::run(args, &plan, &paths, settings, stop, &mut outlets)).await,
         Ok(None) => Box::pin(tenants(args, settings, stop, &mut outlets)).await,
         Err(error) => Err(error),
     };

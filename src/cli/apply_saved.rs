@@ -182,6 +182,10 @@ fn take_up(
         TakenUp::Used { done: false } => {
             error("the plan was applied before, and its changes are undone: a plan is used once".to_owned())
         }
+        TakenUp::Begun => error(
+            "the plan was begun on another machine, and what that has sent is not known here: a plan is used once"
+                .to_owned(),
+        ),
         TakenUp::Elsewhere => error("the plan was approved for another target".to_owned()),
     }
 }

@@ -134,6 +134,7 @@ impl Numbers {
             deletes: deletes[at],
             releases: releases[at],
             freezes: freezes[at].clone(),
+            meant: None,
             retry: retry.clone(),
             grants: fleets[at].grants.clone(),
         };

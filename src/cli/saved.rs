@@ -34,7 +34,7 @@ const FORMAT: &str = "apgit.plan/v1";
 
 /// `major.minor`. Who applies a plan must know all that stands in it, so that
 /// another minor version is refused, too.
-const FORMAT_VERSION: &str = "1.0";
+const FORMAT_VERSION: &str = "1.1";
 
 /// No plan is as large: 100,000 effects take a tenth.
 const BYTES_MAX: u64 = 1 << 30;
@@ -189,7 +189,7 @@ impl Saver {
             complete: plan.complete,
             applicable: plan.writes(),
             effects: effects(&prepared),
-            approvals: approvals.clone(),
+            approvals: approvals.meant_now(&plan.tenant, now),
             news: news.to_vec(),
             places: places.into_iter().map(|(origin, place)| SavedPlace::of(origin, &place)).collect(),
             prepared,

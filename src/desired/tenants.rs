@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use super::{ApprovalObject, Conflict, DeviceObject, TenantObject, TenantRef};
-use crate::model::{Origin, Policy, Tenant, TenantId};
+use crate::model::{Origin, Owner, Tenant, TenantId};
 use crate::resource::Kind;
 
 /// One name, one object: a second one of the same kind would overwrite it.
@@ -53,19 +53,16 @@ pub(super) fn twins(tenants: &[TenantObject]) -> Vec<Conflict> {
     seen.into_iter().filter_map(conflict).collect()
 }
 
-/// Two owners of one tenant whose scopes have a tag in common would write over each
-/// other; whoever only looks writes nothing.
+/// Two owners of one tenant whose scopes have a tag in common.
 pub(super) fn overlaps(objects: &[TenantObject]) -> Vec<Conflict> {
     let of =
         |object: &'_ TenantObject| object.tenant.as_ref().map(|(tenant, _)| tenant.clone()).zip(Some(object.origin));
-    let tenants: Vec<(Tenant, Origin)> =
-        objects.iter().filter_map(of).filter(|(t, _)| t.policy != Policy::Observe).collect();
+    let tenants: Vec<(Tenant, Origin)> = objects.iter().filter_map(of).collect();
     let mut conflicts = Vec::new();
     for (at, (one, first)) in tenants.iter().enumerate() {
         for (other, second) in &tenants[at + 1..] {
             if one.id == other.id
-                && one.owner != other.owner
-                && let Some((ours, theirs)) = one.scope.overlap(&other.scope)
+                && let Some((ours, theirs)) = Owner::of(one).meets(&Owner::of(other))
             {
                 let owners = [one.owner.clone(), other.owner.clone()];
                 let (patterns, origins) = ([ours.to_owned(), theirs.to_owned()], vec![*first, *second]);

@@ -17,8 +17,8 @@ use crate::ledger::{
     Running, Seen, Tracked,
 };
 use crate::model::{
-    Action, Claim, DeletionPolicy, Desired, Device, DeviceKey, Field, Guards, Loosen, Origin, RegistrationId, Release,
-    Scope, SerialKey, Target, Tenant, Update, carried, later,
+    Action, Claim, DeletionPolicy, Desired, Device, DeviceKey, Field, Guards, Loosen, Origin, Owner, RegistrationId,
+    Release, Scope, SerialKey, Target, Tenant, Update, carried, later,
 };
 use crate::plan::{Change, ClearedPlan, NoRemoval, Plan, Reason, differs, hardware, wanted};
 use crate::round::Report;
@@ -295,12 +295,18 @@ impl Book {
     }
 
     /// Marks what is about to be done, before anything is sent: from here on no
-    /// other machine writes, and what may be removed is counted.
+    /// other machine writes, what may be removed is counted, and nothing is done again
+    /// under the consent with this digest anywhere else.
     ///
     /// # Errors
     /// When it cannot be written, or somebody else has written it meanwhile:
     /// then nothing may be sent.
-    pub(crate) async fn begin(&mut self, cleared: &ClearedPlan, now: Timestamp) -> Result<(), LedgerError> {
+    pub(crate) async fn begin(
+        &mut self,
+        cleared: &ClearedPlan,
+        under: &str,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
         let plan = cleared.plan();
         if !plan.writes() || !plan.tenant.may_be_written() {
             return Ok(());
@@ -316,6 +322,10 @@ impl Book {
         }
         if let Some(grant) = cleared.granted() {
             ledger.make_use(grant, now);
+        }
+        // A sync alone is the same plan each time, and harms nobody.
+        if !plan.changes.is_empty() || !plan.loosens.is_empty() {
+            ledger.begin(under, now);
         }
         ledger.head.running = Some(Running { plan: plan_id.clone(), machine: self.machine.clone(), since: now });
         self.write(ledger, now, &format!("{plan_id} begins")).await
@@ -399,6 +409,11 @@ impl Book {
         ledger.head.serial = ledger.head.serial.max(self.ledger.head.serial);
         ledger.head.running = None;
         ledger.remember(&self.ledger, now);
+        // A guard that was applied is loosened by an apply, and by nothing else.
+        if let Some(guards) = &self.ledger.head.guards {
+            let strict = ledger.head.guards.as_ref().map_or_else(|| guards.clone(), |theirs| guards.stricter(theirs));
+            ledger.head.guards = Some(strict);
+        }
         // What keeps a device from being removed is not imported away.
         for known in self.ledger.devices() {
             let Some(tracked) = ledger.get_mut(&known.key()) else { continue };
@@ -570,13 +585,13 @@ fn overlap(tenant: &Tenant, target: &str, siblings: &[Neighbour], together: &Has
         // One tenant may be reached by more than one name; a rehearsal is none.
         let is_rehearsal = |target: &str| matches!(target, "simulated" | "loopback");
         let is_one = *tenant_id == tenant.id && is_rehearsal(its) == is_rehearsal(target);
-        let is_other = is_one && *owner_id != tenant.owner && !together.contains(owner_id);
-        if !is_other || guards.is_none() && ledger.devices().len() == 0 {
+        if !is_one || together.contains(owner_id) || guards.is_none() && ledger.devices().len() == 0 {
             return None;
         }
         // Nobody knows the scope of one that was begun anew: it may be any.
         let whole = Scope::default();
-        let (ours, theirs) = tenant.scope.overlap(guards.as_ref().map_or(&whole, |guards| &guards.scope))?;
+        let scope = guards.as_ref().map_or(&whole, |guards| &guards.scope);
+        let (ours, theirs) = Owner::of(tenant).meets(&Owner { id: owner_id, scope, writes: true })?;
         Some(format!("`{ours}` is ours, and `{theirs}` is `{owner_id}`'s, whose ledger is `{place}`"))
     })
 }

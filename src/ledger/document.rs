@@ -33,6 +33,14 @@ const CONTESTED: SignedDuration = SignedDuration::from_hours(24 * 7);
 /// word: none takes so long.
 pub(crate) const RUN: SignedDuration = SignedDuration::from_hours(24);
 
+/// So long is remembered which plans were begun: as long as a journal remembers.
+const BEGUN_KEPT: SignedDuration = SignedDuration::from_hours(24 * 30);
+
+/// And so many, whatever their age: the head is one part of every write. A plan
+/// that is applied again is one of the last; who writes so often that a month has
+/// more of them, has saved plans expire within a day.
+const BEGUN_MAX: usize = 256;
+
 /// What tells one machine from another, by kind of key; nothing in it can be turned
 /// back into what it was made of.
 pub type Hardware = BTreeMap<CompactString, CompactString>;
@@ -81,6 +89,10 @@ pub struct Head {
     /// declarations: it counts once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub granted: Vec<Granted>,
+    /// Plans that were begun lately, oldest first: a consent to one counts once, on
+    /// whichever machine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub begun: Vec<Begun>,
     /// A run that has begun and not ended: nobody else may write meanwhile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub running: Option<Running>,
@@ -95,6 +107,17 @@ pub struct Granted {
     /// Until when the approval counts: one with another end is another one.
     #[schemars(with = "String")]
     pub expires_at: Timestamp,
+}
+
+/// A plan that was consented to and begun.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Begun {
+    /// Of the plan: SHA-256 in 64 hex digits.
+    pub digest: String,
+    /// When, by the service's clock.
+    #[schemars(with = "String")]
+    pub at: Timestamp,
 }
 
 /// A run that is under way.
@@ -385,6 +408,7 @@ impl Ledger {
             paths: Vec::new(),
             guards: None,
             granted: Vec::new(),
+            begun: Vec::new(),
             running: None,
         };
         Self { head, devices: BTreeMap::new(), ids: HashMap::new(), tombstones: Vec::new() }
@@ -463,6 +487,25 @@ impl Ledger {
         }
     }
 
+    /// True if a plan was begun lately, on whichever machine.
+    #[must_use]
+    pub fn has_begun(&self, digest: &str) -> bool {
+        self.head.begun.iter().any(|of| of.digest == digest)
+    }
+
+    /// Remembers that a plan is begun.
+    pub fn begin(&mut self, digest: &str, now: Timestamp) {
+        self.head.begun.retain(|of| of.digest != digest);
+        self.head.begun.push(Begun { digest: digest.to_owned(), at: now });
+        self.shed_begun(now);
+    }
+
+    fn shed_begun(&mut self, now: Timestamp) {
+        let begun = &mut self.head.begun;
+        begun.retain(|of| later(of.at, BEGUN_KEPT) > now);
+        begun.drain(..begun.len().saturating_sub(BEGUN_MAX));
+    }
+
     /// Forgets a device and remembers that.
     pub fn forget(&mut self, device: &DeviceKey, end: Gone, plan: &str, at: Timestamp) {
         let Some(tracked) = self.devices.remove(device) else { return };
@@ -484,6 +527,10 @@ impl Ledger {
         let granted = other.head.granted.iter().filter(|of| !self.head.granted.contains(of));
         let granted: Vec<Granted> = granted.cloned().collect();
         self.head.granted.extend(granted);
+        let begun: Vec<Begun> = other.head.begun.iter().filter(|of| !self.has_begun(&of.digest)).cloned().collect();
+        self.head.begun.extend(begun);
+        self.head.begun.sort_by_key(|of| of.at);
+        self.shed_begun(now);
         let mut stones: Vec<Tombstone> = other.tombstones.clone();
         for going in other.devices.values().filter(|tracked| tracked.is_going(now)) {
             match (self.devices.get_mut(&going.key()), &going.deleting) {

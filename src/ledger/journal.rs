@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{
     Action, DeviceKey, Effect, Field, FieldChange, HashDigest, ImportId, ImportRecordId, ImportState, RegistrationId,
-    Target, is_open_error, later, seen,
+    SerialKey, Target, is_open_error, later, seen,
 };
 
 use super::approval::{Approval, Use};
@@ -296,6 +296,26 @@ pub struct Tail {
     pub carried: Vec<(Field, CompactString)>,
 }
 
+/// A group tag that was sent: whether the device has it by now is not asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SentTag {
+    /// With a registration, or to one that is there.
+    pub to: SentTo,
+    /// Which one; `""` is none.
+    pub tag: CompactString,
+    /// When we set out to, by the service's clock.
+    pub at: Timestamp,
+}
+
+/// The device that it was sent to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SentTo {
+    /// A device that is imported with it.
+    Import(ImportId, SerialKey),
+    /// A registration.
+    Registration(RegistrationId),
+}
+
 /// The journal of one tenant: its store, and what its lines say together.
 pub struct Journal {
     store: Box<dyn JournalStore>,
@@ -322,6 +342,10 @@ struct Folded {
     sync_intent: Option<Timestamp>,
     /// What the last sync that has begun was for, and when that was.
     synced: Option<(Timestamp, Timestamp)>,
+    /// The group tags that imports carry, but for those that never arrived.
+    tagged: HashMap<ImportId, (SerialKey, CompactString, Timestamp)>,
+    /// The group tags that were last written, but for those that were not taken.
+    retagged: HashMap<RegistrationId, (CompactString, Timestamp)>,
     /// What an import that has not ended is of.
     sent: HashMap<ImportId, (DeviceKey, HashDigest)>,
     approvals: VecDeque<Approval>,
@@ -428,6 +452,21 @@ impl Journal {
     #[must_use]
     pub fn deleting(&self) -> &HashMap<RegistrationId, Timestamp> {
         &self.folded.deleting
+    }
+
+    /// The group tags that were sent to devices, as far as is remembered.
+    pub fn sent_tags(&self) -> impl Iterator<Item = SentTag> {
+        let imports = self.folded.tagged.iter().map(|(id, (serial, tag, at))| SentTag {
+            to: SentTo::Import(*id, serial.clone()),
+            tag: tag.clone(),
+            at: *at,
+        });
+        let updates = self.folded.retagged.iter().map(|(id, (tag, at))| SentTag {
+            to: SentTo::Registration(*id),
+            tag: tag.clone(),
+            at: *at,
+        });
+        imports.chain(updates)
     }
 
     /// What our own imports could not carry, by the registration that still
@@ -628,6 +667,8 @@ impl Folded {
             }
             Entry::ImportIntent { import_id, device, hash, tail, carried, .. } => {
                 import(import_id, ImportState::Unsent);
+                let tag = carried.iter().find(|(field, _)| *field == Field::GroupTag).map(|(_, tag)| tag.clone());
+                self.tagged.insert(import_id, (device.serial.key(), tag.unwrap_or_default(), at));
                 self.send((device, hash), import_id);
                 if !tail.is_empty() {
                     self.tails.insert(import_id, Tail { import_id, values: tail, carried });
@@ -669,6 +710,7 @@ impl Folded {
             Entry::ImportLost { import_id } => {
                 self.imports.remove(&import_id);
                 self.tails.remove(&import_id);
+                self.tagged.remove(&import_id);
                 // Whether it never arrived, or was undone and tidied away since,
                 // nobody knows: it takes a new consent.
                 self.end_import(import_id, Use::Done);
@@ -677,6 +719,9 @@ impl Folded {
             Entry::UpdateIntent { registration_id, fields } => {
                 if let Some(approval) = self.approvals.back_mut() {
                     approval.begin_update(registration_id, &fields);
+                }
+                if let Some(tag) = fields.iter().find(|f| f.field == Field::GroupTag) {
+                    self.retagged.insert(registration_id, (tag.after.clone(), at));
                 }
                 self.intents.insert(registration_id, fields);
             }
@@ -767,6 +812,9 @@ impl Folded {
                 UpdateEnd::Refused | UpdateEnd::NotTaken => Use::None,
             };
             self.approvals.iter_mut().for_each(|approval| approval.end_update(id, fields, used));
+        }
+        if matches!(end, UpdateEnd::Refused | UpdateEnd::NotTaken) {
+            self.retagged.remove(&id);
         }
         match end {
             UpdateEnd::Accepted => {

@@ -1,6 +1,6 @@
 //! What is declared: a claim per device, and all claims of a tenant.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -213,7 +213,7 @@ impl Scope {
     /// A pattern of each that may take one tag, if there are any: the whole tenant
     /// is `*`.
     #[must_use]
-    pub(crate) fn overlap<'s>(&'s self, other: &'s Self) -> Option<(&'s str, &'s str)> {
+    pub(super) fn overlap<'s>(&'s self, other: &'s Self) -> Option<(&'s str, &'s str)> {
         let patterns = |scope: &'s Self| -> Vec<&'s str> {
             if scope.patterns.is_empty() { vec!["*"] } else { scope.patterns.iter().map(String::as_str).collect() }
         };
@@ -337,10 +337,16 @@ impl Tenant {
     }
 
     /// The first moment from this one on at which a freeze forbids all writes,
-    /// but for those that a person has approved by name.
+    /// but for those that a person has approved.
     #[must_use]
-    pub fn next_freeze(&self, approved: &BTreeSet<String>, now: Timestamp) -> Option<(Timestamp, Frozen)> {
-        super::freeze::next(&self.freezes, approved, now)
+    pub fn next_freeze(&self, is_approved: impl Fn(&Frozen) -> bool, now: Timestamp) -> Option<(Timestamp, Frozen)> {
+        super::freeze::next(&self.freezes, is_approved, now)
+    }
+
+    /// Of each freeze the time in which this moment lies, or the next one.
+    #[must_use]
+    pub fn coming_freezes(&self, now: Timestamp) -> Vec<Frozen> {
+        super::freeze::coming(&self.freezes, now)
     }
 }
 

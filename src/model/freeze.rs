@@ -1,8 +1,6 @@
 //! Times in which nothing is written: once, or every week. All of them are
 //! compared with the service's time, which the caller tells.
 
-use std::collections::BTreeSet;
-
 use jiff::civil::{Date, Weekday};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use jiff::{Span, Timestamp};
@@ -201,9 +199,10 @@ impl Window {
         self.around(now).into_iter().find(|(from, until)| (*from..*until).contains(&now)).map(|(_, until)| until)
     }
 
-    /// The first moment from this one on at which it is on, and when it ends then.
-    fn next(&self, now: Timestamp) -> Option<(Timestamp, Timestamp)> {
-        self.around(now).into_iter().find(|(_, until)| now < *until).map(|(from, until)| (from.max(now), until))
+    /// The times from this moment on at which it is on, the next ones first.
+    fn coming(&self, now: Timestamp) -> impl Iterator<Item = (Timestamp, Timestamp)> {
+        let coming = self.around(now).into_iter().filter(move |(_, until)| now < *until);
+        coming.map(move |(from, until)| (from.max(now), until))
     }
 
     /// True if it is on whenever the other one is.
@@ -243,6 +242,13 @@ impl Frozen {
     pub fn sentence(&self) -> String {
         format!("`{}` until {}: {}", self.name, self.until, self.reason)
     }
+
+    /// True if both are the same time for the same reason: a name alone may stand
+    /// for another one by now.
+    #[must_use]
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        (&self.name, &self.reason, self.until) == (&other.name, &other.reason, other.until)
+    }
 }
 
 impl Freeze {
@@ -266,13 +272,23 @@ pub(super) fn frozen(freezes: &[Freeze], now: Timestamp) -> Vec<Frozen> {
 /// The first moment from this one on at which nothing may be written, and by
 /// which freeze; but for those that a person has approved.
 #[must_use]
-pub(super) fn next(freezes: &[Freeze], approved: &BTreeSet<String>, now: Timestamp) -> Option<(Timestamp, Frozen)> {
-    let bound = freezes.iter().filter(|freeze| !approved.contains(&freeze.name));
-    let next = bound.filter_map(|freeze| {
-        let (from, until) = freeze.window.next(now)?;
-        Some((from, freeze.as_on(until)))
+pub(super) fn next(
+    freezes: &[Freeze],
+    is_approved: impl Fn(&Frozen) -> bool,
+    now: Timestamp,
+) -> Option<(Timestamp, Frozen)> {
+    let next = freezes.iter().filter_map(|freeze| {
+        let coming = freeze.window.coming(now).map(|(from, until)| (from, freeze.as_on(until)));
+        coming.into_iter().find(|(_, frozen)| !is_approved(frozen))
     });
     next.min_by_key(|(from, _)| *from)
+}
+
+/// Of each freeze the time in which this moment lies, or the next one.
+#[must_use]
+pub(super) fn coming(freezes: &[Freeze], now: Timestamp) -> Vec<Frozen> {
+    let coming = |freeze: &Freeze| freeze.window.coming(now).next().map(|(_, until)| freeze.as_on(until));
+    freezes.iter().filter_map(coming).collect()
 }
 
 #[cfg(test)]
@@ -343,8 +359,8 @@ mod tests {
         let once = Window::Once { from: at("2026-07-01T00:00:00Z"), until: at("2026-07-02T00:00:00Z") };
         let freezes = [freeze("weekend", weekly("Fri 16:00", "Mon 06:00", "UTC")), freeze("release", once)];
         let next = |now: &str, approved: &[&str]| {
-            let approved = approved.iter().map(|name| (*name).to_owned()).collect();
-            let (from, frozen) = super::next(&freezes, &approved, at(now)).expect("one of them");
+            let is_approved = |frozen: &Frozen| approved.contains(&frozen.name.as_str());
+            let (from, frozen) = super::next(&freezes, is_approved, at(now)).expect("one of them");
             format!("{} {from}", frozen.name)
         };
         assert_eq!(next("2026-06-30T10:00:00Z", &[]), "release 2026-07-01T00:00:00Z");

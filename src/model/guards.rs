@@ -66,11 +66,29 @@ impl Guards {
         }
     }
 
+    /// The stricter of these and others, guard by guard. Of two scopes or tag policies
+    /// of which neither is within the other, these.
+    #[must_use]
+    pub fn stricter(&self, others: &Self) -> Self {
+        let mut strict = self.tightened(others).0;
+        // A scope within another has no patterns of its own, and is written by those.
+        strict.scope = if others.scope.widens(&self.scope) { self.scope.clone() } else { others.scope.clone() };
+        let tags = if loosen(&self.tag_policy, &others.tag_policy) { self } else { others };
+        strict.tag_policy.clone_from(&tags.tag_policy);
+        strict
+    }
+
     /// The stricter of these and what a tenant declares, guard by guard, and what
     /// the declaration loosens.
     #[must_use]
     pub fn tighten(&self, tenant: &Tenant) -> (Tenant, Vec<Loosen>) {
-        let (mut strict, mut loosens) = (tenant.clone(), Vec::new());
+        let (Self { limits, scope, adoption, tag_policy, freezes, rollout }, loosens) =
+            self.tightened(&Self::of(tenant));
+        (Tenant { scope, limits, adoption, tag_policy, freezes, rollout, ..tenant.clone() }, loosens)
+    }
+
+    fn tightened(&self, declares: &Self) -> (Self, Vec<Loosen>) {
+        let (mut strict, mut loosens) = (declares.clone(), Vec::new());
         let mut limit = |what: &str, applied: u32, declared: &mut u32| {
             if *declared > applied {
                 loosens.push(Loosen::new(format!("limits.{what}"), applied.to_string(), declared.to_string()));
@@ -85,49 +103,51 @@ impl Guards {
         limit("maxRetags", applied.max_retags, &mut declared.max_retags);
         limit("maxShrink", applied.max_shrink, &mut declared.max_shrink);
         limit("maxShrinkPercent", applied.max_shrink_percent, &mut declared.max_shrink_percent);
-        if tenant.scope.widens(&self.scope) {
-            loosens.push(Loosen::new("scope.groupTags", words(&self.scope), words(&tenant.scope)));
-            strict.scope = tenant.scope.clone().within(&self.scope);
+        if declares.scope.widens(&self.scope) {
+            loosens.push(Loosen::new("scope.groupTags", words(&self.scope), words(&declares.scope)));
+            strict.scope = declares.scope.clone().within(&self.scope);
         }
-        if tenant.adoption > self.adoption {
-            let (from, to) = (format!("{:?}", self.adoption), format!("{:?}", tenant.adoption));
+        if declares.adoption > self.adoption {
+            let (from, to) = (format!("{:?}", self.adoption), format!("{:?}", declares.adoption));
             loosens.push(Loosen::new("adoptionPolicy", from, to));
             strict.adoption = self.adoption;
         }
-        if loosen(&self.tag_policy, &tenant.tag_policy) {
-            loosens.push(Loosen::new("tagPolicy", tag_rules(&self.tag_policy), tag_rules(&tenant.tag_policy)));
+        if loosen(&self.tag_policy, &declares.tag_policy) {
+            loosens.push(Loosen::new("tagPolicy", tag_rules(&self.tag_policy), tag_rules(&declares.tag_policy)));
         }
         for applied in &self.freezes {
-            if tenant.freezes.iter().any(|declared| declared.covers(applied)) {
+            if declares.freezes.iter().any(|declared| declared.covers(applied)) {
                 continue;
             }
-            let declared = tenant.freezes.iter().find(|declared| declared.name == applied.name);
+            let declared = declares.freezes.iter().find(|declared| declared.name == applied.name);
             let to = declared.map_or_else(|| "none".to_owned(), |declared| declared.window.to_string());
             let loosen = Loosen::new(format!("freezes.{}", applied.name), applied.window.to_string(), to);
             loosens.push(Loosen { over_at: applied.window.is_over_at(), ..loosen });
             strict.freezes.push(applied.clone());
         }
         if let Some(applied) = self.rollout {
-            strict.rollout = Some(strict_rollout(applied, tenant.rollout, &mut loosens));
+            strict.rollout = Some(strict_rollout(applied, declares.rollout, &mut loosens));
         }
         (strict, loosens)
     }
 }
 
-/// The stricter rollout: more devices have to come further before the others follow.
+/// The stricter rollout: fewer devices go unproven, and more have to come further
+/// before the others follow.
 fn strict_rollout(applied: Rollout, declared: Option<Rollout>, loosens: &mut Vec<Loosen>) -> Rollout {
     let Some(declared) = declared else {
         let from = format!("{} to be {}", applied.canary, applied.wait_for.name());
         loosens.push(Loosen::new("rollout", from, "none"));
         return applied;
     };
-    if declared.canary < applied.canary {
+    // Fewer are proven by less, and more are more at risk before anything is proven.
+    if declared.enough() < applied.enough() || declared.canary > applied.canary {
         loosens.push(Loosen::new("rollout.canary", applied.canary.to_string(), declared.canary.to_string()));
     }
     if declared.wait_for < applied.wait_for {
         loosens.push(Loosen::new("rollout.waitFor", applied.wait_for.name(), declared.wait_for.name()));
     }
-    Rollout { canary: declared.canary.max(applied.canary), wait_for: declared.wait_for.max(applied.wait_for) }
+    applied.stricter(declared)
 }
 
 fn words(scope: &Scope) -> String {

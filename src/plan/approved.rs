@@ -12,6 +12,7 @@ use crate::model::{
 
 use super::Plan;
 use super::change::Change;
+use super::digest::Digest;
 use super::facts::import_id;
 use super::guard::{ClearedPlan, hold};
 use super::held::Reason;
@@ -65,10 +66,25 @@ impl Rest {
     }
 }
 
+/// True if a plan was begun by somebody whose journal this is not: what that has sent,
+/// nobody knows here. A run of our own that broke off before its first line in the
+/// journal (`broke_off`) has sent nothing, and goes on.
+#[must_use]
+pub(crate) fn is_begun_elsewhere(
+    digest: &Digest,
+    memory: &Journal,
+    ledger: Option<&Ledger>,
+    broke_off: Option<&str>,
+) -> bool {
+    let is_known = memory.spent(&digest.sha256).is_some() || memory.approval(&digest.sha256).is_some();
+    let is_begun = || ledger.is_some_and(|ledger| ledger.has_begun(&digest.sha256));
+    !is_known && is_begun() && broke_off != Some(digest.plan_id().as_str())
+}
+
 /// True if nothing more may be done under the plan's digest, or not all of the
 /// plan any more: then it is no consent to this plan. Of a plan that another machine
-/// has carried out, the ledger knows.
-pub(super) fn is_used(plan: &Plan, memory: &Journal, ledger: Option<&Ledger>) -> bool {
+/// has begun or carried out, the ledger knows.
+pub(super) fn is_used(plan: &Plan, memory: &Journal, ledger: Option<&Ledger>, broke_off: Option<&str>) -> bool {
     let digest = plan.digest();
     match (memory.spent(&digest.sha256), memory.approval(&digest.sha256)) {
         (Some(_), _) => true,
@@ -76,6 +92,7 @@ pub(super) fn is_used(plan: &Plan, memory: &Journal, ledger: Option<&Ledger>) ->
             let rest = Approved::rest(approval);
             plan.changes.iter().any(|change| rest.refuses(&change.effect, &plan.tenant).is_some())
         }
+        (None, None) if is_begun_elsewhere(&digest, memory, ledger, broke_off) => true,
         (None, None) => ledger.is_some_and(|ledger| {
             let plan_id = digest.plan_id();
             let written = |change: &Change| ledger.like(&change.effect.device).map(|tracked| &tracked.plan);

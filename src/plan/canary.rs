@@ -6,14 +6,18 @@ use std::collections::{HashMap, HashSet};
 
 use compact_str::CompactString;
 
-use crate::ledger::Ledger;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::{Ledger, SentTag, SentTo};
 use crate::model::{
-    Action, Claim, Coverage, Desired, Device, DeviceKey, Field, Milestone, Observed, RegistrationId, Rollout,
-    SerialKey, tag_words,
+    Action, Claim, Coverage, Desired, Device, DeviceKey, Field, ImportState, Milestone, Observed, RegistrationId,
+    Rollout, SerialKey, later, tag_words,
 };
 
+use super::Plan;
 use super::change::Change;
-use super::facts::Facts;
+use super::facts::{Facts, VISIBLE_WITHIN};
 use super::guard::hold;
 use super::held::{Held, Reason, Waiting};
 use super::verdict::{Met, Verdict, walk};
@@ -27,7 +31,31 @@ struct Stand {
     under_way: usize,
     /// They were sent, and came to nothing.
     failed: usize,
+    /// Those of all three, as long as there is room for another one.
+    seen: Vec<SerialKey>,
 }
+
+impl Stand {
+    fn all(&self) -> usize {
+        self.proven + self.under_way + self.failed
+    }
+}
+
+/// Of a group tag that is not proven: how many more devices of it could go when the
+/// plan was made. By that a saved plan is judged once others have gone since.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Canaries {
+    /// Which one; `""` is none.
+    pub tag: CompactString,
+    /// So many more could go.
+    pub room: usize,
+    /// Devices that had their place already.
+    pub seen: Vec<SerialKey>,
+}
+
+/// How many devices of a group tag have to wait though a saved plan has them, and why.
+pub(crate) type Waits = HashMap<CompactString, (usize, String)>;
 
 /// Counts the devices of each tag, claim by claim.
 pub(super) struct Census<'a> {
@@ -41,7 +69,8 @@ pub(super) struct Census<'a> {
 impl<'a> Census<'a> {
     /// None where there is nothing to hold back: no rollout is declared; in a
     /// repeated round, which does no more than the first; and where only what a
-    /// saved plan touches was read: its canaries were chosen when it was made.
+    /// saved plan touches was read: its canaries were chosen when it was made, and
+    /// [`waits`] says who has gone since.
     pub(super) fn of(desired: &Desired, observed: &Observed, facts: &'a Facts) -> Option<Self> {
         let rollout = desired.tenant.rollout.filter(|_| !facts.tails_first)?;
         let covers_all = *observed.coverage() == Coverage::All;
@@ -51,17 +80,17 @@ impl<'a> Census<'a> {
 
     /// Counts a declared device in, by what would be done to it.
     pub(super) fn count(&mut self, claim: &Claim, matches: &[&Device], verdict: &Verdict) {
-        let tag = claim.group_tag.text();
+        let (tag, serial) = (claim.group_tag.text(), claim.serial.key());
         match (matches, verdict) {
             ([device], _) if tag.is_none_or(|tag| device.group_tag == tag) => self.count_device(device),
             ([_], Verdict::Awaiting(awaiting)) if matches!(awaiting.what, Waiting::Values { .. }) => {
-                self.stand(tag).under_way += 1;
+                self.stand(tag, serial).under_way += 1;
             }
             ([], Verdict::Awaiting(awaiting)) if matches!(awaiting.what, Waiting::Registration { .. }) => {
-                self.stand(tag).under_way += 1;
+                self.stand(tag, serial).under_way += 1;
             }
-            ([], Verdict::Change(change)) if is_running(change) => self.stand(tag).under_way += 1,
-            ([], Verdict::Held(held)) if has_failed(held) => self.stand(tag).failed += 1,
+            ([], Verdict::Change(change)) if is_running(change) => self.stand(tag, serial).under_way += 1,
+            ([], Verdict::Held(held)) if has_failed(held) => self.stand(tag, serial).failed += 1,
             _ => {}
         }
     }
@@ -77,49 +106,141 @@ impl<'a> Census<'a> {
             Milestone::ProfileAssigned => self.profiles.contains(&device.id),
             Milestone::Enrolled => device.is_enrolled(),
         };
-        let stand = self.stand(Some(&device.group_tag));
+        let stand = self.stand(Some(&device.group_tag), device.key());
         *if is_proven { &mut stand.proven } else { &mut stand.under_way } += 1;
     }
 
-    fn stand(&mut self, tag: Option<&str>) -> &mut Stand {
-        self.tags.entry(tag.unwrap_or_default().into()).or_default()
+    /// Counts in what is under way to devices that are declared outside of a part, and
+    /// shown by no listing yet.
+    pub(super) fn count_sent(&mut self, desired: &Desired, observed: &Observed, facts: &Facts) {
+        if !desired.is_part() {
+            return;
+        }
+        let declared = desired.claims().iter().map(|claim| claim.serial.key());
+        let mut known: HashSet<SerialKey> = declared.chain(observed.devices().iter().map(Device::key)).collect();
+        for SentTag { to, tag, .. } in &facts.sent {
+            let SentTo::Import(import, serial) = to else { continue };
+            let is_under_way = facts.imports.get(import).is_some_and(|fact| match fact.state {
+                ImportState::Unsent | ImportState::Running => true,
+                ImportState::Complete { .. } => facts.now < later(fact.at, VISIBLE_WITHIN),
+                _ => false,
+            });
+            if is_under_way && known.insert(serial.clone()) {
+                self.stand(Some(tag), serial.clone()).under_way += 1;
+            }
+        }
+    }
+
+    /// Where a tag stands, with another device of it.
+    fn stand(&mut self, tag: Option<&str>, serial: SerialKey) -> &mut Stand {
+        let stand = self.tags.entry(tag.unwrap_or_default().into()).or_default();
+        if stand.seen.len() < self.rollout.canary as usize {
+            stand.seen.push(serial);
+        }
+        stand
     }
 
     /// Takes out of the changes what has to wait: of each tag that is not proven all
-    /// but the first, by serial number. One that was tried before goes before one
-    /// that was not.
-    pub(super) fn hold_back(mut self, changes: Vec<Change>) -> (Vec<Change>, Vec<Held>) {
-        let mut of_tags: HashMap<CompactString, Vec<(bool, SerialKey, DeviceKey)>> = HashMap::new();
-        for change in &changes {
-            if let Some((tag, is_first)) = comes_to(change) {
-                let place = (is_first, change.serial().key(), change.effect.device.clone());
-                of_tags.entry(tag).or_default().push(place);
-            }
-        }
-        let mut waits: HashMap<DeviceKey, String> = HashMap::new();
-        let canary = self.rollout.canary as usize;
-        for (tag, mut comers) in of_tags {
-            let Stand { proven, under_way, failed } = *self.stand(Some(&tag));
-            if proven >= canary {
+    /// but the first. Says of which tags that are not proven some go.
+    pub(super) fn hold_back(mut self, changes: Vec<Change>) -> (Vec<Change>, Vec<Held>, Vec<Canaries>) {
+        let (canary, enough) = (self.rollout.canary as usize, self.rollout.enough() as usize);
+        let (mut waits, mut canaries) = (Waits::new(), Vec::new());
+        for (tag, comers) in comers(&changes) {
+            let stand = self.tags.remove(&tag).unwrap_or_default();
+            let Stand { proven, under_way, failed, .. } = stand;
+            if proven >= enough {
                 continue;
             }
-            let room = canary.saturating_sub(proven + under_way + failed);
-            comers.sort_unstable();
-            let go = room.min(comers.len());
+            let room = canary.saturating_sub(stand.all());
+            let go = room.min(comers);
             let (of, milestone, awaited) = (tag_words(&tag), self.rollout.wait_for.name(), under_way + go);
             let failed = if failed > 0 { format!(", {failed} failed") } else { String::new() };
             let words =
-                format!("{of}: {proven} of {canary} devices have come to {milestone}, {awaited} awaited{failed}");
-            waits.extend(comers.into_iter().skip(go).map(|(_, _, device)| (device, words.clone())));
+                format!("{of}: {proven} of {enough} devices have come to {milestone}, {awaited} awaited{failed}");
+            if go > 0 {
+                canaries.push(Canaries { tag: tag.clone(), room, seen: stand.seen });
+            }
+            waits.insert(tag, (comers - go, words));
         }
-        let (held, changes): (Vec<_>, Vec<_>) =
-            changes.into_iter().partition(|change| waits.contains_key(&change.effect.device));
-        let held = held.into_iter().map(|change| {
-            let words = waits.get(&change.effect.device).cloned();
-            hold(change, Reason::AwaitingCanary, words.into_iter().collect())
-        });
-        (changes, held.collect())
+        canaries.sort_by(|one, other| one.tag.cmp(&other.tag));
+        let (changes, held) = hold_back(&waits, changes);
+        (changes, held, canaries)
     }
+}
+
+/// How many devices would get each tag.
+fn comers(changes: &[Change]) -> HashMap<CompactString, usize> {
+    let mut comers = HashMap::new();
+    changes.iter().filter_map(comes_to).for_each(|(tag, _)| *comers.entry(tag).or_default() += 1);
+    comers
+}
+
+/// Takes out of the changes what has to wait: of each tag the last so many, by
+/// serial number. One that was tried before goes before one that was not.
+pub(super) fn hold_back(waits: &Waits, changes: Vec<Change>) -> (Vec<Change>, Vec<Held>) {
+    let mut of_tags: HashMap<CompactString, Vec<(bool, SerialKey, DeviceKey)>> = HashMap::new();
+    for change in &changes {
+        if let Some((tag, is_first)) = comes_to(change).filter(|(tag, _)| waits.contains_key(tag)) {
+            let place = (is_first, change.serial().key(), change.effect.device.clone());
+            of_tags.entry(tag).or_default().push(place);
+        }
+    }
+    let mut why: HashMap<DeviceKey, &String> = HashMap::new();
+    for (tag, mut comers) in of_tags {
+        let (wait, words) = &waits[&tag];
+        comers.sort_unstable();
+        why.extend(comers.into_iter().rev().take(*wait).map(|(_, _, device)| (device, words)));
+    }
+    let (held, changes): (Vec<_>, Vec<_>) =
+        changes.into_iter().partition(|change| why.contains_key(&change.effect.device));
+    let held = held.into_iter().map(|change| {
+        let words = why.get(&change.effect.device).map(|words| (*words).clone());
+        hold(change, Reason::AwaitingCanary, words.into_iter().collect())
+    });
+    (changes, held.collect())
+}
+
+/// Of a saved plan: how many devices of each tag have to wait since others have gone
+/// in their places, by the ledger and by what we have sent. Whether those are proven
+/// by now is not asked: a new plan knows.
+#[must_use]
+pub(crate) fn waits(saved: &Plan, rollout: Option<Rollout>, ledger: Option<&Ledger>, sent: &[SentTag]) -> Waits {
+    let Some(rollout) = rollout else { return Waits::new() };
+    let all = comers(&saved.changes);
+    if saved.tenant.rollout != Some(rollout) {
+        let words =
+            |tag: &CompactString| format!("{}: another `rollout` holds since the plan was made", tag_words(tag));
+        return all.into_iter().map(|(tag, go)| (tag.clone(), (go, words(&tag)))).collect();
+    }
+    let own: HashSet<SerialKey> = saved.changes.iter().map(|change| change.serial().key()).collect();
+    let own_ids: HashSet<RegistrationId> =
+        saved.changes.iter().filter_map(|change| change.action().registration()).collect();
+    let is_since = |at: Timestamp| at >= saved.observed_at;
+    let mut waits = Waits::new();
+    for Canaries { tag, room, seen } in &saved.canaries {
+        let applied = ledger.into_iter().flat_map(Ledger::devices);
+        let applied = applied.filter(|of| is_since(of.at) && of.value(Field::GroupTag) == tag.as_str());
+        let mut gone: HashSet<SerialKey> = applied.map(|of| of.serial_number.key()).collect();
+        let mut unknown = 0;
+        for SentTag { to, .. } in sent.iter().filter(|of| is_since(of.at) && of.tag == *tag) {
+            match to {
+                SentTo::Import(_, serial) => _ = gone.insert(serial.clone()),
+                SentTo::Registration(id) => match ledger.and_then(|ledger| ledger.of(*id)) {
+                    Some(tracked) => _ = gone.insert(tracked.serial_number.key()),
+                    None => unknown += usize::from(!own_ids.contains(id)),
+                },
+            }
+        }
+        let others = unknown + gone.iter().filter(|serial| !own.contains(serial) && !seen.contains(serial)).count();
+        let go = all.get(tag).copied().unwrap_or_default();
+        let wait = (go + others).saturating_sub(*room);
+        if wait > 0 {
+            let words =
+                format!("{}: {others} of the {room} that could go first have gone with other plans", tag_words(tag));
+            waits.insert(tag.clone(), (wait, words));
+        }
+    }
+    waits
 }
 
 /// The tag that a device would get, and whether it was not tried before.

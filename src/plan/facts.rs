@@ -8,12 +8,13 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use crate::hash::IdentityKey;
-use crate::ledger::{ImportFact, Ledger, PendingUpdate, Tail, Tracked};
+use crate::ledger::{ImportFact, Ledger, PendingUpdate, SentTag, Tail, Tracked};
 use crate::model::{
     DeviceKey, HashDigest, ImportId, ImportRecordId, Loosen, RegistrationId, SerialKey, SerialNumber, SyncState,
     Target, TenantId,
 };
 
+use super::canary::Waits;
 use super::held::Reason;
 use super::removal::{NoRemoval, Removals};
 
@@ -77,6 +78,10 @@ pub struct Facts {
     /// Registrations that Intune has given a deployment profile, of those that were
     /// looked at.
     pub profiles: HashSet<RegistrationId>,
+    /// Group tags that we have sent, where a rollout is declared.
+    pub sent: Vec<SentTag>,
+    /// Of a saved plan: how many devices of a group tag have to wait, and why.
+    pub waits: Waits,
     /// True in a repeated round: what our own imports lack goes first, alone.
     pub tails_first: bool,
     /// Devices that a reading of the whole tenant has not shown, for one that is

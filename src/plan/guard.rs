@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::ledger::{Journal, Ledger, Use};
 use crate::model::{
-    Action, Effect, Field, FieldChange, Frozen, Grant, GrantCounts, Keep, Limits, Release, SerialKey, Update,
+    Action, Effect, Field, FieldChange, Frozen, Grant, GrantCounts, Keep, Limits, Release, SerialKey, Tenant, Update,
 };
 
 use super::Plan;
@@ -38,6 +38,10 @@ pub struct Approvals {
     /// Freezes, by name, that hold nothing back.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub freezes: BTreeSet<String>,
+    /// Of a saved plan: which freezes those were when it was made. One of the same
+    /// name that is another one by now holds back what it holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meant: Option<Vec<Frozen>>,
     /// Devices whose import was refused, and is tried again now.
     #[serde(serialize_with = "sorted")]
     pub retry: HashSet<SerialKey>,
@@ -60,8 +64,24 @@ impl Approvals {
             releases: releases.or(self.releases),
             retry: self.retry.clone(),
             freezes: self.freezes.clone(),
+            meant: self.meant.clone(),
             grants: Vec::new(),
         }
+    }
+
+    /// True if a person lets changes through this freeze.
+    #[must_use]
+    pub fn lets_through(&self, on: &Frozen) -> bool {
+        self.freezes.contains(&on.name) && self.meant.iter().all(|meant| meant.iter().any(|of| of.is(on)))
+    }
+
+    /// The same for a plan that is saved at this moment: what is approved by name is
+    /// a freeze that people can look up now, in the time that is on or comes next.
+    #[must_use]
+    pub fn meant_now(&self, tenant: &Tenant, now: Timestamp) -> Self {
+        let mut meant = tenant.coming_freezes(now);
+        meant.retain(|of| self.freezes.contains(&of.name));
+        Self { meant: Some(meant).filter(|_| !self.freezes.is_empty()), ..self.clone() }
     }
 }
 
@@ -257,12 +277,13 @@ impl ClearedPlan {
 
     /// Tells the plan from those with the same effects of which use was made.
     #[must_use]
-    pub fn told_from(mut self, memory: &Journal, ledger: Option<&Ledger>) -> Self {
+    pub fn told_from(mut self, memory: &Journal, ledger: Option<&Ledger>, broke_off: Option<&str>) -> Self {
         // A digest costs as much as the plan, and most have nothing to be told from.
-        if memory.has_no_approvals() && ledger.is_none_or(|ledger| ledger.devices().len() == 0) {
+        let is_empty = |ledger: &Ledger| ledger.devices().len() == 0 && ledger.head.begun.is_empty();
+        if memory.has_no_approvals() && ledger.is_none_or(is_empty) {
             return self;
         }
-        while is_used(&self.plan, memory, ledger) {
+        while is_used(&self.plan, memory, ledger, broke_off) {
             self.plan.again += 1;
         }
         self
@@ -315,7 +336,7 @@ pub fn clear_with_grants(
     broke_off: Option<&str>,
     now: Timestamp,
 ) -> ClearedPlan {
-    let told = |cleared: ClearedPlan| cleared.told_from(memory, ledger);
+    let told = |cleared: ClearedPlan| cleared.told_from(memory, ledger, broke_off);
     let is_ours = |grant: &Grant| broke_off == Some(Digest { sha256: grant.digest.clone() }.plan_id().as_str());
     let standing = |grant: &Grant| match () {
         () if grant.expires_at <= now => GrantStanding::Expired,
@@ -365,7 +386,7 @@ pub fn clear_follow_up(plan: Plan, approved: &Approved, approvals: &Approvals) -
 /// Holds whatever the tenant would hear of while a freeze is on. What only the
 /// ledger hears of goes on: it changes nothing that anybody works with.
 fn frozen(mut plan: Plan, approvals: &Approvals) -> Plan {
-    plan.frozen.iter_mut().for_each(|frozen| frozen.approved = approvals.freezes.contains(&frozen.name));
+    plan.frozen.iter_mut().for_each(|frozen| frozen.approved = approvals.lets_through(frozen));
     let on: Vec<String> = plan.frozen.iter().filter(|frozen| !frozen.approved).map(Frozen::sentence).collect();
     if on.is_empty() {
         return plan;

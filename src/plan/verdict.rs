@@ -15,7 +15,7 @@ use crate::model::{
 
 use super::action::ActionKind;
 use super::attempt::{Attempts, Step};
-use super::canary::{Census, counts_undeclared};
+use super::canary::{Census, counts_undeclared, hold_back};
 use super::change::{Change, Note};
 use super::facts::{Facts, HashFact, Needs, REFUSED_FOR, UPDATED_WITHIN, import_id};
 use super::guard::{from_nothing, hold};
@@ -53,8 +53,15 @@ pub fn plan(desired: &Desired, observed: &Observed, facts: &Facts) -> Plan {
             maker.leave_alone(device);
         }
     });
-    if let Some(census) = census {
-        let (changes, held) = census.hold_back(std::mem::take(&mut maker.changes));
+    let mut canaries = Vec::new();
+    if let Some(mut census) = census {
+        census.count_sent(desired, observed, facts);
+        let (changes, held, first) = census.hold_back(std::mem::take(&mut maker.changes));
+        (maker.changes, canaries) = (changes, first);
+        maker.held.extend(held);
+        maker.held.sort_by(|a, b| a.device.cmp(&b.device));
+    } else if !facts.waits.is_empty() {
+        let (changes, held) = hold_back(&facts.waits, std::mem::take(&mut maker.changes));
         maker.changes = changes;
         maker.held.extend(held);
         maker.held.sort_by(|a, b| a.device.cmp(&b.device));
@@ -86,6 +93,7 @@ pub fn plan(desired: &Desired, observed: &Observed, facts: &Facts) -> Plan {
         let_go: maker.let_go,
         unchanged: maker.unchanged,
         counts,
+        canaries,
         observed_at: observed.at,
         again: 0,
         removal,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::form::{ENDPOINT, GUID, INTERVAL, OWNER};
 use super::freeze::{FreezeSpec, freezes};
 use super::{AdoptionPolicy, Auth, FieldPath, FieldProblem, FleetStatus, Problems, auth};
-use crate::model::{self, Limits, Rollout, Scope, TagRule, Tenant};
+use crate::model::{self, Limits, Owner, Rollout, Scope, TagRule, Tenant};
 
 /// One of Microsoft's four clouds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -414,9 +414,10 @@ fn check_peers(spec: &AutopilotTenantSpec, scope: &Scope, problems: &mut Problem
         }
         match Scope::new(group_tags.clone().unwrap_or_default()) {
             Err(reason) => problems.push(&["peers"], "glob", format!("a pattern cannot be read: {reason}")),
-            Ok(_) if spec.policy == Policy::Observe => {}
             Ok(theirs) => {
-                if let Some((ours, theirs)) = scope.overlap(&theirs) {
+                let us = Owner { id: &spec.owner_id, scope, writes: spec.policy != Policy::Observe };
+                let peer = Owner { id: owner_id, scope: &theirs, writes: true };
+                if let Some((ours, theirs)) = us.meets(&peer) {
                     let message =
                         format!("`{theirs}` is `{owner_id}`'s, and `{ours}` of `scope.groupTags` takes it in, too");
                     let hint = "narrow `scope.groupTags` of one of the two until no tag is in both";
@@ -473,7 +474,7 @@ fn rollout(spec: Option<&RolloutSpec>, problems: &mut Problems) -> Option<Rollou
         Milestone::ProfileAssigned => model::Milestone::ProfileAssigned,
         Milestone::Enrolled => model::Milestone::Enrolled,
     };
-    Some(Rollout { canary: canary?, wait_for })
+    Some(Rollout::new(canary?, wait_for))
 }
 
 fn limits(spec: Option<&LimitsSpec>, problems: &mut Problems) -> Limits {

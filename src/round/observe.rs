@@ -14,7 +14,7 @@ use crate::model::{
     ImportState, Keep, Observed, RegistrationId, Release, SerialKey, SyncState, Update, carried, later, tail,
 };
 use crate::plan::{
-    self, Change, Facts, HashFact, ImportError, LISTED_WITHIN, Needs, Plan, Removals, Waiting, import_id,
+    self, Change, Facts, HashFact, ImportError, LISTED_WITHIN, Needs, Plan, Removals, Waiting, Waits, import_id,
 };
 
 use super::{Round, RoundError, catch_up};
@@ -56,6 +56,8 @@ pub(super) struct Reading {
     removals: Removals,
     /// Registrations that were seen to have a deployment profile.
     profiles: HashSet<RegistrationId>,
+    /// Devices of a saved plan that have to wait.
+    waits: Waits,
 }
 
 impl Reading {
@@ -72,7 +74,13 @@ impl Reading {
             absent: HashSet::new(),
             removals: Removals::All,
             profiles: HashSet::new(),
+            waits: Waits::new(),
         }
+    }
+
+    /// The same where devices of a saved plan have to wait.
+    pub(super) fn waiting(self, waits: Waits) -> Self {
+        Self { waits, ..self }
     }
 
     /// What a saved plan writes, by id. For what it registers nothing is listed:
@@ -299,18 +307,20 @@ impl Round<'_> {
             tails_first: reading.is_follow_up,
             absent: reading.absent.clone(),
             profiles: reading.profiles.clone(),
+            sent: if self.desired.tenant.rollout.is_some() { journal.sent_tags().collect() } else { Vec::new() },
+            waits: reading.waits.clone(),
         }
     }
 
     /// Looks which devices have come to a profile, as far as a rollout has to know:
     /// of each tag until enough of them have.
     async fn prove(&self, desired: &Desired, reading: &mut Reading) -> Result<(), RoundError> {
-        let canary = desired.tenant.rollout.map_or(0, |rollout| rollout.canary as usize);
+        let enough = desired.tenant.rollout.map_or(0, |rollout| rollout.enough() as usize);
         for ids in plan::to_prove(desired, &reading.observed, self.ledger.map(AsRef::as_ref)) {
             let mut proven = ids.iter().filter(|id| reading.profiles.contains(id)).count();
             let rest: Vec<RegistrationId> = ids.into_iter().filter(|id| !reading.profiles.contains(id)).collect();
             for chunk in rest.chunks(PROFILES) {
-                if proven >= canary {
+                if proven >= enough {
                     break;
                 }
                 let found = self.graph.with_profile(chunk).await?;

@@ -4,10 +4,11 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::apply::{self, Outcome};
-use crate::ledger::{Entry, Journal};
+use crate::ledger::{Entry, Journal, Ledger, SentTag};
 use crate::model::{Action, Deregister, Desired, DeviceKey, RegistrationId, Release};
 use crate::plan::{
-    Approved, Change, Moved, Plan, Removals, Rest, Standing, Waiting, guard, has_synced_since, moved, standing,
+    Approved, Change, Moved, Plan, Removals, Rest, Standing, Waiting, guard, has_synced_since, is_begun_elsewhere,
+    moved, standing, waits,
 };
 
 use super::observe::Reading;
@@ -34,6 +35,8 @@ pub enum TakenUp {
         /// True if all of it is done.
         done: bool,
     },
+    /// Another machine has begun it, and what that has sent is not known here.
+    Begun,
     /// It was approved for another target.
     Elsewhere,
 }
@@ -56,10 +59,22 @@ pub struct Goes {
 }
 
 /// Holds a saved plan against what would be done now. Whoever looked at it has
-/// approved it; the journal knows what use was made of that.
+/// approved it; the journal knows what use was made of that, and the ledger whether
+/// any was made elsewhere. `broke_off` is the plan that this machine began last and
+/// did not end.
 #[must_use]
-pub fn take_up(saved: &Plan, now: Prepared, stale: Stale, desired: &Desired, memory: &Journal) -> TakenUp {
-    let digest = saved.digest().sha256;
+pub fn take_up(
+    saved: &Plan,
+    now: Prepared,
+    stale: Stale,
+    desired: &Desired,
+    memory: &Journal,
+    ledger: Option<&Ledger>,
+    broke_off: Option<&str>,
+) -> TakenUp {
+    let digest = saved.digest();
+    let is_begun = is_begun_elsewhere(&digest, memory, ledger, broke_off);
+    let digest = digest.sha256;
     let goes = |prepared, consent| Goes {
         prepared,
         consent,
@@ -75,6 +90,7 @@ pub fn take_up(saved: &Plan, now: Prepared, stale: Stale, desired: &Desired, mem
             return TakenUp::Goes(Box::new(Goes { rest, ..goes(now, Consent::Resumed) }));
         }
         Some(done) => return TakenUp::Used { done },
+        None if is_begun => return TakenUp::Begun,
         None if known.is_some_and(|known| known.target != saved.target) => return TakenUp::Elsewhere,
         None => {}
     }
@@ -140,7 +156,9 @@ impl Round<'_> {
         let desired = self.desired.part(|claim| touched.contains(&claim.key()));
         let sync = self.sync_state().await?;
         let removals = self.removals_of(saved);
-        let reading = Reading::touched(self, saved, removals, sync.clone()).await?;
+        let sent: Vec<SentTag> = journal.sent_tags().collect();
+        let waits = waits(saved, desired.tenant.rollout, self.ledger.map(AsRef::as_ref), &sent);
+        let reading = Reading::touched(self, saved, removals, sync.clone()).await?.waiting(waits);
         let mut plan = self.plan(&desired, reading, journal).await?;
         // Percentages are of the tenant, of which little was read; and of no more
         // devices than are declared, whatever a file says.
@@ -156,7 +174,7 @@ impl Round<'_> {
             }
         }
         let cleared = guard::clear(plan, self.approvals);
-        let cleared = cleared.told_from(journal, self.ledger.map(AsRef::as_ref));
+        let cleared = cleared.told_from(journal, self.ledger.map(AsRef::as_ref), self.broke_off);
         let schedule = apply::schedule(&cleared, sync.as_ref(), self.graph.service_now());
         Ok(Prepared { cleared, schedule, sync, calls: self.graph.calls() - calls, read_at })
     }

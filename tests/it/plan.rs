@@ -2,6 +2,7 @@
 //! and the plan that follows.
 
 mod canary;
+mod elsewhere;
 mod freeze;
 mod properties;
 mod removal;

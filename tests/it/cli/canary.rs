@@ -33,6 +33,71 @@ fn an_apply_sends_the_canaries_and_the_next_one_the_rest() {
     assert!(run("plan").out.contains("* rollout"));
 }
 
+/// Each of them had its canary when it was made.
+#[test]
+fn saved_plans_of_parts_have_the_canaries_of_one_together() {
+    let (desk, folder) = (Desk::new(), contoso());
+    folder.edit("tenant.yaml", "  policy: Sync", "  rollout: {canary: 2, waitFor: Enrolled}\n  policy: Sync");
+    let at = folder.path().display();
+    let part = |serials: &[&str]| {
+        let file = desk.state.at(format!("{}.plan", serials[0]));
+        let targets: String = serials.iter().map(|serial| format!(" --target {serial}")).collect();
+        let plan = desk.run(&format!("plan {at} --simulate --json --out {}{targets}", file.display()));
+        assert_eq!(plan.json()["summary"]["register"], serials.len(), "{}{}", plan.out, plan.err);
+        file.display().to_string()
+    };
+    let (first, second, both) =
+        (part(&["TEST-OSL-001"]), part(&["TEST-OSL-002"]), part(&["TEST-OSL-003", "TEST-OSL-004"]));
+    let apply = |file: &str, more: &str| desk.run(&format!("apply {file} {at} --simulate {more}"));
+    for (file, said) in [(&first, "1 done"), (&first, "all that was approved is done"), (&second, "1 done")] {
+        let apply = apply(file, "");
+        let told = format!("{}{}", apply.out, apply.err);
+        assert!(apply.code == 0 && told.contains(said), "{told}");
+    }
+    let third = apply(&both, "");
+    assert!(third.code == 6 && third.err.contains("2 of 2 devices are not as planned"), "{}{}", third.out, third.err);
+    let said = "group tag `OSL-STD`: 2 of the 2 that could go first have gone with other plans";
+    assert!(third.err.contains("(AwaitingCanary)") && third.err.contains(said), "{}", third.err);
+    let rest = apply(&both, "--stale=skip");
+    assert!(rest.code != 0 && !rest.out.contains("1 done"), "{}{}", rest.out, rest.err);
+    let plan = desk.run(&format!("plan {at} --simulate --json --target TEST-OSL-003")).json();
+    assert_eq!(plan["summary"]["register"], 0, "{plan}");
+    // Nor does a plan from before the rollout go on as if there was none.
+    let file = desk.state.at("TEST-KSK-001.plan");
+    folder.edit("tenant.yaml", "canary: 2", "canary: 1");
+    let plan = desk.run(&format!("plan {at} --simulate --out {} --target TEST-KSK-001", file.display()));
+    assert_eq!(plan.code, 0, "{}{}", plan.out, plan.err);
+    folder.edit("tenant.yaml", "waitFor: Enrolled", "waitFor: ProfileAssigned");
+    let other = apply(&file.display().to_string(), "");
+    assert!(other.code == 6 && other.err.contains("another `rollout` holds"), "{}{}", other.out, other.err);
+}
+
+/// Not in the run that raises it either: how many go first is judged as applied.
+#[test]
+fn a_canary_that_is_raised_with_the_change_lets_nothing_more_through() {
+    let (desk, folder) = (Desk::new(), contoso());
+    let rollout = |canary| format!("  rollout: {{canary: {canary}, waitFor: Enrolled}}\n  policy: Sync");
+    folder.edit("tenant.yaml", "  policy: Sync", &rollout(1));
+    let run = |words: &str| {
+        let (command, more) = words.split_once(' ').unwrap_or((words, ""));
+        desk.run(&format!("{command} {} --simulate {more}", folder.path().display()))
+    };
+    let first = run("apply --auto-approve");
+    assert_eq!(first.code, 0, "{}{}", first.out, first.err);
+    let waiting = run("plan --json").json()["summary"]["blocked"].clone();
+    let digest = run("plan --json").json()["digest"]["sha256"].clone();
+    folder.edit("tenant.yaml", &rollout(1), &rollout(100));
+    let plan = run("plan --json").json();
+    assert_eq!((&plan["summary"]["register"], &plan["summary"]["blocked"]), (&0.into(), &waiting), "{plan}");
+    assert_ne!(plan["digest"]["sha256"], digest, "what is loosened is part of what is approved");
+    let text = run("plan").out;
+    assert!(text.contains("* rollout.canary") && text.contains("0 of 100 devices have come to Enrolled"), "{text}");
+    // It holds for the plan that follows.
+    let raised = run("apply --auto-approve");
+    assert!(raised.code == 0 && !raised.out.contains("1 done"), "{}{}", raised.out, raised.err);
+    assert_eq!(run("plan --json").json()["summary"]["register"], waiting);
+}
+
 /// Devices of others with the same tag, declared nowhere, prove nothing and hide nothing.
 #[test]
 fn a_canary_is_found_among_many_devices_that_nobody_declares() {

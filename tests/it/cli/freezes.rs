@@ -74,6 +74,27 @@ fn a_freeze_that_is_removed_with_the_change_holds_that_change() {
     assert_eq!(shop.run("apply --auto-approve").code, 0);
 }
 
+/// The name that was approved may stand for another freeze by the time the plan is
+/// applied.
+#[test]
+fn a_freeze_that_is_approved_in_a_saved_plan_is_that_very_one() {
+    let shop = Shop::new();
+    shop.freeze();
+    let plan = shop.desk.state.at("saved.plan");
+    let saved = shop.run(&format!("plan --approve-freeze inventory --out {}", plan.display()));
+    assert!(saved.code == 0 && !saved.out.contains("(Frozen)"), "{}{}", saved.out, saved.err);
+    let apply = || shop.desk.run(&format!("apply {} {} --simulate", plan.display(), shop.folder.path().display()));
+    for (from, to) in [("the shop is counted", "the police are here"), ("2026-02-01T", "2026-03-01T")] {
+        shop.folder.edit("tenant.yaml", from, to);
+        let other = apply();
+        assert!(other.code == 6 && other.err.contains("(Frozen)"), "{to}: {}{}", other.out, other.err);
+        assert_eq!(shop.run("plan --json --approve-freeze inventory").json()["summary"]["register"], 9, "{to}");
+        shop.folder.edit("tenant.yaml", to, from);
+    }
+    let apply = apply();
+    assert!(apply.code == 0 && apply.out.contains("9 done"), "{}{}", apply.out, apply.err);
+}
+
 #[test]
 fn a_device_leaves_for_good_in_a_freeze_only_if_that_is_approved() {
     let shop = Shop::new();

@@ -45,6 +45,37 @@ fn the_ledger_is_listed_shown_exported_and_imported() {
     assert_eq!(desk.run(&format!("ledger import {file} --path {path} --simulate")).code, 3);
 }
 
+/// To loosen a guard is an effect of a plan, and no line in a file.
+#[test]
+fn a_guard_that_was_applied_is_not_imported_away() {
+    let (desk, folder) = (Desk::new(), contoso());
+    folder.edit("tenant.yaml", "  policy: Sync", "  rollout: {canary: 9, waitFor: Registered}\n  policy: Sync");
+    let path = folder.path().display().to_string();
+    assert_eq!(apply(&desk, &folder, "").code, 0);
+    let export = desk.run(&format!("ledger export {path} --simulate")).out;
+    let guards = export.lines().find(|line| line.starts_with("\"guards\"")).expect("guards");
+    assert!(guards.contains("\"maxDeletes\":10,") && guards.contains("\"canary\":9"), "{guards}");
+    folder.edit("tenant.yaml", "  policy: Sync", "  limits: {maxDeletes: 99}\n  policy: Sync");
+    let wider = export.replace("\"maxDeletes\":10,", "\"maxDeletes\":99,").replace("\"canary\":9", "\"canary\":99");
+    let none = export.replace(&format!("{guards}\n"), "");
+    for (name, edited) in [("wider", &wider), ("none", &none)] {
+        assert_ne!(*edited, export, "{name}");
+        folder.write("edited.txt", edited);
+        let import = format!("ledger import {} --path {path} --simulate", folder.at("edited.txt").display());
+        assert_eq!(desk.run(&import).code, 0, "{name}");
+        let plan = desk.run(&format!("plan {path} --simulate --json")).json();
+        let loosens = plan["loosens"].as_array().expect(name);
+        assert!(loosens.iter().any(|of| of["path"] == "limits.maxDeletes"), "{name}: {loosens:?}");
+        let list = desk.run(&format!("ledger export {path} --simulate")).out;
+        assert!(list.contains("\"canary\":9,") && list.contains("\"maxDeletes\":10,"), "{name}: {list}");
+    }
+    // One that is stricter than ours holds.
+    folder.write("edited.txt", export.replace("\"maxDeletes\":10,", "\"maxDeletes\":3,"));
+    let import = format!("ledger import {} --path {path} --simulate", folder.at("edited.txt").display());
+    assert_eq!(desk.run(&import).code, 0);
+    assert!(desk.run(&format!("ledger export {path} --simulate")).out.contains("\"maxDeletes\":3,"));
+}
+
 #[test]
 fn a_lost_ledger_is_rebuilt_with_what_was_registered_and_nothing_else() {
     let (desk, folder) = (Desk::new(), contoso());
@@ -296,6 +327,75 @@ fn what_was_done_and_undone_has_one_digest_of_its_own_on_every_machine() {
     let again = digest(&first);
     assert_ne!(again, done, "it was approved, and is used");
     assert_eq!(digest(&second), again, "by whichever machine");
+}
+
+/// What one machine has done under a consent, another must not do again under it: not
+/// even where another plan has written the device since.
+#[test]
+fn a_consent_that_one_machine_made_use_of_is_none_on_another() {
+    let shared = Shared::new();
+    let (first, second) = (shared.machine("first"), shared.machine("second"));
+    assert_eq!(first.run("apply . --auto-approve").code, 0);
+    let lends = |from: &str, to: &str| {
+        let file = first.clone.path.join("devices/oslo/laptops.yaml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains(from), "{text}");
+        std::fs::write(&file, text.replace(from, to)).unwrap();
+        first.clone.git(&["commit", "-q", "-am", to]);
+        first.clone.git(&["push", "-q", "origin", "HEAD"]);
+        second.clone.git(&["pull", "-q"]);
+        shared.served.post("advance", &json!({"by": "1h"}));
+    };
+    lends("groupTag: OSL-LOANER", "groupTag: OSL-LENT");
+    let saved = second.desk.state.at("saved.plan");
+    let plan = second.run(&format!("plan . --json --out {}", saved.display())).json();
+    let digest = plan["digest"]["sha256"].as_str().unwrap().to_owned();
+    assert_eq!(plan["summary"]["update"], 1);
+    let apply = first.run(&format!("apply . --approve-digest {digest}"));
+    assert!(apply.code == 0 && apply.out.contains("1 done"), "{}{}", apply.out, apply.err);
+    lends("groupTag: OSL-LENT", "groupTag: OSL-LOANER");
+    assert_eq!(first.run("apply . --auto-approve").code, 0);
+    lends("groupTag: OSL-LOANER", "groupTag: OSL-LENT");
+    let again = second.run("plan . --json").json();
+    assert_eq!(again["summary"]["update"], 1);
+    assert_ne!(again["digest"]["sha256"], plan["digest"]["sha256"], "it is used");
+    let by_digest = second.run(&format!("apply . --approve-digest {digest}"));
+    assert!(by_digest.code == 6 && by_digest.err.contains("an approval is used once"), "{}", by_digest.err);
+    for stale in ["", "--stale=skip"] {
+        let by_file = second.run(&format!("apply {} . {stale}", saved.display()));
+        assert!(
+            by_file.code == 6 && by_file.err.contains("begun on another machine"),
+            "{}{}",
+            by_file.out,
+            by_file.err
+        );
+    }
+    // A new consent is one.
+    let digest = again["digest"]["sha256"].as_str().unwrap();
+    let apply = second.run(&format!("apply . --approve-digest {digest}"));
+    assert!(apply.code == 0 && apply.out.contains("1 done"), "{}{}", apply.out, apply.err);
+}
+
+#[test]
+fn a_saved_plan_counts_the_canaries_that_another_machine_has_sent() {
+    let shared = Shared::new();
+    let author = shared.machine("canaries");
+    let text = std::fs::read_to_string(author.clone.path.join("tenant.yaml")).unwrap();
+    let rollout = "  rollout: {canary: 1, waitFor: Enrolled}\n  policy: Sync";
+    author.clone.commit("tenant.yaml", &text.replace("  policy: Sync", rollout));
+    author.clone.git(&["push", "-q", "origin", "HEAD"]);
+    let (first, second) = (shared.machine("first"), shared.machine("second"));
+    let saves = |machine: &Machine, serial: &str| {
+        let file = machine.desk.state.at("saved.plan").display().to_string();
+        assert_eq!(machine.run(&format!("plan . --out {file} --target {serial}")).code, 0);
+        file
+    };
+    let (one, other) = (saves(&first, "TEST-OSL-001"), saves(&second, "TEST-OSL-002"));
+    let apply = first.run(&format!("apply {one} ."));
+    assert!(apply.code == 0 && apply.out.contains("1 done"), "{}{}", apply.out, apply.err);
+    let apply = second.run(&format!("apply {other} ."));
+    assert!(apply.code == 6 && apply.err.contains("(AwaitingCanary)"), "{}{}", apply.out, apply.err);
+    assert_eq!(shared.served_count(), 1);
 }
 
 #[test]

@@ -121,6 +121,7 @@ pub fn unchanged() -> Plan {
         unmanaged: vec![],
         unchanged: vec![],
         counts: Counts { declared: 410, registered: 410, managed: 410, unchanged: 410 },
+        canaries: Vec::new(),
         observed_at: at("2026-10-04T08:14:07Z"),
         again: 0,
         removal: Default::default(),

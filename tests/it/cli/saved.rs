@@ -80,7 +80,7 @@ fn a_saved_plan_has_no_hash_and_a_digest_for_each_effect() {
     let path = save(&desk, &fleet, "");
     let text = std::fs::read_to_string(&path).expect("the saved plan");
     let saved: Value = serde_json::from_str(&text).expect("JSON");
-    assert_eq!((&saved["format"], &saved["formatVersion"]), (&"apgit.plan/v1".into(), &"1.0".into()));
+    assert_eq!((&saved["format"], &saved["formatVersion"]), (&"apgit.plan/v1".into(), &"1.1".into()));
     let tenant = &saved["tenants"][0];
     let effects = tenant["effects"].as_array().expect("effects");
     assert_eq!(effects.len(), 9);
@@ -232,7 +232,7 @@ fn a_saved_plan_that_was_edited_is_not_applied() {
         ("in the encoding `apgit/effect/v9`", &|plan| {
             plan["tenants"][0]["digest"]["encoding"] = "apgit/effect/v9".into();
         }),
-        ("in version `1.1`", &|plan| plan["formatVersion"] = "1.1".into()),
+        ("in version `1.2`", &|plan| plan["formatVersion"] = "1.2".into()),
         ("its format is `apgit.plan/v2`", &|plan| plan["format"] = "apgit.plan/v2".into()),
     ];
     for (words, change) in edits {

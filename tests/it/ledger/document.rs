@@ -121,6 +121,23 @@ fn deletions_are_remembered_for_a_day_whichever_run_made_them() {
 }
 
 #[test]
+fn plans_that_were_begun_are_remembered_for_a_month_and_not_without_end() {
+    let mut one = ledger(&[]);
+    one.begin("a", at(0));
+    one.begin("b", at(1));
+    one.begin("a", at(2));
+    assert!(one.has_begun("a") && one.has_begun("b") && one.head.begun.len() == 2);
+    assert_eq!(Ledger::read(&one.written(), true).as_ref(), Ok(&one));
+    let mut anew = ledger(&[]);
+    anew.remember(&one, at(3));
+    assert!(anew.has_begun("a") && anew.has_begun("b"), "whoever begins anew has not forgotten");
+    one.begin("c", at(24 * 30 + 1));
+    assert!(one.has_begun("a") && !one.has_begun("b"));
+    (0..1000).for_each(|number| one.begin(&format!("{number}"), at(24 * 30 + 2)));
+    assert!(one.head.begun.len() == 256 && one.has_begun("999") && !one.has_begun("c"));
+}
+
+#[test]
 fn what_goes_with_a_device_is_kept_until_nothing_of_it_is_left() {
     let mut ledger = ledger(&["PF1", "PF2"]);
     let object = DirectoryObjectId(Uuid::from_u128(2));

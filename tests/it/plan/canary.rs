@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use apgit::door::model::{Guards, ImportState, Milestone, Rollout};
+use apgit::door::ledger::{SentTag, SentTo};
+use apgit::door::model::{Guards, ImportState, Milestone, Rollout, SerialKey};
 use apgit::door::plan::Reason;
 use apgit::door::plan::guard::clear;
 use jiff::SignedDuration;
 
-use super::{Case, MINUTE, case, read_aloud, registration};
+use super::{Case, MINUTE, NOW, case, read_aloud, registration};
 
 /// Two go first.
 fn rolling(wait_for: Milestone, claims: &str, devices: &str) -> Case {
     let mut case = case(claims, devices);
-    case.tenant.rollout = Some(Rollout { canary: 2, wait_for });
+    case.tenant.rollout = Some(Rollout::new(2, wait_for));
     case
 }
 
@@ -131,6 +132,23 @@ fn a_part_of_the_declarations_counts_what_was_applied_besides() {
 }
 
 #[test]
+fn a_part_of_the_declarations_counts_what_is_sent_besides_and_not_listed_yet() {
+    let sent = |state: ImportState, age: SignedDuration| {
+        let mut case = rolling(Milestone::Registered, FIVE, "A1 1 tag=X").import("A4", 1, age, state);
+        let import = *case.facts.imports.keys().next().expect("one");
+        let to = SentTo::Import(import, SerialKey::of("A4"));
+        case.facts.sent = vec![SentTag { to, tag: "X".into(), at: NOW - age }];
+        case.facts.ledger = Some(Arc::new(super::removal::ledger("A1 1 tag=X")));
+        read_aloud(&case.plan_of(|serial| serial == "A3"))
+    };
+    let complete = || ImportState::Complete { registration_id: registration(4) };
+    assert_eq!(sent(ImportState::Running, MINUTE), ["x A3 AwaitingCanary"]);
+    assert_eq!(sent(complete(), MINUTE), ["x A3 AwaitingCanary"]);
+    // What was registered an hour ago and is not there was removed.
+    assert_eq!(sent(complete(), SignedDuration::from_hours(1)), ["+ A3 attempt 1 groupTag=X"]);
+}
+
+#[test]
 fn a_repeated_round_goes_on_with_what_the_first_has_begun() {
     let mut case = rolling(Milestone::Enrolled, FIVE, "");
     case.facts.tails_first = true;
@@ -150,7 +168,7 @@ fn canaries_are_counted_before_the_limits() {
 #[test]
 fn a_rollout_that_is_removed_or_weakened_with_the_change_holds_that_change() {
     let mut tenant = super::super::support::tenant();
-    tenant.rollout = Some(Rollout { canary: 2, wait_for: Milestone::ProfileAssigned });
+    tenant.rollout = Some(Rollout::new(2, Milestone::ProfileAssigned));
     let applied = Guards::of(&tenant);
     let told = |rollout: Option<Rollout>| {
         let mut case = rolling(Milestone::Registered, FIVE, "A1 1 tag=X\nA2 2 tag=X");
@@ -161,13 +179,16 @@ fn a_rollout_that_is_removed_or_weakened_with_the_change_holds_that_change() {
             plan.loosens.iter().map(|of| format!("{} {} to {}", of.what, of.from, of.to)).collect();
         (plan.changes.len(), loosens.join(", "))
     };
-    let rollout = |canary, wait_for| Some(Rollout { canary, wait_for });
+    let rollout = |canary, wait_for| Some(Rollout::new(canary, wait_for));
     assert_eq!(told(None), (0, "rollout 2 to be ProfileAssigned to none".to_owned()));
     assert_eq!(told(rollout(1, Milestone::ProfileAssigned)), (0, "rollout.canary 2 to 1".to_owned()));
     assert_eq!(
         told(rollout(2, Milestone::Registered)),
         (0, "rollout.waitFor ProfileAssigned to Registered".to_owned())
     );
+    // More that go first are more that go unproven, though more are to be proven.
+    assert_eq!(told(rollout(3, Milestone::ProfileAssigned)), (0, "rollout.canary 2 to 3".to_owned()));
+    assert_eq!(told(rollout(1000, Milestone::Registered)).0, 0);
     // Stricter holds at once.
-    assert_eq!(told(rollout(3, Milestone::Enrolled)), (1, String::new()));
+    assert_eq!(told(rollout(2, Milestone::Enrolled)), (0, String::new()));
 }

@@ -47,6 +47,26 @@ fn a_freeze_holds_every_change_and_the_sync_and_says_until_when() {
 }
 
 #[test]
+fn the_weekend_that_was_approved_in_a_saved_plan_is_not_the_next_one() {
+    let time = |text| WeekTime::parse(text).unwrap();
+    let window =
+        Window::Weekly { from: time("Fri 16:00"), until: time("Mon 06:00"), zone: Zone::named("UTC").unwrap() };
+    let weekend = Freeze { name: "weekend".to_owned(), reason: "nobody is here".to_owned(), window };
+    let tenant = work().frozen([weekend]).tenant;
+    // It is Thursday.
+    let approvals = approving(&["weekend"]).meant_now(&tenant, NOW);
+    let let_through = |at: Timestamp| tenant.frozen(at).iter().all(|on| approvals.lets_through(on));
+    let saturday = NOW + SignedDuration::from_hours(48);
+    assert!(let_through(saturday) && !tenant.frozen(saturday).is_empty());
+    assert!(!let_through(saturday + SignedDuration::from_hours(7 * 24)));
+    let (next, _) = tenant.next_freeze(|on| approvals.lets_through(on), NOW).expect("the next weekend");
+    assert!(next > saturday + SignedDuration::from_hours(4 * 24), "{next}");
+    let by_name = approving(&["weekend"]);
+    assert_eq!(tenant.next_freeze(|on| by_name.lets_through(on), NOW), None);
+    assert_eq!(approving(&[]).meant_now(&tenant, NOW), approving(&[]));
+}
+
+#[test]
 fn before_it_begins_and_from_its_end_on_nothing_is_held() {
     for (from, until) in [(NOW + MINUTE, NOW + HOUR), (NOW - HOUR, NOW)] {
         let plan = cleared(&work().frozen([once("advent", from, until)]), &Approvals::default());

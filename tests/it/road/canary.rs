@@ -2,7 +2,8 @@
 //! Intune has given them a profile.
 
 use apgit::door::model::{Milestone, Rollout};
-use apgit::door::round::End;
+use apgit::door::plan::Reason;
+use apgit::door::round::{End, TakenUp};
 use apgit::door::sim::settings::Delay;
 use apgit::door::sim::{Settings, WriteKind};
 use jiff::SignedDuration;
@@ -14,7 +15,7 @@ fn scene(wait_for: Milestone) -> Scene {
     let mut settings = Settings::calm();
     settings.profiles.assigned_after = Delay::secs(36_000, 40_000);
     let mut scene = Scene::new(settings, 1, claims);
-    scene.tenant.rollout = Some(Rollout { canary: 2, wait_for });
+    scene.tenant.rollout = Some(Rollout::new(2, wait_for));
     scene
 }
 
@@ -38,6 +39,26 @@ async fn the_canaries_go_and_the_rest_follows_when_they_have_a_profile() {
     assert_eq!((rest.outcomes.of.len(), rest.end(), imports(&scene)), (4, End::Done, 6));
     assert_eq!(scene.plan().await, [""; 0]);
     scene.sim.with(|tenant| super::world::assert_nothing_twice(tenant));
+}
+
+/// What this machine has sent counts though no ledger says so.
+#[tokio::test]
+async fn two_saved_plans_have_the_canaries_of_one_together() {
+    let mut scene = scene(Milestone::Enrolled);
+    let all = scene.claims.clone();
+    let mut saved = Vec::new();
+    for part in [&all[..2], &all[2..4]] {
+        scene.claims = part.to_vec();
+        saved.push(scene.prepare().await);
+    }
+    scene.claims = all;
+    let stale = apgit::door::round::Stale::Abort;
+    let report = scene.client().await.apply_saved(&saved[0], stale).await;
+    assert_eq!(outcomes(&report.expect("nothing has moved")), ["TEST-000001 done", "TEST-000002 done"]);
+    let taken = scene.client().await.apply_saved(&saved[1], stale).await;
+    let Err(Some(TakenUp::Moved(moved))) = taken else { panic!("{taken:?}") };
+    assert!(moved.iter().all(|moved| moved.reason == Reason::AwaitingCanary), "{moved:?}");
+    assert_eq!((moved.len(), imports(&scene)), (2, 2));
 }
 
 #[tokio::test]

@@ -274,7 +274,7 @@ impl Client<'_> {
     pub async fn apply_saved(&mut self, saved: &Prepared, stale: Stale) -> Result<Report, Option<TakenUp>> {
         let now = self.prepare_again(saved).await.map_err(|_| None)?;
         let is_new = self.journal.approval(&saved.cleared.plan().digest().sha256).is_none();
-        let goes = match take_up(saved.cleared.plan(), now, stale, &self.desired, &self.journal) {
+        let goes = match take_up(saved.cleared.plan(), now, stale, &self.desired, &self.journal, None, None) {
             TakenUp::Goes(goes) => *goes,
             other => return Err(Some(other)),
         };
