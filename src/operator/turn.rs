@@ -22,6 +22,9 @@ use crate::resource::{self, AuthType, AutopilotTenantSpec, Identity};
 use crate::round::{Consent, End, Prepared, Report, RoundError};
 use crate::status::{FleetStatus, fold};
 
+/// Somebody must say yes.
+const APPROVAL_REQUIRED: &str = "ApprovalRequired";
+
 /// What is needed for turns of the tenants of a namespace.
 pub(super) struct Ways<'w> {
     pub client: &'w Client,
@@ -165,16 +168,32 @@ pub(super) async fn turn(ways: &Ways<'_>, fleet: &Fleet) -> Account {
         }
     };
     match look(ways, fleet).await {
-        Ok(after) => account(&fleet.desired, &after, Some(done)),
+        Ok(after) => account(&fleet.desired, &after, Some(done.asking(&after))),
         Err(trouble) => trouble.in_account(),
     }
 }
 
 /// What work on a tenant came to.
+#[derive(Default)]
 struct Done {
     plan: Option<String>,
     trouble: Option<Trouble>,
     is_waiting: bool,
+    /// True if a person is asked for what was left out.
+    is_asked: bool,
+}
+
+impl Done {
+    fn of(trouble: Trouble) -> Self {
+        Self { trouble: Some(trouble), ..Self::default() }
+    }
+
+    /// A person is asked for what there is to do after all else was done: the plan
+    /// is another one then, and its digest as well.
+    fn asking(self, after: &Prepared) -> Self {
+        let asks = self.is_asked && self.trouble.is_none() && is_to_do(after);
+        if asks { Self { trouble: Some(to_approve(after)), ..self } } else { self }
+    }
 }
 
 /// True if something is to be written. For a vendor's sake alone nothing is: the
@@ -194,11 +213,12 @@ async fn look(ways: &Ways<'_>, fleet: &Fleet) -> Result<Prepared, Trouble> {
 /// Does what may be done, as the one writer.
 async fn work(ways: &Ways<'_>, fleet: &Fleet) -> Result<Done, Trouble> {
     let mut desired = fleet.desired.clone();
+    let mut is_asked = false;
     // What cannot be done of a plan is taken out of it, and there is another plan.
     for _ in 0..3 {
         let mut members = open(ways, fleet, &desired, Purpose::Write).await?;
         if let Some(why) = refused(&members) {
-            return Ok(Done { plan: None, trouble: Some(why), is_waiting: false });
+            return Ok(Done::of(why));
         }
         let prepared = members.prepare().await.map_err(|(_, error)| error)?.pop().expect("one tenant, one plan");
         let (prepared, consent) = match members.granted(0, prepared).await? {
@@ -206,14 +226,17 @@ async fn work(ways: &Ways<'_>, fleet: &Fleet) -> Result<Done, Trouble> {
             Granted::Rest(prepared, rest) if rest.is_whole() => (prepared, Consent::Resumed),
             Granted::Rest(prepared, _) => (prepared, Consent::ResumedInPart),
             Granted::Nothing(prepared) => match asks(&fleet.tenant, &prepared) {
+                // The removals were all there was.
+                Asks::Nobody if is_asked && !is_to_do(&prepared) => {
+                    return Ok(Done { is_asked, ..Done::default() });
+                }
                 Asks::Nobody => (prepared, Consent::Unseen),
                 Asks::ForRemovals if !desired.is_part() => {
+                    is_asked = true;
                     desired = desired.part(|_| true);
                     continue;
                 }
-                Asks::ForRemovals | Asks::ForAll => {
-                    return Ok(Done { plan: None, trouble: Some(to_approve(&prepared)), is_waiting: false });
-                }
+                Asks::ForRemovals | Asks::ForAll => return Ok(Done::of(to_approve(&prepared))),
             },
         };
         let unreadable = members.unreadable_hashes([&prepared]).await.map_err(RoundError::from)?;
@@ -223,10 +246,10 @@ async fn work(ways: &Ways<'_>, fleet: &Fleet) -> Result<Done, Trouble> {
             continue;
         }
         let report = members.carry_out(vec![(prepared, consent)], &mut |_, _| {}).await.pop();
-        return Ok(told(&report.expect("one tenant, one report")));
+        return Ok(Done { is_asked, ..told(&report.expect("one tenant, one report")) });
     }
     let message = "hashes that can be read at one moment cannot be read at the next";
-    Ok(Done { plan: None, trouble: Some(Trouble::new("HashNotAvailable", message, true)), is_waiting: true })
+    Ok(Done { is_waiting: true, ..Done::of(Trouble::new("HashNotAvailable", message, true)) })
 }
 
 /// For which plans a person is asked.
@@ -252,7 +275,7 @@ fn to_approve(prepared: &Prepared) -> Trouble {
     let plan = prepared.cleared.plan();
     let message =
         format!("{} changes wait for an AutopilotPlanApproval of digest {}", plan.changes.len(), plan.digest().sha256);
-    Trouble::new("ApprovalRequired", message, false)
+    Trouble::new(APPROVAL_REQUIRED, message, false)
 }
 
 /// Why nothing may be written over the ledger as it is.
@@ -279,19 +302,21 @@ fn told(report: &Report) -> Done {
         End::Journal => (Some(Trouble::new("JournalUnavailable", halt, true)), true),
         End::Moved => (Some(Trouble::new("WrittenElsewhere", halt, true)), true),
     };
-    Done { plan, trouble, is_waiting }
+    Done { plan, trouble, is_waiting, is_asked: false }
 }
 
 fn account(desired: &Desired, prepared: &Prepared, done: Option<Done>) -> Account {
     let plan = prepared.cleared.plan();
     let held = plan.held.iter().map(|held| (held.device.clone(), held.clone())).collect();
-    let done = done.unwrap_or(Done { plan: None, trouble: None, is_waiting: false });
+    let done = done.unwrap_or_default();
+    // No time brings what a person is asked for; the approval itself is news.
+    let asks = done.trouble.as_ref().is_some_and(|trouble| trouble.reason == APPROVAL_REQUIRED);
     Account {
         devices: Some((fold(desired, plan), held)),
         trouble: done.trouble,
         plan: done.plan,
         is_waiting: done.is_waiting
-            || is_to_do(prepared)
+            || (is_to_do(prepared) && !asks)
             || plan.awaiting.iter().any(|waits| waits.what != Waiting::Vendor),
     }
 }

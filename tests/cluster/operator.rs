@@ -41,7 +41,11 @@ impl Stage {
     /// of two devices. `None` where there is no cluster.
     pub fn new() -> Option<Self> {
         let cluster = ControlPlane::here()?;
-        let namespace = cluster.namespace();
+        Some(Self::on(cluster, cluster.namespace()))
+    }
+
+    /// The same, in a namespace that is there.
+    pub fn on(cluster: &'static ControlPlane, namespace: String) -> Self {
         let desk = Desk::new();
         let served = desk.simulate("--speed instant");
         let stage = Self { cluster, namespace, served, folder: Folder::new(), operators: Vec::new(), desk };
@@ -50,10 +54,10 @@ impl Stage {
             let name = serial.to_ascii_lowercase();
             stage.done(&format!("create secret generic {name} --from-file=hash={}", file.display()));
         }
-        Some(stage)
+        stage
     }
 
-    fn done(&self, words: &str) -> String {
+    pub fn done(&self, words: &str) -> String {
         self.cluster.done(&format!("{words} --namespace {}", self.namespace))
     }
 
@@ -76,14 +80,19 @@ impl Stage {
     }
 
     /// A device whose hash is in a Secret.
-    fn device(&self, serial: &str, more: Value) {
+    pub fn device(&self, serial: &str, more: Value) {
         let name = serial.to_ascii_lowercase();
-        let mut spec = json!({
-            "serialNumber": serial, "tenantRef": {"name": "contoso"},
-            "hardwareHashRef": {"secretKeyRef": {"name": name, "key": "hash"}, "sha256": pin_of(&self.desk, serial)},
-        });
+        let hash = self.hash_ref(serial);
+        let mut spec =
+            json!({"serialNumber": serial, "tenantRef": {"name": "contoso"}, "hardwareHashRef": hash});
         spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         self.apply(&object("AutopilotDevice", &name, spec));
+    }
+
+    /// Where its hash is.
+    pub fn hash_ref(&self, serial: &str) -> Value {
+        let name = serial.to_ascii_lowercase();
+        json!({"secretKeyRef": {"name": name, "key": "hash"}, "sha256": pin_of(&self.desk, serial)})
     }
 
     fn operates(&mut self) -> &mut Child {
@@ -92,17 +101,22 @@ impl Stage {
 
     /// A pod of this name.
     pub fn operates_as(&mut self, identity: &str) -> &mut Child {
-        let number = self.operators.len();
-        let log = std::fs::File::create(self.folder.at(format!("operator-{number}.log"))).unwrap();
         let words = format!("-v operator --namespace {} --quiet-seconds 1 --identity {identity}", self.namespace);
         let mut command: Command = apgit(root(), words.split_whitespace());
         command.env("KUBECONFIG", self.cluster.kubeconfig()).env("XDG_STATE_HOME", self.folder.path());
+        self.begins(command)
+    }
+
+    /// An operator that is run like this.
+    pub fn begins(&mut self, mut command: Command) -> &mut Child {
+        let number = self.operators.len();
+        let log = std::fs::File::create(self.folder.at(format!("operator-{number}.log"))).unwrap();
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         self.operators.push(command.spawn().expect("the operator starts"));
         self.operators.last_mut().unwrap()
     }
 
-    fn log(&self, number: usize) -> String {
+    pub fn log(&self, number: usize) -> String {
         self.folder.read(format!("operator-{number}.log"))
     }
 
@@ -111,25 +125,25 @@ impl Stage {
         self.done(&format!("wait --for=condition=Ready --timeout=90s {what}"));
     }
 
-    fn get(&self, what: &str) -> Value {
+    pub fn get(&self, what: &str) -> Value {
         serde_json::from_str(&self.done(&format!("get {what} --output json"))).expect("JSON")
     }
 
-    fn condition(&self, what: &str, type_: &str) -> Value {
+    pub fn condition(&self, what: &str, type_: &str) -> Value {
         let object = self.get(what);
         let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
         conditions.into_iter().find(|condition| condition["type"] == type_).unwrap_or_default()
     }
 
     #[track_caller]
-    fn comes_to(&self, what: &str, type_: &str, status: &str, reason: &str) {
+    pub fn comes_to(&self, what: &str, type_: &str, status: &str, reason: &str) {
         eventually(&format!("{what} comes to {type_}={status} {reason}"), || {
             let condition = self.condition(what, type_);
             (condition["status"] == status && condition["reason"] == reason).then_some(())
         });
     }
 
-    fn registered(&self) -> Vec<(String, String)> {
+    pub fn registered(&self) -> Vec<(String, String)> {
         let all = self.served.get("registrations");
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         all.as_array().unwrap().iter().map(|of| (text(&of["serial"]), text(&of["groupTag"]))).collect()
