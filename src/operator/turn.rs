@@ -17,13 +17,15 @@ use crate::graph::ErrorKind;
 use crate::hash::HashSource;
 use crate::ledger::{ClusterJournal, ClusterLedger, Journal, JournalError, LedgerError, Seen};
 use crate::model::{Action, Desired, DeviceKey, Origin, seen};
-use crate::plan::{Approvals, Held, NoRemoval, Waiting};
+use crate::plan::{Approvals, Change, Held, NoRemoval, Waiting};
 use crate::resource::{self, AuthType, AutopilotTenantSpec, Identity};
 use crate::round::{Consent, End, Prepared, Report, RoundError};
 use crate::status::{FleetStatus, fold};
 
 /// Somebody must say yes.
 const APPROVAL_REQUIRED: &str = "ApprovalRequired";
+/// So many changes are named to whoever is asked.
+const SHOWN: usize = 10;
 
 /// What is needed for turns of the tenants of a namespace.
 pub(super) struct Ways<'w> {
@@ -273,9 +275,16 @@ fn asks(tenant: &AutopilotTenantSpec, prepared: &Prepared) -> Asks {
 
 fn to_approve(prepared: &Prepared) -> Trouble {
     let plan = prepared.cleared.plan();
-    let message =
-        format!("{} changes wait for an AutopilotPlanApproval of digest {}", plan.changes.len(), plan.digest().sha256);
+    let mut what: Vec<String> = plan.changes.iter().take(SHOWN).map(change).collect();
+    what.extend(plan.changes.get(SHOWN..).filter(|more| !more.is_empty()).map(|more| format!("{} more", more.len())));
+    what.extend((!plan.loosens.is_empty()).then(|| "limits of the tenant that become looser".to_owned()));
+    let digest = plan.digest().sha256;
+    let message = format!("an AutopilotPlanApproval of digest {digest} is waited for: {}", what.join(", "));
     Trouble::new(APPROVAL_REQUIRED, message, false)
+}
+
+fn change(change: &Change) -> String {
+    format!("{} {}", change.action().kind().name(), change.serial())
 }
 
 /// Why nothing may be written over the ledger as it is.

@@ -259,6 +259,24 @@ fn a_device_goes_with_its_object_where_that_says_so_and_one_whose_tenant_goes_st
 }
 
 #[test]
+fn a_device_that_may_not_go_is_told_at_its_tenant() {
+    let Some(mut stage) = Stage::new() else { return };
+    stage.tenant(json!({}));
+    stage.device("TEST-BGO-001", json!({}));
+    stage.device("TEST-BGO-002", json!({"deletionPolicy": "Delete", "protect": true}));
+    stage.operates();
+    stage.is_ready("apd,apt --all");
+    stage.done("delete apd test-bgo-002");
+    stage.comes_to("apt contoso", "Stalled", "True", "DevicesHeld");
+    let problems = stage.get("apt contoso")["status"]["problems"].to_string();
+    assert!(problems.starts_with(r#"["TEST-BGO-002: DeletionProtected, "#), "{problems}");
+    assert_eq!(stage.registered().len(), 2);
+    // Declared again, it is as ever.
+    stage.device("TEST-BGO-002", json!({"deletionPolicy": "Delete", "protect": true}));
+    stage.is_ready("apd,apt --all");
+}
+
+#[test]
 fn of_two_replicas_one_writes_and_the_other_goes_on_where_it_stopped() {
     let Some(mut stage) = Stage::new() else { return };
     stage.tenant(json!({}));

@@ -201,7 +201,8 @@ fn the_story(release: &Release, stage: &mut Stage) {
     stage.comes_to("apt contoso", "Stalled", "True", "ApprovalRequired");
     assert_eq!(stage.registered().len(), 2);
     let message = stage.condition("apt contoso", "Ready")["message"].as_str().expect("a message").to_owned();
-    let digest = message.rsplit(' ').next().expect("a word").to_owned();
+    assert!(message.ends_with(": deregister TEST-BGO-002"), "{message}");
+    let digest = message.split(' ').find(|word| word.len() == 64).expect("a digest").to_owned();
     stage.done("create serviceaccount approver");
     stage.done(&format!(
         "create rolebinding approver --clusterrole {NAMESPACE}-apgit-operator-approve --serviceaccount {NAMESPACE}:approver"
