@@ -16,7 +16,8 @@ use crate::desired::Fleet;
 use crate::model::{Claim, DeviceKey};
 use crate::plan::Held;
 use crate::resource::{
-    AutopilotDevice, AutopilotDeviceSet, AutopilotTenant, Condition, ConditionStatus, DeviceCounts, FleetStatus, Kind, LocalRef, Status,
+    AutopilotDevice, AutopilotDeviceSet, AutopilotTenant, Condition, ConditionStatus, DeviceCounts, FleetStatus, Kind,
+    LocalRef, Status,
 };
 use crate::status::DeviceStatus;
 

@@ -80,7 +80,10 @@ fn of_identity(path: &[&'static str], identity: &Identity) -> Vec<Undone> {
     ];
     let way = way.map(|field| Undone::new(&at("type"), field, "it cannot sign in this way, so nothing is planned"));
     let of_cluster = of_cluster.into_iter().filter(|(is_declared, ..)| *is_declared);
-    way.into_iter().chain(secret).chain(of_cluster.map(|(_, name, field, instead)| Undone::new(&at(name), field, instead))).collect()
+    way.into_iter()
+        .chain(secret)
+        .chain(of_cluster.map(|(_, name, field, instead)| Undone::new(&at(name), field, instead)))
+        .collect()
 }
 
 /// What of a device, or of a set's defaults, is not acted on.

@@ -83,8 +83,7 @@ impl Stage {
     pub fn device(&self, serial: &str, more: Value) {
         let name = serial.to_ascii_lowercase();
         let hash = self.hash_ref(serial);
-        let mut spec =
-            json!({"serialNumber": serial, "tenantRef": {"name": "contoso"}, "hardwareHashRef": hash});
+        let mut spec = json!({"serialNumber": serial, "tenantRef": {"name": "contoso"}, "hardwareHashRef": hash});
         spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         self.apply(&object("AutopilotDevice", &name, spec));
     }

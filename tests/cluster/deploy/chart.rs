@@ -167,6 +167,50 @@ fn the_base_is_the_chart_and_the_api_server_takes_it() {
     assert_ne!(cluster.kubectl_with(create, &pod.to_string()).code, 0);
 }
 
+/// The manifests in a page of ours, with what a reader fills in.
+fn manifests(page: &str) -> Vec<String> {
+    let digits = "0123456789abcdef".repeat(4);
+    let (mut found, mut block): (Vec<String>, Option<String>) = (Vec::new(), None);
+    for line in page.lines() {
+        match (line.trim_start(), &mut block) {
+            ("```yaml", None) => block = Some(String::new()),
+            ("```", Some(_)) => found.extend(block.take()),
+            (_, Some(block)) => *block += &format!("{line}\n"),
+            _ => {}
+        }
+    }
+    let filled = |text: String| {
+        text.replace("64 digits that --pin has printed", &digits).replace("all 64 digits", &format!("sha256:{digits}"))
+    };
+    found.into_iter().map(filled).collect()
+}
+
+#[test]
+fn what_the_page_tells_to_apply_is_taken_and_the_examples_are_whole() {
+    let Some(cluster) = ControlPlane::here() else { return };
+    cluster.done("apply --server-side --filename deploy/kustomize/base/namespace.yaml");
+    let page = std::fs::read_to_string(root().join("docs/operator.md")).expect("a page");
+    let manifests = manifests(&page);
+    assert_eq!(manifests.len(), 3);
+    for manifest in manifests {
+        let Ran { code, out, err } =
+            cluster.kubectl_with("create --dry-run=server --validate=strict --filename -", &manifest);
+        assert_eq!(code, 0, "{manifest}{out}{err}");
+    }
+    let folder = Folder::new();
+    let examples = ["argocd/application.yaml", "flux/operator.yaml", "flux/devices.yaml"];
+    for (at, example) in examples.iter().enumerate() {
+        folder.write(format!("{at}.yaml"), text_of(example));
+    }
+    let patch = "{path: cm.yaml, target: {kind: ConfigMap}}";
+    folder.write("kustomization.yaml", format!("resources: [0.yaml, 1.yaml, 2.yaml, map.yaml]\npatches: [{patch}]\n"));
+    folder.write("map.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: argocd-cm}\n");
+    let named = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: argocd-cm}\n";
+    folder.write("cm.yaml", format!("{named}{}", text_of("argocd/argocd-cm.yaml")));
+    let built = cluster.done(&format!("kustomize {}", folder.path().display()));
+    assert_eq!(built.matches("\nkind: ").count(), 6, "{built}");
+}
+
 #[test]
 fn alerts_and_dashboard_ask_for_metrics_that_there_are() {
     if !has_chart_tools() {

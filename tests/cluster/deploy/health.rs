@@ -37,9 +37,7 @@ fn lua(value: &Value) -> String {
 }
 
 fn object(generation: u64, observed: u64, conditions: &[(&str, &str, &str)]) -> Value {
-    let condition = |(type_, status, reason): &(&str, &str, &str)| {
-        json!({"type": type_, "status": status, "reason": reason, "message": "why"})
-    };
+    let condition = |(type_, status, reason): &(&str, &str, &str)| json!({"type": type_, "status": status, "reason": reason, "message": "why"});
     let conditions: Vec<Value> = conditions.iter().map(condition).collect();
     json!({
         "metadata": {"generation": generation}, "status": {"observedGeneration": observed, "conditions": conditions},

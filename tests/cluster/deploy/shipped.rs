@@ -25,7 +25,8 @@ struct Release {
 
 impl Release {
     fn install(cluster: &'static ControlPlane) -> Self {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|held| held.local_addr()).expect("a port").port();
+        let port =
+            std::net::TcpListener::bind("127.0.0.1:0").and_then(|held| held.local_addr()).expect("a port").port();
         let values = format!("--set image.repository=apgit,operator.quietSeconds=1,listen.port={port}");
         let this = Self { cluster, values };
         this.helm(&format!("install apgit-operator deploy/chart --create-namespace {}", this.values));
@@ -85,7 +86,8 @@ impl Release {
         let container = &self.pod()["containers"][0];
         let asks = &container[which]["httpGet"];
         let named = |port: &&Value| port["name"] == asks["port"];
-        let port = all(&container["ports"]).iter().find(named).expect("the port that is asked")["containerPort"].clone();
+        let port =
+            all(&container["ports"]).iter().find(named).expect("the port that is asked")["containerPort"].clone();
         let port = u16::try_from(port.as_u64().expect("a number")).expect("a port");
         let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
         let path = asks["path"].as_str().expect("a path");
@@ -228,7 +230,8 @@ fn approval(name: &str, digest: &str) -> Value {
 }
 
 fn nobody_types_who_approved(release: &Release, stage: &Stage) {
-    let by = |name: &str| stage.get(&format!("appa {name}"))["metadata"]["annotations"]["apgit.dev/approved-by"].clone();
+    let by =
+        |name: &str| stage.get(&format!("appa {name}"))["metadata"]["annotations"]["apgit.dev/approved-by"].clone();
     assert_eq!(by("laptops-go"), approver());
     assert!(stage.done("get appa").contains(&approver()), "it is seen at a glance");
     // From a file of Git it is whoever applies that, again and again.
