@@ -19,12 +19,12 @@ help:
 	@echo "make deny      licences, sources and unwanted crates (cargo deny)"
 	@echo "make unit      all tests in Rust"
 	@echo "make tools     age and sops, built with Go, for the tests"
-	@echo "make control-plane  a Kubernetes API server, built with Go, for the tests"
+	@echo "make control-plane  a Kubernetes API server and Helm, built with Go, for the tests"
 	@echo "make test-clients  clients that others wrote, against apgit simulate (PYTHON=python3.12)"
 	@echo "make soak      the seeded runs again, on a thousand seeds each and more"
 	@echo "make fuzz      broken input of all kinds for SECONDS=600 (FUZZ_SEED=7 plays a seed again)"
 	@echo "make build     the release binary, target/release/apgit"
-	@echo "make generate  crds/, schema/ and golden files, from the code"
+	@echo "make generate  crds/, schema/, deploy/kustomize and golden files, from code and chart"
 	@echo "make bench     how long and how much (release build)"
 
 # No questions, no account, no network: waits are skipped on a virtual clock.
@@ -44,8 +44,8 @@ test: test-words fmt lint deny tools control-plane unit test-clients
 
 test-words:
 	@echo "Formatting, lints, cargo-deny (built from crates.io once), age and sops (built with"
-	@echo "Go once, where it is), a Kubernetes API server (likewise, some five minutes and 4 GB of"
-	@echo "caches), all tests in Rust, and clients that others wrote (Python 3.11, fetched from"
+	@echo "Go once, where it is), a Kubernetes API server and Helm (likewise, some eight minutes and"
+	@echo "5 GB of caches), all tests in Rust, and clients that others wrote (Python 3.11, fetched from"
 	@echo "PyPI once, some 650 MB)."
 	@echo "With Rust alone: make unit"
 
@@ -79,10 +79,11 @@ tools:
 		{ test -x $(GOBIN)/sops || go install $(SOPS)@$(SOPS_VERSION); } || \
 		echo "age and sops cannot be had here" >&2; fi
 
-# A real API server, for tests/cluster: kept in the user's cache, not under
-# target/, for it takes some minutes and changes seldom.
+# A real API server and Helm, for tests/cluster: kept in the user's cache, not
+# under target/, for they take some minutes and change seldom.
 control-plane:
 	@sh tests/cluster/control-plane/build.sh
+	@sh tests/cluster/chart-tools/build.sh
 
 unit: export PATH := $(TOOLS)/bin:$(PATH)
 unit:
@@ -114,6 +115,9 @@ build:
 
 generate:
 	$(APGIT) crds --out crds
+	cp crds/*.yaml deploy/chart/files/crds/
+	@if command -v go >/dev/null; then sh deploy/kustomize/render.sh deploy/kustomize; \
+		else echo "no Go here: deploy/kustomize is not rendered" >&2; fi
 	$(APGIT) schema --out schema/apgit.schema.json
 	$(APGIT) schema --markdown --out docs/reference.md
 	SNAPSHOTS=overwrite INSTA_UPDATE=always $(CARGO) test --locked --quiet

@@ -28,7 +28,7 @@ pub(super) enum Trouble {
     /// It holds one hash, which cannot be that of several devices.
     Shared,
     /// It is no file, but a field that is declared and not acted on.
-    Undone { field: &'static str, instead: &'static str },
+    Undone { field: &'static str, instead: &'static str, in_cluster: bool },
 }
 
 /// Whom it is about: the first few, and how many they are.
@@ -47,7 +47,8 @@ impl Faults {
 
     /// A field that is declared at `origin` and not acted on.
     pub(super) fn undone(&mut self, undone: &Undone, origin: Origin) {
-        let trouble = Trouble::Undone { field: undone.field, instead: undone.instead };
+        let Undone { field, instead, in_cluster, .. } = *undone;
+        let trouble = Trouble::Undone { field, instead, in_cluster };
         self.add(Path::new(""), trouble, origin, None);
     }
 
@@ -96,10 +97,14 @@ impl Faults {
                 let severity = Severity::Error;
                 Told { severity, code: "hash-shared", message, hint: Some(hint), origins: fault.origins }
             }
-            Trouble::Undone { field, instead } => {
+            Trouble::Undone { field, instead, in_cluster } => {
                 let times = if fault.count == 1 { String::new() } else { format!(" ({} times)", fault.count) };
-                let message = format!("`{field}` is declared, and this version does nothing with it: {instead}{times}");
-                let hint = Some("remove it, or keep it for a version that does".to_owned());
+                let (who, keep) = match in_cluster {
+                    true => ("only the operator acts on it", "the operator"),
+                    false => ("this version does nothing with it", "a version that does"),
+                };
+                let message = format!("`{field}` is declared, and {who}: {instead}{times}");
+                let hint = Some(format!("remove it, or keep it for {keep}"));
                 let severity = Severity::Warning;
                 Told { severity, code: "not-acted-on", message, hint, origins: fault.origins }
             }

@@ -99,10 +99,18 @@ fn said(device: &DeviceStatus, held: Option<&Held>) -> (Standing, String, String
             on_its_way("AwaitingRemoval", format!("its removal was asked for at {since}, before it was declared again"))
         }
         Stage::Held { reason } => {
-            let details = held.map(|held| held.details.join("; ")).filter(|details| !details.is_empty());
-            let message = details.map_or_else(|| reason.text().to_owned(), |more| format!("{}: {more}", reason.text()));
+            let message = held.map_or_else(|| reason.text().to_owned(), why);
             (Standing::Stalled, format!("{reason:?}"), message)
         }
+    }
+}
+
+/// What stands in the way, in a sentence.
+#[must_use]
+pub(super) fn why(held: &Held) -> String {
+    match held.details.is_empty() {
+        true => held.reason.text().to_owned(),
+        false => format!("{}: {}", held.reason.text(), held.details.join("; ")),
     }
 }
 
@@ -121,6 +129,14 @@ pub(super) fn of_fleet(in_progress: i64, held: i64, declared: i64) -> Vec<Fact> 
         (0, held) => standing(Standing::Stalled, "DevicesHeld", &said(held, "need a person")),
         (on_their_way, _) => standing(Standing::InProgress, "Progressing", &said(on_their_way, "are on their way")),
     }
+}
+
+/// A fleet whose devices are as declared, beside `count` that are declared no more
+/// and could not go.
+#[must_use]
+pub(super) fn of_leaving(count: usize) -> Vec<Fact> {
+    let message = format!("{count} devices that are declared no more need a person");
+    standing(Standing::Stalled, "DevicesHeld", &message)
 }
 
 /// A tenant that could not be asked or written to. Time may heal it, or not.

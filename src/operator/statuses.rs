@@ -1,7 +1,7 @@
 //! What a turn found out, as the statuses of the objects. Pure: the same account
 //! makes the same statuses, and what is there already is not wanted again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use jiff::Timestamp;
 use kube::ResourceExt as _;
@@ -14,10 +14,11 @@ use super::index::Objects;
 use super::report::Wanted;
 use super::turn::Account;
 use crate::desired::Fleet;
+use crate::model::{Claim, DeviceKey};
 use crate::plan::Held;
 use crate::resource::{
-    AutopilotDevice, AutopilotDeviceSet, AutopilotPlanApproval, AutopilotTenant, Condition, DeviceCounts, FleetStatus,
-    Kind, LocalRef, REQUESTED_AT, Status,
+    AutopilotDevice, AutopilotDeviceSet, AutopilotPlanApproval, AutopilotTenant, Condition, ConditionStatus,
+    DeviceCounts, FleetStatus, Kind, LocalRef, REQUESTED_AT, Status,
 };
 use crate::status::DeviceStatus;
 
@@ -152,6 +153,13 @@ impl<'a> Known<'a> {
             let broken = self.declared.problems.iter().filter(|(id, _)| id.kind != Kind::Tenant);
             problems.extend(broken.map(|(id, said)| format!("{id}: {}", said.join("; "))));
         }
+        // They have no object of their own any more.
+        let leaving = self.leaving();
+        if !leaving.is_empty() && facts.first().is_some_and(|fact| fact.status == ConditionStatus::True) {
+            facts = condition::of_leaving(leaving.len());
+        }
+        let leaving = leaving.iter().map(|held| (held.serial(), held.reason, condition::why(held)));
+        problems.extend(leaving.map(|(serial, reason, why)| format!("{serial}: {reason:?}, {why}")));
         if let Some(trouble) = &self.account.trouble {
             facts = trouble.facts();
         }
@@ -179,6 +187,15 @@ impl<'a> Known<'a> {
             ..Status::default()
         };
         Wanted::approval(&id.name, object.status.as_ref(), &status)
+    }
+
+    /// Devices that are declared no more and are held, by serial.
+    fn leaving(&self) -> Vec<&'a Held> {
+        let (Some((_, held)), Some(fleet)) = (&self.account.devices, self.fleet) else { return Vec::new() };
+        let declared: HashSet<DeviceKey> = fleet.desired.claims().iter().map(Claim::key).collect();
+        let mut leaving: Vec<&Held> = held.values().filter(|held| !declared.contains(&held.device)).collect();
+        leaving.sort_by_key(|held| held.serial().to_string());
+        leaving
     }
 
     /// What is said of devices that stand together.

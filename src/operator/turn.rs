@@ -29,6 +29,9 @@ use crate::resource::{self, AuthType, AutopilotPlanSpec, AutopilotTenantSpec, Id
 use crate::round::{Consent, End, Prepared, Report, RoundError};
 use crate::status::{FleetStatus, fold};
 
+/// So many changes are named in a sentence.
+const SHOWN: usize = 10;
+
 /// What is needed for turns of the tenants of a namespace.
 pub(super) struct Ways<'w> {
     pub client: &'w Client,
@@ -315,7 +318,13 @@ fn asks(tenant: &AutopilotTenantSpec, prepared: &Prepared) -> Asks {
 }
 
 fn to_approve(plan: &AutopilotPlanSpec) -> Trouble {
-    let message = format!("{} waits for an AutopilotPlanApproval of digest {}", plan.summary, plan.digest);
+    let more = plan.changes.len().saturating_sub(SHOWN) as i64 + plan.more_changes.unwrap_or(0);
+    let mut what: Vec<String> =
+        plan.changes.iter().take(SHOWN).map(|of| format!("{} {}", of.action, of.serial_number)).collect();
+    what.extend((more > 0).then(|| format!("{more} more")));
+    what.extend((!plan.loosens.is_empty()).then(|| "limits of the tenant that become looser".to_owned()));
+    let (digest, what) = (&plan.digest, what.join(", "));
+    let message = format!("an AutopilotPlanApproval of digest {digest} is waited for: {what}");
     Trouble::new("ApprovalRequired", message, false)
 }
 

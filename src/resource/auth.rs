@@ -95,8 +95,8 @@ macro_rules! identity {
             #[schemars(length(max = GUID.max), pattern(GUID.pattern))]
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub client_id: Option<String>,
-            /// `ClientSecret`: where the secret stands. Left out: `AZURE_CLIENT_SECRET`.
-            /// Not acted on yet: that variable counts.
+            /// `ClientSecret` in a cluster: where the secret stands, in the same
+            /// namespace. A command takes that of `AZURE_CLIENT_SECRET`.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub secret_ref: Option<SecretKeyRef>,
             /// `Certificate`: where the PEM with certificate and private key
@@ -133,7 +133,7 @@ identity! {
     /// One identity: a type, and the members that this type takes.
     pub struct Identity {
         /// How this identity proves itself. Not acted on yet: `Browser` and
-        /// `DeviceCode`.
+        /// `DeviceCode`, and in a cluster all but `ClientSecret`.
         #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
         pub type_: Option<AuthType>,
     }
@@ -147,7 +147,7 @@ identity! {
     ).message("give a `type`, or both `read` and `write`"))]
     pub struct Auth {
         /// How to sign in where nothing below says otherwise. Not acted on yet:
-        /// `Browser` and `DeviceCode`.
+        /// `Browser` and `DeviceCode`, and in a cluster all but `ClientSecret`.
         #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
         pub type_: Option<AuthType>,
         /// The identity that plans: it needs to read only.

@@ -55,8 +55,8 @@ pub struct HardwareHashRef {
     #[schemars(length(min = HASH_VARIABLE.min, max = HASH_VARIABLE.max), pattern(HASH_VARIABLE.pattern))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub env: Option<String>,
-    /// A key of a Kubernetes Secret. Not acted on yet: its device is not
-    /// registered.
+    /// A key of a Kubernetes Secret of the same namespace, for the operator: a
+    /// command does not read it, and the device is not registered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_key_ref: Option<SecretKeyRef>,
     /// A secret of an Azure Key Vault that the tenant names in `vaults`. Not acted
@@ -223,7 +223,8 @@ pub(super) fn check(spec: &HardwareHashRef, problems: &mut Problems) -> Option<H
             0 => "`hardwareHashRef` names no place",
             _ => "`hardwareHashRef` names more than one place",
         };
-        let hint = "give exactly one of `file`, `csv`, `env`; `secretKeyRef` and `keyVaultSecret` are not acted on yet";
+        let hint = "give exactly one: `file`, `csv` or `env`, or for the operator `secretKeyRef`; `keyVaultSecret` is \
+                    not acted on yet";
         problems.push_hint(&[AT], "hash-ref-one-of", message, hint);
         return None;
     }

@@ -25,6 +25,11 @@ use crate::model::{Grant, GrantCounts};
     category = "autopilot",
     printcolumn(name = "Digest", type_ = "string", json_path = ".spec.digest"),
     printcolumn(name = "Expires", type_ = "string", json_path = ".spec.expiresAt"),
+    printcolumn(
+        name = "Approved By",
+        type_ = "string",
+        json_path = r".metadata.annotations.apgit\.dev/approved-by"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("size(self.metadata.name) <= 63").message("name must be at most 63 characters")
 )]

@@ -1,6 +1,6 @@
-//! What can be declared and this version does not act on. Whoever declares it
-//! believes that it is done, so it is said; a field that gets its deed leaves
-//! this table with it.
+//! What can be declared in a file and no command acts on: this version does not at
+//! all, or its operator alone does. Whoever declares it believes that it is done,
+//! so it is said; a field that gets its deed leaves this table with it.
 
 use super::{Approval, AuthType, AutopilotTenantSpec, FieldPath, HardwareHashRef, Identity};
 
@@ -13,12 +13,19 @@ pub struct Undone {
     pub field: &'static str,
     /// What happens instead.
     pub instead: &'static str,
+    /// True if the operator acts on it.
+    pub in_cluster: bool,
 }
 
 impl Undone {
     fn new(path: &[&'static str], field: &'static str, instead: &'static str) -> Self {
         let path = path.iter().fold(FieldPath::root(), |path, name| path.field(name));
-        Self { path, field, instead }
+        Self { path, field, instead, in_cluster: false }
+    }
+
+    /// One that the operator acts on.
+    fn here(self) -> Self {
+        Self { in_cluster: true, ..self }
     }
 }
 
@@ -26,20 +33,16 @@ impl Undone {
 #[must_use]
 pub fn undone_of_tenant(spec: &AutopilotTenantSpec) -> Vec<Undone> {
     let mut found = Vec::new();
-    let mut add = |is_declared: bool, path: &[&'static str], field, instead| {
-        if is_declared {
-            found.push(Undone::new(path, field, instead));
-        }
-    };
-    add(spec.interval.is_some(), &["interval"], "interval", "it has no operator that would wait so long");
-    add(
-        spec.vaults.as_ref().is_some_and(|vaults| !vaults.is_empty()),
-        &["vaults"],
-        "vaults",
-        "it reads no hash from a vault",
-    );
-    let waits = spec.approval.filter(|approval| *approval != Approval::Never);
-    add(waits.is_some(), &["approval"], "approval", "it has no operator whose plans would wait");
+    if spec.interval.is_some() {
+        found.push(Undone::new(&["interval"], "interval", "a command reads the tenant when it is run").here());
+    }
+    if spec.vaults.as_ref().is_some_and(|vaults| !vaults.is_empty()) {
+        found.push(Undone::new(&["vaults"], "vaults", "it reads no hash from a vault"));
+    }
+    if spec.approval.is_some_and(|approval| approval != Approval::Never) {
+        let instead = "a command asks for everything, or does what it was told to approve";
+        found.push(Undone::new(&["approval"], "approval", instead).here());
+    }
     if let Some(auth) = &spec.auth {
         let (read, write) = (auth.read.as_ref(), auth.write.as_ref());
         let identities = [(vec!["auth"], Some(auth.base())), (vec!["auth", "read"], read.cloned())];
@@ -57,8 +60,11 @@ fn of_identity(path: &[&'static str], identity: &Identity) -> Vec<Undone> {
         Some(AuthType::DeviceCode) => Some("auth.type: DeviceCode"),
         _ => None,
     };
+    let secret = identity.secret_ref.as_ref().map(|_| {
+        let instead = "a command takes the secret of `AZURE_CLIENT_SECRET`";
+        Undone::new(&at("secretRef"), "auth.secretRef", instead).here()
+    });
     let of_cluster = [
-        (identity.secret_ref.is_some(), "secretRef", "auth.secretRef", "the secret is that of `AZURE_CLIENT_SECRET`"),
         (
             identity.certificate_ref.is_some(),
             "certificateRef",
@@ -74,7 +80,10 @@ fn of_identity(path: &[&'static str], identity: &Identity) -> Vec<Undone> {
     ];
     let way = way.map(|field| Undone::new(&at("type"), field, "it cannot sign in this way, so nothing is planned"));
     let of_cluster = of_cluster.into_iter().filter(|(is_declared, ..)| *is_declared);
-    way.into_iter().chain(of_cluster.map(|(_, name, field, instead)| Undone::new(&at(name), field, instead))).collect()
+    way.into_iter()
+        .chain(secret)
+        .chain(of_cluster.map(|(_, name, field, instead)| Undone::new(&at(name), field, instead)))
+        .collect()
 }
 
 /// What of a device, or of a set's defaults, is not acted on.
@@ -87,7 +96,8 @@ pub(super) fn undone_of_device(hash: Option<&HardwareHashRef>) -> Vec<Undone> {
     }
     if hash.is_some_and(|hash| hash.secret_key_ref.is_some()) {
         let path = ["hardwareHashRef", "secretKeyRef"];
-        found.push(Undone::new(&path, "hardwareHashRef.secretKeyRef", instead));
+        let instead = "a command reads no Secret, so that the device is not registered";
+        found.push(Undone::new(&path, "hardwareHashRef.secretKeyRef", instead).here());
     }
     found
 }

@@ -8,6 +8,7 @@
 #![allow(clippy::disallowed_methods, reason = "this is the outside")]
 #![allow(missing_docs, unreachable_pub, clippy::pedantic, reason = "nobody builds on what stands here")]
 
+mod deploy;
 mod ground;
 mod killed;
 mod operator;

@@ -44,12 +44,12 @@ impl Stage {
     /// With a simulated tenant that waits for nobody, and Secrets with the hashes
     /// of two devices. `None` where there is no cluster.
     pub fn new() -> Option<Self> {
-        ControlPlane::here().map(Self::on)
+        let cluster = ControlPlane::here()?;
+        Some(Self::on(cluster, cluster.namespace()))
     }
 
-    /// The same, in a cluster of its own.
-    pub fn on(cluster: &'static ControlPlane) -> Self {
-        let namespace = cluster.namespace();
+    /// The same, in a namespace that is there.
+    pub fn on(cluster: &'static ControlPlane, namespace: String) -> Self {
         let desk = Desk::new();
         let served = desk.simulate("--speed instant");
         let stage = Self { cluster, namespace, served, folder: Folder::new(), operators: Vec::new(), desk };
@@ -86,12 +86,16 @@ impl Stage {
     /// A device whose hash is in a Secret.
     pub fn device(&self, serial: &str, more: Value) {
         let name = serial.to_ascii_lowercase();
-        let mut spec = json!({
-            "serialNumber": serial, "tenantRef": {"name": "contoso"},
-            "hardwareHashRef": {"secretKeyRef": {"name": name, "key": "hash"}, "sha256": pin_of(&self.desk, serial)},
-        });
+        let hash = self.hash_ref(serial);
+        let mut spec = json!({"serialNumber": serial, "tenantRef": {"name": "contoso"}, "hardwareHashRef": hash});
         spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         self.apply(&object("AutopilotDevice", &name, spec));
+    }
+
+    /// Where its hash is.
+    pub fn hash_ref(&self, serial: &str) -> Value {
+        let name = serial.to_ascii_lowercase();
+        json!({"secretKeyRef": {"name": name, "key": "hash"}, "sha256": pin_of(&self.desk, serial)})
     }
 
     pub fn operates(&mut self) -> &mut Child {
@@ -105,14 +109,19 @@ impl Stage {
 
     /// The same, with more on its command line.
     pub fn operates_with(&mut self, identity: &str, more: &str) -> &mut Child {
-        let number = self.operators.len();
-        let log = std::fs::File::create(self.folder.at(format!("operator-{number}.log"))).unwrap();
         let words = format!(
             "-v operator --namespace {} --quiet-seconds 1 --listen 127.0.0.1:0 --identity {identity} {more}",
             self.namespace
         );
         let mut command: Command = apgit(root(), words.split_whitespace());
         command.env("KUBECONFIG", self.cluster.kubeconfig()).env("XDG_STATE_HOME", self.folder.path());
+        self.begins(command)
+    }
+
+    /// An operator that is run like this.
+    pub fn begins(&mut self, mut command: Command) -> &mut Child {
+        let number = self.operators.len();
+        let log = std::fs::File::create(self.folder.at(format!("operator-{number}.log"))).unwrap();
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         self.operators.push(command.spawn().expect("the operator starts"));
         self.operators.last_mut().unwrap()
@@ -297,6 +306,24 @@ fn a_device_goes_with_its_object_where_that_says_so_and_one_whose_tenant_goes_st
     stage.done("delete apd,apt --all");
     std::thread::sleep(std::time::Duration::from_secs(4));
     assert_eq!(stage.registered().len(), 1, "{}", stage.log(0));
+}
+
+#[test]
+fn a_device_that_may_not_go_is_told_at_its_tenant() {
+    let Some(mut stage) = Stage::new() else { return };
+    stage.tenant(json!({}));
+    stage.device("TEST-BGO-001", json!({}));
+    stage.device("TEST-BGO-002", json!({"deletionPolicy": "Delete", "protect": true}));
+    stage.operates();
+    stage.is_ready("apd,apt --all");
+    stage.done("delete apd test-bgo-002");
+    stage.comes_to("apt contoso", "Stalled", "True", "DevicesHeld");
+    let problems = stage.get("apt contoso")["status"]["problems"].to_string();
+    assert!(problems.starts_with(r#"["TEST-BGO-002: DeletionProtected, "#), "{problems}");
+    assert_eq!(stage.registered().len(), 2);
+    // Declared again, it is as ever.
+    stage.device("TEST-BGO-002", json!({"deletionPolicy": "Delete", "protect": true}));
+    stage.is_ready("apd,apt --all");
 }
 
 #[test]

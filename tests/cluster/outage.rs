@@ -12,9 +12,8 @@ const AWAY: Duration = Duration::from_secs(60);
 
 #[test]
 fn an_operator_without_an_api_server_does_nothing_and_goes_on_when_it_is_back() {
-    // The shared one is up for all the others.
-    let Some(cluster) = ControlPlane::here().and_then(|_| ControlPlane::own()) else { return };
-    let mut stage = Stage::on(cluster);
+    let Some(cluster) = ControlPlane::own() else { return };
+    let mut stage = Stage::on(cluster, cluster.namespace());
     stage.tenant(json!({}));
     stage.device("TEST-BGO-001", json!({"deletionPolicy": "Delete"}));
     stage.operates();

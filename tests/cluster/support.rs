@@ -7,4 +7,5 @@ mod tools;
 mod wait;
 
 pub use control_plane::ControlPlane;
+pub use tools::{chart_tool, has_chart_tools};
 pub use wait::{eventually, within};

@@ -16,7 +16,7 @@ use kube::{Client, Config};
 use serde_json::Value;
 
 use super::kept::Kept;
-use super::tools::{say_skipped, tools};
+use super::tools::{chart_tool, say_skipped, tools};
 use super::wait::{PATIENCE, within};
 use crate::shared::{Bounds, Ran, root};
 
@@ -46,6 +46,13 @@ pub struct ControlPlane {
     kept: Mutex<Vec<(&'static str, Kept)>>,
 }
 
+/// Whether our kinds are served from the beginning.
+#[derive(Clone, Copy, PartialEq)]
+enum Kinds {
+    There,
+    Absent,
+}
+
 impl ControlPlane {
     /// The one of this test binary, started by whoever asks first. `None` where
     /// its programs are not here: then the test has nothing to do, and that has
@@ -53,7 +60,7 @@ impl ControlPlane {
     pub fn here() -> Option<&'static Self> {
         static ONE: OnceLock<Result<Option<ControlPlane>, String>> = OnceLock::new();
         let one = ONE.get_or_init(|| match tools() {
-            Ok(tools) => Self::start(&tools).map(Some),
+            Ok(tools) => Self::start(&tools, Kinds::There).map(Some),
             Err(why) => {
                 say_skipped(&why);
                 Ok(None)
@@ -67,8 +74,7 @@ impl ControlPlane {
 
     /// One of a test's own, to be taken down and up again.
     pub fn own() -> Option<&'static Self> {
-        let tools = tools().ok()?;
-        Some(Box::leak(Box::new(Self::start(&tools).expect("it starts"))))
+        Self::other(Kinds::There)
     }
 
     /// Ends the API server at once; the store stays.
@@ -109,18 +115,32 @@ impl ControlPlane {
         self.kept.lock().expect("nobody panics with it")
     }
 
-    fn start(tools: &Path) -> Result<Self, String> {
-        let mut started = Self::attempt(tools);
+    /// One more, which knows none of our kinds: for what is the whole cluster's.
+    /// It ends with the test process.
+    pub fn bare() -> Option<&'static Self> {
+        Self::other(Kinds::Absent)
+    }
+
+    fn other(kinds: Kinds) -> Option<&'static Self> {
+        // That programs lack is said there.
+        Self::here()?;
+        let tools = tools().expect("they were there a moment ago");
+        let started = Self::start(&tools, kinds).unwrap_or_else(|why| panic!("{why}"));
+        Some(Box::leak(Box::new(started)))
+    }
+
+    fn start(tools: &Path, kinds: Kinds) -> Result<Self, String> {
+        let mut started = Self::attempt(tools, kinds);
         for _ in 1..ATTEMPTS {
             match started {
-                Err(why) if why.contains("address already in use") => started = Self::attempt(tools),
+                Err(why) if why.contains("address already in use") => started = Self::attempt(tools, kinds),
                 _ => break,
             }
         }
         started
     }
 
-    fn attempt(tools: &Path) -> Result<Self, String> {
+    fn attempt(tools: &Path, kinds: Kinds) -> Result<Self, String> {
         let folder = tempfile::Builder::new().prefix("apgit-cluster-").tempdir().map_err(|error| error.to_string())?;
         let sweeper = Kept::sweep(folder.path()).map_err(|error| error.to_string())?;
         // From here on the sweeper removes it.
@@ -142,7 +162,9 @@ impl ControlPlane {
         this.run("kube-apiserver", &this.api_server)?;
         this.wait_until_ready()?;
         // The controllers look for kinds when they start, and then only now and then.
-        this.apply_crds();
+        if kinds == Kinds::There {
+            this.apply_crds();
+        }
         this.run("kube-controller-manager", &this.controllers())?;
         Ok(this)
     }
@@ -279,6 +301,15 @@ impl ControlPlane {
         // It keeps what the server can do under its home.
         command.env_clear().env("HOME", &self.folder).env("KUBECONFIG", self.kubeconfig()).current_dir(root());
         command.args(words.split_whitespace()).stdin(stdin);
+        Bounds { seconds: PATIENCE.as_secs(), ..Bounds::default() }.hold(&mut command)
+    }
+
+    /// `helm` as its administrator, with a command line as it is typed.
+    #[track_caller]
+    pub fn helm(&self, words: &str) -> Ran {
+        let mut command = Command::new(chart_tool("helm"));
+        command.env_clear().env("HOME", &self.folder).env("KUBECONFIG", self.kubeconfig()).current_dir(root());
+        command.args(words.split_whitespace()).stdin(Stdio::null());
         Bounds { seconds: PATIENCE.as_secs(), ..Bounds::default() }.hold(&mut command)
     }
 
