@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use self::envelope::list_of_ours;
+use self::envelope::{has_ours, list_of_ours};
 use super::check::{Findings, head, walk};
 use super::faults::{Faults, Trouble};
 use super::files::{Dead, File, Resolver, beside, is_json, read, slashed};
@@ -185,7 +185,14 @@ impl FileReader<'_> {
             self.ours = true;
             self.mistakes(mistakes);
             self.content.documents -= 1;
-            items.into_iter().for_each(|item| self.document(item, Mistakes::default()));
+            for item in items {
+                if has_ours(&item) {
+                    let hint = "write its items into the list around it";
+                    self.error("kind", "this `List` stands in another one", head(&item), hint);
+                } else {
+                    self.document(item, Mistakes::default());
+                }
+            }
             return;
         }
         let Some(kind) = self.kind(&node) else {
