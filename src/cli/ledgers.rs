@@ -102,6 +102,7 @@ pub(super) fn source(repository: Option<&Repository>, root: &Path, paths: &[Path
         (Ok(commit), Ok(dirty)) => {
             // That nobody can say who it was keeps nobody from applying.
             let people = commit.as_ref().and_then(|head| repository.people(head).ok());
+            let dirty = dirty.or_else(|| commit.is_none().then(|| "nothing is committed".to_owned()));
             Source { commit, dirty, people, paths, left_out }
         }
         (Err(error), _) | (_, Err(error)) => {

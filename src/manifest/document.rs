@@ -23,7 +23,7 @@ use super::root::Root;
 use super::secret;
 use super::shape;
 use super::tree::{self, Data, Entry, Mistakes, Node, Span};
-use super::value;
+use super::{print, value};
 use crate::desired::{ApprovalObject, DeviceObject, TenantObject, TenantRef};
 use crate::hash::is_raw_hash;
 use crate::model::{Claim, Grant, HashCheck, HashLocation, HashRef, Origin, SerialNumber, Tenant};
@@ -55,6 +55,8 @@ pub(super) struct FileContent {
     pub path: String,
     /// The file's place in the table of files.
     pub index: u32,
+    /// Tells its text from any other.
+    pub print: u64,
 }
 
 /// A row of a CSV that says what a device shall have.
@@ -106,7 +108,7 @@ fn parse(file: &File, index: u32, root: &Root, tables: &Hashes, text: &str) -> F
         tables,
         csvs: HashMap::new(),
         row: Row::None,
-        content: FileContent { path, index, ..FileContent::default() },
+        content: FileContent { path, index, print: print(text.as_bytes()), ..FileContent::default() },
         claims: Vec::new(),
         hashes: HashSet::new(),
         ours: false,

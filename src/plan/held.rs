@@ -360,7 +360,7 @@ impl Reason {
         match self {
             Self::NotDeclaredBefore => &[
                 Remedy("FetchHistory", "in a shallow clone: fetch the whole history, and plan again"),
-                Remedy("AskWho", "else find out who wrote it into the ledger: nothing here has ever declared it"),
+                Remedy("AskWho", "else find out who wrote it into the ledger, or applied what nobody has committed"),
                 RELEASE,
             ],
             Self::VanishedFromTenant => &[
