@@ -4,7 +4,7 @@
 
 use super::committed::SPELLINGS;
 use super::{Machine, Shared};
-use crate::support::{Ran, Remote};
+use crate::support::{Ran, Remote, ran};
 
 /// A device of Oslo in a file of its own.
 fn lent(policy: &str) -> String {
@@ -236,6 +236,41 @@ fn a_file_that_the_commit_does_not_hold_keeps_all_others_from_removing() {
     machine.clone.write("inner/one.yaml", other);
     shared.keeps(&machine, "`inner/one.yaml` is not in the commit");
     std::fs::remove_dir_all(machine.clone.path.join("inner")).unwrap();
+    shared.lets_go(&machine);
+}
+
+#[test]
+fn a_commit_that_comes_after_the_plan_stops_what_it_removes() {
+    let shared = Shared::new();
+    let machine = shared.machine("only");
+    machine.lends("Delete");
+    machine.clone.git(&["rm", "-q", "lent/one.yaml"]);
+    machine.commits();
+    // Somebody commits while the plan is made: `merge-base` is asked at its begin.
+    let path = std::env::var_os("PATH").unwrap();
+    let real = std::env::split_paths(&path).map(|folder| folder.join("git")).find(|git| git.is_file()).unwrap();
+    let commit = "-c user.name=Tester -c user.email=t@localhost commit -q --allow-empty -m meanwhile";
+    let script = format!(
+        "#!/bin/sh\n'{0}' \"$@\"\ncode=$?\ncase \"$*\" in *merge-base*) '{0}' -C '{1}' {commit} >&2;; esac\nexit $code\n",
+        real.display(),
+        machine.clone.path.display()
+    );
+    machine.desk.state.write("bin/git", script);
+    let git = machine.desk.state.at("bin/git");
+    std::fs::set_permissions(&git, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let paths = std::iter::once(machine.desk.state.at("bin")).chain(std::env::split_paths(&path));
+    let words = "apply . --auto-approve --ledger branch --allow-endpoint 127.0.0.1";
+    let mut command = machine.desk.command(words);
+    command.current_dir(&machine.clone.path).env("PATH", std::env::join_paths(paths).unwrap());
+    command.env("AZURE_CLIENT_SECRET", apgit::door::sim::CLIENT_SECRET);
+    let stopped = ran(&mut command);
+    assert!(
+        stopped.code == 6 && stopped.err.contains("another commit is checked out"),
+        "{}{}",
+        stopped.out,
+        stopped.err
+    );
+    assert_eq!(shared.served_count(), 9);
     shared.lets_go(&machine);
 }
 
