@@ -109,6 +109,8 @@ impl Git {
         command.envs(program::path().map(|path| ("PATH", path)));
         // A `.git` that holds nothing does not lead into the repository around it.
         command.env("GIT_CEILING_DIRECTORIES", self.root.parent().unwrap_or(&self.root));
+        // What came before a commit is what it says itself.
+        command.env("GIT_GRAFT_FILE", "/dev/null");
         command.env("GIT_OPTIONAL_LOCKS", "0").env("GIT_TERMINAL_PROMPT", "0").env("GCM_INTERACTIVE", "never");
         // Its words are looked at in one place, and shown.
         command.env("LC_ALL", "C");

@@ -22,6 +22,26 @@ impl Machine {
         assert_eq!(apply.code, 0, "{}{}", apply.out, apply.err);
     }
 
+    /// The same while somebody else does something in the work tree, right after Git
+    /// was asked for this.
+    fn applies_while(&self, asked: &str, does: &str) -> Ran {
+        let path = std::env::var_os("PATH").unwrap();
+        let real = std::env::split_paths(&path).map(|folder| folder.join("git")).find(|git| git.is_file()).unwrap();
+        let (git, tree) = (real.display(), self.clone.path.display());
+        let does = format!("'{git}' -c user.name=Tester -c user.email=t@localhost -C '{tree}' {does} >&2");
+        let script =
+            format!("#!/bin/sh\n'{git}' \"$@\"\ncode=$?\ncase \"$*\" in *{asked}*) {does};; esac\nexit $code\n");
+        self.desk.state.write("bin/git", script);
+        let git = self.desk.state.at("bin/git");
+        std::fs::set_permissions(&git, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let paths = std::iter::once(self.desk.state.at("bin")).chain(std::env::split_paths(&path));
+        let words = "apply . --auto-approve --ledger branch --allow-endpoint 127.0.0.1";
+        let mut command = self.desk.command(words);
+        command.current_dir(&self.clone.path).env("PATH", std::env::join_paths(paths).unwrap());
+        command.env("AZURE_CLIENT_SECRET", apgit::door::sim::CLIENT_SECRET);
+        ran(&mut command)
+    }
+
     /// The device of Oslo in a file of its own, with this policy, committed and
     /// applied.
     #[track_caller]
@@ -157,9 +177,15 @@ fn a_policy_of_a_branch_that_was_never_merged_removes_nothing() {
     machine.commits();
     let part = machine.run("apply . --auto-approve --target TEST-OSL-005");
     assert_eq!(part.code, 0, "{}{}", part.out, part.err);
+    let feature = machine.clone.git(&["rev-parse", "HEAD"]);
     machine.clone.git(&["checkout", "-q", "main"]);
     machine.clone.git(&["rm", "-q", "lent/one.yaml"]);
     machine.commits();
+    shared.keeps(&machine, "NotDeclaredBefore");
+    // Nor does it where somebody tells Git that it was.
+    machine.clone.commit("README.md", "Something else.\n");
+    let parents = machine.clone.git(&["rev-parse", "HEAD", "HEAD~1"]).replace('\n', " ");
+    std::fs::write(machine.clone.path.join(".git/info/grafts"), format!("{parents} {feature}\n")).unwrap();
     shared.keeps(&machine, "NotDeclaredBefore");
 }
 
@@ -246,24 +272,7 @@ fn a_commit_that_comes_after_the_plan_stops_what_it_removes() {
     machine.lends("Delete");
     machine.clone.git(&["rm", "-q", "lent/one.yaml"]);
     machine.commits();
-    // Somebody commits while the plan is made: `merge-base` is asked at its begin.
-    let path = std::env::var_os("PATH").unwrap();
-    let real = std::env::split_paths(&path).map(|folder| folder.join("git")).find(|git| git.is_file()).unwrap();
-    let commit = "-c user.name=Tester -c user.email=t@localhost commit -q --allow-empty -m meanwhile";
-    let script = format!(
-        "#!/bin/sh\n'{0}' \"$@\"\ncode=$?\ncase \"$*\" in *merge-base*) '{0}' -C '{1}' {commit} >&2;; esac\nexit $code\n",
-        real.display(),
-        machine.clone.path.display()
-    );
-    machine.desk.state.write("bin/git", script);
-    let git = machine.desk.state.at("bin/git");
-    std::fs::set_permissions(&git, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let paths = std::iter::once(machine.desk.state.at("bin")).chain(std::env::split_paths(&path));
-    let words = "apply . --auto-approve --ledger branch --allow-endpoint 127.0.0.1";
-    let mut command = machine.desk.command(words);
-    command.current_dir(&machine.clone.path).env("PATH", std::env::join_paths(paths).unwrap());
-    command.env("AZURE_CLIENT_SECRET", apgit::door::sim::CLIENT_SECRET);
-    let stopped = ran(&mut command);
+    let stopped = machine.applies_while("merge-base", "commit -q --allow-empty -m meanwhile");
     assert!(
         stopped.code == 6 && stopped.err.contains("another commit is checked out"),
         "{}{}",
@@ -272,6 +281,17 @@ fn a_commit_that_comes_after_the_plan_stops_what_it_removes() {
     );
     assert_eq!(shared.served_count(), 9);
     shared.lets_go(&machine);
+}
+
+#[test]
+fn what_was_read_before_it_was_checked_out_is_not_what_the_commit_holds() {
+    let shared = Shared::new();
+    let machine = shared.machine("only");
+    machine.lends("Delete");
+    machine.clone.write("lent/one.yaml", lent("Delete").replace("TEST-OSL-005", "TEST-OTHER-1"));
+    let held = machine.applies_while("--show-toplevel", "checkout -q -- lent/one.yaml");
+    assert!(held.out.contains("`lent/one.yaml` has changed since it was read"), "{}{}", held.out, held.err);
+    assert_eq!(shared.served_count(), 9);
 }
 
 #[test]
