@@ -85,8 +85,8 @@ impl Commit {
         Ok(tree.unlike(&paths)?.map(|path| format!("{} is not as it was committed", shown(path))))
     }
 
-    /// The file of the commit that was not read, or not all of it, and names one of these devices: it
-    /// may have moved there.
+    /// The file of the commit that was not read, or not all of it, and names one of
+    /// these devices: it may have moved there.
     fn moved_to(&self, serials: &[String]) -> Result<Option<PathBuf>, GitError> {
         let tree = self.tree()?;
         let keys = serials.iter().map(|serial| SerialKey::of(serial)).collect();
@@ -151,35 +151,35 @@ impl Commit {
         desired: &Desired,
         ancestries: &HashMap<String, Ancestry>,
     ) -> Result<(), GitError> {
-        let last = book.applied().map(str::to_owned);
-        let mut doubted = Vec::new();
-        for (commit, serials) in book.removable(desired) {
+        let removable = book.removable(desired);
+        let all: Vec<String> = removable.values().flatten().cloned().collect();
+        // Nearly always, the one that was applied last declares all of them.
+        let is_before = |last: &&str| ancestries.get(*last) == Some(&Ancestry::Ancestor);
+        let left = match book.applied().filter(is_before) {
+            Some(last) if !all.is_empty() => self.not_deleted_by(last, all)?,
+            _ => all,
+        };
+        let left: HashSet<String> = left.into_iter().collect();
+        for (commit, mut serials) in removable {
+            serials.retain(|serial| left.contains(serial));
+            if serials.is_empty() {
+                continue;
+            }
             let Some(commit) = commit else {
-                doubted.push((serials, "it was never applied from a commit".to_owned()));
+                book.doubt_devices(&serials, "it was never applied from a commit");
                 continue;
             };
             // Any commit can be made to declare anything; what is merged was reviewed.
-            let (left, words) = match ancestries.get(&commit).unwrap_or(&Ancestry::Unknown) {
+            let words = match ancestries.get(&commit).unwrap_or(&Ancestry::Unknown) {
                 Ancestry::Ancestor => {
-                    let words = "does not declare it with `deletionPolicy: Delete`";
-                    (self.not_deleted_by(&commit, serials)?, words)
+                    serials = self.not_deleted_by(&commit, serials)?;
+                    "does not declare it with `deletionPolicy: Delete`"
                 }
-                Ancestry::Other => (serials, "is not in this history"),
-                Ancestry::Unknown => (serials, "is not in this clone"),
+                Ancestry::Other => "is not in this history",
+                Ancestry::Unknown => "is not in this clone",
             };
             let short = seen(&commit[..commit.len().min(10)]);
-            doubted.push((left, format!("commit {short}, from which it was applied, {words}")));
-        }
-        let left: Vec<String> = doubted.iter().flat_map(|(serials, _)| serials).cloned().collect();
-        let is_before = |last: &String| ancestries.get(last) == Some(&Ancestry::Ancestor);
-        let left = match last.filter(is_before).filter(|_| !left.is_empty()) {
-            Some(last) => self.not_deleted_by(&last, left)?,
-            None => left,
-        };
-        let left: HashSet<String> = left.into_iter().collect();
-        for (mut serials, why) in doubted {
-            serials.retain(|serial| left.contains(serial));
-            book.doubt_devices(&serials, &why);
+            book.doubt_devices(&serials, &format!("commit {short}, from which it was applied, {words}"));
         }
         Ok(())
     }
