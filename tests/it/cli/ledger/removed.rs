@@ -151,6 +151,11 @@ fn a_submodule_that_is_not_checked_out_takes_no_device_away() {
     machine.lends_by_submodule(&remote);
     machine.clone.git(&["submodule", "--quiet", "deinit", "-f", "lent"]);
     shared.keeps(&machine, "the submodule `lent` is not checked out");
+    machine.clone.git(&["submodule", "--quiet", "update", "--init"]);
+    // Taken out as a whole, nothing here knows any more what it declared.
+    machine.clone.git(&["rm", "-q", "lent"]);
+    machine.commits();
+    shared.keeps(&machine, "NotDeclaredBefore");
 }
 
 #[test]
