@@ -4,7 +4,9 @@
 
 use super::committed::SPELLINGS;
 use super::{Machine, Shared};
-use crate::support::{Ran, Remote, ran};
+#[cfg(unix)]
+use crate::support::ran;
+use crate::support::{Ran, Remote};
 
 /// A device of Oslo in a file of its own.
 fn lent(policy: &str) -> String {
@@ -24,6 +26,7 @@ impl Machine {
 
     /// The same while somebody else does something in the work tree, right after Git
     /// was asked for this.
+    #[cfg(unix)]
     fn applies_while(&self, asked: &str, does: &str) -> Ran {
         let path = std::env::var_os("PATH").unwrap();
         let real = std::env::split_paths(&path).map(|folder| folder.join("git")).find(|git| git.is_file()).unwrap();
@@ -229,6 +232,7 @@ fn a_policy_that_was_committed_later_removes_though_its_removal_was_held_first()
     assert!(apply.code == 0 && apply.out.contains("2 done"), "{}{}", apply.out, apply.err);
 }
 
+#[cfg(unix)]
 #[test]
 fn what_is_read_is_what_the_commit_holds() {
     let shared = Shared::new();
@@ -270,6 +274,7 @@ fn a_file_that_the_commit_does_not_hold_keeps_all_others_from_removing() {
     shared.lets_go(&machine);
 }
 
+#[cfg(unix)]
 #[test]
 fn a_commit_that_comes_after_the_plan_stops_what_it_removes() {
     let shared = Shared::new();
@@ -288,6 +293,7 @@ fn a_commit_that_comes_after_the_plan_stops_what_it_removes() {
     shared.lets_go(&machine);
 }
 
+#[cfg(unix)]
 #[test]
 fn what_was_read_before_it_was_checked_out_is_not_what_the_commit_holds() {
     let shared = Shared::new();
@@ -337,7 +343,7 @@ fn however_it_is_written_in_a_file_that_was_not_read_a_device_is_declared() {
     };
     let list = |items: &str| format!("apiVersion: v1\nkind: List\nitems:\n- {}\n", items.replace('\n', "\n  "));
     let latin = |text: String| [b"# na\xefve\n", text.as_bytes()].concat();
-    let spellings: [(&str, Vec<u8>); 10] = [
+    let spellings: &[(&str, Vec<u8>)] = &[
         (".lent/one.yaml", device(r#""TEST\x2dOSL-005""#).into()),
         (".lent/one.yaml", device("\"TEST-\\\n      OSL-005\"").into()),
         (".lent/one.yaml", utf16(&device("TEST-OSL-005"))),
@@ -351,6 +357,7 @@ fn however_it_is_written_in_a_file_that_was_not_read_a_device_is_declared() {
                 "spec": {"serial\u004eumber": "TEST\u002dOSL-005"}}"#
                 .into(),
         ),
+        #[cfg(unix)]
         (".lent/\u{e6}\n \"one\".yaml", device("TEST-OSL-005").into()),
         (".lent/one", format!("a: !tag\n---\n{}", device("TEST-OSL-005")).into()),
     ];
@@ -359,10 +366,10 @@ fn however_it_is_written_in_a_file_that_was_not_read_a_device_is_declared() {
     machine.lends("Delete");
     machine.clone.git(&["rm", "-q", "lent/one.yaml"]);
     for (name, text) in spellings {
-        machine.clone.write(name, &text);
+        machine.clone.write(name, text);
         machine.commits();
         let held = machine.applies();
-        let shown = String::from_utf8_lossy(&text);
+        let shown = String::from_utf8_lossy(text);
         assert!(held.out.contains("names a device that is declared"), "{shown}\n{}{}", held.out, held.err);
         assert_eq!(shared.served_count(), 9, "{shown}");
         machine.clone.git(&["rm", "-q", name]);
