@@ -6,13 +6,16 @@
 //! of its own.
 
 mod command;
+mod tree;
 
 use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 pub(crate) use command::Call;
 pub use command::GitError;
 use command::{Git, os_string, plain};
+pub(crate) use tree::Tree;
 
 /// Any change is one: the first name of a file that has one is enough.
 const STATUS_BYTES_MAX: u64 = 64 << 10;
@@ -66,6 +69,13 @@ fn is_name(name: &str) -> bool {
     matches!(name.len(), 40 | 64) && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
+/// True if this is where a folder is, as Git says it.
+fn is_at(said: &[u8], folder: &Path) -> bool {
+    let there = PathBuf::from(os_string(said.strip_suffix(b"\n").unwrap_or(said)));
+    let real = |path: &Path| path.canonicalize().ok();
+    real(&there).is_some_and(|there| Some(there) == real(folder))
+}
+
 /// What stands between NULs.
 fn entries(out: &[u8]) -> impl Iterator<Item = Cow<'_, str>> {
     out.split(|byte| *byte == 0).filter(|entry| !entry.is_empty()).map(String::from_utf8_lossy)
@@ -87,13 +97,23 @@ impl Repository {
         let real = path.canonicalize().map_err(unreadable)?;
         // A folder of that name without a head is no repository to Git either.
         let is_root = |folder: &&Path| folder.join(".git").exists();
-        let Some(root) = real.ancestors().find(is_root) else { return Ok(Found::NoRepository) };
+        real.ancestors().find(is_root).map_or(Ok(Found::NoRepository), Self::at)
+    }
+
+    /// The repository whose work tree begins in this folder.
+    fn at(root: &Path) -> Result<Found, GitError> {
         if !root.join(".git").is_file() && !root.join(".git/HEAD").exists() {
             return Ok(Found::NoRepository);
         }
         let Some(git) = Git::new(root) else { return Ok(Found::NoCommand) };
         let answer = git.call("rev-parse").args(["--show-toplevel"]).run()?;
         match answer.code {
+            // Of files that lie elsewhere, nothing follows for those that are read.
+            0 if !is_at(&answer.out, root) => {
+                let there = String::from_utf8_lossy(&answer.out);
+                let reason = format!("its work tree is at `{}`, not at `{}`", there.trim_end(), root.display());
+                Err(GitError { command: "rev-parse", reason })
+            }
             0 => Ok(Found::Repository(Self { git })),
             _ if answer.says("not a git repository") => Ok(Found::NoRepository),
             _ => Err(answer.error()),
@@ -147,9 +167,9 @@ impl Repository {
         Ok((author.to_owned(), committer.to_owned()))
     }
 
-    /// In what the work tree is not what its commit holds, wherever in it; `None`
-    /// if in nothing that could hold a declaration. What Git was told to overlook,
-    /// and what is not checked out, is not what the commit holds.
+    /// In what the work tree is not what its commit holds, as far as Git looks;
+    /// `None` if in nothing that could hold a declaration. What it was told to
+    /// overlook is for [`Tree::unlike`].
     ///
     /// # Errors
     /// When Git cannot say.
@@ -168,60 +188,7 @@ impl Repository {
                 Some((_, path)) => return Ok(Some(format!("`{path}` is not as it was committed"))),
             }
         }
-        let flags = self.call("ls-files").args(["-v", "-z"]).at_most(LISTING_BYTES_MAX).run_within()?;
-        let Some(flags) = flags else { return Ok(Some("there are more files than can be listed".to_owned())) };
-        for entry in entries(&flags.out) {
-            match entry.split_at_checked(2) {
-                Some(("H ", _)) | None => {}
-                Some((_, path)) if is_manifest(path) => {
-                    return Ok(Some(format!("`{path}` is not checked out, or Git is told to overlook it")));
-                }
-                Some(_) => {}
-            }
-        }
-        let links = self.call("ls-files").args(["-s", "-z"]).at_most(LISTING_BYTES_MAX).run_within()?;
-        let Some(links) = links else { return Ok(Some("there are more files than can be listed".to_owned())) };
-        for entry in entries(&links.out).filter(|entry| entry.starts_with("160000 ")) {
-            let path = entry.split_once('\t').map_or("", |(_, path)| path);
-            if !self.root().join(path).join(".git").exists() {
-                return Ok(Some(format!("the submodule `{path}` is not checked out")));
-            }
-        }
         Ok(None)
-    }
-
-    /// The paths of a commit's files that have one of these texts in them, in any
-    /// case of ASCII letters and whatever kind of file it is; `None` if nobody can
-    /// say: the commit is not here, or there are too many.
-    ///
-    /// # Errors
-    /// When Git cannot say.
-    pub(crate) fn files_with(&self, commit: &str, texts: &[String]) -> Result<Option<Vec<String>>, GitError> {
-        if !is_name(commit) {
-            return Ok(None);
-        }
-        let texts = texts.iter().flat_map(|text| ["-e".to_owned(), text.clone()]);
-        // What the repository says of a file's kind hides nothing in it.
-        let call = self.call("grep").args(["--text", "-i", "-F", "-l", "-z", "--full-name"]).args(texts);
-        match call.args([commit]).at_most(LISTING_BYTES_MAX).run_within()? {
-            // It ends with 1 where nothing is found.
-            Some(answer) if answer.code <= 1 => {
-                let start = format!("{commit}:");
-                let path = |named: Cow<'_, str>| named.strip_prefix(&start).unwrap_or(&named).to_owned();
-                Ok(Some(entries(&answer.out).map(path).collect()))
-            }
-            Some(_) | None => Ok(None),
-        }
-    }
-
-    /// What a file of a commit holds; `None` if it cannot be read as text.
-    ///
-    /// # Errors
-    /// When Git cannot say.
-    pub(crate) fn content(&self, commit: &str, path: &str) -> Result<Option<String>, GitError> {
-        let object = format!("{commit}:{path}");
-        let answer = self.call("cat-file").args(["blob", &object]).at_most(LISTING_BYTES_MAX).run_within()?;
-        Ok(answer.filter(|answer| answer.code == 0).and_then(|answer| String::from_utf8(answer.out).ok()))
     }
 
     /// A path from the root on, as Git takes it.
@@ -251,6 +218,27 @@ impl Repository {
             _ if answer.says("Not a valid commit name") || answer.says("not a valid object") => Ok(Ancestry::Unknown),
             _ => Err(answer.error()),
         }
+    }
+
+    /// Which of these commits came before `last`, or are it.
+    ///
+    /// # Errors
+    /// When Git cannot say.
+    pub(crate) fn ancestries(
+        &self,
+        commits: HashSet<String>,
+        last: &str,
+    ) -> Result<HashMap<String, Ancestry>, GitError> {
+        // Where history was cut off, nothing follows from not finding it.
+        let others = if self.is_shallow()? { Ancestry::Unknown } else { Ancestry::Other };
+        let mut all: HashMap<String, Ancestry> = commits.into_iter().map(|commit| (commit, others)).collect();
+        let before = self.call("rev-list").args([last, "--"]).done()?;
+        for commit in before.split(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok()) {
+            if let Some(of) = all.get_mut(commit) {
+                *of = Ancestry::Ancestor;
+            }
+        }
+        Ok(all)
     }
 
     fn is_shallow(&self) -> Result<bool, GitError> {

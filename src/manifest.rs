@@ -33,6 +33,8 @@ mod scalar;
 #[deny(clippy::disallowed_methods)]
 mod secret;
 #[deny(clippy::disallowed_methods)]
+mod serials;
+#[deny(clippy::disallowed_methods)]
 mod shape;
 #[deny(clippy::disallowed_methods)]
 mod tree;
@@ -40,7 +42,8 @@ mod tree;
 mod value;
 mod walk;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -53,6 +56,7 @@ pub use hashes::{Hashes, check_hashes};
 pub(crate) use problem::{Excerpt, Place, Spot};
 pub use problem::{Problem, Severity};
 pub(crate) use root::leads_astray;
+pub(crate) use serials::{Serials, declared, serials};
 
 use crate::model::{Desired, Grant, Origin};
 use crate::resource::AutopilotTenantSpec;
@@ -120,6 +124,8 @@ pub struct Fleet {
 #[derive(Debug, Clone)]
 pub struct Places {
     files: Arc<[files::File]>,
+    /// By file.
+    texts: Arc<[Text]>,
     places: Arc<[fleet::RawPlace]>,
     rows: Arc<HashMap<Origin, RowPlace>>,
 }
@@ -141,11 +147,13 @@ impl Places {
         Some(&self.files.get(raw.file as usize)?.path)
     }
 
-    /// The files that were read, whatever stands in them, with symbolic links
-    /// resolved.
-    #[must_use]
-    pub(crate) fn read(&self) -> HashSet<&Path> {
-        self.files.iter().map(|file| file.path.as_path()).collect()
+    /// The files that declare something, with symbolic links resolved.
+    pub(crate) fn declaring(&self) -> impl Iterator<Item = (&Path, Text)> {
+        let indices: BTreeSet<u32> = self.places.iter().map(|place| place.file).collect();
+        indices.into_iter().filter_map(|index| {
+            let index = index as usize;
+            Some((self.files.get(index)?.path.as_path(), *self.texts.get(index)?))
+        })
     }
 
     /// The row of a CSV that says what this claim's device shall have, if one does.
@@ -153,6 +161,15 @@ impl Places {
     pub fn row(&self, origin: Origin) -> Option<&RowPlace> {
         self.rows.get(&origin)
     }
+}
+
+/// What is known of a text that was read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Text {
+    /// Its [`print`].
+    pub print: u64,
+    /// False if there are documents in it that were left alone.
+    pub is_whole: bool,
 }
 
 /// Reads all manifests under `paths` (files or folders). Files are read in
@@ -194,6 +211,14 @@ pub(crate) fn load_as(paths: &[PathBuf], texts: &HashMap<PathBuf, Arc<str>>) -> 
 #[must_use]
 pub(crate) fn together(problems: Vec<Problem>) -> Vec<Problem> {
     problem::limited(problems)
+}
+
+/// Tells a text from another one, within one run.
+#[must_use]
+pub(crate) fn print(text: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(text);
+    hasher.finish()
 }
 
 /// The documents of a text as the JSON that `kubectl` would send for them. For

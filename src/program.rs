@@ -4,7 +4,7 @@
 //! any name.
 
 use std::ffi::OsString;
-use std::io::Read;
+use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -98,16 +98,19 @@ pub(crate) fn end_commands() {
 }
 
 /// Runs a command in a group of its own, and ends the group where it goes on
-/// for too long, says too much, or somebody asks to stop.
+/// for too long, says too much, or somebody asks to stop. `input`, if any, is all
+/// that it reads.
 pub(crate) fn run(
     command: &mut Command,
+    input: Vec<u8>,
     time_max: Duration,
     bytes_max: u64,
     stopped: &dyn Fn() -> bool,
 ) -> Result<Ended, Cut> {
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(command, 0);
-    let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let stdin = if input.is_empty() { Stdio::null() } else { Stdio::piped() };
+    let command = command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = {
         let mut running = lock(&RUNNING);
         if stopped() {
@@ -117,6 +120,10 @@ pub(crate) fn run(
         running.push(Arc::clone(&child));
         child
     };
+    if let Some(mut stdin) = lock(&child).stdin.take() {
+        // Whoever ends without reading it has said why.
+        std::thread::spawn(move || drop(stdin.write_all(&input)));
+    }
     let ended = follow(&child, Instant::now() + time_max, bytes_max, stopped);
     if ended.is_err() {
         end(&mut lock(&child));
@@ -183,7 +190,7 @@ mod tests {
     use super::*;
 
     fn sh(script: &str, time_max: Duration, stopped: &dyn Fn() -> bool) -> Result<(bool, Vec<u8>), String> {
-        let ended = run(Command::new("/bin/sh").args(["-c", script]), time_max, 1000, stopped);
+        let ended = run(Command::new("/bin/sh").args(["-c", script]), Vec::new(), time_max, 1000, stopped);
         ended.map(|ended| (ended.status.success(), ended.out)).map_err(|cut| format!("{cut:?}"))
     }
 
@@ -192,6 +199,15 @@ mod tests {
         let soon = Duration::from_secs(20);
         assert_eq!(sh("printf %1000d 1", soon, &|| false).map(|(ok, out)| (ok, out.len())), Ok((true, 1000)));
         assert_eq!(sh("echo no >&2; exit 3", soon, &|| false), Ok((false, vec![])));
+    }
+
+    #[test]
+    fn a_command_reads_its_input_while_it_is_heard() {
+        let input = b"line\n".repeat(100_000);
+        let ended = run(&mut Command::new("/bin/cat"), input.clone(), Duration::from_secs(20), 1 << 20, &|| false);
+        assert_eq!(ended.map(|ended| ended.out).map_err(|cut| format!("{cut:?}")), Ok(input.clone()));
+        let ended = run(&mut Command::new("/bin/true"), input, Duration::from_secs(20), 1 << 20, &|| false);
+        assert!(ended.is_ok_and(|ended| ended.status.success()));
     }
 
     #[test]

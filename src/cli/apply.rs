@@ -9,8 +9,8 @@ use crate::clock::{SharedClock, Stop};
 use crate::connect::Purpose;
 use crate::fleet::{Member, Members, Told};
 use crate::manifest::Fleet;
-use crate::model::{DeviceKey, seen};
-use crate::plan::{Rest, Standing};
+use crate::model::{Action, DeviceKey, seen};
+use crate::plan::{Change, Rest, Standing};
 use crate::render::document::{ApplyView, Kind};
 use crate::render::style::counted;
 use crate::render::{Document, Format, Places};
@@ -155,7 +155,8 @@ async fn tenants(args: &ApplyArgs, settings: &Settings, stop: &Stop, outlets: &m
 /// What comes before the first write, and may keep it from being made.
 ///
 /// # Errors
-/// When a hash cannot be read, or nobody would know later where a run has been.
+/// When a hash cannot be read, another commit is checked out than was planned, or
+/// nobody would know later where a run has been.
 pub(super) async fn before(
     args: &ApplyArgs,
     settings: &Settings,
@@ -163,9 +164,19 @@ pub(super) async fn before(
     members: &mut Members<'_>,
     approved: impl Iterator<Item = &Prepared>,
 ) -> Result<(), CliError> {
-    let unreadable = patiently(settings, "reading hashes", members.unreadable_hashes(approved)).await;
+    let approved: Vec<&Prepared> = approved.collect();
+    let reading = members.unreadable_hashes(approved.iter().copied());
+    let unreadable = patiently(settings, "reading hashes", reading).await;
     if let Some(error) = not_readable_here(&unreadable.map_err(RoundError::from)?) {
         return Err(error);
+    }
+    // Somebody may have thought about it for a day.
+    let removes = |prepared: &Prepared| {
+        let mut actions = prepared.cleared.plan().changes.iter().map(Change::action);
+        actions.any(|action| matches!(action, Action::Deregister(_) | Action::Release(_)))
+    };
+    for ((fleet, member), _) in fleets.iter().zip(members.of()).zip(&approved).filter(|(_, of)| removes(of)) {
+        member.book.as_ref().map_or(Ok(()), |book| ledgers::still(fleet, book))?;
     }
     // All that is approved is known before the first write: a run that breaks
     // off has not forgotten where it was.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::fleet::{Book, Member, Members, Source};
-use crate::git::{Ancestry, Found, Repository};
+use crate::git::{Ancestry, Found, GitError, Repository};
 use crate::graph::is_on_loopback;
 use crate::ledger::{FileLedger, GitLedger, LedgerStore};
 use crate::manifest::Fleet;
@@ -102,12 +102,31 @@ pub(super) fn source(repository: Option<&Repository>, root: &Path, paths: &[Path
         (Ok(commit), Ok(dirty)) => {
             // That nobody can say who it was keeps nobody from applying.
             let people = commit.as_ref().and_then(|head| repository.people(head).ok());
+            let dirty = dirty.or_else(|| commit.is_none().then(|| "nothing is committed".to_owned()));
             Source { commit, dirty, people, paths, left_out }
         }
         (Err(error), _) | (_, Err(error)) => {
             Source { dirty: Some(error.to_string()), paths, left_out, ..Source::default() }
         }
     }
+}
+
+/// What was declared no more when a plan was made is still, before it is removed.
+///
+/// # Errors
+/// When another commit is checked out by now, or something was changed.
+pub(super) fn still(fleet: &Fleet, book: &Book) -> Result<(), CliError> {
+    let Some(commit) = book.commit() else { return Ok(()) };
+    let Some(repository) = repository(&fleet.root)? else { return Ok(()) };
+    let failed = |error: GitError| CliError::new(Exit::Failed, error.to_string());
+    let is_same = repository.head().map_err(failed)?.as_deref() == Some(commit);
+    let changed = if is_same { repository.unlike_its_commit().map_err(failed)? } else { None };
+    if is_same && changed.is_none() {
+        return Ok(());
+    }
+    let what = changed.unwrap_or_else(|| "another commit is checked out".to_owned());
+    let message = format!("what is declared has changed since it was planned: {what}; nothing was written");
+    Err(CliError::new(Exit::Stale, message).hint("run apgit plan again, and look at it"))
 }
 
 /// A path from the root of the declarations on, with `/` between its parts; `.`

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -17,7 +18,7 @@ use crate::model::{Origin, seen};
 use crate::plan::Approvals;
 
 use super::args::Simulated;
-use super::committed;
+use super::committed::{self, Commit};
 use super::error::CliError;
 use super::exit::Exit;
 use super::file;
@@ -108,6 +109,8 @@ pub(super) struct Opener<'s> {
     /// Who has said yes, and how for each tenant, in their order.
     approver: Option<String>,
     approvals: Vec<&'static str>,
+    /// What is checked out.
+    commit: Option<Arc<Commit>>,
 }
 
 impl<'s> Opener<'s> {
@@ -119,7 +122,7 @@ impl<'s> Opener<'s> {
         stop: &'s Stop,
     ) -> Self {
         let tenants = Tenants::new(settings, simulated, purpose);
-        Self { settings, purpose, tenants, declared, stop, approver: None, approvals: Vec::new() }
+        Self { settings, purpose, tenants, declared, stop, approver: None, approvals: Vec::new(), commit: None }
     }
 
     /// What the audit log says of the consent: who gives it, and how for each
@@ -193,7 +196,7 @@ impl<'s> Opener<'s> {
 
     async fn open<'f>(&mut self, at: usize, fleet: &'f Fleet, approvals: Approvals) -> Result<Member<'f>, CliError> {
         let consent = self.consent(at);
-        let Self { settings, purpose, tenants, declared, stop, .. } = self;
+        let Self { settings, purpose, tenants, declared, stop, commit, .. } = self;
         let purpose = *purpose;
         let tenant = &fleet.desired.tenant;
         let connect = source::connect(settings, tenants, fleet, purpose, stop);
@@ -215,7 +218,17 @@ impl<'s> Opener<'s> {
         let (store, repository) = ledgers::store(&settings.ledger, &connection.target, fleet, &owner)?;
         // The built-in tenant is for trying things out, with one folder and another.
         let paths = if connection.target.is_simulated() { &[][..] } else { &declared.paths };
-        let source = ledgers::source(repository.as_ref(), &fleet.root, paths, declared.left_out);
+        let mut source = ledgers::source(repository.as_ref(), &fleet.root, paths, declared.left_out);
+        let checked_out = repository.as_ref().zip(source.commit.as_deref());
+        let commit = checked_out.map(|(repository, name)| match commit {
+            Some(known) if known.is(name) => Arc::clone(known),
+            _ => Arc::clone(commit.insert(Arc::new(Commit::new(repository, fleet, name)))),
+        });
+        let commit = commit.as_deref();
+        // What is written down is of that commit, or of none.
+        if purpose == Purpose::Write && source.dirty.is_none() {
+            source.dirty = commit.and_then(Commit::unlike);
+        }
         let journal = match purpose {
             Purpose::Read => journal,
             Purpose::Write => {
@@ -241,6 +254,7 @@ impl<'s> Opener<'s> {
             source: source.clone(),
             file: Box::new(file_of(fleet)),
             path: Box::new(|origin| path_of(fleet, origin)),
+            lacks: Box::new(|path| commit.is_some_and(|commit| commit.lacks(path))),
             seen: Seen::within(&owner),
             elsewhere: declared.elsewhere.get(&(tenant.id, tenant.owner.clone())).cloned().unwrap_or_default(),
             siblings: siblings(&owner),
@@ -255,10 +269,7 @@ impl<'s> Opener<'s> {
         };
         let reading = Book::open(store, wanted, purpose == Purpose::Read);
         let mut book = patiently(settings, "reading the ledger", reading).await?;
-        if let Some(why) = committed::moved_to(repository.as_ref(), &book, fleet)? {
-            book.doubt(why);
-        }
-        committed::doubt_the_undeclared(repository.as_ref(), &mut book, &fleet.desired)?;
+        committed::doubt(commit, &mut book, &fleet.desired, purpose);
         if purpose == Purpose::Write {
             book.older = ledgers::older(repository.as_ref(), &source, book.applied());
         }

@@ -62,6 +62,9 @@ pub(crate) struct Book {
     strict: Option<(Desired, Vec<Loosen>)>,
     /// Why the declarations must not be applied over what was applied last.
     pub older: Option<String>,
+    /// Commits that devices were applied from, and that are of another history than
+    /// what is checked out.
+    pub replaced: HashSet<String>,
     /// The file that declares a claim.
     file: Box<dyn Fn(Origin) -> String + Send + Sync>,
     /// Which machines those are whose hashes the plan took on trust.
@@ -79,6 +82,8 @@ pub(crate) struct Wanted<'a> {
     pub file: Box<dyn Fn(Origin) -> String + Send + Sync>,
     /// The path of a claim's file, from the root of the declarations on.
     pub path: Box<dyn Fn(Origin) -> String + Send + Sync + 'a>,
+    /// True for a path at which the commit has nothing.
+    pub lacks: Box<dyn Fn(&str) -> bool + Send + Sync + 'a>,
     /// What this machine knows of the ledger.
     pub seen: Seen,
     /// Devices that another owner declares in the same tenant.
@@ -109,6 +114,7 @@ impl Book {
             source,
             file,
             path,
+            lacks,
             mut seen,
             elsewhere,
             siblings,
@@ -142,7 +148,12 @@ impl Book {
             Ok(Some(ledger)) => match (other(&ledger, target, desired, lineage), seen.doubts(Some(&ledger))) {
                 (Some(words), _) => (new(), Some(NoRemoval::OtherLineage(words)), true),
                 (None, Some(words)) => (new(), Some(NoRemoval::LedgerUnusable(words)), true),
-                (None, None) => (Arc::new(let_go(ledger, desired, &elsewhere, &theirs)), None, false),
+                (None, None) => {
+                    let mut ledger = let_go(ledger, desired, &elsewhere, &theirs);
+                    // A folder that is gone, or has another name, cannot be named any more.
+                    ledger.head.paths.retain(|path| covers(&source.paths, path) || !lacks(path));
+                    (Arc::new(ledger), None, false)
+                }
             },
             Err(LedgerError::Format { reason, .. }) => (new(), Some(NoRemoval::LedgerUnusable(reason)), true),
             // Whoever only looks can look without it.
@@ -179,6 +190,7 @@ impl Book {
             source,
             strict,
             older: None,
+            replaced: HashSet::new(),
             file,
             hardware: HashMap::new(),
         })
@@ -213,6 +225,14 @@ impl Book {
             removable.entry(tracked.commit.clone()).or_default().push(tracked.serial_number.to_string());
         }
         removable
+    }
+
+    /// The commits from which devices were applied, and the one that was last.
+    pub(crate) fn commits(&self) -> HashSet<String> {
+        let of_devices = self.ledger.devices().filter_map(|tracked| tracked.commit.as_ref());
+        let mut commits: HashSet<&str> = of_devices.map(String::as_str).collect();
+        commits.extend(self.applied());
+        commits.into_iter().map(str::to_owned).collect()
     }
 
     /// These devices are not removed, whatever the ledger says of them.
@@ -354,6 +374,7 @@ impl Book {
             hardware: &self.hardware,
             commit: self.source.commit.clone().filter(|_| self.source.dirty.is_none()),
             is_replaced: self.older.is_some(),
+            replaced: &self.replaced,
             plan: plan.digest().plan_id(),
             now,
         };
@@ -449,6 +470,7 @@ impl Book {
             hardware: &self.hardware,
             commit: self.source.commit.clone().filter(|_| self.source.dirty.is_none()),
             is_replaced: false,
+            replaced: &self.replaced,
             plan: "rebuilt".to_owned(),
             now,
         };
@@ -655,6 +677,8 @@ struct Page<'a> {
     commit: Option<String>,
     /// True if the commits of before may be of another history.
     is_replaced: bool,
+    /// Those that are.
+    replaced: &'a HashSet<String>,
     plan: String,
     now: Timestamp,
 }
@@ -692,6 +716,8 @@ impl Page<'_> {
                     if let Some(deletion) = keep.deletion {
                         tracked.declare_deletion(deletion);
                     }
+                    // It is this commit that says so, or none.
+                    tracked.commit.clone_from(&self.commit);
                     tracked.plan.clone_from(&self.plan);
                     tracked.at = self.now;
                 }
@@ -778,7 +804,8 @@ impl Page<'_> {
         self.rename(device, id);
         match self.ledger.get_mut(device).filter(|tracked| tracked.registration_id == id) {
             Some(tracked) => {
-                if self.commit.is_some() && (tracked.commit.is_none() || self.is_replaced) {
+                let is_replaced = |commit| self.is_replaced || self.replaced.contains(commit);
+                if self.commit.is_some() && tracked.commit.as_ref().is_none_or(is_replaced) {
                     tracked.commit.clone_from(&self.commit);
                 }
                 let is_other = |(field, value): &&(Field, CompactString)| !field.same(tracked.value(*field), value);

@@ -74,6 +74,7 @@ pub(crate) struct Call<'g> {
     git: &'g Git,
     name: &'static str,
     command: Command,
+    input: Vec<u8>,
     time_max: Duration,
     bytes_max: u64,
 }
@@ -108,10 +109,12 @@ impl Git {
         command.envs(program::path().map(|path| ("PATH", path)));
         // A `.git` that holds nothing does not lead into the repository around it.
         command.env("GIT_CEILING_DIRECTORIES", self.root.parent().unwrap_or(&self.root));
+        // What came before a commit is what it says itself.
+        command.env("GIT_GRAFT_FILE", "/dev/null");
         command.env("GIT_OPTIONAL_LOCKS", "0").env("GIT_TERMINAL_PROMPT", "0").env("GCM_INTERACTIVE", "never");
         // Its words are looked at in one place, and shown.
         command.env("LC_ALL", "C");
-        Call { git: self, name, command, time_max: program::TIME_MAX, bytes_max: OUT_BYTES_MAX }
+        Call { git: self, name, command, input: Vec::new(), time_max: program::TIME_MAX, bytes_max: OUT_BYTES_MAX }
     }
 
     /// Our own way to call `ssh`, which asks nobody; where the user has one, that
@@ -138,6 +141,12 @@ impl Call<'_> {
         self
     }
 
+    /// What it reads.
+    pub(super) fn input(mut self, input: Vec<u8>) -> Self {
+        self.input = input;
+        self
+    }
+
     /// At most so much is read; more is an error.
     pub(super) fn at_most(mut self, bytes_max: u64) -> Self {
         self.bytes_max = bytes_max;
@@ -157,7 +166,7 @@ impl Call<'_> {
     pub(super) fn run_within(mut self) -> Result<Option<Answer>, GitError> {
         let name = self.name;
         let error = |reason| Err(GitError { command: name, reason });
-        match program::run(&mut self.command, self.time_max, self.bytes_max, &|| false) {
+        match program::run(&mut self.command, self.input, self.time_max, self.bytes_max, &|| false) {
             Ok(ended) => {
                 let code = ended.status.code().unwrap_or(-1);
                 Ok(Some(Answer { name, code, out: ended.out, err: ended.err }))

@@ -65,7 +65,7 @@ impl Tools {
             (false, _) => _ = command.args(["--input-type", "binary", "--output-type", "binary"]),
         }
         command.arg(full).env_clear().envs(environment(&services));
-        match program::run(&mut command, self.time_max, limit, self.stopped.as_ref()) {
+        match program::run(&mut command, Vec::new(), self.time_max, limit, self.stopped.as_ref()) {
             Ok(ended) if ended.status.success() => Ok(ended.out),
             Ok(ended) => {
                 let text = String::from_utf8_lossy(&ended.err);

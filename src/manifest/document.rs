@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use self::envelope::list_of_ours;
+use self::envelope::{has_ours, list_of_ours};
 use super::check::{Findings, head, walk};
 use super::faults::{Faults, Trouble};
 use super::files::{Dead, File, Resolver, beside, is_json, read, slashed};
@@ -23,7 +23,7 @@ use super::root::Root;
 use super::secret;
 use super::shape;
 use super::tree::{self, Data, Entry, Mistakes, Node, Span};
-use super::value;
+use super::{print, value};
 use crate::desired::{ApprovalObject, DeviceObject, TenantObject, TenantRef};
 use crate::hash::is_raw_hash;
 use crate::model::{Claim, Grant, HashCheck, HashLocation, HashRef, Origin, SerialNumber, Tenant};
@@ -55,6 +55,8 @@ pub(super) struct FileContent {
     pub path: String,
     /// The file's place in the table of files.
     pub index: u32,
+    /// Tells its text from any other.
+    pub print: u64,
 }
 
 /// A row of a CSV that says what a device shall have.
@@ -106,7 +108,7 @@ fn parse(file: &File, index: u32, root: &Root, tables: &Hashes, text: &str) -> F
         tables,
         csvs: HashMap::new(),
         row: Row::None,
-        content: FileContent { path, index, ..FileContent::default() },
+        content: FileContent { path, index, print: print(text.as_bytes()), ..FileContent::default() },
         claims: Vec::new(),
         hashes: HashSet::new(),
         ours: false,
@@ -185,7 +187,14 @@ impl FileReader<'_> {
             self.ours = true;
             self.mistakes(mistakes);
             self.content.documents -= 1;
-            items.into_iter().for_each(|item| self.document(item, Mistakes::default()));
+            for item in items {
+                if has_ours(&item) {
+                    let hint = "write its items into the list around it";
+                    self.error("kind", "this `List` stands in another one", head(&item), hint);
+                } else {
+                    self.document(item, Mistakes::default());
+                }
+            }
             return;
         }
         let Some(kind) = self.kind(&node) else {

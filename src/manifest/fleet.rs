@@ -13,7 +13,7 @@ use super::files::{File, read};
 use super::hashes::Hashes;
 use super::problem::{Place, Problem, Severity, Source, Spot, show, shown};
 use super::root::Root;
-use super::{Fleet, Places};
+use super::{Fleet, Places, Text};
 use crate::capture::Beside;
 use crate::desired::{self, ApprovalObject, Conflict, DeviceObject, Home, TenantRef};
 use crate::model::{HashLocation, Origin};
@@ -35,6 +35,8 @@ pub(super) fn assemble(
     tables: &Hashes,
     problems: &mut Vec<Problem>,
 ) -> Vec<Fleet> {
+    let text = |content: &FileContent| Text { print: content.print, is_whole: content.skipped == 0 };
+    let texts = contents.iter().map(text).collect();
     let mut places = Vec::with_capacity(contents.iter().map(|content| content.places.len()).sum());
     let mut homes = Vec::with_capacity(contents.len());
     let (mut tenants, mut objects, mut approvals) = (Vec::new(), Vec::new(), Vec::new());
@@ -58,7 +60,7 @@ pub(super) fn assemble(
         approvals.append(&mut content.approvals);
         homes.push(Home::Path(content.path));
     }
-    let places = Places { files: files.into(), places: places.into(), rows: Arc::new(rows) };
+    let places = Places { files: files.into(), texts, places: places.into(), rows: Arc::new(rows) };
     problems.extend(located(&faults.told(|path, serial| tables.look_alike(path, serial)), &places));
     problems.extend(located(&unused(csvs, tables), &places));
     let ignored = root.ignored();

@@ -198,7 +198,7 @@ fn held(root: &Path) -> Option<HashSet<PathBuf>> {
         .envs(program::path().map(|path| ("PATH", path)))
         .env("GIT_CEILING_DIRECTORIES", root.parent().unwrap_or(root))
         .env("GIT_OPTIONAL_LOCKS", "0");
-    let output = program::run(&mut command, program::TIME_MAX, HELD_BYTES_MAX, &|| false).ok()?;
+    let output = program::run(&mut command, Vec::new(), program::TIME_MAX, HELD_BYTES_MAX, &|| false).ok()?;
     if !output.status.success() {
         return None;
     }

@@ -422,6 +422,7 @@ async fn open<'f>(
             move |origin| names.get(&origin).cloned().unwrap_or_default()
         }),
         path: Box::new(|origin| (ways.file)(origin)),
+        lacks: Box::new(|_| false),
         seen: Seen::nowhere(),
         elsewhere: HashSet::default(),
         siblings: Vec::new(),

@@ -240,7 +240,9 @@ impl Reason {
             Self::StillEnrolled => "somebody works with the device: it is enrolled",
             Self::ChangedSinceApplied => "somebody else has changed the registration since it was applied",
             Self::VanishedFromTenant => "somebody else has removed its registration",
-            Self::NotDeclaredBefore => "the ledger says that it was applied, and no commit is known that declared it",
+            Self::NotDeclaredBefore => {
+                "the ledger says that it goes with its declaration, and no commit is known that said so"
+            }
             Self::LedgerNotWritten => "the ledger could not be written",
             Self::DeletionRefused => "the service refused the deletion",
             Self::ObservedSetCollapsed => "far less is registered than was applied: is it the right tenant?",
@@ -360,7 +362,7 @@ impl Reason {
         match self {
             Self::NotDeclaredBefore => &[
                 Remedy("FetchHistory", "in a shallow clone: fetch the whole history, and plan again"),
-                Remedy("AskWho", "else find out who wrote it into the ledger: nothing here has ever declared it"),
+                Remedy("AskWho", "else find out who wrote it into the ledger, or applied what nobody has committed"),
                 RELEASE,
             ],
             Self::VanishedFromTenant => &[

@@ -133,7 +133,9 @@ impl NoRemoval {
             }
             Self::Incomplete => "run apgit plan again",
             Self::Partial => "leave out --target and --exclude",
-            Self::OtherPaths(_) => "name the paths that were applied before, or more",
+            Self::OtherPaths(_) => {
+                "name the paths that were applied before, or more; take what is meant to go out of every file"
+            }
             Self::DirtyTree(_) => "commit what you mean, and plan again",
             Self::DesiredSetEmpty => "to give up the whole fleet, release or decommission its devices by name",
             Self::ObservedSetCollapsed(_) => {

@@ -169,13 +169,19 @@ impl FileReader<'_> {
 
 /// The items of a `List`, if any of them is ours.
 pub(super) fn list_of_ours<'s>(node: &mut Node<'s>) -> Option<Vec<Node<'s>>> {
-    if node.get("kind")?.text()? != "List" {
+    if !has_ours(node) {
         return None;
     }
     let Data::Map(entries) = &mut node.data else { return None };
-    let items = &mut entries.iter_mut().find(|entry| entry.key == "items")?.value.data;
-    let Data::List(items) = items else { return None };
-    items.iter().any(is_ours).then(|| std::mem::take(items))
+    let Data::List(items) = &mut entries.iter_mut().find(|entry| entry.key == "items")?.value.data else { return None };
+    Some(std::mem::take(items))
+}
+
+/// True for a `List` with something of ours in it, at whatever depth.
+pub(super) fn has_ours(node: &Node<'_>) -> bool {
+    let is_list = node.get("kind").and_then(Node::text) == Some("List");
+    let items = node.get("items").filter(|_| is_list).map(|items| &items.data);
+    matches!(items, Some(Data::List(items)) if items.iter().any(|item| is_ours(item) || has_ours(item)))
 }
 
 /// True for what somebody meant as a document of ours.

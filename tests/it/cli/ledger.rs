@@ -1,6 +1,7 @@
 //! The ledger by its commands, and in a branch of Git that several machines share.
 
 mod committed;
+mod removed;
 
 use serde_json::json;
 

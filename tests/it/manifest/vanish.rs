@@ -22,6 +22,22 @@ fn our_kinds_under_another_version_are_an_error_that_names_the_right_one() {
 }
 
 #[test]
+fn a_list_in_a_list_is_an_error_where_it_stands() {
+    let list =
+        |items: &str| format!("apiVersion: v1\nkind: List\nitems:\n- {}\n", items.trim_end().replace('\n', "\n  "));
+    for around in ["", "- kind: Other\n", "- apiVersion: apgit.dev/v1alpha1\n  kind: AutopilotPlanApproval\n"] {
+        let repo = Repo::new();
+        repo.write("list.yaml", list(&list(DEVICE)) + around);
+        let loaded = repo.load();
+        assert!(found(&repo, &loaded).contains("kind list.yaml:4:3\n"), "{around}{}", found(&repo, &loaded));
+        assert!(told(&loaded).contains("write its items into the list around it"), "{}", told(&loaded));
+    }
+    let repo = Repo::new();
+    repo.write("list.yaml", list(&list("kind: Other\n")));
+    assert_eq!((codes(&repo.load()), repo.load().skipped), (vec![], 1));
+}
+
+#[test]
 fn a_kind_that_is_nearly_ours_and_has_no_version_is_not_left_out() {
     let repo = Repo::new();
     repo.write("a.yaml", "kind: AutopilotDevise\nmetadata: {name: a1}\nspec: {serialNumber: A1}\n");

@@ -8,7 +8,7 @@ use apgit::door::model::{Grant, GrantCounts};
 use super::{Machine, Shared};
 
 /// How a device may be written into a file.
-const SPELLINGS: [&str; 4] = [
+pub(super) const SPELLINGS: [&str; 4] = [
     // The value on a line of its own.
     "apiVersion: apgit.dev/v1alpha1\nkind: AutopilotDevice\nmetadata: {name: lent}\nspec:\n  serialNumber:\n    \
      TEST-OSL-005\n  hardwareHashRef: {csv: ../hashes/oslo.csv}\n  groupTag: OSL-LOANER\n  deletionPolicy: Delete\n",
@@ -28,13 +28,13 @@ const SPELLINGS: [&str; 4] = [
 
 impl Machine {
     /// Puts the device of Oslo into a file of its own.
-    fn spells(&self, text: &str) {
+    pub(super) fn spells(&self, text: &str) {
         self.clone.write("lent/one.yaml", text);
         self.clone.git(&["add", "-A"]);
         self.clone.git(&["commit", "-q", "-m", "lent"]);
     }
 
-    fn commits(&self) {
+    pub(super) fn commits(&self) {
         self.clone.git(&["add", "-A"]);
         self.clone.git(&["commit", "-q", "-m", "next"]);
     }
