@@ -318,7 +318,7 @@ fn asks(tenant: &AutopilotTenantSpec, prepared: &Prepared) -> Asks {
 }
 
 fn to_approve(plan: &AutopilotPlanSpec) -> Trouble {
-    let more = plan.changes.len().saturating_sub(SHOWN) as i64 + plan.more_changes.unwrap_or(0);
+    let more = plan.changes.len().saturating_sub(SHOWN) + usize::try_from(plan.more_changes.unwrap_or(0)).unwrap_or(0);
     let mut what: Vec<String> =
         plan.changes.iter().take(SHOWN).map(|of| format!("{} {}", of.action, of.serial_number)).collect();
     what.extend((more > 0).then(|| format!("{more} more")));
