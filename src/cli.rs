@@ -84,7 +84,11 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> Exit {
         Ok(settings) => settings,
         Err(error) => return fail(&error, &settings::err_look()),
     };
-    settings::log(cli.global.verbose, settings.err_look);
+    let format = match &cli.command {
+        Command::Operator(args) => args.log_format,
+        _ => settings::LogFormat::Text,
+    };
+    settings::log(cli.global.verbose, settings.err_look, format);
     dispatch(&cli.command, &settings).unwrap_or_else(|error| fail(&error, &settings.err_look))
 }
 

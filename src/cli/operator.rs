@@ -11,7 +11,7 @@ use crate::sim::CLIENT_SECRET;
 
 use super::error::CliError;
 use super::exit::Exit;
-use super::settings::Settings;
+use super::settings::{LogFormat, Settings};
 
 /// Which objects are looked at, and who is told of health.
 #[derive(Debug, Clone, clap::Args)]
@@ -28,6 +28,9 @@ pub(super) struct OperatorArgs {
     /// For how many seconds it must be quiet before changes are acted on
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     pub quiet_seconds: u32,
+    /// How the log is written
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub log_format: LogFormat,
 }
 
 /// # Errors

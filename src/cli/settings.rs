@@ -170,8 +170,19 @@ pub(super) fn tell(text: &str) {
     let _ = anstream::stderr().lock().write_all(masked(text).as_bytes());
 }
 
+/// How a log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(super) enum LogFormat {
+    /// Lines for people
+    #[default]
+    Text,
+    /// A JSON object a line, with its time
+    Json,
+}
+
 /// Logs to stderr, our own modules only: libraries below may log bodies.
-pub(super) fn log(verbose: u8, look: Look) {
+pub(super) fn log(verbose: u8, look: Look, format: LogFormat) {
+    use tracing_subscriber::Layer as _;
     use tracing_subscriber::filter::{LevelFilter, Targets};
     use tracing_subscriber::layer::SubscriberExt as _;
     use tracing_subscriber::util::SubscriberInitExt as _;
@@ -181,13 +192,27 @@ pub(super) fn log(verbose: u8, look: Look) {
         2 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
     };
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(move || LogLine { look })
-        .with_ansi(look.color)
-        .with_target(verbose > 1)
-        .without_time();
+    let lines = tracing_subscriber::fmt::layer().with_target(verbose > 1);
+    let lines = match format {
+        LogFormat::Text => lines.with_writer(move || LogLine { look }).with_ansi(look.color).without_time().boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_writer(|| JsonLine).boxed(),
+    };
     // A second call happens in tests only, and the first subscriber is as good.
     let _ = tracing_subscriber::registry().with(lines).with(Targets::new().with_target("apgit", level)).try_init();
+}
+
+/// Takes the lines of a log in JSON, which end no line early.
+struct JsonLine;
+
+impl std::io::Write for JsonLine {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        tell(&String::from_utf8_lossy(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Takes the lines of the log: nothing in a value ends one early, or paints it.

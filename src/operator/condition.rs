@@ -139,6 +139,15 @@ pub(super) fn of_leaving(count: usize) -> Vec<Fact> {
     standing(Standing::Stalled, "DevicesHeld", &message)
 }
 
+/// A tenant that is left alone, as somebody wants it.
+#[must_use]
+pub(super) fn suspended() -> Vec<Fact> {
+    let message = "`spec.suspend` is set: nothing is written";
+    let mut facts = standing(Standing::Stalled, "Suspended", message);
+    facts.push(Fact::new("Suspended", ConditionStatus::True, "Suspended", message));
+    facts
+}
+
 /// A tenant that could not be asked or written to. Time may heal it, or not.
 #[must_use]
 pub(super) fn trouble(reason: &str, message: &str, may_heal: bool) -> Vec<Fact> {

@@ -245,3 +245,70 @@ fn of((namespace, tenant): &Key) -> Of {
 fn seconds(at: Timestamp) -> f64 {
     at.as_second() as f64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{DeviceKey, Origin, SerialNumber};
+    use crate::plan::{ActionKind, Held, Reason as Why};
+    use crate::status::FleetStatus;
+
+    fn account(held: Option<Why>) -> Account {
+        let device = DeviceKey { serial: SerialNumber::parse("TEST-1").expect("a serial number"), registration: None };
+        let held = held.map(|reason| Held {
+            device: device.clone(),
+            registration_id: None,
+            origin: Origin(0),
+            action: ActionKind::Register,
+            reason,
+            details: Vec::new(),
+            limits: Vec::new(),
+            fields: Vec::new(),
+            hash: None,
+            before: None,
+            drifted: Vec::new(),
+            since: None,
+            retry_at: None,
+        });
+        let status = FleetStatus { devices: Vec::new(), unmanaged: 3, observed_at: Timestamp::UNIX_EPOCH };
+        Account {
+            devices: Some((status, held.map(|held| (device, held)).into_iter().collect())),
+            actions: [(("register", "done"), 2)].into(),
+            calls: 7,
+            last_sync: Some(Timestamp::UNIX_EPOCH),
+            ..Account::nothing()
+        }
+    }
+
+    fn lines(metrics: &Metrics) -> Vec<String> {
+        let text = metrics.text();
+        let of_tenant = text.lines().filter(|line| line.contains("namespace="));
+        of_tenant.filter(|line| !line.contains("_bucket") && !line.contains("timestamp")).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_tenant_has_its_numbers_until_it_goes_and_no_serial_is_among_them() {
+        let (metrics, key) = (Metrics::default(), ("oslo".to_owned(), "contoso".to_owned()));
+        let counts = DeviceCounts { declared: 3, ready: 2, in_progress: 0, held: 1 };
+        metrics.turned(&key, &account(Some(Why::HashNotAvailable)), counts, Duration::from_secs(1));
+        let of = r#"namespace="oslo",tenant="contoso""#;
+        let all = lines(&metrics);
+        for line in [
+            format!(r#"apgit_devices{{{of},state="ready"}} 2"#),
+            format!(r#"apgit_held{{{of},reason="HashNotAvailable"}} 1"#),
+            format!(r#"apgit_actions_total{{{of},action="register",result="done"}} 2"#),
+            format!(r#"apgit_rounds_total{{{of},result="Succeeded"}} 1"#),
+            format!("apgit_graph_requests_total{{{of}}} 7"),
+            format!("apgit_unmanaged{{{of}}} 3"),
+            format!("apgit_round_duration_seconds_count{{{of}}} 1"),
+        ] {
+            assert!(all.contains(&line), "{line} is not in {all:#?}");
+        }
+        assert!(!metrics.text().contains("TEST-1"));
+        // What nothing is held for any more is 0, and not forgotten.
+        metrics.turned(&key, &account(None), counts, Duration::from_secs(1));
+        assert!(lines(&metrics).contains(&format!(r#"apgit_held{{{of},reason="HashNotAvailable"}} 0"#)));
+        metrics.forget(&key);
+        assert!(!metrics.text().contains("apgit_devices{") && !metrics.text().contains("apgit_held{"));
+    }
+}

@@ -162,6 +162,8 @@ impl<'a> Known<'a> {
         problems.extend(leaving.map(|(serial, reason, why)| format!("{serial}: {reason:?}, {why}")));
         if let Some(trouble) = &self.account.trouble {
             facts = trouble.facts();
+        } else if self.is_suspended() && !facts.is_empty() {
+            facts = condition::suspended();
         }
         let status = self.of_fleet(&object.metadata, &before, &facts, devices, problems);
         let last_plan = self.account.plans.done.clone().or(before.last_plan);

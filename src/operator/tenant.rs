@@ -135,6 +135,10 @@ impl Tenant {
             return Next::In(if is_told { INTERVAL } else { SOON });
         };
         let is_writer = self.is_ours(fleet).await;
+        if !is_writer {
+            // The numbers are with whoever writes.
+            self.ground.metrics.forget(&self.key);
+        }
         self.ground.metrics.writes(&self.key, is_writer);
         if !is_writer {
             return Next::In(TAKEN);

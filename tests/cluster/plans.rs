@@ -145,6 +145,7 @@ fn a_tenant_that_is_only_observed_or_suspended_shows_what_would_be_done() {
     stage.is_ready("apd --all");
     assert_eq!(stage.asks("suspend").code, 0);
     stage.comes_to("apd test-bgo-001", "Suspended", "True", "Suspended");
+    stage.comes_to("apt contoso", "Suspended", "True", "Suspended");
     stage.device("TEST-BGO-001", json!({"groupTag": "BGO-OLD"}));
     shown("Suspended", r#"! TEST-BGO-001 groupTag "BGO-NEW" → "BGO-OLD""#);
     assert_eq!(stage.asks("resume").code, 0);
