@@ -4,7 +4,7 @@
 //! the rules of files (`declared`); a loop for each tenant (`tenant`) has a turn
 //! when something changed or it is time (`settle`), as the only one who writes
 //! (`lease`); a turn is a round (`turn`); and what it found out goes back into the
-//! objects (`condition`, `statuses`, `report`). Nothing is decided here.
+//! objects (`condition`, `statuses`, `report`), and onto the page (`told`). Nothing is decided here.
 
 mod condition;
 mod declared;
@@ -17,6 +17,7 @@ mod serve;
 mod settle;
 mod statuses;
 mod tenant;
+mod told;
 mod turn;
 
 pub(crate) use run::{OperatorError, Options, run};

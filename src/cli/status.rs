@@ -1,6 +1,8 @@
 //! `apgit status`: where each declared device stands.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::clock::Stop;
 use crate::connect::Purpose;
@@ -17,6 +19,7 @@ use super::exit::Exit;
 use super::members::{Opener, in_place};
 use super::progress::reading;
 use super::report::Outlets;
+use super::serve::{self, Serve};
 use super::settings::Settings;
 use super::source;
 
@@ -33,14 +36,33 @@ pub(super) struct StatusArgs {
     pub simulated: Simulated,
     #[command(flatten)]
     pub reports: Reports,
+    /// Serve it as a page, on this machine only unless an address says otherwise, until Ctrl-C
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true, default_missing_value = serve::ADDRESS, conflicts_with_all = ["report", "json"], help_heading = "Page")]
+    pub serve: Option<SocketAddr>,
+    /// How old a page is before a look at it reads the tenant again
+    #[arg(long, value_name = "MINUTES", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1440), requires = "serve", help_heading = "Page")]
+    pub every: u16,
 }
 
 /// # Errors
 /// When the tenant cannot be read, or the wanted device is not declared.
 pub(super) async fn run(args: &StatusArgs, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
+    if let Some(address) = args.serve {
+        return page(args, address, settings, stop).await;
+    }
     let mut outlets = Outlets::new(args.reports.wanted(), Kind::Status, settings.look)?;
     let ended = tenants(args, settings, stop, &mut outlets).await;
     outlets.finish(ended)
+}
+
+async fn page(args: &StatusArgs, address: SocketAddr, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
+    let (paths, serial) = sort(args)?;
+    if let Some(serial) = serial {
+        let message = format!("`{serial}` is no file or folder, and the page has all devices");
+        return Err(CliError::new(Exit::Usage, message).hint("leave the serial number out, and find it on the page"));
+    }
+    let every = Duration::from_secs(u64::from(args.every) * 60);
+    serve::run(&Serve { address, every, paths: &paths, simulated: &args.simulated }, settings, stop).await
 }
 
 async fn tenants(args: &StatusArgs, settings: &Settings, stop: &Stop, outlets: &mut Outlets) -> Result<Exit, CliError> {

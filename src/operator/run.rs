@@ -18,6 +18,7 @@ use super::serve;
 use super::tenant::{Key, Loop};
 use crate::clock::Stop;
 use crate::resource::{AutopilotDevice, AutopilotDeviceSet, AutopilotPlanApproval, AutopilotTenant};
+use crate::web::Board;
 
 /// Between two looks at which tenants have a loop.
 const LOOK: Duration = Duration::from_secs(5);
@@ -29,7 +30,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub(crate) struct Options {
     /// The only namespace that is looked at; `None` for all.
     pub namespace: Option<String>,
-    /// Where health is told.
+    /// Where health is told, and the page is.
     pub listen: Option<SocketAddr>,
     /// Hosts outside Microsoft's clouds that may receive a credential.
     pub allowed_hosts: Vec<String>,
@@ -73,8 +74,11 @@ pub(crate) async fn run(options: Options, stop: &Stop) -> Result<(), OperatorErr
         listen::<AutopilotDeviceSet>(&client, &options, &index, &news),
         listen::<AutopilotPlanApproval>(&client, &options, &index, &news),
     ];
-    let serving =
-        options.listen.map(|address| (address, tokio::spawn(serve::serve(address, index.clone(), stop.clone()))));
+    // Nobody is told of what nobody can see.
+    let board = options.listen.map(|_| Board::default());
+    let serving = options.listen.zip(board.clone()).map(|(address, board)| {
+        (address, tokio::spawn(serve::serve(address, index.clone(), board, stop.clone())))
+    });
     if let Some((address, task)) = serving {
         // Whoever cannot listen says so at once.
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -103,7 +107,8 @@ pub(crate) async fn run(options: Options, stop: &Stop) -> Result<(), OperatorErr
         for key in there {
             if let Entry::Vacant(place) = tenants.entry(key) {
                 let (client, options) = (client.clone(), options.clone());
-                let begun = Loop::begin(place.key().clone(), client, options, index.clone(), stop.clone());
+                let (index, board, stop) = (index.clone(), board.clone(), stop.clone());
+                let begun = Loop::begin(place.key().clone(), client, options, index, board, stop);
                 place.insert(begun);
             }
         }

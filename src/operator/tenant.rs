@@ -17,10 +17,12 @@ use super::report;
 use super::run::Options;
 use super::settle::{Changes, Window};
 use super::statuses::{Known, statuses};
+use super::told::told;
 use super::turn::{Account, Links, Trouble, Ways, turn};
 use crate::clock::Stop;
 use crate::desired::Fleet;
 use crate::model::Origin;
+use crate::web::Board;
 
 /// Between two listings of a tenant, where it says nothing else.
 const INTERVAL: Duration = Duration::from_secs(600);
@@ -39,9 +41,16 @@ pub(super) struct Loop {
 }
 
 impl Loop {
-    pub(super) fn begin(key: Key, client: Client, options: Arc<Options>, index: Index, stop: Stop) -> Self {
+    pub(super) fn begin(
+        key: Key,
+        client: Client,
+        options: Arc<Options>,
+        index: Index,
+        board: Option<Board>,
+        stop: Stop,
+    ) -> Self {
         let (wake, woken) = watch::channel(());
-        let tenant = Tenant { key, client, options, index, stop, links: Links::default(), term: None };
+        let tenant = Tenant { key, client, options, index, board, stop, links: Links::default(), term: None };
         Self { wake, task: tokio::spawn(tenant.run(woken)) }
     }
 
@@ -66,6 +75,8 @@ struct Tenant {
     client: Client,
     options: Arc<Options>,
     index: Index,
+    /// Where it is told how the tenant is, if anywhere.
+    board: Option<Board>,
     stop: Stop,
     links: Links,
     term: Option<Term>,
@@ -112,13 +123,17 @@ impl Tenant {
     }
 
     async fn turn(&mut self) -> Next {
-        let Some(objects) = self.objects() else { return Next::Never };
+        let Some(objects) = self.objects() else {
+            self.board.iter().for_each(|board| board.forget(&self.key.0, &self.key.1));
+            return Next::Never;
+        };
         let declared = declare(&self.key.0, &objects);
         let Some(fleet) = declared.fleets.get(&self.key.1) else {
             let is_told = self.report(&objects, &declared, None, &Account::nothing()).await;
             return Next::In(if is_told { INTERVAL } else { SOON });
         };
         if !self.is_ours(fleet).await {
+            self.tell(&objects, &declared, Some(fleet), None);
             return Next::In(TAKEN);
         }
         let lost = self.term.as_ref().map(|term| term.stop().clone());
@@ -183,8 +198,18 @@ impl Tenant {
         }
     }
 
+    /// Puts what is known now onto the page.
+    fn tell(&self, objects: &Objects, declared: &Declared, fleet: Option<&Fleet>, account: Option<&Account>) {
+        if let Some((board, tenant)) =
+            self.board.as_ref().zip(told(&self.key, objects, declared, fleet, account))
+        {
+            board.tell(tenant);
+        }
+    }
+
     /// Writes what is known now into the tenant's objects. True if all of it is there.
     async fn report(&self, objects: &Objects, declared: &Declared, fleet: Option<&Fleet>, account: &Account) -> bool {
+        self.tell(objects, declared, fleet, Some(account));
         let (tenant, now) = (self.key.1.as_str(), Timestamp::now());
         let wanted = statuses(&Known { tenant, objects, declared, fleet, account, now });
         if wanted.is_empty() {

@@ -50,13 +50,15 @@ pub(super) struct Account {
     pub plan: Option<String>,
     /// True if time alone will bring more, soon.
     pub is_waiting: bool,
+    /// The plan that this is of, for the page.
+    pub prepared: Option<Box<Prepared>>,
 }
 
 impl Account {
     /// Of a tenant that had no turn.
     #[must_use]
     pub(super) fn nothing() -> Self {
-        Self { devices: None, trouble: None, plan: None, is_waiting: false }
+        Self { devices: None, trouble: None, plan: None, is_waiting: false, prepared: None }
     }
 }
 
@@ -103,7 +105,7 @@ impl Trouble {
     }
 
     fn in_account(self) -> Account {
-        Account { devices: None, trouble: Some(self), plan: None, is_waiting: false }
+        Account { trouble: Some(self), ..Account::nothing() }
     }
 }
 
@@ -156,16 +158,16 @@ pub(super) async fn turn(ways: &Ways<'_>, fleet: &Fleet) -> Account {
         Err(trouble) => return trouble.in_account(),
     };
     if !is_to_do(&before) {
-        return account(&fleet.desired, &before, None);
+        return account(&fleet.desired, before, None);
     }
     let done = match Box::pin(work(ways, fleet)).await {
         Ok(done) => done,
         Err(trouble) => {
-            return Account { trouble: Some(trouble), is_waiting: true, ..account(&fleet.desired, &before, None) };
+            return Account { trouble: Some(trouble), is_waiting: true, ..account(&fleet.desired, before, None) };
         }
     };
     match look(ways, fleet).await {
-        Ok(after) => account(&fleet.desired, &after, Some(done)),
+        Ok(after) => account(&fleet.desired, after, Some(done)),
         Err(trouble) => trouble.in_account(),
     }
 }
@@ -282,7 +284,7 @@ fn told(report: &Report) -> Done {
     Done { plan, trouble, is_waiting }
 }
 
-fn account(desired: &Desired, prepared: &Prepared, done: Option<Done>) -> Account {
+fn account(desired: &Desired, prepared: Prepared, done: Option<Done>) -> Account {
     let plan = prepared.cleared.plan();
     let held = plan.held.iter().map(|held| (held.device.clone(), held.clone())).collect();
     let done = done.unwrap_or(Done { plan: None, trouble: None, is_waiting: false });
@@ -291,8 +293,9 @@ fn account(desired: &Desired, prepared: &Prepared, done: Option<Done>) -> Accoun
         trouble: done.trouble,
         plan: done.plan,
         is_waiting: done.is_waiting
-            || is_to_do(prepared)
+            || is_to_do(&prepared)
             || plan.awaiting.iter().any(|waits| waits.what != Waiting::Vendor),
+        prepared: Some(Box::new(prepared)),
     }
 }
 
