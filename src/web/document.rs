@@ -15,7 +15,7 @@ use crate::render::document::{FORMAT_VERSION, FreezeDocument, LimitDocument, Sum
 use super::board::{Snapshot, Tenant, Trouble};
 use super::discretion::People;
 use super::query::{Found, Query};
-use super::reading::{Drift, Reading, Row};
+use super::reading::{ChangedField, Drift, Reading, Row};
 
 /// Devices of a list that is no page of its own.
 const LISTED: usize = 100;
@@ -203,14 +203,14 @@ pub(super) struct DriftDocument {
     /// True if the next apply sets it back; else it is held.
     pub set_back: bool,
     /// Fields that were changed.
-    pub fields: Vec<DriftFieldDocument>,
+    pub fields: Vec<FieldDocument>,
 }
 
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-pub(super) struct DriftFieldDocument {
+pub(super) struct FieldDocument {
     /// The name in manifests.
     pub path: &'static str,
-    /// What the tenant has; `""` is nothing.
+    /// What the tenant has; nothing is empty.
     pub tenant: String,
     /// What is declared.
     pub declared: String,
@@ -272,6 +272,8 @@ pub(super) struct DeviceRow {
     pub evidence: Vec<String>,
     /// What is not as declared, or written and not shown yet.
     pub fields: Vec<&'static str>,
+    /// What would be written to its registration, or is held.
+    pub changes: Vec<FieldDocument>,
     /// Since when it waits or is held.
     #[schemars(with = "Option<String>")]
     pub since: Option<Timestamp>,
@@ -400,12 +402,11 @@ fn cause(reason: Reason, devices: usize) -> CauseDocument {
 }
 
 fn drift(of: &Drift) -> DriftDocument {
-    let field = |of: &super::reading::DriftedField| DriftFieldDocument {
-        path: of.path,
-        tenant: of.tenant.clone(),
-        declared: of.declared.clone(),
-    };
     DriftDocument { removed: of.removed, set_back: of.set_back, fields: of.fields.iter().map(field).collect() }
+}
+
+fn field(of: &ChangedField) -> FieldDocument {
+    FieldDocument { path: of.path, tenant: of.tenant.clone(), declared: of.declared.clone() }
 }
 
 fn device(row: &Row, people: People) -> DeviceRow {
@@ -421,6 +422,7 @@ fn device(row: &Row, people: People) -> DeviceRow {
         reason: row.reason,
         evidence: row.evidence().to_vec(),
         fields: row.fields.clone(),
+        changes: row.changes().iter().map(field).collect(),
         since: row.since,
         retry_after: row.retry_at(),
         drift: row.drift().map(drift),

@@ -10,7 +10,7 @@ use crate::render::style::{counted, duration, thousands};
 use super::board::{Snapshot, Tenant, Trouble};
 use super::query::{Query, Show};
 use super::reading::{Reading, Sync};
-use super::table::{self, drifted, remedies, sign, time};
+use super::table::{self, coded, drifted, remedies, sign, time};
 
 /// Devices that are listed beside their reason; of more there is a link.
 const LISTED: usize = 20;
@@ -136,17 +136,17 @@ fn facts(tenant: &Tenant, now: Timestamp) -> Markup {
     let reading = tenant.reading.as_deref();
     html! {
         dl.facts {
-            div { dt { "Read" } dd { @match reading {
-                Some(of) => { (ago(of, now)) @if of.simulated { ", a simulated tenant whose clock showed " (time(of.observed_at)) } }
+            div.long { dt { "Read" } dd { @match reading {
+                Some(of) => { (ago(of, now)) @if of.simulated { "; a simulated tenant, by whose clock it was " (time(of.observed_at)) } }
                 None => "not yet",
             } } }
             div { dt { "Policy" } dd { (tenant.policy) @if tenant.suspended { ", " strong { "suspended: nothing is written" } } } }
             div { dt { "Owner" } dd { bdi { (tenant.owner) } } }
-            div { dt { "Tenant id" } dd { bdi { (tenant.tenant_id) } } }
+            div { dt { "Tenant id" } dd { bdi { (tenant.tenant_id) } @if let Some(of) = reading { @match of.cloud { "Custom" => ", at an endpoint of its own", cloud => { ", in " (cloud) } } } } }
             @if let Some(of) = reading {
-                div { dt { "Registered" } dd { (thousands(of.registered)) " in " (of.cloud) ", "
+                div { dt { "Registered" } dd { (thousands(of.registered)) " in the tenant, "
                     (thousands(of.declared)) " declared, " (thousands(of.summary.unmanaged)) " unmanaged" } }
-                div { dt { "Sync" } dd { (sync(&of.sync)) } }
+                div.long { dt { "Sync" } dd { (sync(&of.sync)) } }
             }
         }
     }
@@ -159,7 +159,7 @@ fn ago(of: &Reading, now: Timestamp) -> Markup {
         60..3_600 => format!("{} min", seconds / 60),
         _ => duration(seconds),
     };
-    html! { (time(of.read_at)) ", " (span) " before this page was drawn" }
+    html! { (time(of.read_at)) " (" (span) " ago)" }
 }
 
 fn sync(of: &Sync) -> Markup {
@@ -204,6 +204,19 @@ fn stage(name: &str) -> (Option<Symbol>, &str) {
     }
 }
 
+/// The stages that there are, what needs somebody first.
+fn in_order(of: &Reading) -> Vec<(&'static str, usize)> {
+    let rank = |name: &str| match name {
+        "Held" => 0,
+        "InSync" => 3,
+        _ if name.starts_with("Awaiting") || name == "Importing" => 2,
+        _ => 1,
+    };
+    let mut stages: Vec<(&'static str, usize)> = of.stages.iter().map(|(name, count)| (*name, *count)).collect();
+    stages.sort_by_key(|(name, _)| rank(name));
+    stages
+}
+
 fn shows(key: &str, show: &str) -> String {
     let asked = super::query::Asked { show: show.to_owned(), ..super::query::Asked::default() };
     Query::of(&asked).address(key) + "#devices"
@@ -213,9 +226,9 @@ fn counts(key: &str, of: &Reading) -> Markup {
     let drift = of.rows.iter().filter(|row| row.drift().is_some()).count();
     html! {
         ul.counts aria-label="Devices by where they stand" {
-            @for (name, count) in &of.stages {
+            @for (name, count) in in_order(of) {
                 @let (symbol, words) = stage(name);
-                li { a href=(shows(key, name)) { (sign(symbol)) strong { (thousands(*count)) } " " (words) } }
+                li { a href=(shows(key, name)) { (sign(symbol)) strong { (thousands(count)) } " " (words) } }
             }
             @if drift > 0 { li { a href=(shows(key, "drift")) { (sign(Some(Symbol::Conflict))) strong { (thousands(drift)) } " changed by others" } } }
         }
@@ -261,7 +274,7 @@ fn held(key: &str, of: &Reading) -> Markup {
     html! {
         section aria-labelledby="held" {
             h2 #held { "Held: " (thousands(of.held.iter().map(|(_, count)| count).sum())) }
-            p.faint { "Changes that will not be made, and what lets them." }
+            p.faint { "Changes that will not be made, and what to do about each." }
             @for (reason, count) in &of.held { (cause(key, of, *reason, *count)) }
         }
     }
@@ -272,7 +285,7 @@ fn cause(key: &str, of: &Reading, reason: Reason, count: usize) -> Markup {
     let symbol = of.rows.iter().find(|row| row.reason == Some(reason)).and_then(|row| row.symbol);
     html! {
         div.cause {
-            h3 { (sign(symbol)) (reason.text()) " " span.tag { (reason) ", " (counted(count, "device", "devices")) } }
+            h3 { (sign(symbol)) (coded(reason.text())) " " span.tag { (reason) ", " (counted(count, "device", "devices")) } }
             (remedies(reason.remedies()))
             ul.rows {
                 @for row in rows.take(LISTED) {
@@ -315,8 +328,8 @@ fn devices(key: &str, tenant: &Tenant, query: &Query) -> Markup {
                     (option("all", "all devices")) (option("open", "not as declared")) (option("drift", "changed by others"))
                     (option("waiting", "waiting"))
                     @if let Some(of) = &tenant.reading {
-                        @for (name, count) in of.stages.iter().filter(|(name, _)| **name != "Held") {
-                            (option(name, &format!("{} ({})", stage(name).1, thousands(*count))))
+                        @for (name, count) in in_order(of).into_iter().filter(|(name, _)| *name != "Held") {
+                            (option(name, &format!("{} ({})", stage(name).1, thousands(count))))
                         }
                         @if !of.held.is_empty() { optgroup label="held" {
                             @if let Some(count) = of.stages.get("Held") { (option("held", &format!("all that are held ({})", thousands(*count)))) }

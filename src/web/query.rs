@@ -3,6 +3,8 @@
 
 use serde::Deserialize;
 
+use crate::model::is_unseen;
+
 use super::reading::{Column, Reading, Row};
 
 /// Rows of a page, where nothing else is wanted.
@@ -118,8 +120,10 @@ impl Query {
             Some(column) => (true, column),
             None => (false, asked.sort.as_str()),
         };
+        // Nothing is shown with a character in it that nobody sees: none is looked for.
+        let seen = |c: char| if is_unseen(c) { ' ' } else { c };
         Self {
-            words: asked.q.chars().take(WORDS_MAX).collect::<String>().trim().to_owned(),
+            words: asked.q.chars().take(WORDS_MAX).map(seen).collect::<String>().trim().to_owned(),
             show: Show::parse(&asked.show),
             column: Column::named(column).unwrap_or(Column::Serial),
             descending,

@@ -5,12 +5,13 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
 
+use compact_str::CompactString;
 use jiff::Timestamp;
 
 use crate::model::{Action, Claim, Desired, DeviceKey, Field, Origin, SyncState, Target};
 use crate::plan::{Note, Plan, Reason, SYNC_GAP_S, next_sync};
 use crate::render::document::{
-    ActionDocument, ChangeDocument, FreezeDocument, HeldDocument, LimitDocument, PlanDocument, PlanView, StatusView,
+    ActionDocument, ChangeDocument, FreezeDocument, HeldDocument, LimitDocument, PlanDocument, PlanView, Shown, StatusView,
     Summary, Symbol,
 };
 use crate::render::{Place, Places};
@@ -86,7 +87,8 @@ pub(crate) struct Sync {
 /// A device, as it is shown.
 pub(crate) struct Row {
     pub serial: Box<str>,
-    /// As declared: `None` leaves the tenant's.
+    /// As declared, where `None` leaves the tenant's; of what is declared no more, the
+    /// tenant's.
     pub group_tag: Option<Box<str>>,
     /// The same.
     pub user: Option<Box<str>>,
@@ -112,6 +114,8 @@ struct More {
     evidence: Vec<String>,
     retry_at: Option<Timestamp>,
     drift: Option<Drift>,
+    /// What would be written.
+    changes: Vec<ChangedField>,
 }
 
 /// What others have changed since it was applied.
@@ -120,11 +124,11 @@ pub(crate) struct Drift {
     pub removed: bool,
     /// True if the next apply sets it back.
     pub set_back: bool,
-    pub fields: Vec<DriftedField>,
+    pub fields: Vec<ChangedField>,
 }
 
-/// A field that others have changed.
-pub(crate) struct DriftedField {
+/// A field in which the tenant is not as declared.
+pub(crate) struct ChangedField {
     pub path: &'static str,
     pub label: &'static str,
     /// What the tenant has.
@@ -175,6 +179,12 @@ impl Row {
     #[must_use]
     pub(super) fn retry_at(&self) -> Option<Timestamp> {
         self.more.as_deref()?.retry_at
+    }
+
+    /// What would be written, or is held.
+    #[must_use]
+    pub(super) fn changes(&self) -> &[ChangedField] {
+        self.more.as_deref().map_or(&[], |more| &more.changes)
     }
 
     #[must_use]
@@ -311,13 +321,19 @@ fn rows(view: &View<'_>, plan: &Plan, document: &PlanDocument) -> Vec<Row> {
     let held: HashMap<&DeviceKey, &HeldDocument> =
         plan.held.iter().map(|held| &held.device).zip(&document.held).collect();
     let mut drift = drift(plan, document, discretion);
+    let updates = document.actions.iter().filter(|action| action.symbol == Symbol::Update);
+    let updates: HashMap<(&str, _), &ActionDocument> =
+        updates.map(|of| ((of.object.serial_number.as_str(), of.object.registration_id), of)).collect();
     let fleet = fold(desired, plan);
     let states =
         StatusView { tenant: &desired.tenant, fleet: &fleet, undeclared: &[], places: view.places }.document();
     let mut rows = Vec::with_capacity(states.devices.len());
     for (state, claim) in states.devices.into_iter().zip(desired.claims()) {
         let key = claim.key();
-        let more = more(held.get(&key).copied(), drift.remove(&key), Some(claim), discretion);
+        let mut more = more(held.get(&key).copied(), drift.remove(&key), Some(claim), discretion);
+        if let Some(action) = updates.get(&(state.serial_number.as_str(), state.registration_id)) {
+            more.get_or_insert_default().changes = changes(&action.changes, discretion);
+        }
         let people = discretion.people == People::Shown;
         let shown = |text: &str| discretion.text(text).into_boxed_str();
         let row = Row {
@@ -349,6 +365,11 @@ fn undeclared(
     drift: &mut HashMap<DeviceKey, Drift>,
     discretion: Discretion,
 ) -> Vec<Row> {
+    let people = discretion.people == People::Shown;
+    let value = |observed: &Option<Vec<(&'static str, CompactString)>>, field: Field| {
+        let (_, value) = observed.iter().flatten().find(|(path, _)| *path == field.name())?;
+        Some(discretion.text(value).into_boxed_str())
+    };
     let row = |serial: &str, id: Option<String>, source: &Place, stage, symbol, words| Row {
         serial: discretion.text(serial).into_boxed_str(),
         group_tag: None,
@@ -374,16 +395,20 @@ fn undeclared(
             Symbol::Release => ("ToRelease", "declared no more: is forgotten, and stays registered"),
             _ => continue,
         };
-        rows.push(row(&object.serial_number, id(object), source, stage, *symbol, words.into()));
+        rows.push(Row {
+            group_tag: value(&action.observed, Field::GroupTag),
+            user: value(&action.observed, Field::UserPrincipalName).filter(|_| people),
+            ..row(&object.serial_number, id(object), source, stage, *symbol, words.into())
+        });
     }
     for (of, held) in plan.held.iter().zip(&document.held).filter(|(of, _)| of.origin == Origin::NOWHERE) {
         let reason = held.reason;
         let words = format!("declared no more, held: {} ({reason})", reason.text());
-        let of_tag = held.observed.iter().flatten().find(|(path, _)| *path == Field::GroupTag.name());
         rows.push(Row {
             reason: Some(reason),
             since: held.since,
-            group_tag: of_tag.map(|(_, tag)| discretion.text(tag).into_boxed_str()),
+            group_tag: value(&held.observed, Field::GroupTag),
+            user: value(&held.observed, Field::UserPrincipalName).filter(|_| people),
             more: more(Some(held), drift.remove(&of.device), None, discretion),
             ..row(&held.object.serial_number, id(&held.object), &held.source, "Held", held.symbol, words.into())
         });
@@ -434,18 +459,13 @@ fn more(
         let sentence = |text: &String| discretion.sentence(text, private.iter().copied());
         more.evidence = held.evidence.iter().map(sentence).collect();
         more.retry_at = held.retry_after;
+        more.changes = changes(&held.changes, discretion);
     }
     Some(Box::new(more))
 }
 
 /// What others have changed or removed.
 fn drift(plan: &Plan, document: &PlanDocument, discretion: Discretion) -> HashMap<DeviceKey, Drift> {
-    let field = |change: &ChangeDocument| DriftedField {
-        path: change.path,
-        label: change.label,
-        tenant: discretion.value(change.path, change.before()),
-        declared: discretion.value(change.path, change.after()),
-    };
     // The document has them by device, as they are sorted here.
     let changed = plan.changes.iter().filter(|change| !change.drifted.is_empty());
     let changed = changed.filter(|change| matches!(change.action(), Action::Update(_)));
@@ -456,7 +476,7 @@ fn drift(plan: &Plan, document: &PlanDocument, discretion: Discretion) -> HashMa
     devices.sort();
     let mut drift: HashMap<DeviceKey, Drift> = HashMap::new();
     for (device, of) in devices.into_iter().zip(&document.drift) {
-        let fields = of.changes.iter().map(field).collect();
+        let fields = changes(&of.changes, discretion);
         drift.insert(device.clone(), Drift { removed: false, set_back: !of.writes.is_empty(), fields });
     }
     let again = plan.changes.iter().filter(|change| change.notes.contains(&Note::RegisteredBefore));
@@ -467,4 +487,16 @@ fn drift(plan: &Plan, document: &PlanDocument, discretion: Discretion) -> HashMa
         drift.insert(device.clone(), Drift { removed: true, set_back, fields: Vec::new() });
     }
     drift
+}
+
+/// Fields that are changed, as they may be shown: the hash never is.
+fn changes(of: &[ChangeDocument], discretion: Discretion) -> Vec<ChangedField> {
+    let changed = of.iter().filter(|change| change.shown == Shown::Change);
+    let field = |change: &ChangeDocument| ChangedField {
+        path: change.path,
+        label: change.label,
+        tenant: discretion.value(change.path, change.before()),
+        declared: discretion.value(change.path, change.after()),
+    };
+    changed.map(field).collect()
 }

@@ -5,13 +5,14 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use crate::plan::Remedy;
+use crate::render::Place;
 use crate::render::document::Symbol;
 use crate::render::style::{counted, moment, thousands};
 
 use super::board::Tenant;
 use super::discretion::{People, SOMEBODY};
 use super::query::{Found, Query};
-use super::reading::{Column, Drift, Reading, Row};
+use super::reading::{ChangedField, Column, Drift, Reading, Row};
 
 /// Draws them with what leads to the others.
 #[must_use]
@@ -89,21 +90,25 @@ fn device(row: &Row, reading: &Reading) -> Markup {
             @if reading.people == People::Shown { td data-label="User" { (declared(&row.user)) } }
             td data-label="Where it stands" { (stands(row)) }
             td data-label="Since" { @if let Some(since) = row.since { (time(since)) } }
-            td data-label="Declared in" { bdi { (row.source.file) @if row.source.line > 0 { ":" (row.source.line) } } }
+            td.place data-label="Declared in" { (place(&row.source)) }
         }
     }
 }
 
 fn stands(row: &Row) -> Markup {
     let drift = row.drift();
-    let words = html! { (sign(row.symbol)) (row.words) @if drift.is_some() { span.tag { "changed by others" } } };
-    if row.evidence().is_empty() && row.reason.is_none() && drift.is_none() {
-        return words;
+    let words = html! { span { (sign(row.symbol)) (row.words) } @if drift.is_some() { " " span.tag { "changed by others" } } };
+    // What others have changed is said where it is said what becomes of that.
+    let is_told = |path| drift.is_some_and(|drift| drift.fields.iter().any(|field| field.path == path));
+    let changes: Vec<&ChangedField> = row.changes().iter().filter(|field| !is_told(field.path)).collect();
+    if changes.is_empty() && row.evidence().is_empty() && row.reason.is_none() && drift.is_none() {
+        return html! { div { (words) } };
     }
     html! {
         details {
             summary { (words) }
             @if !row.evidence().is_empty() { ul.evidence { @for line in row.evidence() { li { bdi { (line) } } } } }
+            @if !changes.is_empty() { (fields(changes)) }
             @if let Some(drift) = drift { (drifted(drift)) }
             @if let Some(reason) = row.reason { p { "What to do:" } (remedies(reason.remedies())) }
             @if let Some(at) = row.retry_at() { p { "It is tried again at " (time(at)) "." } }
@@ -111,10 +116,27 @@ fn stands(row: &Row) -> Markup {
     }
 }
 
+/// A path that may be broken behind its folders.
+fn place(of: &Place) -> Markup {
+    html! {
+        bdi {
+            @for (at, part) in of.file.split('/').enumerate() { @if at > 0 { "/" wbr; } (part) }
+            @if of.line > 0 { ":" (of.line) }
+        }
+    }
+}
+
 /// What helps, one line each.
 #[must_use]
 pub(super) fn remedies(of: &[Remedy]) -> Markup {
-    html! { ul { @for Remedy(_, words) in of { li { (words) } } } }
+    html! { ul { @for Remedy(_, words) in of { li { (coded(words)) } } } }
+}
+
+/// A sentence of ours: what stands between two backticks is typed.
+#[must_use]
+pub(super) fn coded(words: &str) -> Markup {
+    let parts = || words.split('`').enumerate();
+    html! { @for (at, part) in parts() { @if at % 2 == 1 { code { (part) } } @else { (part) } } }
 }
 
 /// What others have changed, and what becomes of that.
@@ -123,17 +145,23 @@ pub(super) fn drifted(of: &Drift) -> Markup {
     let then = if of.set_back { "The next apply sets it back." } else { "It is held as it is." };
     html! {
         @if of.removed { p { "Somebody else has removed its registration. " (then) } } @else {
-            ul.drift {
-                @for field in &of.fields {
-                    li {
-                        (field.label) ": "
-                        @if field.tenant == SOMEBODY && field.declared == SOMEBODY { "somebody else" } @else {
-                            (value(&field.tenant)) " in the tenant, " (value(&field.declared)) " declared"
-                        }
+            (fields(&of.fields))
+            p { (then) }
+        }
+    }
+}
+
+fn fields<'f>(of: impl IntoIterator<Item = &'f ChangedField>) -> Markup {
+    html! {
+        ul.fields {
+            @for field in of {
+                li {
+                    (field.label) ": "
+                    @if field.tenant == SOMEBODY && field.declared == SOMEBODY { "somebody else" } @else {
+                        (value(&field.tenant)) " in the tenant, " (value(&field.declared)) " declared"
                     }
                 }
             }
-            p { (then) }
         }
     }
 }
