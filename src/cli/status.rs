@@ -111,9 +111,9 @@ async fn tenants(args: &StatusArgs, settings: &Settings, stop: &Stop, outlets: &
 /// `90s`, `10m`, `2h`: at most a day.
 fn every(text: &str) -> Result<Duration, String> {
     let wrong = || "a time is wanted, such as `90s`, `10m` or `2h`, of at most a day".to_owned();
-    let seconds = [("s", 1), ("m", 60), ("h", 3_600)].into_iter().find_map(|(unit, seconds)| {
-        text.strip_suffix(unit)?.parse::<u64>().ok()?.checked_mul(seconds)
-    });
+    let seconds = [("s", 1), ("m", 60), ("h", 3_600)]
+        .into_iter()
+        .find_map(|(unit, seconds)| text.strip_suffix(unit)?.parse::<u64>().ok()?.checked_mul(seconds));
     seconds.filter(|seconds| (1..=86_400).contains(seconds)).map(Duration::from_secs).ok_or_else(wrong)
 }
 

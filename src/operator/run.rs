@@ -76,9 +76,10 @@ pub(crate) async fn run(options: Options, stop: &Stop) -> Result<(), OperatorErr
     ];
     // Nobody is told of what nobody can see.
     let board = options.listen.map(|_| Board::default());
-    let serving = options.listen.zip(board.clone()).map(|(address, board)| {
-        (address, tokio::spawn(serve::serve(address, index.clone(), board, stop.clone())))
-    });
+    let serving = options
+        .listen
+        .zip(board.clone())
+        .map(|(address, board)| (address, tokio::spawn(serve::serve(address, index.clone(), board, stop.clone()))));
     if let Some((address, task)) = serving {
         // Whoever cannot listen says so at once.
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -200,9 +200,7 @@ impl Tenant {
 
     /// Puts what is known now onto the page.
     fn tell(&self, objects: &Objects, declared: &Declared, fleet: Option<&Fleet>, account: Option<&Account>) {
-        if let Some((board, tenant)) =
-            self.board.as_ref().zip(told(&self.key, objects, declared, fleet, account))
-        {
+        if let Some((board, tenant)) = self.board.as_ref().zip(told(&self.key, objects, declared, fleet, account)) {
             board.tell(tenant);
         }
     }

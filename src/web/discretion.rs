@@ -70,9 +70,9 @@ fn without_addresses(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('@') {
-        let start = rest[..at].rfind(|c| !is_part(c)).map_or(0, |before| {
-            before + rest[before..].chars().next().map_or(1, char::len_utf8)
-        });
+        let start = rest[..at]
+            .rfind(|c| !is_part(c))
+            .map_or(0, |before| before + rest[before..].chars().next().map_or(1, char::len_utf8));
         let end = rest[at + 1..].find(|c| !is_part(c)).map_or(rest.len(), |after| at + 1 + after);
         out.push_str(&rest[..start]);
         out.push_str(if end - start > 1 { SOMEBODY } else { "@" });
@@ -100,7 +100,10 @@ mod tests {
             assert_eq!(hidden.sentence(text, ["Anna", ""]), shown);
         }
         assert_eq!(hidden.value("userPrincipalName", "anna"), SOMEBODY);
-        assert_eq!((hidden.value("userPrincipalName", ""), hidden.value("groupTag", "A")), (String::new(), "A".to_owned()));
+        assert_eq!(
+            (hidden.value("userPrincipalName", ""), hidden.value("groupTag", "A")),
+            (String::new(), "A".to_owned())
+        );
         let shown = Discretion { people: People::Shown, ..hidden };
         assert_eq!(shown.sentence("anna@contoso.com\u{202e}", ["anna"]), r"anna@contoso.com\u{202e}");
     }

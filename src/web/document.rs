@@ -210,7 +210,7 @@ pub(super) struct DriftDocument {
 pub(super) struct FieldDocument {
     /// The name in manifests.
     pub path: &'static str,
-    /// What the tenant has; nothing is empty.
+    /// What the tenant has; empty for nothing.
     pub tenant: String,
     /// What is declared.
     pub declared: String,

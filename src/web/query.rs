@@ -192,7 +192,12 @@ mod tests {
     #[test]
     fn a_question_that_makes_no_sense_is_the_usual_one() {
         let asked = |sort: &str, page: &str, size: &str| {
-            Query::of(&Asked { sort: sort.to_owned(), page: page.to_owned(), size: size.to_owned(), ..Asked::default() })
+            Query::of(&Asked {
+                sort: sort.to_owned(),
+                page: page.to_owned(),
+                size: size.to_owned(),
+                ..Asked::default()
+            })
         };
         let usual = asked("", "", "");
         assert_eq!(asked("-1 or 1=1", "-4", "many"), Query { descending: true, ..usual.clone() });

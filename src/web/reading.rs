@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use crate::model::{Action, Claim, Desired, DeviceKey, Field, Origin, SyncState, Target};
 use crate::plan::{Note, Plan, Reason, SYNC_GAP_S, next_sync};
 use crate::render::document::{
-    ActionDocument, ChangeDocument, FreezeDocument, HeldDocument, LimitDocument, PlanDocument, PlanView, Shown, StatusView,
-    Summary, Symbol,
+    ActionDocument, ChangeDocument, FreezeDocument, HeldDocument, LimitDocument, PlanDocument, PlanView, Shown,
+    StatusView, Summary, Symbol,
 };
 use crate::render::{Place, Places};
 use crate::round::Prepared;
@@ -325,8 +325,7 @@ fn rows(view: &View<'_>, plan: &Plan, document: &PlanDocument) -> Vec<Row> {
     let updates: HashMap<(&str, _), &ActionDocument> =
         updates.map(|of| ((of.object.serial_number.as_str(), of.object.registration_id), of)).collect();
     let fleet = fold(desired, plan);
-    let states =
-        StatusView { tenant: &desired.tenant, fleet: &fleet, undeclared: &[], places: view.places }.document();
+    let states = StatusView { tenant: &desired.tenant, fleet: &fleet, undeclared: &[], places: view.places }.document();
     let mut rows = Vec::with_capacity(states.devices.len());
     for (state, claim) in states.devices.into_iter().zip(desired.claims()) {
         let key = claim.key();

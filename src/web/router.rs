@@ -159,7 +159,8 @@ async fn status(State(site): State<Site>, headers: HeaderMap) -> Result<Response
     let known = headers.get(IF_NONE_MATCH).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
     let (tag, text) = draw(&site, move |site| {
         let tag = format!("\"{}\"", site.version);
-        let text = (known.as_ref() != Some(&tag)).then(|| json(&Answer::Site(SiteDocument::of(&site, Timestamp::now()))));
+        let text =
+            (known.as_ref() != Some(&tag)).then(|| json(&Answer::Site(SiteDocument::of(&site, Timestamp::now()))));
         (tag, text)
     })
     .await?;
@@ -196,11 +197,13 @@ mod tests {
 
     #[test]
     fn only_a_name_of_this_machine_leads_in() {
-        for host in ["localhost", "LOCALHOST:80", "127.0.0.1:8080", "127.8.0.1", "[::1]", "[::1]:80", "[::ffff:127.0.0.1]:1"]
+        for host in
+            ["localhost", "LOCALHOST:80", "127.0.0.1:8080", "127.8.0.1", "[::1]", "[::1]:80", "[::ffff:127.0.0.1]:1"]
         {
             assert!(is_this_machine(host), "{host}");
         }
-        for host in ["", "evil.example", "localhost.evil.example:80", "127.0.0.1.evil.example", "10.0.0.1", "[::2]", "0.0.0.0"]
+        for host in
+            ["", "evil.example", "localhost.evil.example:80", "127.0.0.1.evil.example", "10.0.0.1", "[::2]", "0.0.0.0"]
         {
             assert!(!is_this_machine(host), "{host}");
         }

@@ -29,7 +29,11 @@ pub(super) fn draw(key: &str, tenant: &Tenant, query: &Query) -> Markup {
             thousands(first + 1),
             thousands(first + found.rows.len()),
             thousands(matching),
-            if matching < reading.rows.len() { format!(", out of {}", thousands(reading.rows.len())) } else { String::new() }
+            if matching < reading.rows.len() {
+                format!(", out of {}", thousands(reading.rows.len()))
+            } else {
+                String::new()
+            }
         ),
     };
     let columns = Column::ALL.into_iter().filter(|column| *column != Column::User || reading.people == People::Shown);
@@ -86,8 +90,8 @@ fn device(row: &Row, reading: &Reading) -> Markup {
     html! {
         tr {
             th scope="row" data-label="Serial number" { bdi { (row.serial) } }
-            td data-label="Group tag" { (declared(&row.group_tag)) }
-            @if reading.people == People::Shown { td data-label="User" { (declared(&row.user)) } }
+            td.group data-label="Group tag" { (declared(&row.group_tag)) }
+            @if reading.people == People::Shown { td.user data-label="User" { (declared(&row.user)) } }
             td data-label="Where it stands" { (stands(row)) }
             td data-label="Since" { @if let Some(since) = row.since { (time(since)) } }
             td.place data-label="Declared in" { (place(&row.source)) }
@@ -97,7 +101,8 @@ fn device(row: &Row, reading: &Reading) -> Markup {
 
 fn stands(row: &Row) -> Markup {
     let drift = row.drift();
-    let words = html! { span { (sign(row.symbol)) (row.words) } @if drift.is_some() { " " span.tag { "changed by others" } } };
+    let words =
+        html! { span { (sign(row.symbol)) (row.words) } @if drift.is_some() { " " span.tag { "changed by others" } } };
     // What others have changed is said where it is said what becomes of that.
     let is_told = |path| drift.is_some_and(|drift| drift.fields.iter().any(|field| field.path == path));
     let changes: Vec<&ChangedField> = row.changes().iter().filter(|field| !is_told(field.path)).collect();

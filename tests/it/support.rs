@@ -24,7 +24,7 @@ pub use example::{CONTOSO, contoso, contoso_and};
 pub use folder::Folder;
 pub use git::{Clone, Remote, git};
 pub use machine::machine;
-pub use page::Page;
 pub use manifest::{OWNER, TENANT, at_url, tenant_manifest};
+pub use page::Page;
 pub use schema::violations;
 pub use simulate::{Simulate, stopped_at, terminate};

@@ -223,7 +223,10 @@ fn what_others_wrote_is_text_and_all_of_it_is_seen() {
     let body = page.body("/");
     assert!(body.contains("&lt;script&gt;alert(1)&lt;/script&gt;"), "{body}");
     assert!(body.contains(r"A\u{202e}B\u{200b}") && body.contains("‹hidden›"), "{body}");
-    assert!(body.contains(r"devices/<wbr>&lt;svg onload=alert(3)&gt;\u{202e}.yaml") && body.contains("&lt;b&gt;&amp;amp;'"), "{body}");
+    assert!(
+        body.contains(r"devices/<wbr>&lt;svg onload=alert(3)&gt;\u{202e}.yaml") && body.contains("&lt;b&gt;&amp;amp;'"),
+        "{body}"
+    );
     let json = page.body("/api/status") + &page.body("/api/devices?tenant=contoso");
     assert!(!json.contains(&piece[..60]) && json.contains("‹hidden›"), "{json}");
     assert!(!json.chars().any(|c| c != '\n' && apgit::door::model::is_unseen(c)), "{json}");
@@ -342,7 +345,8 @@ fn on_an_address_that_others_reach_nobody_is_named() {
     let all = page.body("/") + &page.body("/api/status") + &page.body("/api/devices");
     assert!(all.contains("TEST-OSL-003"), "{all}");
     for private in ["anna", "ines", "userPrincipalName", "User", "@"] {
-        let found = all.match_indices(private).map(|(at, _)| all[at.saturating_sub(40)..].chars().take(80).collect::<String>());
+        let found =
+            all.match_indices(private).map(|(at, _)| all[at.saturating_sub(40)..].chars().take(80).collect::<String>());
         let found: Vec<String> = found.filter(|text| !text.contains("BGO-INES")).collect();
         assert!(found.is_empty(), "{private}: {found:?}");
     }

@@ -27,6 +27,26 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// One question, and its answer.
+    #[track_caller]
+    pub fn of(host: &str, method: &str, path: &str, headers: &[(&str, &str)]) -> Self {
+        let mut stream = TcpStream::connect(host).expect("it answers");
+        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a time");
+        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let head = format!("{method} {path} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).expect("it listens");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("an answer in UTF-8");
+        let (head, body) = text.split_once("\r\n\r\n").expect("an answer of HTTP");
+        let mut lines = head.lines();
+        let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).expect("a status");
+        let head = lines.filter_map(|line| line.split_once(": "));
+        let head: Vec<(String, String)> =
+            head.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
+        assert!(!head.iter().any(|(name, _)| name == "transfer-encoding"), "it comes in one piece");
+        Self { status, head, body: body.to_owned() }
+    }
+
     pub fn header(&self, name: &str) -> &str {
         self.head.iter().find(|(of, _)| of == name).map_or("", |(_, value)| value)
     }
@@ -85,21 +105,7 @@ impl Page {
 
     #[track_caller]
     pub fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
-        let mut stream = TcpStream::connect(&self.host).expect("it answers");
-        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a time");
-        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        let head = format!("{method} {path} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n");
-        stream.write_all(head.as_bytes()).expect("it listens");
-        let mut text = String::new();
-        stream.read_to_string(&mut text).expect("an answer in UTF-8");
-        let (head, body) = text.split_once("\r\n\r\n").expect("an answer of HTTP");
-        let mut lines = head.lines();
-        let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).expect("a status");
-        let head = lines.filter_map(|line| line.split_once(": "));
-        let head: Vec<(String, String)> =
-            head.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
-        assert!(!head.iter().any(|(name, _)| name == "transfer-encoding"), "it comes in one piece");
-        Answer { status, head, body: body.to_owned() }
+        Answer::of(&self.host, method, path, headers)
     }
 
     /// Stops it as a person would, and hears it out.

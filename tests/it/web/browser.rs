@@ -88,9 +88,12 @@ fn it_can_be_read_in_the_dark_on_a_narrow_screen_and_without_a_script() {
     let (_scene, page) = page();
     let url = format!("http://{}/", page.host);
     let is_within = "document.documentElement.scrollWidth <= innerWidth";
-    for (name, width, height, is_dark) in
-        [("dark", 1280, 900, true), ("narrow", 390, 844, false), ("narrow-dark", 390, 844, true), ("wide", 1920, 1080, false)]
-    {
+    for (name, width, height, is_dark) in [
+        ("dark", 1280, 900, true),
+        ("narrow", 390, 844, false),
+        ("narrow-dark", 390, 844, true),
+        ("wide", 1920, 1080, false),
+    ] {
         browser.looks(width, height, is_dark);
         browser.open(&url);
         assert_eq!(browser.eval(is_within), true, "{name}: nothing stands out to the side");
