@@ -12,7 +12,7 @@ use super::tenant::Key;
 use super::turn::Account;
 use crate::desired::Fleet;
 use crate::hash::without_pieces;
-use crate::model::Origin;
+use crate::model::{Field, Origin};
 use crate::render::Place;
 use crate::resource::Kind;
 use crate::web::{Discretion, People, Reading, Tenant, Trouble, View};
@@ -35,7 +35,10 @@ pub(super) fn told(
         hints: Vec::new(),
         at: Timestamp::now(),
     });
-    let problem = |(id, said): (&Id, &Vec<String>)| DISCRETION.sentence(&format!("{id}: {}", said.join("; ")), []);
+    let problem = |(id, said): (&Id, &Vec<String>)| {
+        let said: Vec<&str> = said.iter().map(|said| about_nobody(said)).collect();
+        DISCRETION.sentence(&format!("{id}: {}", said.join("; ")), [])
+    };
     let is_here = |id: &&Id| id.kind != Kind::Tenant || id.name == key.1;
     let problems = declared.problems.iter().filter(|(id, _)| is_here(id)).map(problem).collect();
     let place = |origin: Origin| {
@@ -67,4 +70,13 @@ pub(super) fn told(
         problems,
         elsewhere: account.is_none(),
     })
+}
+
+/// A problem, but for one with a field that names somebody: it may repeat the value.
+fn about_nobody(said: &str) -> &str {
+    let is_personal = |field: &Field| said.contains(field.name());
+    match [Field::UserPrincipalName, Field::AddressableUserName].iter().find(|field| is_personal(field)) {
+        Some(_) => "something is wrong with its user; the status of the object says what",
+        None => said,
+    }
 }

@@ -25,6 +25,7 @@ pub(super) fn draw(site: &Snapshot, chosen: Option<(&str, &Tenant)>, query: &Que
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
+                @if waits(site) { meta http-equiv="refresh" content="5"; }
                 meta name="color-scheme" content="light dark";
                 title { (title) }
                 link rel="icon" href="icon.svg" type="image/svg+xml";
@@ -51,11 +52,17 @@ pub(super) fn draw(site: &Snapshot, chosen: Option<(&str, &Tenant)>, query: &Que
     }
 }
 
+/// True if the first reading is under way.
+fn waits(site: &Snapshot) -> bool {
+    let is_open = |of: &Tenant| of.reading.is_none() && of.trouble.is_none() && !of.elsewhere;
+    site.troubles.is_empty() && (site.tenants.is_empty() || site.tenants.iter().any(|(_, of)| is_open(of)))
+}
+
 fn overview(site: &Snapshot, chosen: Option<&str>, now: Timestamp) -> Markup {
     html! {
         section aria-labelledby="tenants" {
             h1 #tenants { "Tenants" }
-            @if site.tenants.is_empty() { p { "No tenant is known here yet." } } @else {
+            @if site.tenants.is_empty() { p { "No tenant was read yet. This page looks again by itself." } } @else {
                 table.tenants {
                     thead { tr { th scope="col" { "Tenant" } th scope="col" { "Policy" } th scope="col" { "How it is" }
                         th scope="col" { "Devices" } th scope="col" { "Read" } } }

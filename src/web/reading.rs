@@ -456,7 +456,13 @@ fn more(
         // A name may be a part of an address.
         private.sort_by_key(|value| std::cmp::Reverse(value.len()));
         let sentence = |text: &String| discretion.sentence(text, private.iter().copied());
-        more.evidence = held.evidence.iter().map(sentence).collect();
+        more.evidence = match (discretion.people, held.reason) {
+            // It tells of values that somebody had before.
+            (People::Hidden, Reason::Contested) if held.changes.iter().any(|change| is_personal(change.path)) => {
+                vec!["a value of its user is set to and fro".to_owned()]
+            }
+            _ => held.evidence.iter().map(sentence).collect(),
+        };
         more.retry_at = held.retry_after;
         more.changes = changes(&held.changes, discretion);
     }

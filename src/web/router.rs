@@ -55,7 +55,6 @@ struct Site {
 }
 
 /// The routes of the page: `/`, its files, and `/api/`.
-#[must_use]
 pub(crate) fn router(board: Board, door: Door) -> Router {
     let site = Site { board, turns: Arc::new(Semaphore::new(AT_A_TIME)) };
     let file = |kind: &'static str, text: &'static str| get(move || async move { ([(CONTENT_TYPE, kind)], text) });
