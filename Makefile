@@ -1,25 +1,26 @@
 # A fresh machine needs git, make, gcc and cargo (https://rustup.rs); the first
 # build fetches the crates. `make test` needs Python 3.11 besides and fetches
 # the clients that others wrote, from PyPI into target/, cargo-deny from crates.io,
-# and where Go is, age, sops and a Kubernetes API server. Nothing else is installed
-# from here, and nothing needs root.
+# and where Go is, age, sops and a Kubernetes API server. Root on Debian gets Chromium
+# from there, too. Nothing else is installed from here, and nothing needs root.
 
 CARGO ?= cargo
 PYTHON ?= python3
 DEMO  := target/demo
 APGIT := $(CARGO) run --quiet --locked --bin apgit --
 
-.PHONY: help demo test test-words tools control-plane fmt lint deny unit test-clients soak fuzz build generate bench clean-demo
+.PHONY: help demo test test-words tools control-plane fmt lint deny unit browser test-clients soak fuzz build generate bench clean-demo
 
 help:
 	@echo "make demo      apply examples/contoso to a simulated tenant, plan again, remove a device"
-	@echo "make test      everything that must pass: fmt, lint, deny, control-plane, unit, test-clients"
+	@echo "make test      everything that must pass: fmt, lint, deny, control-plane, browser, unit, test-clients"
 	@echo "make fmt       formatting only"
 	@echo "make lint      clippy, warnings denied"
 	@echo "make deny      licences, sources and unwanted crates (cargo deny)"
 	@echo "make unit      all tests in Rust"
 	@echo "make tools     age and sops, built with Go, for the tests"
 	@echo "make control-plane  a Kubernetes API server and Helm, built with Go, for the tests"
+	@echo "make browser   Chromium and its driver for the tests of the page (Debian's packages, as root)"
 	@echo "make test-clients  clients that others wrote, against apgit simulate (PYTHON=python3.12)"
 	@echo "make soak      the seeded runs again, on a thousand seeds each and more"
 	@echo "make fuzz      broken input of all kinds for SECONDS=600 (FUZZ_SEED=7 plays a seed again)"
@@ -40,12 +41,12 @@ demo: clean-demo
 clean-demo:
 	@rm -rf $(DEMO)
 
-test: test-words fmt lint deny tools control-plane unit test-clients
+test: test-words fmt lint deny tools control-plane browser unit test-clients
 
 test-words:
 	@echo "Formatting, lints, cargo-deny (built from crates.io once), age and sops (built with"
 	@echo "Go once, where it is), a Kubernetes API server and Helm (likewise, some eight minutes and"
-	@echo "5 GB of caches), all tests in Rust, and clients that others wrote (Python 3.11, fetched from"
+	@echo "5 GB of caches), Chromium (for root on Debian), all tests in Rust, and clients that others wrote (Python 3.11, fetched from"
 	@echo "PyPI once, some 650 MB)."
 	@echo "With Rust alone: make unit"
 
@@ -84,6 +85,16 @@ tools:
 control-plane:
 	@sh tests/cluster/control-plane/build.sh
 	@sh tests/cluster/chart-tools/build.sh
+
+# For the tests of the page. Where it is not, and cannot be installed, they say so;
+# in a pipeline they fail.
+browser:
+	@if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then :; \
+	elif test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \
+		{ apt-get install -qq --no-install-recommends chromium chromium-driver >/dev/null 2>&1 || \
+		{ apt-get update -qq && apt-get install -qq --no-install-recommends chromium chromium-driver >/dev/null; }; } || \
+		echo "Chromium cannot be had here: the page is not tested in it" >&2; \
+	else echo "no Chromium here: the page is not tested in it (Debian: chromium, chromium-driver)" >&2; fi
 
 unit: export PATH := $(TOOLS)/bin:$(PATH)
 unit:

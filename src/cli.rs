@@ -37,6 +37,7 @@ mod saved;
 mod schema;
 mod secrets;
 mod select;
+mod serve;
 mod settings;
 mod show;
 mod signals;

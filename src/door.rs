@@ -160,6 +160,11 @@ pub mod render {
     }
 }
 
+/// The page.
+pub mod web {
+    pub use crate::web::page_schema;
+}
+
 /// The command line.
 pub mod cli {
     pub use crate::cli::{Exit, run, show_saved};

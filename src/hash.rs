@@ -22,7 +22,9 @@ pub(crate) use identity::sharing;
 pub(crate) use identity::{Agreement, Comparison, Fingerprint};
 pub use identity::{IdentityKey, KeyKind, Later, Verdict};
 pub use identity::{agreement, compare, fingerprints, identity_keys};
-pub(crate) use piece::{has_mark, hidden, is_raw_hash, is_surely_piece, pieces, raw_hashes, rest_of, runs};
+pub(crate) use piece::{
+    HIDDEN, has_mark, hidden, is_raw_hash, is_surely_piece, pieces, raw_hashes, rest_of, runs, without_pieces,
+};
 pub use record::{Record, TextField};
 pub use source::{HashSource, WantedHash};
 pub(crate) use text::spoiled;

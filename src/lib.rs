@@ -7,7 +7,8 @@
 //! the tenant and [`graph`] reads it; [`plan`] compares the two and decides;
 //! [`apply`] carries the decisions out and [`ledger`] remembers them; [`round`]
 //! is all of that once, and `fleet` for several tenants; [`render`] and [`cli`]
-//! show it to people, and `operator` does it in a cluster. [`sim`] is a tenant to try it on.
+//! show it to people, `web` on a page, and `operator` does it in a cluster.
+//! [`sim`] is a tenant to try it on.
 //!
 //! Nothing of it is public but [`door`], for the binary, the tests and the
 //! benchmark.
@@ -50,6 +51,7 @@ mod fleet;
 mod sim;
 #[deny(clippy::disallowed_methods)]
 mod render;
+mod web;
 mod operator;
 mod cli;
 pub mod door;

@@ -5,8 +5,8 @@
 //! when something changed or it is time (`settle`), as the only one who writes
 //! (`lease`); a turn is a round (`turn`), which removes nothing that was not meant
 //! (`doors`); and what it found out goes back into the
-//! objects (`condition`, `statuses`, `plans`, `events`, `report`) and into numbers
-//! (`metrics`). Nothing is decided here.
+//! objects (`condition`, `statuses`, `plans`, `events`, `report`) into numbers
+//! (`metrics`), and onto the page (`told`). Nothing is decided here.
 
 mod account;
 mod condition;
@@ -24,6 +24,7 @@ mod serve;
 mod settle;
 mod statuses;
 mod tenant;
+mod told;
 mod turn;
 
 pub(crate) use run::{OperatorError, Options, run};

@@ -1,6 +1,7 @@
 //! Hashes and pieces of hashes in text that is for other things: how they are
 //! told from what people write, so that they are refused or shown to nobody.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use super::looks_like_hash;
@@ -126,6 +127,33 @@ pub(crate) fn hidden(text: &str) -> Option<Range<usize>> {
     let first = found.first()?;
     let one = runs(text).find(|run| run.start <= first.start && first.start < run.end).filter(is_one);
     one.or_else(|| rest_of(text, &found))
+}
+
+/// Stands where a secret was.
+pub(crate) const HIDDEN: &str = "‹hidden›";
+
+/// A text without pieces of hashes: a tenant may have one where nobody looks for
+/// it, such as a group tag.
+#[must_use]
+pub(crate) fn without_pieces(text: &str) -> Cow<'_, str> {
+    let mut out = String::new();
+    let mut rest = 0;
+    // The end of a colour, as `90m`, is no part of the word behind it.
+    let colour = |run: &Range<usize>| match text[..run.start].ends_with("\u{1b}[") {
+        true => text[run.clone()].find('m').map_or(0, |at| at + 1),
+        false => 0,
+    };
+    let words = runs(text).map(|run| run.start + colour(&run)..run.end);
+    for piece in words.filter(|run| is_surely_piece(&text[run.clone()])) {
+        out.push_str(&text[rest..piece.start]);
+        out.push_str(HIDDEN);
+        rest = piece.end;
+    }
+    if rest == 0 {
+        return Cow::Borrowed(text);
+    }
+    out.push_str(&text[rest..]);
+    Cow::Owned(out)
 }
 
 /// True for a text in which a hash may begin.
@@ -273,5 +301,17 @@ mod tests {
             let whole = pieces(text).all(|run| run == (0..text.len()));
             assert!(whole && pieces(text).count() == 1, "{text}");
         }
+    }
+
+    #[test]
+    fn a_digest_in_colour_may_be_seen() {
+        let digits = "0123456789abcdef".repeat(4);
+        let odd: String = "a1".repeat(32);
+        for digest in [digits, odd] {
+            let text = format!("digest \u{1b}[90m{digest}\u{1b}[0m");
+            assert_eq!(without_pieces(&text), text);
+        }
+        let piece = "T0GkAAEAHAAAAAoA2ANlXwAACgDYA2VfQm4bYr".repeat(3);
+        assert!(without_pieces(&format!("\u{1b}[90m{piece}")).contains(HIDDEN));
     }
 }

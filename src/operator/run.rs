@@ -19,6 +19,7 @@ use super::serve;
 use super::tenant::{Ground, Key, Loop};
 use crate::clock::Stop;
 use crate::resource::{AutopilotDevice, AutopilotDeviceSet, AutopilotPlanApproval, AutopilotTenant};
+use crate::web::Board;
 
 /// Between two looks at which tenants have a loop.
 const LOOK: Duration = Duration::from_secs(5);
@@ -30,7 +31,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub(crate) struct Options {
     /// The only namespace that is looked at; `None` for all.
     pub namespace: Option<String>,
-    /// Where health is told.
+    /// Where health is told, and the page is.
     pub listen: Option<SocketAddr>,
     /// Hosts outside Microsoft's clouds that may receive a credential.
     pub allowed_hosts: Vec<String>,
@@ -74,8 +75,10 @@ pub(crate) async fn run(options: Options, stop: &Stop) -> Result<(), OperatorErr
         listen::<AutopilotDeviceSet>(&client, &options, &index, &news),
         listen::<AutopilotPlanApproval>(&client, &options, &index, &news),
     ];
-    let serving = options.listen.map(|address| {
-        let serving = serve::serve(address, index.clone(), metrics.clone(), stop.clone());
+    // Nobody is told of what nobody can see.
+    let board = options.listen.map(|_| Board::default());
+    let serving = options.listen.zip(board.clone()).map(|(address, board)| {
+        let serving = serve::serve(address, index.clone(), metrics.clone(), board, stop.clone());
         (address, tokio::spawn(serving))
     });
     if let Some((address, task)) = serving {
@@ -89,7 +92,7 @@ pub(crate) async fn run(options: Options, stop: &Stop) -> Result<(), OperatorErr
     }
     tracing::info!(namespace = options.namespace.as_deref().unwrap_or("all"), "the operator begins");
     let mut tenants: BTreeMap<Key, Loop> = BTreeMap::new();
-    let ground = Ground { client, options: Arc::new(options), index, metrics, stop: stop.clone() };
+    let ground = Ground { client, options: Arc::new(options), index, metrics, board, stop: stop.clone() };
     loop {
         tokio::select! {
             () = stop.asked() => break,

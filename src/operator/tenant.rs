@@ -20,11 +20,13 @@ use super::report;
 use super::run::Options;
 use super::settle::{Changes, Window};
 use super::statuses::{self, Known};
+use super::told::told;
 use super::turn::{Account, Links, Trouble, Ways, turn};
 use crate::clock::Stop;
 use crate::desired::Fleet;
 use crate::model::Origin;
 use crate::resource::AutopilotTenant;
+use crate::web::Board;
 
 /// Between two listings of a tenant, where it says nothing else.
 const INTERVAL: Duration = Duration::from_secs(600);
@@ -43,6 +45,8 @@ pub(super) struct Ground {
     pub options: Arc<Options>,
     pub index: Index,
     pub metrics: Metrics,
+    /// Where it is told how the tenants are, if anywhere.
+    pub board: Option<Board>,
     pub stop: Stop,
 }
 
@@ -128,7 +132,10 @@ impl Tenant {
     }
 
     async fn turn(&mut self) -> Next {
-        let Some(objects) = self.objects() else { return Next::Never };
+        let Some(objects) = self.objects() else {
+            self.ground.board.iter().for_each(|board| board.forget(&self.key.0, &self.key.1));
+            return Next::Never;
+        };
         let declared = declare(&self.key.0, &objects);
         let Some(fleet) = declared.fleets.get(&self.key.1) else {
             let is_told = self.report(&objects, &declared, None, &Account::nothing()).await;
@@ -141,6 +148,7 @@ impl Tenant {
         }
         self.ground.metrics.writes(&self.key, is_writer);
         if !is_writer {
+            self.tell(&objects, &declared, Some(fleet), None);
             return Next::In(TAKEN);
         }
         let lost = self.term.as_ref().map(|term| term.stop().clone());
@@ -215,8 +223,18 @@ impl Tenant {
         }
     }
 
+    /// Puts what is known now onto the page.
+    fn tell(&self, objects: &Objects, declared: &Declared, fleet: Option<&Fleet>, account: Option<&Account>) {
+        if let Some((board, tenant)) =
+            self.ground.board.as_ref().zip(told(&self.key, objects, declared, fleet, account))
+        {
+            board.tell(tenant);
+        }
+    }
+
     /// Writes what is known now into the tenant's objects. True if all of it is there.
     async fn report(&self, objects: &Objects, declared: &Declared, fleet: Option<&Fleet>, account: &Account) -> bool {
+        self.tell(objects, declared, fleet, Some(account));
         let (tenant, now) = (self.key.1.as_str(), Timestamp::now());
         let mut wanted = statuses::statuses(&Known { tenant, objects, declared, fleet, account, now });
         if wanted.is_empty() {

@@ -72,6 +72,8 @@ pub(super) struct Account {
     pub last_sync: Option<Timestamp>,
     /// True if time alone will bring more, soon.
     pub is_waiting: bool,
+    /// The plan that this is of, for the page.
+    pub prepared: Option<Box<Prepared>>,
 }
 
 impl Account {
@@ -88,6 +90,7 @@ impl Account {
             drifted: 0,
             last_sync: None,
             is_waiting: false,
+            prepared: None,
         }
     }
 }
@@ -188,16 +191,16 @@ pub(super) async fn turn(ways: &Ways<'_>, fleet: &Fleet) -> Account {
         Err(trouble) => return trouble.in_account(),
     };
     if !is_to_do(&before) || asks(&fleet.tenant, &before) == Asks::ForAll {
-        return account(ways, fleet, &before, None);
+        return account(ways, fleet, before, None);
     }
     let done = match Box::pin(work(ways, fleet)).await {
         Ok(done) => done,
         Err(trouble) => {
-            return Account { trouble: Some(trouble), is_waiting: true, ..account(ways, fleet, &before, None) };
+            return Account { trouble: Some(trouble), is_waiting: true, ..account(ways, fleet, before, None) };
         }
     };
     match look(ways, fleet).await {
-        Ok(after) => account(ways, fleet, &after, Some(done)),
+        Ok(after) => account(ways, fleet, after, Some(done)),
         Err(trouble) => trouble.in_account(),
     }
 }
@@ -365,17 +368,17 @@ fn told(report: &Report) -> Done {
     Done { plan, trouble, actions, calls: report.calls, is_waiting }
 }
 
-fn account(ways: &Ways<'_>, fleet: &Fleet, prepared: &Prepared, done: Option<Done>) -> Account {
+fn account(ways: &Ways<'_>, fleet: &Fleet, prepared: Prepared, done: Option<Done>) -> Account {
     let plan = prepared.cleared.plan();
     let held = plan.held.iter().map(|held| (held.device.clone(), held.clone())).collect();
     let done = done.unwrap_or_default();
-    let waits = match asks(&fleet.tenant, prepared) {
+    let waits = match asks(&fleet.tenant, &prepared) {
         Asks::ForRest | Asks::ForAll => Some(Waits::ForApproval),
         Asks::Nobody if !plan.differs() => None,
         Asks::Nobody if plan.tenant.policy == Policy::Observe => Some(Waits::Observes),
         Asks::Nobody => plan.tenant.suspend.then_some(Waits::Suspended),
     };
-    let waits = waits.map(|why| (plans::written(prepared, ways.file, Timestamp::now()), why));
+    let waits = waits.map(|why| (plans::written(&prepared, ways.file, Timestamp::now()), why));
     let to_approve = waits.as_ref().filter(|(_, why)| *why == Waits::ForApproval).map(|(plan, _)| to_approve(plan));
     let is_asked = to_approve.is_some();
     Account {
@@ -389,8 +392,9 @@ fn account(ways: &Ways<'_>, fleet: &Fleet, prepared: &Prepared, done: Option<Don
             + plan.held.iter().filter(|held| !held.drifted.is_empty()).count(),
         last_sync: prepared.sync.as_ref().and_then(|sync| sync.last_sync),
         is_waiting: done.is_waiting
-            || (is_to_do(prepared) && !is_asked)
+            || (is_to_do(&prepared) && !is_asked)
             || plan.awaiting.iter().any(|waits| waits.what != Waiting::Vendor),
+        prepared: Some(Box::new(prepared)),
     }
 }
 

@@ -36,7 +36,9 @@ pub use hash::{HashDocument, HashReport, Identifiers};
 pub use place::Place;
 pub(crate) use place::Places;
 pub use plan::PlanView;
-pub(crate) use plan::{ActionDocument, ChangeDocument, HeldDocument, LimitDocument, Object, PlanDocument, Shown};
+pub(crate) use plan::{
+    ActionDocument, ChangeDocument, FreezeDocument, HeldDocument, LimitDocument, Object, PlanDocument, Shown, Summary,
+};
 pub use problems::problems;
 pub(crate) use problems::{Found, ProblemDocument, ProblemsDocument, SpotDocument};
 pub(crate) use severity::Severity;

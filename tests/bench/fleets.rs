@@ -80,6 +80,16 @@ pub fn write_retag(folder: &Path, devices: usize) {
     }
 }
 
+/// Writes a fleet that its vendor registers.
+pub fn write_awaited(folder: &Path, devices: usize) {
+    begin(folder);
+    for file in 0..devices.div_ceil(500) {
+        let numbers = file * 500..devices.min(file * 500 + 500);
+        let text = set_of(file, numbers, serial, tag(file * 500), false, user);
+        std::fs::write(folder.join(format!("file-{file:04}.yaml")), text).expect("a file of the fleet");
+    }
+}
+
 fn begin(folder: &Path) {
     let _ = std::fs::remove_dir_all(folder);
     std::fs::create_dir_all(folder.join(".git")).expect("a folder for the fleet");

@@ -16,6 +16,7 @@ mod fleets;
 mod floor;
 mod ledger;
 mod listing;
+mod page;
 mod simulator;
 
 use std::path::{Path, PathBuf};
@@ -98,6 +99,8 @@ fn run_one(name: &str) {
         println!("{}", serde_json::to_string(&apply::run(case)).expect("numbers become JSON"));
     } else if name == ledger::PLAN {
         println!("{}", ledger::plans());
+    } else if name == page::CASE {
+        println!("{}", page::served());
     } else if name == apply::TENANT {
         apply::serve();
     } else {
@@ -114,7 +117,11 @@ fn run_all(words: &[String]) {
     let is_wanted = |name: &str| words.is_empty() || words.iter().any(|word| means(word, name));
     println!("machine: {}", machine());
     println!("command: cargo bench --bench fleet\n");
-    for name in CASES.iter().map(|case| case.name).chain([ledger::PLAN, simulator::CASE]).filter(|name| is_wanted(name))
+    for name in CASES
+        .iter()
+        .map(|case| case.name)
+        .chain([ledger::PLAN, simulator::CASE, page::CASE])
+        .filter(|name| is_wanted(name))
     {
         println!("{}", again(name));
     }

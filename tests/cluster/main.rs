@@ -26,6 +26,7 @@ mod shared {
     mod folder;
     mod machine;
     mod manifest;
+    mod page;
     mod simulate;
 
     pub use apgit::{Desk, Ran, apgit, ran, root};
@@ -33,5 +34,6 @@ mod shared {
     pub use folder::Folder;
     pub use machine::machine;
     pub use manifest::{OWNER, TENANT, at_url, tenant_manifest};
+    pub use page::Answer;
     pub use simulate::{Simulate, stopped_at, terminate};
 }

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::shared::{Desk, Folder, OWNER, Simulate, TENANT, apgit, root, terminate};
+use crate::shared::{Answer, Desk, Folder, OWNER, Simulate, TENANT, apgit, root, terminate};
 use crate::support::{ControlPlane, eventually};
 
 /// A namespace with a tenant of its own, and whoever keeps it.
@@ -109,10 +109,16 @@ impl Stage {
 
     /// The same, with more on its command line.
     pub fn operates_with(&mut self, identity: &str, more: &str) -> &mut Child {
-        let words = format!(
-            "-v operator --namespace {} --quiet-seconds 1 --listen 127.0.0.1:0 --identity {identity} {more}",
-            self.namespace
-        );
+        self.runs(&format!("--listen 127.0.0.1:0 --identity {identity} {more}"))
+    }
+
+    /// The same, where it listens to this address.
+    fn operates_on(&mut self, address: &str, identity: &str) -> &mut Child {
+        self.runs(&format!("--listen {address} --identity {identity}"))
+    }
+
+    fn runs(&mut self, more: &str) -> &mut Child {
+        let words = format!("-v operator --namespace {} --quiet-seconds 1 {more}", self.namespace);
         let mut command: Command = apgit(root(), words.split_whitespace());
         command.env("KUBECONFIG", self.cluster.kubeconfig()).env("XDG_STATE_HOME", self.folder.path());
         self.begins(command)
@@ -398,4 +404,68 @@ fn a_tenant_signs_in_as_a_service_account_of_its_own_namespace() {
     });
     let kept = stage.done("get apt,apd,events.events.k8s.io --output yaml") + &stage.log(0);
     assert!(!kept.contains("not-a-secret"), "a secret is shown");
+}
+
+/// A port that was free a moment ago.
+fn free() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("it has one").to_string()
+}
+
+/// What the page of an operator answers; `Null` while it does not.
+fn asked(host: &str, path: &str) -> Value {
+    if std::net::TcpStream::connect(host).is_err() {
+        return Value::Null;
+    }
+    serde_json::from_str(&Answer::of(host, "GET", path, &[("Host", host)]).body).unwrap_or_default()
+}
+
+#[test]
+fn the_page_of_an_operator_shows_its_tenants_and_names_nobody() {
+    let Some(mut stage) = Stage::new() else { return };
+    stage.tenant(json!({}));
+    stage.device("TEST-BGO-001", json!({"groupTag": "BGO-STD", "userPrincipalName": "anna.keller@contoso.com"}));
+    stage.device("TEST-BGO-002", json!({"suspend": true}));
+    stage.apply(&object("AutopilotDevice", "twin", json!({"serialNumber": "TEST-BGO-001"})));
+    let hosts = [free(), free()];
+    stage.operates_on(&hosts[0], "first");
+    let (host, namespace) = (hosts[0].as_str(), stage.namespace.clone());
+    stage.comes_to("apd twin", "Stalled", "True", "InvalidDeclaration");
+    let site = eventually("the page has a reading", || {
+        let site = asked(host, "/api/status");
+        (!site["tenants"][0]["reading"].is_null()).then_some(site)
+    });
+    let tenant = &site["tenants"][0];
+    assert_eq!((&tenant["key"], &tenant["policy"]), (&json!(format!("{namespace}/contoso")), &json!("Sync")));
+    assert!(tenant["problems"].to_string().contains("AutopilotDevice/twin"), "{tenant:#}");
+    assert_eq!(tenant["reading"]["held"][0]["reason"], "Suspended", "{tenant:#}");
+    stage.done("delete apd twin");
+    stage.is_ready("apd test-bgo-001");
+    let devices = eventually("the page shows the device", || {
+        let devices = asked(host, "/api/devices?q=bgo-001+as+declared");
+        (devices["matching"] == 1).then_some(devices)
+    });
+    assert_eq!(devices["devices"][0]["file"], "AutopilotDevice/test-bgo-001");
+    let before = stage.served.get("log").as_array().unwrap().len();
+    for path in ["/", "/api/status", "/api/devices", "/page.js", "/healthz", "/readyz"] {
+        let answer = Answer::of(host, "GET", path, &[("Host", host)]);
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        assert!(
+            !answer.body.to_lowercase().contains("anna") && !answer.body.contains("userPrincipalName"),
+            "{}",
+            answer.body
+        );
+    }
+    assert!(Answer::of(host, "GET", "/", &[("Host", host)]).body.contains("BGO-STD"));
+    assert_eq!(Answer::of(host, "GET", "/", &[("Host", "evil.example")]).status, 421, "it listens on loopback");
+    assert_eq!(stage.served.get("log").as_array().unwrap().len(), before, "nobody else is asked");
+    // Another replica says that it is not the one who knows.
+    stage.operates_on(&hosts[1], "second");
+    eventually("the other replica knows the tenant", || {
+        let site = asked(&hosts[1], "/api/status");
+        (site["tenants"][0]["elsewhere"] == true).then_some(())
+    });
+    // A tenant that is gone is gone from the page.
+    stage.done("delete apd,apt --all");
+    eventually("it is gone", || (asked(host, "/api/status")["tenants"] == json!([])).then_some(()));
 }

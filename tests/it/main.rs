@@ -16,3 +16,4 @@ mod plan;
 mod road;
 mod sim;
 mod support;
+mod web;

@@ -10,7 +10,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Who may import whom, besides itself. ARCHITECTURE.md gives the reasons.
-const MAY_IMPORT: [(&str, &[&str]); 22] = [
+const MAY_IMPORT: [(&str, &[&str]); 23] = [
     ("model", &[]),
     ("hash", &["model"]),
     ("resource", &["model"]),
@@ -37,12 +37,14 @@ const MAY_IMPORT: [(&str, &[&str]); 22] = [
     ("connect", &["model", "resource", "graph", "transport", "clock"]),
     ("sim", &["transport", "clock"]),
     ("render", &["model", "hash", "manifest", "plan", "apply", "status"]),
+    // What reports show, as a page; whoever reads tenants tells it.
+    ("web", &["model", "hash", "plan", "status", "round", "render"]),
     // The same rounds as at a desk, over objects instead of files.
     (
         "operator",
         &[
             "model", "hash", "resource", "capture", "desired", "ledger", "plan", "apply", "status", "round", "fleet",
-            "clock", "graph", "connect", "render",
+            "clock", "graph", "connect", "render", "web",
         ],
     ),
     (
@@ -69,6 +71,7 @@ const MAY_IMPORT: [(&str, &[&str]); 22] = [
             "sim",
             "render",
             "operator",
+            "web",
         ],
     ),
 ];
