@@ -9,7 +9,7 @@ PYTHON ?= python3
 DEMO  := target/demo
 APGIT := $(CARGO) run --quiet --locked --bin apgit --
 
-.PHONY: help demo test test-words tools control-plane fmt lint deny unit browser test-clients soak fuzz build generate bench clean-demo
+.PHONY: help demo test test-words tools control-plane fmt lint deny unit browser test-clients soak fuzz build generate bench bench-cluster clean-demo
 
 help:
 	@echo "make demo      apply examples/contoso to a simulated tenant, plan again, remove a device"
@@ -26,6 +26,7 @@ help:
 	@echo "make fuzz      broken input of all kinds for SECONDS=600 (FUZZ_SEED=7 plays a seed again)"
 	@echo "make build     the release binary, target/release/apgit"
 	@echo "make generate  crds/, schema/, deploy/kustomize and golden files, from code and chart"
+	@echo "make bench-cluster  the same of the operator, with a large fleet in a cluster"
 	@echo "make bench     how long and how much (release build)"
 
 # No questions, no account, no network: waits are skipped on a virtual clock.
@@ -132,6 +133,10 @@ generate:
 	$(APGIT) schema --out schema/apgit.schema.json
 	$(APGIT) schema --markdown --out docs/reference.md
 	SNAPSHOTS=overwrite INSTA_UPDATE=always $(CARGO) test --locked --quiet
+
+# A large fleet in a cluster: IN_SETS=1000 SINGLE=200 are fewer.
+bench-cluster:
+	$(CARGO) test --locked --release --test cluster -- --ignored --nocapture large::
 
 # CASES='apply-1000 retag' takes those alone; all of them need ten minutes and
 # a gigabyte under target/.

@@ -99,15 +99,14 @@ macro_rules! identity {
             /// namespace. A command takes that of `AZURE_CLIENT_SECRET`.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub secret_ref: Option<SecretKeyRef>,
-            /// `Certificate`: where the PEM with certificate and private key
-            /// stands. Left out: in the file that `AZURE_CLIENT_CERTIFICATE_PATH`
-            /// names. Not acted on yet: that variable counts.
+            /// `Certificate` in a cluster: where the PEM with certificate and
+            /// private key stands, in the same namespace. A command takes that of the
+            /// file that `AZURE_CLIENT_CERTIFICATE_PATH` names.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub certificate_ref: Option<SecretKeyRef>,
             /// `WorkloadIdentity` in a cluster: a `ServiceAccount` of the
-            /// object's own namespace. Left out: the token of the file that
-            /// `AZURE_FEDERATED_TOKEN_FILE` names, or of GitHub's own service, which
-            /// counts: not acted on yet.
+            /// object's own namespace. A command takes the token of the file that
+            /// `AZURE_FEDERATED_TOKEN_FILE` names, or of GitHub's own service.
             #[schemars(length(min = 1, max = 253))]
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub service_account_name: Option<String>,
@@ -133,7 +132,8 @@ identity! {
     /// One identity: a type, and the members that this type takes.
     pub struct Identity {
         /// How this identity proves itself. Not acted on yet: `Browser` and
-        /// `DeviceCode`, and in a cluster all but `ClientSecret`.
+        /// `DeviceCode`. In a cluster `ClientSecret`, `Certificate` and
+        /// `WorkloadIdentity`, with what stands in the namespace.
         #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
         pub type_: Option<AuthType>,
     }
@@ -147,7 +147,8 @@ identity! {
     ).message("give a `type`, or both `read` and `write`"))]
     pub struct Auth {
         /// How to sign in where nothing below says otherwise. Not acted on yet:
-        /// `Browser` and `DeviceCode`, and in a cluster all but `ClientSecret`.
+        /// `Browser` and `DeviceCode`. In a cluster `ClientSecret`, `Certificate`
+        /// and `WorkloadIdentity`, with what stands in the namespace.
         #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
         pub type_: Option<AuthType>,
         /// The identity that plans: it needs to read only.

@@ -60,29 +60,30 @@ fn of_identity(path: &[&'static str], identity: &Identity) -> Vec<Undone> {
         Some(AuthType::DeviceCode) => Some("auth.type: DeviceCode"),
         _ => None,
     };
-    let secret = identity.secret_ref.as_ref().map(|_| {
-        let instead = "a command takes the secret of `AZURE_CLIENT_SECRET`";
-        Undone::new(&at("secretRef"), "auth.secretRef", instead).here()
-    });
     let of_cluster = [
+        (
+            identity.secret_ref.is_some(),
+            "secretRef",
+            "auth.secretRef",
+            "a command takes the secret of `AZURE_CLIENT_SECRET`",
+        ),
         (
             identity.certificate_ref.is_some(),
             "certificateRef",
             "auth.certificateRef",
-            "the certificate is that of `AZURE_CLIENT_CERTIFICATE_PATH`",
+            "a command takes the certificate of `AZURE_CLIENT_CERTIFICATE_PATH`",
         ),
         (
             identity.service_account_name.is_some(),
             "serviceAccountName",
             "auth.serviceAccountName",
-            "the token is that of `AZURE_FEDERATED_TOKEN_FILE`, or of GitHub's own service",
+            "a command takes the token of `AZURE_FEDERATED_TOKEN_FILE`, or of GitHub's own service",
         ),
     ];
     let way = way.map(|field| Undone::new(&at("type"), field, "it cannot sign in this way, so nothing is planned"));
     let of_cluster = of_cluster.into_iter().filter(|(is_declared, ..)| *is_declared);
     way.into_iter()
-        .chain(secret)
-        .chain(of_cluster.map(|(_, name, field, instead)| Undone::new(&at(name), field, instead)))
+        .chain(of_cluster.map(|(_, name, field, instead)| Undone::new(&at(name), field, instead).here()))
         .collect()
 }
 

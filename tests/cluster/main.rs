@@ -11,6 +11,7 @@
 mod deploy;
 mod ground;
 mod killed;
+mod large;
 mod operator;
 mod outage;
 mod plans;

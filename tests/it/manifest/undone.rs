@@ -58,7 +58,14 @@ const UNDONE: [(&str, &str, &str); 10] = [
 ];
 
 /// Those of them that the operator acts on.
-const IN_CLUSTER: [&str; 4] = ["interval", "approval", "auth.secretRef", "hardwareHashRef.secretKeyRef"];
+const IN_CLUSTER: [&str; 6] = [
+    "interval",
+    "approval",
+    "auth.secretRef",
+    "auth.certificateRef",
+    "auth.serviceAccountName",
+    "hardwareHashRef.secretKeyRef",
+];
 
 /// A repository in which this field is declared.
 fn declared(field: &str, line: &str) -> Repo {
