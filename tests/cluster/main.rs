@@ -11,6 +11,7 @@
 mod deploy;
 mod ground;
 mod killed;
+mod kinds;
 mod large;
 mod operator;
 mod outage;
