@@ -81,10 +81,11 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> Exit {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    let settings = match Settings::resolve(&cli.global) {
-        Ok(settings) => settings,
-        Err(error) => return fail(&error, &settings::err_look()),
-    };
+    let settings =
+        match Settings::resolve(&cli.global, !matches!(cli.command, Command::Operator(_) | Command::Cluster(_))) {
+            Ok(settings) => settings,
+            Err(error) => return fail(&error, &settings::err_look()),
+        };
     let format = match &cli.command {
         Command::Operator(args) => args.log_format,
         _ => settings::LogFormat::Text,

@@ -44,9 +44,11 @@ pub(super) struct Settings {
 }
 
 impl Settings {
+    /// `keeps_state`: false for what keeps nothing on this machine.
+    ///
     /// # Errors
-    /// When there is no folder for state.
-    pub(super) fn resolve(global: &Global) -> Result<Self, CliError> {
+    /// When there is no folder for state, and one is needed.
+    pub(super) fn resolve(global: &Global, keeps_state: bool) -> Result<Self, CliError> {
         match global.color {
             Color::Auto => anstream::ColorChoice::Auto,
             Color::Always => anstream::ColorChoice::Always,
@@ -58,7 +60,11 @@ impl Settings {
             look: Look { detail, ..look_of(&std::io::stdout()) },
             err_look: Look { detail, ..err_look() },
             quiet: global.quiet,
-            state_dir: global.state_dir.clone().map_or_else(state_dir, Ok)?,
+            state_dir: match &global.state_dir {
+                Some(folder) => folder.clone(),
+                None if keeps_state => state_dir()?,
+                None => PathBuf::new(),
+            },
             allow_endpoints: global.allow_endpoint.clone(),
             allow_key_hosts: global.allow_key_host.clone(),
             allow_new_tenant: global.allow_new_tenant,

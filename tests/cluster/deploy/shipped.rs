@@ -78,7 +78,7 @@ impl Release {
         let account = pod["serviceAccountName"].as_str().expect("an account");
         let kubeconfig = self.cluster.kubeconfig_as(&self.cluster.token_for(NAMESPACE, account));
         let mut command: Command = apgit("/proc".as_ref(), words(&container["args"]).map(filled));
-        command.env_clear().env("HOME", "/proc").env("KUBECONFIG", kubeconfig).envs(variables);
+        command.env_clear().env("KUBECONFIG", kubeconfig).envs(variables);
         stage.begins(command);
     }
 
