@@ -28,6 +28,9 @@ pub(super) struct OperatorArgs {
     /// For how many seconds it must be quiet before changes are acted on
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     pub quiet_seconds: u32,
+    /// After how many seconds another replica takes over from one that has died
+    #[arg(long, value_name = "SECONDS", default_value_t = 90, value_parser = clap::value_parser!(u32).range(9..=3_600))]
+    pub lease_seconds: u32,
     /// How the log is written
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub log_format: LogFormat,
@@ -45,6 +48,7 @@ pub(super) async fn run(args: &OperatorArgs, settings: &Settings, stop: &Stop) -
         public_secret: CLIENT_SECRET.to_owned(),
         identity,
         quiet: Duration::from_secs(args.quiet_seconds.into()),
+        lease: Duration::from_secs(args.lease_seconds.into()),
     };
     match operator::run(options, stop).await {
         Ok(()) => Ok(Exit::Done),

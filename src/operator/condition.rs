@@ -171,7 +171,7 @@ pub(super) fn waits(why: Waits, digest: &str) -> Vec<Fact> {
 #[must_use]
 pub(super) fn settled(is_done: bool) -> Vec<Fact> {
     let (status, reason, message) = match is_done {
-        true => (ConditionStatus::True, "Succeeded", "it was approved and carried out"),
+        true => (ConditionStatus::True, "Succeeded", "it was carried out"),
         false => (ConditionStatus::False, "Superseded", "it is not what would be done any more"),
     };
     vec![Fact::new("Ready", status, reason, message)]

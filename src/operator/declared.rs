@@ -53,7 +53,13 @@ pub(super) fn declare(namespace: &str, objects: &Objects) -> Declared {
     all.extend(objects.sets.iter().filter_map(|object| reading.set(object)));
     let approvals = objects.approvals.iter().filter_map(|object| reading.approval(object)).collect();
     let homes = [Home::Namespace(namespace.to_owned())];
+    let claimed: BTreeSet<Origin> = all.iter().flat_map(|of| &of.claims).map(|claim| claim.origin).collect();
     let (fleets, conflicts) = desired::assemble(tenants, all, approvals, &homes, &|_| false);
+    // Devices that are nobody's may be anybody's: then nothing is gone for certain.
+    let placed = fleets.iter().flat_map(|fleet| fleet.desired.claims()).map(|claim| claim.origin).collect();
+    if !claimed.is_subset(&placed) {
+        reading.unusable.push(None);
+    }
     let conflicting = reading.conflicts(&conflicts);
     let Reading { mut declared, unusable, .. } = reading;
     let is_broken = |name: &str| declared.problems.contains_key(&Id { kind: Kind::Tenant, name: name.to_owned() });
@@ -279,6 +285,20 @@ mod tests {
         assert!(declared.fleets["contoso"].desired.is_part());
         assert!(problem(&declared, "one").contains("see AutopilotDevice `other`"), "{}", problem(&declared, "one"));
         assert!(problem(&declared, "other").contains("see AutopilotDevice `one`"));
+    }
+
+    #[test]
+    fn a_device_that_names_no_tenant_is_not_gone_when_there_are_two() {
+        let mut objects = objects(&[
+            ("one", json!({"serialNumber": "PF1"})),
+            ("two", json!({"serialNumber": "PF2", "tenantRef": {"name": "contoso"}})),
+        ]);
+        let other = json!({"tenantId": TENANT.replace('1', "9"), "policy": "Observe", "ownerId": "corp"});
+        objects.tenants.push(object(Kind::Tenant, "other", other));
+        let declared = declare("oslo", &objects);
+        assert_eq!(serials(&declared), ["PF2"]);
+        assert!(declared.fleets.values().all(|fleet| fleet.desired.is_part()), "it may be anybody's");
+        assert!(problem(&declared, "one").contains("tenant"), "{}", problem(&declared, "one"));
     }
 
     #[test]

@@ -14,20 +14,30 @@ use kube::{Api, Client};
 
 use crate::clock::{Stop, Stopper};
 
-/// So long a lease lasts without a renewal; another replica begins after that. A
+/// How long a lease lasts without a renewal; another replica begins after that. A
 /// minute and a half is nothing beside the ten minutes between two syncs.
-const TTL: Duration = Duration::from_secs(90);
-/// Three are missed before it is lost.
-const RENEW: Duration = Duration::from_secs(15);
-/// The holder stops writing this long before another one may begin: a request
-/// under way then has an answer, or none.
-const MARGIN: Duration = Duration::from_secs(40);
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lasts(pub Duration);
+
+impl Lasts {
+    /// Between two renewals: three are missed before it is lost.
+    pub(super) fn renew(self) -> Duration {
+        self.0 / 6
+    }
+
+    /// The holder stops writing this long before another one may begin: a request
+    /// under way then has an answer, or none.
+    fn margin(self) -> Duration {
+        self.0 * 4 / 9
+    }
+}
 
 /// Somebody who wants to be the one writer of a tenant.
 pub(super) struct Campaign {
     api: Api<Lease>,
     name: String,
     me: String,
+    lasts: Lasts,
     /// The version of another's lease, and since when it stands still.
     seen: Option<(String, Instant)>,
 }
@@ -40,8 +50,13 @@ pub(super) struct Term {
 }
 
 impl Campaign {
-    pub(super) fn new(client: &Client, namespace: &str, name: String, me: &str) -> Self {
-        Self { api: Api::namespaced(client.clone(), namespace), name, me: me.to_owned(), seen: None }
+    pub(super) fn new(client: &Client, namespace: &str, name: String, me: &str, lasts: Lasts) -> Self {
+        Self { api: Api::namespaced(client.clone(), namespace), name, me: me.to_owned(), lasts, seen: None }
+    }
+
+    /// Which lease it is about.
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Takes the lease; `None` while another one holds it.
@@ -55,16 +70,20 @@ impl Campaign {
             return Ok(None);
         }
         let (stopper, stop) = Stop::new();
-        let renewing = Self { api: self.api.clone(), name: self.name.clone(), me: self.me.clone(), seen: None };
+        let renewing = self.again();
         let task = tokio::spawn(renewing.renew(began, stopper));
-        let campaign = Self { api: self.api.clone(), name: self.name.clone(), me: self.me.clone(), seen: None };
-        Ok(Some(Term { stop, task, campaign: Some(campaign) }))
+        Ok(Some(Term { stop, task, campaign: Some(self.again()) }))
+    }
+
+    /// The same candidate, who has seen nothing yet.
+    fn again(&self) -> Self {
+        Self { api: self.api.clone(), name: self.name.clone(), me: self.me.clone(), lasts: self.lasts, seen: None }
     }
 
     /// Renews until that fails for too long.
     async fn renew(mut self, mut renewed: Instant, stopper: Stopper) {
         loop {
-            tokio::time::sleep(RENEW).await;
+            tokio::time::sleep(self.lasts.renew()).await;
             let began = Instant::now();
             match self.write(began).await {
                 Ok(true) => renewed = began,
@@ -72,7 +91,7 @@ impl Campaign {
                 Ok(false) => break,
                 Err(reason) => tracing::warn!(lease = %self.name, reason, "the lease could not be renewed"),
             }
-            if renewed.elapsed() + MARGIN >= TTL {
+            if renewed.elapsed() + self.lasts.margin() >= self.lasts.0 {
                 break;
             }
         }
@@ -82,12 +101,13 @@ impl Campaign {
 
     /// Writes our name into it, if nobody else's stands there still.
     async fn write(&mut self, now: Instant) -> Result<bool, String> {
-        match tokio::time::timeout(RENEW, self.try_write(now)).await {
+        let patience = self.lasts.renew();
+        match tokio::time::timeout(patience, self.try_write(now)).await {
             Ok(Ok(is_ours)) => Ok(is_ours),
             Ok(Err(kube::Error::Api(status))) if status.code == 409 => Ok(false),
             Ok(Err(kube::Error::Api(status))) => Err(status.message.clone()),
             Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err(format!("no answer within {} s", RENEW.as_secs())),
+            Err(_) => Err(format!("no answer within {} s", patience.as_secs())),
         }
     }
 
@@ -108,7 +128,8 @@ impl Campaign {
                 now
             }
         };
-        let lasts = spec.lease_duration_seconds.and_then(|s| u64::try_from(s).ok()).map_or(TTL, Duration::from_secs);
+        let lasts =
+            spec.lease_duration_seconds.and_then(|s| u64::try_from(s).ok()).map_or(self.lasts.0, Duration::from_secs);
         let is_free = holder.is_empty() || holder == self.me || now >= since + lasts;
         if !is_free {
             return Ok(false);
@@ -125,7 +146,7 @@ impl Campaign {
         LeaseSpec {
             acquire_time: acquired.or_else(|| Some(now.clone())),
             holder_identity: Some(self.me.clone()),
-            lease_duration_seconds: i32::try_from(TTL.as_secs()).ok(),
+            lease_duration_seconds: i32::try_from(self.lasts.0.as_secs()).ok(),
             lease_transitions: Some(if is_mine { terms } else { terms.saturating_add(1) }),
             renew_time: Some(now),
             ..LeaseSpec::default()

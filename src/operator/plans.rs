@@ -264,7 +264,19 @@ async fn try_settle(
 /// digest says nothing.
 fn is_the_same(before: &AutopilotPlanSpec, now: &AutopilotPlanSpec, at: Timestamp) -> bool {
     let is_current = before.expires_at.parse::<Timestamp>().is_ok_and(|expires| at < expires);
-    is_current && before.digest == now.digest && (!now.changes.is_empty() || before.held == now.held)
+    // Whoever could write one must not have another one approved than is shown.
+    let shown = |of: &AutopilotPlanSpec| {
+        (
+            of.digest.clone(),
+            of.changes.clone(),
+            of.more_changes,
+            of.loosens.clone(),
+            of.summary.clone(),
+            of.glance.clone(),
+        )
+    };
+    let is_held = |of: &AutopilotPlanSpec| of.changes.is_empty().then(|| of.held.clone());
+    is_current && shown(before) == shown(now) && is_held(before) == is_held(now)
 }
 
 /// True for a plan that nobody has said anything final about.

@@ -41,6 +41,8 @@ pub(crate) struct Options {
     pub identity: String,
     /// For how long changes are gathered.
     pub quiet: Duration,
+    /// For how long a lease lasts that nobody renews.
+    pub lease: Duration,
 }
 
 /// Says why the operator could not go on.

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use super::declared::{Declared, declare};
 use super::events::{Herald, about, digested};
 use super::index::{Index, Objects};
-use super::lease::{Campaign, Term};
+use super::lease::{Campaign, Lasts, Term};
 use super::metrics::Metrics;
 use super::plans;
 use super::report;
@@ -32,8 +32,6 @@ use crate::web::Board;
 const INTERVAL: Duration = Duration::from_secs(600);
 /// Until the next turn where time alone will bring more.
 const SOON: Duration = Duration::from_secs(30);
-/// Until the next attempt on a tenant that another replica has.
-const TAKEN: Duration = Duration::from_secs(15);
 
 /// A tenant of the cluster: its namespace and its name.
 pub(super) type Key = (String, String);
@@ -60,7 +58,7 @@ impl Loop {
     pub(super) fn begin(key: Key, ground: Ground) -> Self {
         let (wake, woken) = watch::channel(());
         let herald = Herald::new(&ground.client, &ground.options.identity);
-        let tenant = Tenant { key, ground, links: Links::default(), herald, term: None };
+        let tenant = Tenant { key, ground, links: Links::default(), herald, campaign: None, term: None };
         Self { wake, task: tokio::spawn(tenant.run(woken)) }
     }
 
@@ -85,6 +83,8 @@ struct Tenant {
     ground: Ground,
     links: Links,
     herald: Herald,
+    /// How we come to be the one writer: what was seen of another's lease is kept.
+    campaign: Option<Campaign>,
     term: Option<Term>,
 }
 
@@ -149,7 +149,7 @@ impl Tenant {
         self.ground.metrics.writes(&self.key, is_writer);
         if !is_writer {
             self.tell(&objects, &declared, Some(fleet), None);
-            return Next::In(TAKEN);
+            return Next::In(Lasts(self.ground.options.lease).renew());
         }
         let lost = self.term.as_ref().map(|term| term.stop().clone());
         let (stopper, stop) = Stop::new();
@@ -202,14 +202,22 @@ impl Tenant {
 
     /// True if we are the one who writes this tenant.
     async fn is_ours(&mut self, fleet: &Fleet) -> bool {
+        let tenant = &fleet.desired.tenant;
+        let name = crate::ledger::name_in_cluster(tenant.id, &tenant.owner);
+        if self.campaign.as_ref().is_some_and(|campaign| campaign.name() != name) {
+            // The tenant was made anew, and is another one.
+            self.campaign = None;
+            if let Some(term) = self.term.take() {
+                term.resign().await;
+            }
+        }
         if self.term.as_ref().is_some_and(|term| !term.stop().is_asked()) {
             return true;
         }
         self.term = None;
-        let tenant = &fleet.desired.tenant;
-        let name = crate::ledger::name_in_cluster(tenant.id, &tenant.owner);
-        let mut campaign = Campaign::new(&self.ground.client, &self.key.0, name, &self.ground.options.identity);
-        match campaign.take().await {
+        let Ground { client, options, .. } = &self.ground;
+        let new = || Campaign::new(client, &self.key.0, name, &options.identity, Lasts(options.lease));
+        match self.campaign.get_or_insert_with(new).take().await {
             Ok(Some(term)) => {
                 tracing::info!(namespace = %self.key.0, tenant = %self.key.1, "this replica writes the tenant");
                 self.term = Some(term);

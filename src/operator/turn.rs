@@ -24,10 +24,10 @@ use crate::graph::ErrorKind;
 use crate::hash::HashSource;
 use crate::ledger::{ClusterJournal, ClusterLedger, Journal, JournalError, LedgerError, Seen};
 use crate::model::{Action, Desired, DeviceKey, Origin, Policy, seen};
-use crate::plan::{Approvals, Change, GrantStanding, Held, NoRemoval, Waiting};
+use crate::plan::{Approvals, Approved, Change, GrantStanding, Held, NoRemoval, Plan, Reason, Waiting};
 use crate::resource::{self, AuthType, AutopilotPlanSpec, AutopilotTenantSpec, Identity, SecretKeyRef};
 use crate::round::{Consent, End, Prepared, Report, RoundError};
-use crate::status::{FleetStatus, fold};
+use crate::status::{FleetStatus, Stage, fold};
 
 /// So many changes are named in a sentence.
 const SHOWN: usize = 10;
@@ -213,6 +213,8 @@ struct Done {
     actions: BTreeMap<(&'static str, &'static str), u64>,
     calls: u64,
     is_waiting: bool,
+    /// Devices that are not registered, since their hash cannot be had; why not.
+    unread: HashMap<DeviceKey, String>,
 }
 
 impl Done {
@@ -225,7 +227,11 @@ impl Done {
 /// tenant syncs by itself every day.
 fn is_to_do(prepared: &Prepared) -> bool {
     let plan = prepared.cleared.plan();
-    !plan.changes.is_empty() || !plan.loosens.is_empty() || !plan.upkeep.clone().without_vendor().is_empty()
+    !plan.changes.is_empty() || !plan.loosens.is_empty() || is_upkept(plan)
+}
+
+fn is_upkept(plan: &Plan) -> bool {
+    !plan.upkeep.clone().without_vendor().is_empty()
 }
 
 /// Reads only: nothing is written, anywhere.
@@ -238,7 +244,7 @@ async fn look(ways: &Ways<'_>, fleet: &Fleet) -> Result<Prepared, Trouble> {
 /// Does what may be done, as the one writer.
 async fn work(ways: &Ways<'_>, fleet: &Fleet) -> Result<Done, Trouble> {
     let mut desired = fleet.desired.clone();
-    let mut doubt = None;
+    let (mut doubt, mut unread) = (None, HashMap::new());
     // What cannot be done of a plan is taken out of it, and there is another plan.
     for _ in 0..4 {
         let mut members = open(ways, fleet, &desired, Purpose::Write).await?;
@@ -276,14 +282,24 @@ async fn work(ways: &Ways<'_>, fleet: &Fleet) -> Result<Done, Trouble> {
             },
         };
         let unreadable = members.unreadable_hashes([&prepared]).await.map_err(RoundError::from)?;
-        if !unreadable.is_empty() {
-            let devices: HashSet<DeviceKey> = unreadable.into_values().flatten().collect();
-            desired = desired.part(|claim| !devices.contains(&claim.key()));
+        let told_of = |(why, devices): (String, Vec<DeviceKey>)| devices.into_iter().map(move |of| (of, why.clone()));
+        unread.extend(unreadable.into_iter().flat_map(told_of));
+        let mut prepared = prepared;
+        if !unread.is_empty() && consent == Consent::Unseen {
+            // All else is done: less than what is planned is always fine.
+            let effects = prepared.cleared.plan().changes.iter().map(|change| &change.effect);
+            let rest = Approved::of(effects.filter(|effect| !unread.contains_key(&effect.device)));
+            prepared = prepared.only(&rest);
+            if !is_to_do(&prepared) {
+                return Ok(Done { trouble: doubt, unread, ..Done::default() });
+            }
+        } else if !unread.is_empty() && !desired.claims().iter().all(|claim| !unread.contains_key(&claim.key())) {
+            desired = desired.part(|claim| !unread.contains_key(&claim.key()));
             continue;
         }
         let report = members.carry_out(vec![(prepared, consent)], &mut |_, _| {}).await.pop();
         let done = told(&report.expect("one tenant, one report"));
-        return Ok(Done { trouble: done.trouble.or(doubt), ..done });
+        return Ok(Done { trouble: done.trouble.or(doubt), unread, ..done });
     }
     let message = "hashes that can be read at one moment cannot be read at the next";
     Ok(Done { is_waiting: true, ..Done::in_trouble(Trouble::new("HashNotAvailable", message, true)) })
@@ -365,13 +381,23 @@ fn told(report: &Report) -> Done {
         };
         *actions.entry((change.action().kind().name(), result)).or_default() += 1;
     }
-    Done { plan, trouble, actions, calls: report.calls, is_waiting }
+    Done { plan, trouble, actions, calls: report.calls, is_waiting, unread: HashMap::new() }
 }
 
 fn account(ways: &Ways<'_>, fleet: &Fleet, prepared: Prepared, done: Option<Done>) -> Account {
     let plan = prepared.cleared.plan();
-    let held = plan.held.iter().map(|held| (held.device.clone(), held.clone())).collect();
+    let mut held: HashMap<_, _> = plan.held.iter().map(|held| (held.device.clone(), held.clone())).collect();
     let done = done.unwrap_or_default();
+    let mut status = fold(&fleet.desired, plan);
+    for (device, claim) in status.devices.iter_mut().zip(fleet.desired.claims()) {
+        let why = done.unread.get(&claim.key()).filter(|_| device.stage == Stage::ToRegister);
+        if let Some(why) = why {
+            device.stage = Stage::Held { reason: Reason::HashNotAvailable };
+            held.insert(claim.key(), Held::without_hash(claim, why.clone()));
+        }
+    }
+    let waits_for_hash = |change: &Change| done.unread.contains_key(&change.effect.device);
+    let is_left = !plan.loosens.is_empty() || !plan.changes.iter().all(waits_for_hash) || is_upkept(plan);
     let waits = match asks(&fleet.tenant, &prepared) {
         Asks::ForRest | Asks::ForAll => Some(Waits::ForApproval),
         Asks::Nobody if !plan.differs() => None,
@@ -382,7 +408,7 @@ fn account(ways: &Ways<'_>, fleet: &Fleet, prepared: Prepared, done: Option<Done
     let to_approve = waits.as_ref().filter(|(_, why)| *why == Waits::ForApproval).map(|(plan, _)| to_approve(plan));
     let is_asked = to_approve.is_some();
     Account {
-        devices: Some((fold(&fleet.desired, plan), held)),
+        devices: Some((status, held)),
         trouble: done.trouble.or(to_approve),
         plans: Standing { waits, done: done.plan },
         approvals: prepared.cleared.grants().iter().map(|(grant, is)| (grant.name.clone(), *is)).collect(),
@@ -392,7 +418,7 @@ fn account(ways: &Ways<'_>, fleet: &Fleet, prepared: Prepared, done: Option<Done
             + plan.held.iter().filter(|held| !held.drifted.is_empty()).count(),
         last_sync: prepared.sync.as_ref().and_then(|sync| sync.last_sync),
         is_waiting: done.is_waiting
-            || (is_to_do(&prepared) && !is_asked)
+            || (is_left && !is_asked)
             || plan.awaiting.iter().any(|waits| waits.what != Waiting::Vendor),
         prepared: Some(Box::new(prepared)),
     }

@@ -4,7 +4,7 @@ use compact_str::CompactString;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Device, DeviceKey, Field, FieldChange, HashDigest, Origin, RegistrationId, SerialNumber};
+use crate::model::{Claim, Device, DeviceKey, Field, FieldChange, HashDigest, Origin, RegistrationId, SerialNumber};
 
 use super::action::ActionKind;
 use super::guard::LimitReading;
@@ -70,6 +70,14 @@ impl Held {
             since: None,
             retry_at: None,
         }
+    }
+
+    /// A registration for which the hash cannot be had, as somebody found out who was
+    /// about to send it.
+    #[must_use]
+    pub(crate) fn without_hash(claim: &Claim, why: String) -> Self {
+        let (action, reason) = (ActionKind::Register, Reason::HashNotAvailable);
+        Self::new(claim.key(), claim.origin, action, reason, vec![why])
     }
 
     /// The serial as declared.

@@ -287,10 +287,10 @@ fn what_is_wrong_with_an_object_stands_in_it_and_keeps_no_other_waiting() {
     assert!(message.contains("AutopilotDevice `test-bgo-002`"), "{message}");
     stage.done("delete apd twin");
     // Its hash is not there: that is said, and mended by whoever brings it.
-    eventually("it is said that the hash is not there", || {
-        let condition = stage.condition(&format!("apd {name}"), "Ready");
-        (condition["status"] == "False" && condition["reason"] != "InvalidDeclaration").then_some(())
-    });
+    stage.comes_to(&format!("apd {name}"), "Stalled", "True", "HashNotAvailable");
+    let message = stage.condition(&format!("apd {name}"), "Ready")["message"].as_str().unwrap_or_default().to_owned();
+    assert!(message.contains("there is no Secret `test-bgo-002`"), "{message}");
+    stage.comes_to("apt contoso", "Stalled", "True", "DevicesHeld");
     stage.done(&format!("create secret generic {name} --from-file=hash={}", hash_of("TEST-BGO-002").display()));
     stage.done(&format!("annotate apd {name} apgit.dev/reconcile-requested-at=now"));
     stage.is_ready(&format!("apd {name}"));
@@ -468,4 +468,22 @@ fn the_page_of_an_operator_shows_its_tenants_and_names_nobody() {
     // A tenant that is gone is gone from the page.
     stage.done("delete apd,apt --all");
     eventually("it is gone", || (asked(host, "/api/status")["tenants"] == json!([])).then_some(()));
+}
+
+#[test]
+fn a_replica_that_has_died_is_followed_by_another_one() {
+    let Some(mut stage) = Stage::new() else { return };
+    stage.tenant(json!({}));
+    stage.device("TEST-BGO-001", json!({}));
+    stage.operates_with("first", "--lease-seconds 12");
+    stage.is_ready("apd --all");
+    stage.operates_with("second", "--lease-seconds 12");
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let first = &mut stage.operators[0];
+    first.kill().expect("SIGKILL is never refused");
+    let _ = first.wait();
+    stage.device("TEST-BGO-001", json!({"groupTag": "BGO-STD"}));
+    let wanted = ("TEST-BGO-001".to_owned(), "BGO-STD".to_owned());
+    eventually("the other one writes", || stage.registered().contains(&wanted).then_some(()));
+    assert!(stage.log(1).contains("this replica writes"), "{}", stage.log(1));
 }

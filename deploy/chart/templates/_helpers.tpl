@@ -73,10 +73,10 @@ whether the namespace is being deleted. */ -}}
 - apiGroups: [""]
   resources: [namespaces]
   verbs: [get]
+{{- with .Values.rbac.accountNames }}
 - apiGroups: [""]
   resources: [serviceaccounts/token]
-  {{- with .Values.rbac.accountNames }}
   resourceNames: {{ toJson . }}
-  {{- end }}
   verbs: [create]
+{{- end }}
 {{- end -}}

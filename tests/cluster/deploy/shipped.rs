@@ -15,9 +15,8 @@ use crate::shared::{Ran, apgit, terminate};
 use crate::support::{ControlPlane, eventually, has_chart_tools};
 
 const NAMESPACE: &str = "apgit-system";
-/// What the story below has no use for: a tenant that signs in as a ServiceAccount,
-/// which is a test of its own, and plans that are so old or so many that they go.
-const UNUSED: [&str; 2] = ["create /serviceaccounts/token", "delete apgit.dev/autopilotplans"];
+/// What the story below has no use for: plans that are so old or so many that they go.
+const UNUSED: [&str; 1] = ["delete apgit.dev/autopilotplans"];
 
 struct Release {
     cluster: &'static ControlPlane,
