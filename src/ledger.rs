@@ -43,5 +43,5 @@ pub use journal::{
 pub use ledger_file::FileLedger;
 pub use memory::Memory;
 pub(crate) use private::{file as private_file, folder_within};
-pub(crate) use seen::Seen;
+pub(crate) use seen::{Seen, SharedKnown};
 pub use store::{LedgerCommit, LedgerError, LedgerStore, Neighbour};

@@ -16,6 +16,7 @@ mod events;
 mod hashes;
 mod index;
 mod lease;
+mod marks;
 mod metrics;
 mod plans;
 mod report;

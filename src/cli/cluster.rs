@@ -242,9 +242,14 @@ impl Cluster {
         let digest = &plan.spec.digest;
         match &args.digest {
             Some(given) if given.trim_start_matches("sha256:") == digest => {}
+            Some(given) if given.trim_start_matches("sha256:").len() != digest.len() => {
+                return Err(CliError::new(Exit::Usage, "a digest has 64 digits, and nobody approves a part of one")
+                    .hint(format!("kubectl apgit plan {name} -n {} shows it", self.namespace)));
+            }
             Some(_) => {
-                return Err(CliError::new(Exit::Stale, "another plan waits by now, so nothing is approved")
-                    .hint(format!("look at it (kubectl apgit plan {name}): its digest is {digest}")));
+                return Err(CliError::new(Exit::Stale, "another plan waits by now, so nothing is approved").hint(
+                    format!("look at it (kubectl apgit plan {name} -n {}): its digest is {digest}", self.namespace),
+                ));
             }
             None if !settings.interactive => {
                 return Err(CliError::new(Exit::Usage, "nobody can be asked here")

@@ -3,6 +3,7 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,15 +13,20 @@ use super::private;
 /// The ledger as it was last read or written here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Known {
+pub(crate) struct Known {
     lineage: String,
     serial: u64,
 }
 
-/// What is known of the ledger of one owner, in a file beside the journal.
+/// The same, where somebody else keeps it.
+pub(crate) type SharedKnown = Arc<Mutex<Option<Known>>>;
+
+/// What is known of the ledger of one owner, in a file beside the journal, or where
+/// somebody else keeps it.
 #[derive(Debug)]
 pub(crate) struct Seen {
     path: PathBuf,
+    shared: Option<SharedKnown>,
     known: Option<Known>,
     /// True if something is there that cannot be read.
     is_broken: bool,
@@ -35,14 +41,14 @@ impl Seen {
         let is_absent = read.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
         let known: Option<Known> = read.ok().and_then(|text| serde_json::from_str(&text).ok());
         let is_broken = known.is_none() && !is_absent;
-        Self { path, known, is_broken }
+        Self { path, shared: None, known, is_broken }
     }
 
-    /// Nothing is known, and nothing kept: where the ledger is in the one place that
-    /// there is.
+    /// What somebody else keeps.
     #[must_use]
-    pub(crate) fn nowhere() -> Self {
-        Self { path: PathBuf::new(), known: None, is_broken: false }
+    pub(crate) fn shared(known: &SharedKnown) -> Self {
+        let now = known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Self { path: PathBuf::new(), shared: Some(known.clone()), known: now, is_broken: false }
     }
 
     /// Why a ledger is not the one that is known, if it is another or an older one.
@@ -72,7 +78,12 @@ impl Seen {
     /// and no more.
     pub(crate) fn remember(&mut self, ledger: &Ledger) {
         let known = Known { lineage: ledger.head.lineage.clone(), serial: ledger.head.serial };
-        if self.known.as_ref() == Some(&known) || self.path.as_os_str().is_empty() {
+        if self.known.as_ref() == Some(&known) {
+            return;
+        }
+        if let Some(shared) = &self.shared {
+            *shared.lock().unwrap_or_else(PoisonError::into_inner) = Some(known.clone());
+            self.known = Some(known);
             return;
         }
         let text = serde_json::to_string(&known).expect("plain data becomes JSON");

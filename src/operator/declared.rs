@@ -47,6 +47,11 @@ impl Declared {
 #[must_use]
 pub(super) fn declare(namespace: &str, objects: &Objects) -> Declared {
     let mut reading = Reading { namespace, declared: Declared::default(), unusable: Vec::new() };
+    for (kind, name, why) in &objects.broken {
+        let said = format!("this version of apgit cannot read it: {why}");
+        reading.declared.problems.entry(Id { kind: *kind, name: name.clone() }).or_default().push(said);
+        reading.unusable.push(None);
+    }
     let tenants = objects.tenants.iter().map(|object| reading.tenant(object)).collect();
     let devices = objects.devices.iter().filter_map(|object| reading.device(object));
     let mut all: Vec<DeviceObject> = devices.collect();

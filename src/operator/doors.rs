@@ -14,6 +14,7 @@ use kube::{Api, Client, CustomResourceExt as _, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
 use super::index::Objects;
+use super::marks::Marks;
 use crate::resource::{AutopilotDevice, AutopilotDeviceSet, AutopilotTenant};
 
 /// So many objects are listed at once.
@@ -33,15 +34,15 @@ pub(super) enum Door {
 }
 
 /// Asks about the namespace, the kinds, and each object that we know.
-pub(super) async fn door(client: &Client, namespace: &str, known: &Objects) -> Door {
-    match ask(client, namespace, known).await {
+pub(super) async fn door(client: &Client, namespace: &str, known: &Objects, marks: &Marks) -> Door {
+    match ask(client, namespace, known, marks).await {
         Ok(door) => door,
         Err((what, kube::Error::Api(status))) => Door::Unsure(format!("{what}: {}", status.message)),
         Err((what, error)) => Door::Unsure(format!("{what}: {error}")),
     }
 }
 
-async fn ask(client: &Client, namespace: &str, known: &Objects) -> Result<Door, (String, kube::Error)> {
+async fn ask(client: &Client, namespace: &str, known: &Objects, marks: &Marks) -> Result<Door, (String, kube::Error)> {
     // The objects come first: whatever takes them away afterwards took none of these.
     let is_known = is_as_known(client, namespace, &known.tenants).await?
         && is_as_known(client, namespace, &known.sets).await?
@@ -51,15 +52,41 @@ async fn ask(client: &Client, namespace: &str, known: &Objects) -> Result<Door, 
     if space.metadata.deletion_timestamp.is_some() {
         return Ok(Door::Closing(format!("the namespace `{namespace}` is being deleted")));
     }
+    match kinds(client).await? {
+        Kinds::Closing(name) => Ok(Door::Closing(format!("the definition `{name}` is being deleted"))),
+        Kinds::There(uids) if marks.are_new(&uids) => {
+            let why = "the definitions were made anew since all that was applied was declared";
+            Ok(Door::Unsure(format!("{why}; declare all of it again, or let it go by name")))
+        }
+        Kinds::There(_) => Ok(if is_known { Door::Open } else { Door::Behind }),
+    }
+}
+
+/// Keeps in mind under which definitions all that was applied is declared.
+pub(super) async fn note(client: &Client, marks: &Marks) {
+    if let Ok(Kinds::There(uids)) = kinds(client).await {
+        marks.all_declared_under(uids);
+    }
+}
+
+enum Kinds {
+    /// The ids of all of them.
+    There(String),
+    Closing(&'static str),
+}
+
+async fn kinds(client: &Client) -> Result<Kinds, (String, kube::Error)> {
     let kinds = Api::<CustomResourceDefinition>::all(client.clone());
+    let mut uids = Vec::new();
     for name in [AutopilotTenant::crd_name(), AutopilotDeviceSet::crd_name(), AutopilotDevice::crd_name()] {
         let kind = kinds.get(name).await;
         let kind = kind.map_err(|error| (format!("the definition `{name}` cannot be read"), error))?;
         if kind.metadata.deletion_timestamp.is_some() {
-            return Ok(Door::Closing(format!("the definition `{name}` is being deleted")));
+            return Ok(Kinds::Closing(name));
         }
+        uids.extend(kind.metadata.uid);
     }
-    Ok(if is_known { Door::Open } else { Door::Behind })
+    Ok(Kinds::There(uids.join(" ")))
 }
 
 /// True if the objects of a kind are those that we know, as we know them.

@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kube::runtime::watcher::Event;
 
-use crate::resource::{AutopilotDevice, AutopilotDeviceSet, AutopilotPlanApproval, AutopilotTenant, REQUESTED_AT};
+use crate::resource::{
+    AutopilotDevice, AutopilotDeviceSet, AutopilotPlanApproval, AutopilotTenant, Kind, REQUESTED_AT,
+};
 
 /// All objects of the four kinds.
 #[derive(Clone, Default)]
@@ -30,11 +32,20 @@ pub(super) struct Shelf<K> {
     live: BTreeMap<String, BTreeMap<String, Arc<K>>>,
     /// What a list that is under way has brought so far.
     next: BTreeMap<String, BTreeMap<String, Arc<K>>>,
+    /// Objects that are there and are none of ours: why not.
+    broken: Spoilt,
+    next_broken: Spoilt,
     is_listed: bool,
 }
 
+/// By namespace and name, what is wrong.
+type Spoilt = BTreeMap<(String, String), String>;
+
 /// A kind that has a shelf.
 pub(super) trait Shelved: kube::ResourceExt + Sized {
+    /// The same, among ours.
+    const KIND: Kind;
+
     /// Where its objects are.
     fn shelf(shelves: &mut Shelves) -> &mut Shelf<Self>;
 }
@@ -46,6 +57,8 @@ pub(super) struct Objects {
     pub devices: Vec<Arc<AutopilotDevice>>,
     pub sets: Vec<Arc<AutopilotDeviceSet>>,
     pub approvals: Vec<Arc<AutopilotPlanApproval>>,
+    /// Objects of our kinds that this version cannot read, and why not.
+    pub broken: Vec<(Kind, String, String)>,
 }
 
 impl Index {
@@ -62,6 +75,39 @@ impl Index {
         if !was_listed && shelves.is_listed() { shelves.tenants.live.keys().cloned().collect() } else { touched }
     }
 
+    /// Takes in an object that cannot be read: `in_list`, while a list is under way.
+    pub(super) fn spoil<K: Shelved>(
+        &self,
+        namespace: &str,
+        name: &str,
+        why: String,
+        in_list: bool,
+    ) -> BTreeSet<String> {
+        let mut shelves = self.shelves();
+        let shelf = K::shelf(&mut shelves);
+        let key = (namespace.to_owned(), name.to_owned());
+        if in_list {
+            shelf.next_broken.insert(key, why);
+            return BTreeSet::new();
+        }
+        if let Some(of) = shelf.live.get_mut(namespace) {
+            of.remove(name);
+        }
+        let before = shelf.broken.insert(key, why.clone());
+        if before.as_deref() == Some(why.as_str()) { BTreeSet::new() } else { BTreeSet::from([namespace.to_owned()]) }
+    }
+
+    /// Such an object is there no more.
+    pub(super) fn forget<K: Shelved>(&self, namespace: &str, name: &str) -> BTreeSet<String> {
+        let mut shelves = self.shelves();
+        let shelf = K::shelf(&mut shelves);
+        shelf.broken.remove(&(namespace.to_owned(), name.to_owned()));
+        if let Some(of) = shelf.live.get_mut(namespace) {
+            of.remove(name);
+        }
+        BTreeSet::from([namespace.to_owned()])
+    }
+
     /// True once all kinds were listed.
     pub(super) fn is_listed(&self) -> bool {
         self.shelves().is_listed()
@@ -76,6 +122,15 @@ impl Index {
         shelves.is_listed().then(|| shelves.tenants.live.iter().flat_map(named).collect())
     }
 
+    /// The namespaces that have a tenant of this id, whoever owns it there.
+    pub(super) fn with_tenant(&self, id: &str) -> Vec<String> {
+        let shelves = self.shelves();
+        let has = |of: &BTreeMap<String, Arc<AutopilotTenant>>| {
+            of.values().any(|tenant| tenant.spec.tenant_id.eq_ignore_ascii_case(id))
+        };
+        shelves.tenants.live.iter().filter(|(_, of)| has(of)).map(|(namespace, _)| namespace.clone()).collect()
+    }
+
     /// What a namespace declares. `None`: nobody knows yet.
     pub(super) fn of(&self, namespace: &str) -> Option<Objects> {
         let shelves = self.shelves();
@@ -84,6 +139,13 @@ impl Index {
             devices: shelves.devices.of(namespace),
             sets: shelves.sets.of(namespace),
             approvals: shelves.approvals.of(namespace),
+            broken: [
+                shelves.tenants.broken_of(namespace),
+                shelves.devices.broken_of(namespace),
+                shelves.sets.broken_of(namespace),
+                shelves.approvals.broken_of(namespace),
+            ]
+            .concat(),
         })
     }
 }
@@ -96,15 +158,17 @@ impl Shelves {
 
 impl<K> Default for Shelf<K> {
     fn default() -> Self {
-        Self { live: BTreeMap::new(), next: BTreeMap::new(), is_listed: false }
+        let (broken, next_broken) = (Spoilt::new(), Spoilt::new());
+        Self { live: BTreeMap::new(), next: BTreeMap::new(), broken, next_broken, is_listed: false }
     }
 }
 
-impl<K: kube::ResourceExt> Shelf<K> {
+impl<K: Shelved> Shelf<K> {
     fn take(&mut self, event: Event<K>) -> BTreeSet<String> {
         match event {
             Event::Init => {
                 self.next.clear();
+                self.next_broken.clear();
                 BTreeSet::new()
             }
             Event::InitApply(object) => {
@@ -115,17 +179,24 @@ impl<K: kube::ResourceExt> Shelf<K> {
                 let next = std::mem::take(&mut self.next);
                 let before = std::mem::replace(&mut self.live, next);
                 self.is_listed = true;
+                let now_broken = std::mem::take(&mut self.next_broken);
+                let was_broken = std::mem::replace(&mut self.broken, now_broken);
                 let namespaces = before.keys().chain(self.live.keys());
                 let differs = |namespace: &&String| !alike(before.get(*namespace), self.live.get(*namespace));
-                namespaces.filter(differs).cloned().collect()
+                let mut touched: BTreeSet<String> = namespaces.filter(differs).cloned().collect();
+                if was_broken != self.broken {
+                    touched.extend(was_broken.keys().chain(self.broken.keys()).map(|(namespace, _)| namespace.clone()));
+                }
+                touched
             }
             Event::Apply(object) => {
                 let namespace = object.namespace().unwrap_or_default();
+                let was_broken = self.broken.remove(&(namespace.clone(), object.name_any())).is_some();
                 let before = put(&mut self.live, object);
                 let now = before.as_ref().and_then(|before| self.live.get(&namespace)?.get(&before.name_any()));
                 // What we wrote ourselves is no news.
                 let is_same = before.as_ref().zip(now).is_some_and(|(before, now)| same(&**before, &**now));
-                if is_same { BTreeSet::new() } else { BTreeSet::from([namespace]) }
+                if is_same && !was_broken { BTreeSet::new() } else { BTreeSet::from([namespace]) }
             }
             Event::Delete(object) => {
                 let namespace = object.namespace().unwrap_or_default();
@@ -138,6 +209,11 @@ impl<K: kube::ResourceExt> Shelf<K> {
                 BTreeSet::from([namespace])
             }
         }
+    }
+
+    fn broken_of(&self, namespace: &str) -> Vec<(Kind, String, String)> {
+        let here = self.broken.iter().filter(|((of, _), _)| of == namespace);
+        here.map(|((_, name), why)| (K::KIND, name.clone(), why.clone())).collect()
     }
 
     fn of(&self, namespace: &str) -> Vec<Arc<K>> {
@@ -173,8 +249,10 @@ fn same(a: &impl kube::ResourceExt, b: &impl kube::ResourceExt) -> bool {
 }
 
 macro_rules! shelved {
-    ($($kind:ty => $shelf:ident),*) => {
+    ($($kind:ty => $shelf:ident, $name:ident;)*) => {
         $(impl Shelved for $kind {
+            const KIND: Kind = Kind::$name;
+
             fn shelf(shelves: &mut Shelves) -> &mut Shelf<Self> {
                 &mut shelves.$shelf
             }
@@ -182,8 +260,10 @@ macro_rules! shelved {
     };
 }
 shelved!(
-    AutopilotTenant => tenants, AutopilotDevice => devices, AutopilotDeviceSet => sets,
-    AutopilotPlanApproval => approvals
+    AutopilotTenant => tenants, Tenant;
+    AutopilotDevice => devices, Device;
+    AutopilotDeviceSet => sets, DeviceSet;
+    AutopilotPlanApproval => approvals, PlanApproval;
 );
 
 #[cfg(test)]
@@ -231,6 +311,25 @@ mod tests {
         assert_eq!(index.of("a").unwrap().devices.len(), 1);
         assert_eq!(touched(&index, Event::InitDone), ["a"]);
         assert_eq!(index.of("a").unwrap().devices.len(), 0);
+    }
+
+    #[test]
+    fn an_object_that_cannot_be_read_is_there_until_it_can_or_goes() {
+        let index = listed();
+        assert_eq!(touched(&index, Event::Apply(device("a", "pf1", 1))), ["a"]);
+        let spoil = |why: &str| index.spoil::<AutopilotDevice>("a", "pf1", why.to_owned(), false).len();
+        assert_eq!((spoil("unknown variant"), spoil("unknown variant")), (1, 0));
+        let objects = index.of("a").unwrap();
+        assert_eq!((objects.devices.len(), objects.broken.len()), (0, 1));
+        assert_eq!(touched(&index, Event::Apply(device("a", "pf1", 1))), ["a"]);
+        assert_eq!(index.of("a").unwrap().broken.len(), 0);
+        // A list that has it brings it, too.
+        index.take(Event::<AutopilotDevice>::Init);
+        index.spoil::<AutopilotDevice>("a", "pf1", "unknown variant".to_owned(), true);
+        assert_eq!(touched(&index, Event::InitDone), ["a"]);
+        assert_eq!(index.of("a").unwrap().broken.len(), 1);
+        index.forget::<AutopilotDevice>("a", "pf1");
+        assert!(index.of("a").unwrap().broken.is_empty());
     }
 
     #[test]

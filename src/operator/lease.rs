@@ -5,6 +5,7 @@
 //! with a wrong clock wrote is no matter. A holder that does not get its renewal
 //! through gives up well before anybody else may begin.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
@@ -12,6 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
 
+use super::marks::Marks;
 use crate::clock::{Stop, Stopper};
 
 /// How long a lease lasts without a renewal; another replica begins after that. A
@@ -38,6 +40,7 @@ pub(super) struct Campaign {
     name: String,
     me: String,
     lasts: Lasts,
+    marks: Marks,
     /// The version of another's lease, and since when it stands still.
     seen: Option<(String, Instant)>,
 }
@@ -50,8 +53,15 @@ pub(super) struct Term {
 }
 
 impl Campaign {
-    pub(super) fn new(client: &Client, namespace: &str, name: String, me: &str, lasts: Lasts) -> Self {
-        Self { api: Api::namespaced(client.clone(), namespace), name, me: me.to_owned(), lasts, seen: None }
+    pub(super) fn new(client: &Client, namespace: &str, name: String, me: &str, lasts: Lasts, marks: &Marks) -> Self {
+        Self {
+            api: Api::namespaced(client.clone(), namespace),
+            name,
+            me: me.to_owned(),
+            lasts,
+            marks: marks.clone(),
+            seen: None,
+        }
     }
 
     /// Which lease it is about.
@@ -77,7 +87,14 @@ impl Campaign {
 
     /// The same candidate, who has seen nothing yet.
     fn again(&self) -> Self {
-        Self { api: self.api.clone(), name: self.name.clone(), me: self.me.clone(), lasts: self.lasts, seen: None }
+        Self {
+            api: self.api.clone(),
+            name: self.name.clone(),
+            me: self.me.clone(),
+            lasts: self.lasts,
+            marks: self.marks.clone(),
+            seen: None,
+        }
     }
 
     /// Renews until that fails for too long.
@@ -114,7 +131,11 @@ impl Campaign {
     async fn try_write(&mut self, now: Instant) -> Result<bool, kube::Error> {
         let post = PostParams::default();
         let Some(mut lease) = self.api.get_opt(&self.name).await? else {
-            let metadata = ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() };
+            let mut annotations = BTreeMap::new();
+            self.marks.load(None);
+            self.marks.store(&mut annotations);
+            let annotations = Some(annotations);
+            let metadata = ObjectMeta { name: Some(self.name.clone()), annotations, ..ObjectMeta::default() };
             let lease = Lease { metadata, spec: Some(self.claim(None)) };
             return self.api.create(&post, &lease).await.map(|_| true);
         };
@@ -135,6 +156,8 @@ impl Campaign {
             return Ok(false);
         }
         lease.spec = Some(self.claim(Some(&spec)));
+        self.marks.load(lease.metadata.annotations.as_ref());
+        self.marks.store(lease.metadata.annotations.get_or_insert_default());
         self.api.replace(&self.name, &post, &lease).await.map(|_| true)
     }
 
@@ -159,6 +182,7 @@ impl Campaign {
         let is_mine = |spec: &LeaseSpec| spec.holder_identity.as_deref() == Some(&self.me);
         let Some(spec) = lease.spec.take().filter(is_mine) else { return Ok(()) };
         lease.spec = Some(LeaseSpec { holder_identity: Some(String::new()), ..spec });
+        self.marks.store(lease.metadata.annotations.get_or_insert_default());
         self.api.replace(&self.name, &PostParams::default(), &lease).await.map(drop)
     }
 }

@@ -7,8 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use kube::api::DynamicObject;
+use kube::core::ApiResource;
+use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt as _, watcher};
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -18,6 +21,7 @@ use super::metrics::Metrics;
 use super::serve;
 use super::tenant::{Ground, Key, Loop};
 use crate::clock::Stop;
+use crate::hash::without_pieces;
 use crate::resource::{AutopilotDevice, AutopilotDeviceSet, AutopilotPlanApproval, AutopilotTenant};
 use crate::web::Board;
 
@@ -148,9 +152,11 @@ where
         + Send
         + 'static,
 {
+    // Objects are read one by one: one that is none of ours must not hide the others.
+    let kind = ApiResource::erase::<K>(&());
     let api = match &options.namespace {
-        Some(namespace) => Api::<K>::namespaced(client.clone(), namespace),
-        None => Api::<K>::all(client.clone()),
+        Some(namespace) => Api::<DynamicObject>::namespaced_with(client.clone(), namespace, &kind),
+        None => Api::<DynamicObject>::all_with(client.clone(), &kind),
     };
     let (index, news) = (index.clone(), news.clone());
     tokio::spawn(async move {
@@ -158,7 +164,7 @@ where
         loop {
             match events.next().await {
                 Some(Ok(event)) => {
-                    let touched = index.take(event);
+                    let touched = take_in::<K>(&index, event);
                     if !touched.is_empty() {
                         news.send_modify(|known| known.extend(touched));
                     }
@@ -169,4 +175,31 @@ where
             }
         }
     })
+}
+
+/// Puts an event into the index: the namespaces that have news.
+fn take_in<K>(index: &Index, event: Event<DynamicObject>) -> BTreeSet<String>
+where
+    K: Shelved + kube::Resource<DynamicType = ()> + DeserializeOwned,
+{
+    let place = |object: &DynamicObject| (object.namespace().unwrap_or_default(), object.name_any());
+    let read = |object: DynamicObject, in_list: bool| {
+        let (namespace, name) = place(&object);
+        object.try_parse::<K>().map_err(|error| {
+            let why = without_pieces(&error.to_string()).to_string();
+            tracing::warn!(kind = %K::kind(&()), namespace, name, why, "an object cannot be read");
+            index.spoil::<K>(&namespace, &name, why, in_list)
+        })
+    };
+    let taken = match event {
+        Event::Init => Ok(Event::Init),
+        Event::InitDone => Ok(Event::InitDone),
+        Event::InitApply(object) => read(object, true).map(Event::InitApply),
+        Event::Apply(object) => read(object, false).map(Event::Apply),
+        Event::Delete(object) => {
+            let (namespace, name) = place(&object);
+            object.try_parse::<K>().map(Event::Delete).map_err(|_| index.forget::<K>(&namespace, &name))
+        }
+    };
+    taken.map_or_else(|touched| touched, |event| index.take(event))
 }

@@ -160,6 +160,12 @@ impl<'a> Known<'a> {
         }
         let leaving = leaving.iter().map(|held| (held.serial(), held.reason, condition::why(held)));
         problems.extend(leaving.map(|(serial, reason, why)| format!("{serial}: {reason:?}, {why}")));
+        if let Some(kept) = &self.account.kept {
+            problems.insert(0, kept.clone());
+            if facts.first().is_some_and(|fact| fact.status == ConditionStatus::True) {
+                facts = condition::trouble("RemovalsHeld", kept, false);
+            }
+        }
         if let Some(trouble) = &self.account.trouble {
             facts = trouble.facts();
         } else if self.is_suspended() && !facts.is_empty() {

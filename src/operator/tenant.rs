@@ -1,7 +1,7 @@
 //! The loop of one tenant: when it has a turn, whether that is ours, and that what
 //! it found out is written back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use super::declared::{Declared, declare};
 use super::events::{Herald, about, digested};
 use super::index::{Index, Objects};
 use super::lease::{Campaign, Lasts, Term};
+use super::marks::Marks;
 use super::metrics::Metrics;
 use super::plans;
 use super::report;
@@ -24,12 +25,14 @@ use super::told::told;
 use super::turn::{Account, Links, Trouble, Ways, turn};
 use crate::clock::Stop;
 use crate::desired::Fleet;
-use crate::model::Origin;
+use crate::model::{Origin, SerialKey};
 use crate::resource::AutopilotTenant;
 use crate::web::Board;
 
 /// Between two listings of a tenant, where it says nothing else.
 const INTERVAL: Duration = Duration::from_secs(600);
+/// Nobody reads a tenant more often, whatever is declared: others share its limits.
+const INTERVAL_MIN: Duration = Duration::from_secs(60);
 /// Until the next turn where time alone will bring more.
 const SOON: Duration = Duration::from_secs(30);
 
@@ -58,7 +61,15 @@ impl Loop {
     pub(super) fn begin(key: Key, ground: Ground) -> Self {
         let (wake, woken) = watch::channel(());
         let herald = Herald::new(&ground.client, &ground.options.identity);
-        let tenant = Tenant { key, ground, links: Links::default(), herald, campaign: None, term: None };
+        let tenant = Tenant {
+            key,
+            ground,
+            links: Links::default(),
+            herald,
+            campaign: None,
+            marks: Marks::default(),
+            term: None,
+        };
         Self { wake, task: tokio::spawn(tenant.run(woken)) }
     }
 
@@ -85,7 +96,17 @@ struct Tenant {
     herald: Herald,
     /// How we come to be the one writer: what was seen of another's lease is kept.
     campaign: Option<Campaign>,
+    marks: Marks,
     term: Option<Term>,
+}
+
+/// Who else has to do with a tenant.
+#[derive(Default)]
+struct Others {
+    /// Devices that other owners declare: they are let go, and never removed.
+    devices: HashSet<SerialKey>,
+    /// Another namespace that believes the tenant to be its own.
+    twin: Option<String>,
 }
 
 /// When the next turn is, unless something changes.
@@ -141,6 +162,14 @@ impl Tenant {
             let is_told = self.report(&objects, &declared, None, &Account::nothing()).await;
             return Next::In(if is_told { INTERVAL } else { SOON });
         };
+        let others = self.others(fleet, &declared);
+        if let Some(place) = others.twin {
+            let message = format!("{place} declares the same `tenantId` and `ownerId`: nothing is done for either");
+            let trouble = Trouble::new("DuplicateTenant", message, false);
+            let account = Account { trouble: Some(trouble), ..Account::nothing() };
+            self.report(&objects, &declared, Some(fleet), &account).await;
+            return Next::In(INTERVAL);
+        }
         let is_writer = self.is_ours(fleet).await;
         if !is_writer {
             // The numbers are with whoever writes.
@@ -174,6 +203,8 @@ impl Tenant {
             client: &self.ground.client,
             namespace: &self.key.0,
             objects: &objects,
+            elsewhere: &others.devices,
+            marks: &self.marks,
             machine: &machine,
             allowed_hosts: &self.ground.options.allowed_hosts,
             public_secret: &self.ground.options.public_secret,
@@ -200,6 +231,25 @@ impl Tenant {
         Next::In(if is_waiting || !is_told { SOON } else { interval(fleet.tenant.interval.as_deref()) })
     }
 
+    /// What else is declared in the cluster for the same tenant of Microsoft's.
+    fn others(&self, fleet: &Fleet, declared: &Declared) -> Others {
+        let tenant = &fleet.desired.tenant;
+        let mut others = Others::default();
+        for namespace in self.ground.index.with_tenant(&fleet.tenant.tenant_id) {
+            let there = if namespace == self.key.0 { None } else { self.ground.index.of(&namespace) };
+            let there = there.map(|objects| declare(&namespace, &objects));
+            for other in there.as_ref().unwrap_or(declared).fleets.values() {
+                let known = &other.desired.tenant;
+                if known.id == tenant.id && known.owner != tenant.owner {
+                    others.devices.extend(other.desired.claims().iter().map(|claim| claim.serial.key()));
+                } else if known.id == tenant.id && there.is_some() {
+                    others.twin = Some(format!("AutopilotTenant `{}` of the namespace `{namespace}`", known.name));
+                }
+            }
+        }
+        others
+    }
+
     /// True if we are the one who writes this tenant.
     async fn is_ours(&mut self, fleet: &Fleet) -> bool {
         let tenant = &fleet.desired.tenant;
@@ -207,6 +257,7 @@ impl Tenant {
         if self.campaign.as_ref().is_some_and(|campaign| campaign.name() != name) {
             // The tenant was made anew, and is another one.
             self.campaign = None;
+            self.marks = Marks::default();
             if let Some(term) = self.term.take() {
                 term.resign().await;
             }
@@ -216,7 +267,7 @@ impl Tenant {
         }
         self.term = None;
         let Ground { client, options, .. } = &self.ground;
-        let new = || Campaign::new(client, &self.key.0, name, &options.identity, Lasts(options.lease));
+        let new = || Campaign::new(client, &self.key.0, name, &options.identity, Lasts(options.lease), &self.marks);
         match self.campaign.get_or_insert_with(new).take().await {
             Ok(Some(term)) => {
                 tracing::info!(namespace = %self.key.0, tenant = %self.key.1, "this replica writes the tenant");
@@ -271,7 +322,7 @@ fn interval(declared: Option<&str>) -> Duration {
         };
         Some(Duration::from_secs(number.parse::<u64>().ok()?.checked_mul(unit)?))
     };
-    let interval = declared.and_then(parse).unwrap_or(INTERVAL);
+    let interval = declared.and_then(parse).unwrap_or(INTERVAL).max(INTERVAL_MIN);
     // Tenants that began together do not stay together.
     interval.mul_f64(0.9 + 0.2 * fastrand::f64())
 }

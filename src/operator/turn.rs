@@ -11,9 +11,10 @@ use tokio::sync::Mutex;
 
 use super::account::Issuer;
 use super::condition::{self, Fact};
-use super::doors::{Door, door};
+use super::doors::{self, Door, door};
 use super::hashes::Secrets;
 use super::index::Objects;
+use super::marks::Marks;
 use super::plans::{self, Standing, Waits};
 use crate::apply::Outcome;
 use crate::clock::Stop;
@@ -23,8 +24,8 @@ use crate::fleet::{Book, Granted, Member, Members, Source, Wanted};
 use crate::graph::ErrorKind;
 use crate::hash::HashSource;
 use crate::ledger::{ClusterJournal, ClusterLedger, Journal, JournalError, LedgerError, Seen};
-use crate::model::{Action, Desired, DeviceKey, Origin, Policy, seen};
-use crate::plan::{Approvals, Approved, Change, GrantStanding, Held, NoRemoval, Plan, Reason, Waiting};
+use crate::model::{Action, Desired, DeviceKey, Origin, Policy, SerialKey, seen};
+use crate::plan::{Approvals, Approved, Change, GrantStanding, Held, NoRemoval, Plan, Reason, Removal, Waiting};
 use crate::resource::{self, AuthType, AutopilotPlanSpec, AutopilotTenantSpec, Identity, SecretKeyRef};
 use crate::round::{Consent, End, Prepared, Report, RoundError};
 use crate::status::{FleetStatus, Stage, fold};
@@ -38,6 +39,10 @@ pub(super) struct Ways<'w> {
     pub namespace: &'w str,
     /// What the fleet was put together from.
     pub objects: &'w Objects,
+    /// Devices that other owners of the tenant declare in the cluster.
+    pub elsewhere: &'w HashSet<SerialKey>,
+    /// What is kept in mind of the tenant beside its ledger.
+    pub marks: &'w Marks,
     /// Which replica this is, as ledgers name it.
     pub machine: &'w str,
     /// Hosts outside Microsoft's clouds that may receive a credential.
@@ -68,6 +73,8 @@ pub(super) struct Account {
     pub calls: u64,
     /// Devices that somebody else has changed.
     pub drifted: usize,
+    /// Why devices that are declared no more are neither removed nor let go, if so.
+    pub kept: Option<String>,
     /// When the tenant synced last, if it said.
     pub last_sync: Option<Timestamp>,
     /// True if time alone will bring more, soon.
@@ -88,6 +95,7 @@ impl Account {
             actions: BTreeMap::new(),
             calls: 0,
             drifted: 0,
+            kept: None,
             last_sync: None,
             is_waiting: false,
             prepared: None,
@@ -187,7 +195,9 @@ impl From<LedgerError> for Trouble {
 /// Runs a turn: whatever goes wrong is in the account.
 pub(super) async fn turn(ways: &Ways<'_>, fleet: &Fleet) -> Account {
     let before = match look(ways, fleet).await {
-        Ok(before) => before,
+        Ok((before, None)) => before,
+        // Nothing may be written over the ledger as it is.
+        Ok((before, refused)) => return Account { trouble: refused, ..account(ways, fleet, before, None) },
         Err(trouble) => return trouble.in_account(),
     };
     if !is_to_do(&before) || asks(&fleet.tenant, &before) == Asks::ForAll {
@@ -200,7 +210,7 @@ pub(super) async fn turn(ways: &Ways<'_>, fleet: &Fleet) -> Account {
         }
     };
     match look(ways, fleet).await {
-        Ok(after) => account(ways, fleet, after, Some(done)),
+        Ok((after, _)) => account(ways, fleet, after, Some(done)),
         Err(trouble) => trouble.in_account(),
     }
 }
@@ -235,10 +245,10 @@ fn is_upkept(plan: &Plan) -> bool {
 }
 
 /// Reads only: nothing is written, anywhere.
-async fn look(ways: &Ways<'_>, fleet: &Fleet) -> Result<Prepared, Trouble> {
+async fn look(ways: &Ways<'_>, fleet: &Fleet) -> Result<(Prepared, Option<Trouble>), Trouble> {
     let mut members = open(ways, fleet, &fleet.desired, Purpose::Read).await?;
     let prepared = members.plan().await.pop().expect("one tenant, one plan");
-    Ok(prepared?)
+    Ok((prepared?, refused(&members)))
 }
 
 /// Does what may be done, as the one writer.
@@ -253,7 +263,7 @@ async fn work(ways: &Ways<'_>, fleet: &Fleet) -> Result<Done, Trouble> {
         }
         let prepared = members.prepare().await.map_err(|(_, error)| error)?.pop().expect("one tenant, one plan");
         if lets_go(&prepared) {
-            match door(ways.client, ways.namespace, ways.objects).await {
+            match door(ways.client, ways.namespace, ways.objects, ways.marks).await {
                 Door::Open => {}
                 Door::Closing(what) => {
                     let trouble = Trouble::new("BeingRemoved", format!("{what}: nothing is done any more"), false);
@@ -267,6 +277,9 @@ async fn work(ways: &Ways<'_>, fleet: &Fleet) -> Result<Done, Trouble> {
                     continue;
                 }
             }
+        }
+        if prepared.cleared.plan().removal.undeclared == 0 && !desired.is_part() {
+            doors::note(ways.client, ways.marks).await;
         }
         let (prepared, consent) = match members.granted(0, prepared).await? {
             Granted::Whole(prepared) => (prepared, Consent::Seen),
@@ -416,12 +429,24 @@ fn account(ways: &Ways<'_>, fleet: &Fleet, prepared: Prepared, done: Option<Done
         calls: prepared.calls + done.calls,
         drifted: plan.changes.iter().filter(|change| !change.drifted.is_empty()).count()
             + plan.held.iter().filter(|held| !held.drifted.is_empty()).count(),
+        kept: kept(&plan.removal),
         last_sync: prepared.sync.as_ref().and_then(|sync| sync.last_sync),
         is_waiting: done.is_waiting
             || (is_left && !is_asked)
             || plan.awaiting.iter().any(|waits| waits.what != Waiting::Vendor),
         prepared: Some(Box::new(prepared)),
     }
+}
+
+/// Why nothing comes of what is declared no more, where there is such.
+fn kept(removal: &Removal) -> Option<String> {
+    let why = removal.not_computed.as_ref().filter(|_| removal.undeclared > 0)?;
+    let what = match why {
+        // Which object, the problems say.
+        NoRemoval::Partial => "an object cannot be used, and may declare them".to_owned(),
+        why => format!("{}; {}", why.text(), why.remedy()),
+    };
+    Some(format!("{} devices are declared no more, and nothing is done to them: {what}", removal.undeclared))
 }
 
 /// Opens the ways to a tenant. To write, its journal is claimed.
@@ -453,8 +478,8 @@ async fn open<'f>(
         }),
         path: Box::new(|origin| (ways.file)(origin)),
         lacks: Box::new(|_| false),
-        seen: Seen::nowhere(),
-        elsewhere: HashSet::default(),
+        seen: Seen::shared(ways.marks.ledger()),
+        elsewhere: ways.elsewhere.clone(),
         siblings: Vec::new(),
         together: HashSet::default(),
         now: connection.clock.now(),

@@ -24,6 +24,7 @@ use crate::model::{Grant, GrantCounts};
     shortname = "appa",
     category = "autopilot",
     printcolumn(name = "Digest", type_ = "string", json_path = ".spec.digest"),
+    printcolumn(name = "State", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
     printcolumn(name = "Expires", type_ = "string", json_path = ".spec.expiresAt"),
     printcolumn(
         name = "Approved By",

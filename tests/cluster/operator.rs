@@ -487,3 +487,57 @@ fn a_replica_that_has_died_is_followed_by_another_one() {
     eventually("the other one writes", || stage.registered().contains(&wanted).then_some(()));
     assert!(stage.log(1).contains("this replica writes"), "{}", stage.log(1));
 }
+
+#[test]
+fn a_ledger_that_was_put_back_is_not_believed() {
+    let Some(mut stage) = Stage::new() else { return };
+    stage.tenant(json!({}));
+    stage.device("TEST-BGO-001", json!({}));
+    stage.device("TEST-BGO-002", json!({"deletionPolicy": "Delete"}));
+    stage.operates();
+    stage.is_ready("apd --all");
+    let ledger = "configmap --selector apgit.dev/tenant-id";
+    let mut copy = stage.get(ledger);
+    let is_ledger = |item: &Value| item["metadata"]["name"].as_str().is_some_and(|name| name.contains("-ledger"));
+    copy["items"].as_array_mut().unwrap().retain(is_ledger);
+    let names = |list: &Value| -> String {
+        let items = list["items"].as_array().unwrap().iter().filter(|item| is_ledger(item));
+        items.map(|item| format!(" {}", item["metadata"]["name"].as_str().unwrap())).collect()
+    };
+    assert!(!names(&copy).is_empty(), "{copy}");
+    // It is let go, and stays registered.
+    stage.device("TEST-BGO-002", json!({"deletionPolicy": "Orphan"}));
+    stage.is_ready("apd,apt --all");
+    stage.done("delete apd test-bgo-002");
+    stage.is_ready("apt contoso");
+    for item in copy["items"].as_array_mut().unwrap() {
+        let metadata = item["metadata"].as_object_mut().unwrap();
+        metadata.retain(|key, _| ["name", "labels", "annotations"].contains(&key.as_str()));
+    }
+    let now = names(&stage.get(ledger));
+    stage.done(&format!("delete configmap{now}"));
+    stage.apply(&copy);
+    stage.done("annotate apt contoso --overwrite apgit.dev/reconcile-requested-at=now");
+    stage.comes_to("apt contoso", "Stalled", "True", "LedgerUnusable");
+    assert_eq!(stage.registered().len(), 2, "{}", stage.log(0));
+}
+
+#[test]
+fn a_device_that_another_owner_declares_by_now_is_let_go() {
+    let Some(mut stage) = Stage::new() else { return };
+    stage.tenant(json!({"scope": {"groupTags": ["A-*"]}}));
+    let endpoints = json!({"login": stage.served.url, "graph": stage.served.url});
+    let other = json!({
+        "tenantId": crate::shared::TENANT, "ownerId": "other", "policy": "Sync", "endpoints": endpoints,
+        "scope": {"groupTags": ["B-*"]},
+    });
+    stage.apply(&object("AutopilotTenant", "other", other));
+    stage.device("TEST-BGO-001", json!({"groupTag": "A-1", "deletionPolicy": "Delete"}));
+    stage.operates();
+    stage.is_ready("apd --all");
+    stage.done("delete apd test-bgo-001");
+    let device = json!({"serialNumber": "TEST-BGO-001", "tenantRef": {"name": "other"}, "groupTag": "A-1"});
+    stage.apply(&object("AutopilotDevice", "test-bgo-001", device));
+    std::thread::sleep(std::time::Duration::from_secs(8));
+    assert_eq!(stage.registered().len(), 1, "{}", stage.log(0));
+}
