@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::command::{os_string, plain};
 use super::{Found, GitError, LISTING_BYTES_MAX, Repository, is_name};
+use crate::model::seen;
 
 /// So many files are read at once: they are held in memory.
 const READ_AT_ONCE: usize = 500;
@@ -153,15 +154,21 @@ impl Tree {
         let mut found = HashSet::new();
         for Part { repository, commit, folder } in &self.parts {
             let texts = texts.iter().flat_map(|text| ["-e", text.as_str()]);
-            let call = repository.call("grep").args(["--text", "-i", "-F", "-l", "-z", "--full-name"]);
+            let call = repository.call("grep").args(["--no-color", "--text", "-i", "-F", "-l", "-z", "--full-name"]);
             let answer = call.args(["--no-recurse-submodules"]).args(texts).args([commit]).run()?;
             // It ends with 1 where nothing is found.
             if answer.code > 1 || answer.code < 0 {
                 return Err(answer.error());
             }
             let start = format!("{commit}:").into_bytes();
-            let names = lines(&answer.out, 0).filter_map(|named| named.strip_prefix(start.as_slice()));
-            found.extend(names.map(|name| folder.join(os_string(name))));
+            for named in lines(&answer.out, 0) {
+                // A name that is not understood is not one that was not found.
+                let name = named.strip_prefix(start.as_slice()).ok_or_else(|| GitError {
+                    command: "grep",
+                    reason: format!("it names no file of the commit: `{}`", seen(&String::from_utf8_lossy(named))),
+                })?;
+                found.insert(folder.join(os_string(name)));
+            }
         }
         Ok(found)
     }

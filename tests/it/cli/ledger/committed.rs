@@ -97,6 +97,22 @@ fn what_git_takes_for_no_text_declares_all_the_same() {
 }
 
 #[test]
+fn no_taste_in_colours_hides_where_a_device_went() {
+    let shared = Shared::new();
+    let machine = shared.machine("only");
+    machine.removes_one();
+    machine.spells(SPELLINGS[0]);
+    assert_eq!(machine.run("apply . --auto-approve").code, 0);
+    machine.clone.git(&["mv", "lent/one.yaml", "lent/one.conf"]);
+    machine.commits();
+    for (name, value) in [("color.grep", "always"), ("color.grep.filename", "red"), ("color.ui", "always")] {
+        machine.clone.git(&["config", name, value]);
+        let plan = machine.run("plan .");
+        assert!(plan.out.contains("`lent/one.conf` names a device"), "{name}: {}{}", plan.out, plan.err);
+    }
+}
+
+#[test]
 fn a_device_that_moved_stays_however_many_are_declared_no_more() {
     let shared = Shared::new();
     let machine = shared.machine("only");
