@@ -19,6 +19,10 @@ use crate::resource::{GROUP, Kind};
 /// them cost Git more than all files with devices cost us.
 const ASKED_AT_ONCE: usize = 200;
 
+/// A file that was not read is looked into whatever its encoding up to this size: a
+/// set of devices has a tenth of it.
+const UNREAD_BYTES_MAX: u64 = 1 << 20;
+
 /// The commit that is checked out, and what was read of it. It is looked into only
 /// when somebody asks, and once for all tenants.
 pub(super) struct Commit {
@@ -93,13 +97,24 @@ impl Commit {
         let read = self.places.declaring().filter(|(_, text)| text.is_whole);
         let read: HashSet<&Path> = read.filter_map(|(file, _)| tree.place(file)).collect();
         let ours = tree.with(&[GROUP.to_owned(), Kind::Device.name().to_owned()])?;
+        let others: Vec<&Path> = tree.files().filter(|path| !read.contains(path)).collect();
         let unread: Vec<&Path> =
-            tree.files().filter(|path| !read.contains(path) && (is_like_ours(path) || ours.contains(*path))).collect();
+            others.iter().copied().filter(|path| is_like_ours(path) || ours.contains(*path)).collect();
         let mut found = None;
         tree.read(&unread, |path, content| {
             found = may_name(path, content, &keys).then(|| path.to_owned());
             found.is_some()
         })?;
+        // What Git finds it finds by bytes, and a text may be of others.
+        for group in tree.small(&others, UNREAD_BYTES_MAX)? {
+            if found.is_some() {
+                break;
+            }
+            tree.read(&group, |path, content| {
+                found = manifest::mentions(&capture::text(content).0, &keys).then(|| path.to_owned());
+                found.is_some()
+            })?;
+        }
         Ok(found)
     }
 

@@ -10,6 +10,8 @@ use crate::model::seen;
 
 /// So many files are read at once: they are held in memory.
 const READ_AT_ONCE: usize = 500;
+/// Of files that need not be ours, as much.
+const GROUP_BYTES: u64 = 32 << 20;
 
 /// The files of a commit, by their paths from the root of its work tree on. What is
 /// a link is none: where it leads within the commit, there is a file.
@@ -199,6 +201,39 @@ impl Tree {
             }
         }
         Ok(())
+    }
+
+    /// Those of the files that are no larger, in groups of which each can be held in
+    /// memory.
+    ///
+    /// # Errors
+    /// When Git cannot say.
+    pub(crate) fn small<'p>(&self, paths: &[&'p Path], bytes_max: u64) -> Result<Vec<Vec<&'p Path>>, GitError> {
+        let mut groups = Vec::new();
+        for (part, paths) in self.by_part(paths) {
+            let names = paths.iter().map(|path| format!("{}\n", self.files[*path].object));
+            let input = names.collect::<String>().into_bytes();
+            let words = ["--batch-check=%(objecttype) %(objectsize)"];
+            let out = self.parts[part].repository.call("cat-file").args(words).input(input).done()?;
+            let mut sizes = lines(&out, b'\n');
+            let (mut group, mut bytes) = (Vec::new(), 0);
+            for path in paths {
+                let error = || GitError { command: "cat-file", reason: format!("no `{}`", path.display()) };
+                let said = sizes.next().and_then(|line| std::str::from_utf8(line).ok()).ok_or_else(error)?;
+                let size: u64 = said.strip_prefix("blob ").and_then(|size| size.parse().ok()).ok_or_else(error)?;
+                if size > bytes_max {
+                    continue;
+                }
+                if bytes + size > GROUP_BYTES {
+                    groups.push(std::mem::take(&mut group));
+                    bytes = 0;
+                }
+                bytes += size;
+                group.push(path);
+            }
+            groups.push(group);
+        }
+        Ok(groups)
     }
 
     fn by_part<'p>(&self, paths: &[&'p Path]) -> BTreeMap<usize, Vec<&'p Path>> {
