@@ -71,6 +71,15 @@ pub(crate) struct Book {
     hardware: HashMap<DeviceKey, Hardware>,
 }
 
+/// A device that was let go by its name.
+pub(crate) struct LetLoose {
+    pub device: DeviceKey,
+    /// Its registration.
+    pub id: RegistrationId,
+    /// Since when that was being removed, if it was.
+    pub going_since: Option<Timestamp>,
+}
+
 /// What a ledger must be of.
 pub(crate) struct Wanted<'a> {
     pub target: &'a Target,
@@ -504,7 +513,8 @@ impl Book {
         Ok(running)
     }
 
-    /// Forgets devices by their serials, and says which registrations they had.
+    /// Forgets devices by their serials, and says which registrations they had, and
+    /// since when they may be gone.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -512,12 +522,16 @@ impl Book {
         &mut self,
         serials: &[SerialKey],
         now: Timestamp,
-    ) -> Result<Vec<(DeviceKey, RegistrationId)>, LedgerError> {
+    ) -> Result<Vec<LetLoose>, LedgerError> {
         let mut ledger = Ledger::clone(&self.ledger);
         let is_meant = |tracked: &&Tracked| serials.contains(&tracked.serial_number.key());
-        let meant: Vec<_> =
-            ledger.devices().filter(is_meant).map(|tracked| (tracked.key(), tracked.registration_id)).collect();
-        for (device, _) in &meant {
+        let let_loose = |tracked: &Tracked| LetLoose {
+            device: tracked.key(),
+            id: tracked.registration_id,
+            going_since: tracked.deleting.as_ref().map(|deleting| deleting.since),
+        };
+        let meant: Vec<LetLoose> = ledger.devices().filter(is_meant).map(let_loose).collect();
+        for LetLoose { device, .. } in &meant {
             ledger.forget(device, Gone::Released, "by name", now);
         }
         if !meant.is_empty() {

@@ -296,7 +296,7 @@ impl Leaving {
     /// What is to be looked after when the registration has come to this end.
     /// Whoever lets go of one looks after nothing.
     fn after(self, end: Gone) -> Option<Self> {
-        (end != Gone::Released && self != Self::default()).then_some(self)
+        (!end.is_let_go() && self != Self::default()).then_some(self)
     }
 }
 
@@ -330,8 +330,24 @@ pub enum Gone {
     Deregistered,
     /// It was let go, and is registered still.
     Released,
+    /// It was let go while its registration was being removed: whether that is gone,
+    /// nobody has looked.
+    Abandoned,
     /// Somebody else removed its registration.
     Vanished,
+}
+
+impl Gone {
+    /// True for what is ours no more because somebody said so.
+    #[must_use]
+    pub fn is_let_go(self) -> bool {
+        matches!(self, Self::Released | Self::Abandoned)
+    }
+
+    /// True if we may have removed its registration: then it counts.
+    fn may_be_ours(self) -> bool {
+        matches!(self, Self::Deregistered | Self::Abandoned)
+    }
 }
 
 impl Tracked {
@@ -506,9 +522,11 @@ impl Ledger {
         begun.drain(..begun.len().saturating_sub(BEGUN_MAX));
     }
 
-    /// Forgets a device and remembers that.
+    /// Forgets a device and remembers that. One that is let go while it may be on its
+    /// way out is not known to be there.
     pub fn forget(&mut self, device: &DeviceKey, end: Gone, plan: &str, at: Timestamp) {
         let Some(tracked) = self.devices.remove(device) else { return };
+        let end = if end == Gone::Released && tracked.is_going(at) { Gone::Abandoned } else { end };
         self.ids.remove(&tracked.registration_id);
         let Tracked { serial_number, registration_id, deleting, .. } = tracked;
         let left = deleting.and_then(|of| of.leaving).and_then(|leaving| leaving.after(end)).map(Box::new);
@@ -560,7 +578,7 @@ impl Ledger {
     /// counts.
     #[must_use]
     pub fn deleted_within_a_day(&self, now: Timestamp) -> usize {
-        let is_gone = |stone: &&Tombstone| stone.end == Gone::Deregistered && is_lately(stone.at, now);
+        let is_gone = |stone: &&Tombstone| stone.end.may_be_ours() && is_lately(stone.at, now);
         let gone = self.tombstones.iter().filter(is_gone);
         gone.count() + self.devices.values().filter(|tracked| tracked.is_going(now)).count()
     }

@@ -112,6 +112,39 @@ fn a_device_is_released_by_name_and_is_nobodys_from_then_on() {
     assert!(plan.out.contains("? TEST-OSL-002") && plan.out.contains("No changes."), "{}", plan.out);
 }
 
+/// As a run leaves a device that died after it had asked for its removal.
+fn on_its_way_out(export: &str, serial: &str) -> String {
+    let head: serde_json::Value = serde_json::from_str(export).unwrap();
+    let since = head["writtenAt"].as_str().unwrap();
+    let line = export.lines().find(|line| line.contains(serial)).expect("a line").trim_end_matches(',');
+    let mark = format!(",\"deleting\":{{\"plan\":\"plan-00000000000a\",\"since\":\"{since}\"}}}}");
+    export.replacen(line, &format!("{}{mark}", line.strip_suffix('}').unwrap()), 1)
+}
+
+#[test]
+fn a_device_that_is_let_go_on_its_way_out_counts_as_one_that_went() {
+    let (desk, folder) = (Desk::new(), contoso());
+    let path = folder.path().display().to_string();
+    assert_eq!(apply(&desk, &folder, "").code, 0);
+    let export = desk.run(&format!("ledger export {path} --simulate")).out;
+    folder.write("going.txt", on_its_way_out(&export, "TEST-OSL-005"));
+    let import = format!("ledger import {} --path {path} --simulate", folder.at("going.txt").display());
+    assert_eq!(desk.run(&import).code, 0);
+    let released = desk.run(&format!("release TEST-OSL-005 TEST-OSL-004 --path {path} --simulate"));
+    assert!(released.out.contains("TEST-OSL-005 is forgotten; its removal was begun at"), "{}", released.out);
+    assert!(released.out.contains("TEST-OSL-004 is forgotten; nothing was done"), "{}", released.out);
+    let show = desk.run(&format!("ledger show TEST-OSL-005 --path {path} --simulate"));
+    assert!(show.out.contains("released while it was being removed, "), "{}", show.out);
+    // One may go a day.
+    for serial in ["005", "004", "002"] {
+        let entry = format!("    - serialNumber: TEST-OSL-{serial}\n");
+        folder.edit("devices/oslo/laptops.yaml", &entry, "");
+    }
+    folder.edit("devices/oslo/laptops.yaml", "      groupTag: OSL-LOANER      # takes the place of the default\n", "");
+    let held = apply(&desk, &folder, "");
+    assert!(held.code == 5 && held.out.contains("LimitExceeded"), "{}{}", held.out, held.err);
+}
+
 /// A simulated tenant on a port, and a repository whose remote holds the ledger.
 struct Shared {
     remote: Remote,
