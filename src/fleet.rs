@@ -632,7 +632,7 @@ impl<'a> Members<'a> {
                 let said = format!("{} devices, written as number {}", ledger.devices().len(), ledger.head.serial);
                 let deeds = vec![Deed::of(Act::LedgerImport).saying(said)];
                 journal.announce(now, Phase::Intent, deeds.clone()).await?;
-                let imported = book.import(ledger, now).await;
+                let imported = book.import(ledger, journal, now).await;
                 journal.announce(now, Phase::Outcome, ended(deeds, &imported)).await?;
                 Ok(imported?)
             }

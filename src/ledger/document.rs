@@ -15,6 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::journal::Journal;
 use crate::model::{
     DeletionPolicy, Device, DeviceKey, DirectoryDeviceId, DirectoryObjectId, Field, Grant, Guards, ManagedDeviceId,
     RegistrationId, SerialNumber, TenantId, hex, later, sha256,
@@ -567,10 +568,69 @@ impl Ledger {
                 (_, None) => {}
             }
         }
-        let known: HashSet<RegistrationId> = self.tombstones.iter().map(|stone| stone.registration_id).collect();
-        stones.retain(|stone| later(stone.at, TOMBSTONES) > now && !known.contains(&stone.registration_id));
+        self.bury(stones, now);
+    }
+
+    /// Takes in tombstones, each removal once. One that was let go is no removal: what
+    /// counts is kept beside it.
+    fn bury(&mut self, mut stones: Vec<Tombstone>, now: Timestamp) {
+        let of = |stone: &Tombstone| (stone.registration_id, stone.end.may_be_ours());
+        let mut known: HashSet<(RegistrationId, bool)> = self.tombstones.iter().map(of).collect();
+        stones.retain(|stone| later(stone.at, TOMBSTONES) > now && known.insert(of(stone)));
         self.tombstones.extend(stones);
         self.tombstones.sort_by_key(|stone| stone.at);
+    }
+
+    /// The same of what a journal says, where its ledger is lost or not believed.
+    pub(crate) fn remember_deeds(&mut self, journal: &Journal, now: Timestamp) {
+        for (digest, at) in journal.begun(now).filter(|(digest, _)| !self.has_begun(digest)).collect::<Vec<_>>() {
+            self.head.begun.push(Begun { digest: digest.to_owned(), at: at.min(now) });
+        }
+        self.head.begun.sort_by_key(|of| of.at);
+        self.shed_begun(now);
+        let plan = || "by the journal".to_owned();
+        let nameless = |id: RegistrationId| SerialNumber::parse(&id.to_string()).expect("an id breaks no rule");
+        let stone = |id, at: Timestamp, serial: Option<&SerialNumber>, end| Tombstone {
+            // It has to be called something, and is counted by its registration.
+            serial_number: serial.cloned().unwrap_or_else(|| nameless(id)),
+            registration_id: id,
+            end,
+            plan: plan(),
+            at: at.min(now),
+            left: None,
+        };
+        let mut stones: Vec<Tombstone> =
+            journal.deleted().map(|(id, at, serial)| stone(id, at, serial, Gone::Deregistered)).collect();
+        for (id, since) in journal.deleting() {
+            let device = self.ids.get(id).and_then(|device| self.devices.get_mut(device));
+            match device {
+                Some(tracked) => {
+                    let mark = || Deleting { plan: plan(), since: (*since).min(now), leaving: None };
+                    tracked.deleting.get_or_insert_with(mark);
+                }
+                None => stones.push(stone(*id, *since, journal.serial_of(*id), Gone::Abandoned)),
+            }
+        }
+        self.bury(stones, now);
+    }
+
+    /// Takes over what another ledger says of guards, and of what keeps a device from
+    /// being removed, where that is stricter; and what it says was done.
+    pub(crate) fn hold_on_to(&mut self, other: &Self, now: Timestamp) {
+        self.remember(other, now);
+        if let Some(guards) = &other.head.guards {
+            let strict = self.head.guards.as_ref().map_or_else(|| guards.clone(), |ours| guards.stricter(ours));
+            self.head.guards = Some(strict);
+        }
+        for known in other.devices() {
+            let Some(device) = self.ids.get(&known.registration_id).or(Some(&known.key())).cloned() else { continue };
+            let Some(tracked) = self.devices.get_mut(&device) else { continue };
+            tracked.protect |= known.protect;
+            tracked.suspend |= known.suspend;
+            if known.deletion_policy == DeletionPolicy::Orphan {
+                tracked.deletion_policy = DeletionPolicy::Orphan;
+            }
+        }
     }
 
     /// How many registrations were removed within the last 24 h, or are about to

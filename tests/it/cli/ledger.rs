@@ -145,6 +145,49 @@ fn a_device_that_is_let_go_on_its_way_out_counts_as_one_that_went() {
     assert!(held.code == 5 && held.out.contains("LimitExceeded"), "{}{}", held.out, held.err);
 }
 
+/// Whoever breaks the seal makes nothing laxer by it.
+#[test]
+fn what_binds_us_holds_on_though_the_ledger_that_says_so_is_broken() {
+    for (name, is_lost) in [("import", false), ("rebuild", false), ("import", true), ("rebuild", true)] {
+        let (desk, folder) = (Desk::new(), contoso());
+        let path = folder.path().display().to_string();
+        let file = "devices/oslo/laptops.yaml";
+        let one =
+            "    - serialNumber: TEST-OSL-005\n      groupTag: OSL-LOANER      # takes the place of the default\n";
+        assert_eq!(apply(&desk, &folder, "").code, 0);
+        folder.write("old.txt", desk.run(&format!("ledger export {path} --simulate")).out);
+        folder.edit(file, one, "");
+        folder.edit(file, "    - serialNumber: TEST-OSL-004\n", "    - {serialNumber: TEST-OSL-004, protect: true}\n");
+        let done = apply(&desk, &folder, "");
+        assert!(done.code == 0 && done.out.contains("2 done"), "{}{}", done.out, done.err);
+        let ledger = desk.state.files().into_iter().find(|path| path.ends_with("ledger.json")).unwrap();
+        let text = std::fs::read_to_string(&ledger).unwrap();
+        let broken = if is_lost { "{}".to_owned() } else { text.replace("\"serialNumber\":", "\"serialNumber\": ") };
+        std::fs::write(&ledger, broken).unwrap();
+        let words = match name {
+            "import" => format!("ledger import {} --path {path} --simulate", folder.at("old.txt").display()),
+            _ => format!("ledger rebuild {path} --simulate"),
+        };
+        let ran = desk.run(&words);
+        assert_eq!(ran.code, 0, "{name}: {}{}", ran.out, ran.err);
+        let export: serde_json::Value =
+            serde_json::from_str(&desk.run(&format!("ledger export {path} --simulate")).out).unwrap();
+        assert_eq!(export["tombstones"][0]["serialNumber"], "TEST-OSL-005", "{name}, {is_lost}: {export}");
+        assert!(export["begun"].as_array().is_some_and(|begun| begun.len() >= 2), "{name}, {is_lost}: {export}");
+        if !is_lost {
+            assert_eq!(export["guards"]["limits"]["maxDeletes"], 10, "{name}: {export}");
+            let devices = export["devices"].as_array().unwrap();
+            let protected = devices.iter().find(|of| of["serialNumber"] == "TEST-OSL-004").unwrap();
+            assert_eq!(protected["protect"], true, "{name}: {export}");
+        }
+        // One may go a day, and one has gone.
+        folder.edit(file, "    - serialNumber: TEST-OSL-002\n", "");
+        let held = apply(&desk, &folder, "");
+        assert!(held.out.contains("LimitExceeded"), "{name}: {}{}", held.out, held.err);
+        assert!(held.out.contains("! TEST-OSL-002  deregister"), "{name}: {}{}", held.out, held.err);
+    }
+}
+
 /// A simulated tenant on a port, and a repository whose remote holds the ledger.
 struct Shared {
     remote: Remote,
