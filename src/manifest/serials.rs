@@ -114,7 +114,7 @@ fn visible(text: &str) -> Cow<'_, str> {
 }
 
 /// The devices that the manifests in a text declare, and whether each of them is
-/// deleted with its declaration. Exact: what would not be applied declares nothing.
+/// deleted with its declaration, and not protected. Exact: what would not be applied declares nothing.
 #[must_use]
 pub(crate) fn declared(text: &str) -> HashMap<SerialKey, bool> {
     let mut devices = HashMap::new();
@@ -134,14 +134,16 @@ fn declared_by(object: &serde_json::Value, devices: &mut HashMap<SerialKey, bool
     }
     let spec = &object["spec"];
     let of_set = spec["devices"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let none = serde_json::Value::Null;
     let (declared, otherwise) = match kind.and_then(Kind::parse) {
-        Some(Kind::Device) => (std::slice::from_ref(spec), None),
-        Some(Kind::DeviceSet) => (of_set, spec["defaults"]["deletionPolicy"].as_str()),
+        Some(Kind::Device) => (std::slice::from_ref(spec), &none),
+        Some(Kind::DeviceSet) => (of_set, &spec["defaults"]),
         _ => return,
     };
     for device in declared {
         let Some(serial) = device["serialNumber"].as_str() else { continue };
-        let is_deleted = device["deletionPolicy"].as_str().or(otherwise) == Some("Delete");
+        let says = |field: &str| device.get(field).unwrap_or(&otherwise[field]);
+        let is_deleted = says("deletionPolicy") == "Delete" && says("protect") != true;
         // Whichever of two holds, it is not known to be this one.
         devices.entry(SerialKey::of(serial)).and_modify(|known| *known &= is_deleted).or_insert(is_deleted);
     }
