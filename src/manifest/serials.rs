@@ -77,7 +77,9 @@ fn is_kind(text: &str) -> bool {
 /// nobody sees. A word about a device is none, and neither is a list of serials.
 #[must_use]
 pub(crate) fn mentions(text: &str, devices: &HashSet<SerialKey>) -> bool {
-    let mut text = visible(text).into_owned();
+    // A manifest that is a comment as a whole was taken out so that people see it.
+    let is_said = |line: &&str| !line.trim_start().starts_with('#');
+    let mut text: String = visible(text).split_inclusive('\n').filter(is_said).collect();
     text.make_ascii_uppercase();
     looks_like_ours(&text) && devices.iter().any(|serial| has_word(&text, serial.as_str()))
 }
@@ -176,6 +178,7 @@ mod tests {
             "see https://apgit.dev/docs: PF-1 is gone",
             "Device Serial Number,Windows Product ID,Hardware Hash\nPF-1,,QQ==",
             "{\"@odata.context\":\"#windowsAutopilotDeviceIdentities\",\"serialNumber\":\"PF-1\"}",
+            "# kind: AutopilotDevice\n  # spec: {serialNumber: PF-1}\n",
             "kind: AutopilotDevice\nspec: {serialNumber: PF-12}\n# not PF-1-B, nor XPF-1",
         ] {
             assert!(!is_mentioned(text), "{text:?}");

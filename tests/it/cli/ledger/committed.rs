@@ -137,6 +137,8 @@ fn a_manifest_that_was_put_aside_in_whatever_shape_holds_the_removal_of_its_devi
     // What stays wherever devices were: captures, lists, accounts of what was done.
     machine.clone.write("intake/all.csv", "Device Serial Number,Hardware Hash\nTEST-OSL-005,QQ==\n");
     machine.clone.write("log/audit.jsonl", "{\"serialNumber\":\"TEST-OSL-005\",\"action\":\"deregister\"}\n");
+    let comment: String = text.lines().map(|line| format!("# {line}\n")).collect();
+    machine.clone.write("lent/was.yaml", comment);
     machine.clone.write("returned.txt", wide("TEST-OSL-005 came back with a broken lid\n", 2));
     machine.commits();
     let apply = machine.run("apply . --auto-approve");
