@@ -22,7 +22,7 @@ use crate::round::{
     self, Consent, Goes, Prepared, Report, Round, RoundError, Stale, SyncAnswer, TakenUp, ask_for_sync,
 };
 use crate::status::{FleetStatus, fold};
-pub(crate) use book::{Book, Source, Wanted};
+pub(crate) use book::{Book, LetLoose, Source, Wanted};
 pub(crate) use decommission::{Departure, End as StepEnd, Ended, Leaver, News, Refusal, Refused, Step};
 
 /// One tenant of a run, with the ways to it.
@@ -271,7 +271,7 @@ impl Member<'_> {
         Ok(unlocked?)
     }
 
-    async fn release(&mut self, serials: &[SerialKey]) -> Result<Vec<DeviceKey>, RoundError> {
+    async fn release(&mut self, serials: &[SerialKey]) -> Result<Vec<LetLoose>, RoundError> {
         let Self { connection, journal, book, .. } = self;
         let Some(book) = book else { return Ok(Vec::new()) };
         let now = connection.graph.service_now();
@@ -290,9 +290,9 @@ impl Member<'_> {
         let released = book.release(serials, now).await;
         journal.announce(now, Phase::Outcome, ended(meant, &released)).await?;
         let released = released?;
-        let entries = released.iter().map(|(_, id)| Entry::Released { registration_id: *id });
+        let entries = released.iter().map(|of| Entry::Released { registration_id: of.id });
         journal.record(now, entries.collect()).await?;
-        Ok(released.into_iter().map(|(device, _)| device).collect())
+        Ok(released)
     }
 
     /// Reads, and keeps nowhere, the hashes that the plan took on trust: what
@@ -632,7 +632,7 @@ impl<'a> Members<'a> {
                 let said = format!("{} devices, written as number {}", ledger.devices().len(), ledger.head.serial);
                 let deeds = vec![Deed::of(Act::LedgerImport).saying(said)];
                 journal.announce(now, Phase::Intent, deeds.clone()).await?;
-                let imported = book.import(ledger, now).await;
+                let imported = book.import(ledger, journal, now).await;
                 journal.announce(now, Phase::Outcome, ended(deeds, &imported)).await?;
                 Ok(imported?)
             }
@@ -644,7 +644,7 @@ impl<'a> Members<'a> {
     ///
     /// # Errors
     /// With the place of the tenant.
-    pub(crate) async fn release(&mut self, serials: &[SerialKey]) -> Result<Vec<Vec<DeviceKey>>, (usize, RoundError)> {
+    pub(crate) async fn release(&mut self, serials: &[SerialKey]) -> Result<Vec<Vec<LetLoose>>, (usize, RoundError)> {
         let mut all = Vec::with_capacity(self.of.len());
         for (at, member) in self.of.iter_mut().enumerate() {
             all.push(member.release(serials).await.map_err(|error| (at, error))?);

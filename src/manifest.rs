@@ -56,7 +56,7 @@ pub use hashes::{Hashes, check_hashes};
 pub(crate) use problem::{Excerpt, Place, Spot};
 pub use problem::{Problem, Severity};
 pub(crate) use root::leads_astray;
-pub(crate) use serials::{Serials, declared, serials};
+pub(crate) use serials::{Serials, declared, mentions, serials};
 
 use crate::model::{Desired, Grant, Origin};
 use crate::resource::AutopilotTenantSpec;

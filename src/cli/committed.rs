@@ -19,6 +19,29 @@ use crate::resource::{GROUP, Kind};
 /// them cost Git more than all files with devices cost us.
 const ASKED_AT_ONCE: usize = 200;
 
+/// A file that was not read is looked into whatever its encoding up to this size: a
+/// set of devices has a tenth of it.
+const UNREAD_BYTES_MAX: u64 = 1 << 20;
+
+/// So many commits are looked into, beside those that change a line with the serial,
+/// for the last one that declares a device.
+const LOOKED_BACK: usize = 50;
+
+/// What a commit says of devices.
+struct Said {
+    /// Those that it declares, and whether each goes with its declaration.
+    by: HashMap<SerialKey, bool>,
+    /// Why not all of it is known, in words that follow its name.
+    unknown: Option<String>,
+}
+
+impl Said {
+    /// True if it says that a device goes with its declaration.
+    fn removes(&self, serial: &str) -> bool {
+        self.by.get(&SerialKey::of(serial)) == Some(&true)
+    }
+}
+
 /// The commit that is checked out, and what was read of it. It is looked into only
 /// when somebody asks, and once for all tenants.
 pub(super) struct Commit {
@@ -93,35 +116,51 @@ impl Commit {
         let read = self.places.declaring().filter(|(_, text)| text.is_whole);
         let read: HashSet<&Path> = read.filter_map(|(file, _)| tree.place(file)).collect();
         let ours = tree.with(&[GROUP.to_owned(), Kind::Device.name().to_owned()])?;
+        let others: Vec<&Path> = tree.files().filter(|path| !read.contains(path)).collect();
         let unread: Vec<&Path> =
-            tree.files().filter(|path| !read.contains(path) && (is_like_ours(path) || ours.contains(*path))).collect();
+            others.iter().copied().filter(|path| is_like_ours(path) || ours.contains(*path)).collect();
         let mut found = None;
         tree.read(&unread, |path, content| {
             found = may_name(path, content, &keys).then(|| path.to_owned());
             found.is_some()
         })?;
+        // What Git finds it finds by bytes, and a text may be of others.
+        for group in tree.small(&others, UNREAD_BYTES_MAX)? {
+            if found.is_some() {
+                break;
+            }
+            tree.read(&group, |path, content| {
+                found = manifest::mentions(&capture::text(content).0, &keys).then(|| path.to_owned());
+                found.is_some()
+            })?;
+        }
         Ok(found)
     }
 
-    /// Those of the serials that no file of a commit declares as to be deleted.
-    fn not_deleted_by(&self, commit: &str, mut serials: Vec<String>) -> Result<Vec<String>, GitError> {
-        let Some(tree) = self.repository.tree(commit)? else { return Ok(serials) };
+    /// What the files of a commit say of devices.
+    fn said_by(&self, commit: &str, serials: &[String]) -> Result<Said, GitError> {
+        let mut said = Said { by: HashMap::new(), unknown: None };
+        let Some(tree) = self.repository.tree(commit)? else {
+            said.unknown = Some("is not in this clone, or has more in it than can be listed".to_owned());
+            return Ok(said);
+        };
+        said.unknown = tree.missing().first().map(|path| {
+            format!("has the submodule {}, whose files as they were then are not in this clone", shown(path))
+        });
         let asked = match serials.len() <= ASKED_AT_ONCE {
-            true => &serials[..],
+            true => serials,
             // The name of a set begins with it.
             false => &[Kind::Device.name().to_owned()],
         };
         let named = tree.with(asked)?;
-        let mut declared: HashMap<SerialKey, bool> = HashMap::new();
         let mut read = |paths: &[&Path]| {
             tree.read(paths, |_, content| {
                 for (serial, is_deleted) in manifest::declared(&capture::text(content).0) {
-                    declared.entry(serial).and_modify(|known| *known &= is_deleted).or_insert(is_deleted);
+                    said.by.entry(serial).and_modify(|known| *known &= is_deleted).or_insert(is_deleted);
                 }
                 false
             })?;
-            serials.retain(|serial| declared.get(&SerialKey::of(serial)) != Some(&true));
-            Ok(serials.is_empty())
+            Ok(serials.iter().all(|serial| said.by.get(&SerialKey::of(serial)) == Some(&true)))
         };
         let named: Vec<&Path> = tree.files().filter(|path| named.contains(*path)).collect();
         if !read(&named)? {
@@ -130,7 +169,72 @@ impl Commit {
             let others: Vec<&Path> = tree.files().filter(|path| is_like_ours(path) && !named.contains(path)).collect();
             read(&others)?;
         }
-        Ok(serials)
+        Ok(said)
+    }
+
+    /// Holds devices against the last commit since `first` that declares each of them:
+    /// what it says need not have been applied to be meant. Gives back those of which
+    /// it does not say that they go, with what there is to say.
+    fn kept_by_the_last(
+        &self,
+        first: &str,
+        applied: Option<&str>,
+        mut serials: Vec<String>,
+    ) -> Result<Vec<(String, String)>, GitError> {
+        let mut kept = Vec::new();
+        let since = format!("{first}..{}", self.name);
+        let listed = self.repository.call("rev-list").args(["--first-parent", &since, "--"]).line()?;
+        let all: Vec<&str> = listed.lines().collect();
+        let mut looked_at: Vec<&str> = all.iter().copied().take(LOOKED_BACK).collect();
+        let mut at = 0;
+        while !serials.is_empty() && at < looked_at.len() {
+            // Most of the time, the commit before the last declares all that is gone.
+            if at == 1 && all.len() > LOOKED_BACK {
+                looked_at = self.changing(&since, &serials, &all)?;
+            }
+            let Some(change) = looked_at.get(at) else { break };
+            at += 1;
+            let before = self.repository.call("rev-parse").args(["--verify", &format!("{change}^")]).line()?;
+            let Said { by, unknown } = self.said_by(&before, &serials)?;
+            let short = seen(&before[..before.len().min(10)]).into_owned();
+            serials.retain(|serial| {
+                let words = match (by.get(&SerialKey::of(serial)), &unknown) {
+                    (Some(true), _) => return false,
+                    (Some(false), _) => {
+                        let words = "the last that declares it, does not say `deletionPolicy: Delete`, or protects it";
+                        format!("commit {short}, {words}")
+                    }
+                    // What was applied from it stands in the ledger.
+                    (None, Some(unknown)) if applied != Some(&before) => format!("commit {short} {unknown}"),
+                    (None, _) => return true,
+                };
+                kept.push((serial.clone(), words));
+                false
+            });
+        }
+        // What was looked through to its end begins with what was applied.
+        if all.len() > LOOKED_BACK {
+            let words = format!(
+                "which of the {} commits since it was applied was the last to declare it, is not found",
+                all.len()
+            );
+            kept.extend(serials.into_iter().map(|serial| (serial, words.clone())));
+        }
+        Ok(kept)
+    }
+
+    /// The commits of a long history to look behind, newest first: the last ones, and
+    /// those in which a line with one of these serials came or went.
+    fn changing<'c>(&self, since: &str, serials: &[String], all: &[&'c str]) -> Result<Vec<&'c str>, GitError> {
+        const WORDS: [&str; 7] = ["--first-parent", "-m", "-3", "--no-show-signature", "--format=%H", "--text", "-i"];
+        let mut found = HashSet::new();
+        for serial in serials.iter().take(ASKED_AT_ONCE) {
+            let of = format!("-S{serial}");
+            let said = self.repository.call("log").args(WORDS).args([of.as_str(), since, "--"]).line()?;
+            found.extend(said.lines().map(str::to_owned));
+        }
+        let is_meant = |(at, change): &(usize, &&str)| *at < LOOKED_BACK || found.contains(**change);
+        Ok(all.iter().enumerate().filter(is_meant).map(|(_, change)| *change).collect())
     }
 
     /// Which of the ledger's commits came before this one.
@@ -155,31 +259,42 @@ impl Commit {
         let all: Vec<String> = removable.values().flatten().cloned().collect();
         // Nearly always, the one that was applied last declares all of them.
         let is_before = |last: &&str| ancestries.get(*last) == Some(&Ancestry::Ancestor);
-        let left = match book.applied().filter(is_before) {
-            Some(last) if !all.is_empty() => self.not_deleted_by(last, all)?,
-            _ => all,
-        };
-        let left: HashSet<String> = left.into_iter().collect();
+        let last = book.applied().filter(is_before).map(str::to_owned);
+        let mut left: HashSet<String> = all.iter().cloned().collect();
+        if let Some(last) = last.as_ref().filter(|_| !all.is_empty()) {
+            let said = self.said_by(last, &all)?;
+            left.retain(|serial| !said.removes(serial));
+        }
         for (commit, mut serials) in removable {
-            serials.retain(|serial| left.contains(serial));
-            if serials.is_empty() {
-                continue;
-            }
-            let Some(commit) = commit else {
-                book.doubt_devices(&serials, "it was never applied from a commit");
-                continue;
-            };
-            // Any commit can be made to declare anything; what is merged was reviewed.
-            let words = match ancestries.get(&commit).unwrap_or(&Ancestry::Unknown) {
-                Ancestry::Ancestor => {
-                    serials = self.not_deleted_by(&commit, serials)?;
-                    "does not declare it with `deletionPolicy: Delete`"
+            let here = commit.as_ref().filter(|commit| ancestries.get(*commit) == Some(&Ancestry::Ancestor));
+            let doubted: Vec<String> = serials.iter().filter(|serial| left.contains(*serial)).cloned().collect();
+            serials.retain(|serial| !left.contains(serial));
+            match &commit {
+                _ if doubted.is_empty() => {}
+                None => book.doubt_devices(&doubted, "it was never applied from a commit"),
+                // Any commit can be made to declare anything; what is merged was reviewed.
+                Some(commit) => {
+                    let mut doubted = doubted;
+                    let words = match ancestries.get(commit).unwrap_or(&Ancestry::Unknown) {
+                        Ancestry::Ancestor => {
+                            let said = self.said_by(commit, &doubted)?;
+                            let (gone, kept) = doubted.into_iter().partition(|serial| said.removes(serial));
+                            serials.extend::<Vec<String>>(gone);
+                            doubted = kept;
+                            let words = "does not declare it with `deletionPolicy: Delete`, or protects it";
+                            said.unknown.unwrap_or_else(|| words.to_owned())
+                        }
+                        Ancestry::Other => "is not in this history".to_owned(),
+                        Ancestry::Unknown => "is not in this clone".to_owned(),
+                    };
+                    let short = seen(&commit[..commit.len().min(10)]);
+                    book.doubt_devices(&doubted, &format!("commit {short}, from which it was applied, {words}"));
                 }
-                Ancestry::Other => "is not in this history",
-                Ancestry::Unknown => "is not in this clone",
-            };
-            let short = seen(&commit[..commit.len().min(10)]);
-            book.doubt_devices(&serials, &format!("commit {short}, from which it was applied, {words}"));
+            }
+            let Some(first) = here.or(last.as_ref()).filter(|_| !serials.is_empty()) else { continue };
+            for (serial, words) in self.kept_by_the_last(first, last.as_deref(), serials)? {
+                book.doubt_devices(&[serial], &words);
+            }
         }
         Ok(())
     }

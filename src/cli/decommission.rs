@@ -267,12 +267,14 @@ fn in_a_freeze(frozen: &Frozen) -> CliError {
 
 fn over_limit(limit: &LimitReading) -> CliError {
     let LimitReading { count, limit, spent, managed, approved, .. } = limit;
+    // What has gone counts as well: a number that is in a pipeline is for a day.
+    let enough = count + spent;
     let spent = if *spent > 0 { format!(" and {spent} in the last 24 hours") } else { String::new() };
     let message = match approved {
-        Some(approved) => format!("{count} registrations would go, and {approved} are approved; nothing was sent"),
+        Some(approved) => format!("{count} would go{spent}, and {approved} are approved; nothing was sent"),
         None => format!("{count} would go{spent}, of at most {limit} ({managed} in the ledger); nothing was sent"),
     };
-    CliError::new(Exit::Blocked, message).hint(format!("if that is meant: --approve-deletes {count}"))
+    CliError::new(Exit::Blocked, message).hint(format!("if that is meant: --approve-deletes {enough}"))
 }
 
 async fn real_name(member: &Member<'_>) -> Option<String> {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::clock::Stop;
 use crate::connect::Purpose;
-use crate::fleet::{Member, Members};
+use crate::fleet::{LetLoose, Member, Members};
 use crate::ledger::{Deleting, Gone, Ledger, Tombstone, Tracked};
 use crate::manifest::Fleet;
 use crate::model::{DeletionPolicy, Field, SerialKey, seen};
@@ -154,16 +154,17 @@ pub(super) async fn release(args: &ReleaseArgs, settings: &Settings, stop: &Stop
     let released = members.release(&keys).await.map_err(|(at, error)| error_of(&fleets, at, error.into()))?;
     for (fleet, devices) in fleets.iter().zip(released) {
         let name = seen(&fleet.desired.tenant.name);
-        for device in devices {
-            print(&format!(
-                "{name}: {} is forgotten; nothing was done to its registration\n",
-                seen(device.serial.as_str())
-            ))?;
+        for LetLoose { device, going_since, .. } in devices {
+            let serial = seen(device.serial.as_str()).into_owned();
+            let said = match going_since {
+                None => "nothing was done to its registration".to_owned(),
+                Some(since) => format!(
+                    "its removal was begun at {since}, and may come to its end still: look whether it is registered"
+                ),
+            };
+            print(&format!("{name}: {serial} is forgotten; {said}\n"))?;
             if fleet.desired.claims().iter().any(|claim| claim.serial.key() == device.serial.key()) {
-                tell(&format!(
-                    "{} is still declared: the next apply takes it for a new one\n",
-                    seen(device.serial.as_str())
-                ));
+                tell(&format!("{serial} is still declared: the next apply takes it for a new one\n"));
             }
         }
     }
@@ -296,6 +297,7 @@ pub(super) fn end_of(end: Gone) -> &'static str {
     match end {
         Gone::Deregistered => "deregistered",
         Gone::Released => "released",
+        Gone::Abandoned => "released while it was being removed,",
         Gone::Vanished => "found to be removed by somebody else",
     }
 }

@@ -26,6 +26,9 @@ use crate::round::Report;
 /// What stands in the place of a plan where devices are removed by name.
 const DECOMMISSION: &str = "decommission";
 
+/// A ledger that says it was written more often was not.
+const SERIAL_MAX: u64 = 1 << 40;
+
 /// What is known of the declarations as a work of Git.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Source {
@@ -47,6 +50,8 @@ pub(crate) struct Book {
     store: Box<dyn LedgerStore>,
     /// As it was read, or a new one.
     ledger: Arc<Ledger>,
+    /// What stands in its place and is not believed: of what binds us, it is.
+    distrusted: Option<Box<Ledger>>,
     /// Why nothing may be removed by it.
     problem: Option<NoRemoval>,
     /// True if it must not be written over.
@@ -69,6 +74,15 @@ pub(crate) struct Book {
     file: Box<dyn Fn(Origin) -> String + Send + Sync>,
     /// Which machines those are whose hashes the plan took on trust.
     hardware: HashMap<DeviceKey, Hardware>,
+}
+
+/// A device that was let go by its name.
+pub(crate) struct LetLoose {
+    pub device: DeviceKey,
+    /// Its registration.
+    pub id: RegistrationId,
+    /// Since when that was being removed, if it was.
+    pub going_since: Option<Timestamp>,
 }
 
 /// What a ledger must be of.
@@ -136,6 +150,7 @@ impl Book {
             let lineage = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{machine}\n{now}\n{}", tenant.id).as_bytes());
             Arc::new(Ledger::new(target, tenant.id, &tenant.owner, lineage, now))
         };
+        let mut distrusted = None;
         let (ledger, problem, is_closed) = match store.load().await {
             Ok(None) if lineage.is_some() => {
                 let words = "the tenant's `ledger.lineage` names one, and none is there".to_owned();
@@ -146,8 +161,14 @@ impl Book {
                 None => (new(), Some(NoRemoval::NoLedger), false),
             },
             Ok(Some(ledger)) => match (other(&ledger, target, desired, lineage), seen.doubts(Some(&ledger))) {
-                (Some(words), _) => (new(), Some(NoRemoval::OtherLineage(words)), true),
-                (None, Some(words)) => (new(), Some(NoRemoval::LedgerUnusable(words)), true),
+                (Some(words), _) => {
+                    distrusted = Some(Box::new(ledger));
+                    (new(), Some(NoRemoval::OtherLineage(words)), true)
+                }
+                (None, Some(words)) => {
+                    distrusted = Some(Box::new(ledger));
+                    (new(), Some(NoRemoval::LedgerUnusable(words)), true)
+                }
                 (None, None) => {
                     let mut ledger = let_go(ledger, desired, &elsewhere, &theirs);
                     // A folder that is gone, or has another name, cannot be named any more.
@@ -155,11 +176,16 @@ impl Book {
                     (Arc::new(ledger), None, false)
                 }
             },
-            Err(LedgerError::Format { reason, .. }) => (new(), Some(NoRemoval::LedgerUnusable(reason)), true),
+            Err(LedgerError::Format { reason, distrusted: found, .. }) => {
+                distrusted = found;
+                (new(), Some(NoRemoval::LedgerUnusable(reason)), true)
+            }
             // Whoever only looks can look without it.
             Err(error) if is_reader => (new(), Some(NoRemoval::LedgerUnusable(error.to_string())), true),
             Err(error) => return Err(error),
         };
+        // Of another tenant or owner, nothing binds us.
+        distrusted = distrusted.filter(|found| other(found, target, desired, None).is_none());
         if !is_closed && !is_reader && ledger.head.serial > 0 {
             seen.remember(&ledger);
         }
@@ -182,6 +208,7 @@ impl Book {
         Ok(Self {
             store,
             ledger,
+            distrusted,
             problem,
             is_closed,
             marked,
@@ -425,26 +452,32 @@ impl Book {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub(crate) async fn import(&mut self, mut ledger: Ledger, now: Timestamp) -> Result<(), LedgerError> {
+    pub(crate) async fn import(
+        &mut self,
+        mut ledger: Ledger,
+        journal: &Journal,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
         // What was written since must not look newer.
         ledger.head.serial = ledger.head.serial.max(self.ledger.head.serial);
         ledger.head.running = None;
-        ledger.remember(&self.ledger, now);
-        // A guard that was applied is loosened by an apply, and by nothing else.
-        if let Some(guards) = &self.ledger.head.guards {
-            let strict = ledger.head.guards.as_ref().map_or_else(|| guards.clone(), |theirs| guards.stricter(theirs));
-            ledger.head.guards = Some(strict);
-        }
-        // What keeps a device from being removed is not imported away.
-        for known in self.ledger.devices() {
-            let Some(tracked) = ledger.get_mut(&known.key()) else { continue };
-            tracked.protect |= known.protect;
-            tracked.suspend |= known.suspend;
-            if known.deletion_policy == DeletionPolicy::Orphan {
-                tracked.deletion_policy = DeletionPolicy::Orphan;
-            }
-        }
+        // A guard that was applied is loosened by an apply, and what keeps a device from
+        // being removed by another; neither is imported away, nor what was done.
+        ledger.hold_on_to(&self.ledger, now);
+        self.hold_on(&mut ledger, journal, now);
         self.write(ledger, now, "imported").await
+    }
+
+    /// What binds us holds on, though the ledger that says so is not believed: whoever
+    /// broke its seal has not made anything laxer by it.
+    fn hold_on(&self, ledger: &mut Ledger, journal: &Journal, now: Timestamp) {
+        if let Some(distrusted) = &self.distrusted {
+            ledger.hold_on_to(distrusted, now);
+            // Other machines have seen it that far; what nobody has written is not counted on.
+            let serial = distrusted.head.serial;
+            ledger.head.serial = ledger.head.serial.max(if serial < SERIAL_MAX { serial } else { 0 });
+        }
+        ledger.remember_deeds(journal, now);
     }
 
     /// Begins a new ledger with what is declared, there as declared, and ours by
@@ -486,6 +519,7 @@ impl Book {
         }
         let mut ledger = page.ledger;
         ledger.remember(&self.ledger, now);
+        self.hold_on(&mut ledger, journal, now);
         let devices = ledger.devices().len();
         self.write(ledger, now, "rebuilt").await?;
         Ok(devices)
@@ -504,7 +538,8 @@ impl Book {
         Ok(running)
     }
 
-    /// Forgets devices by their serials, and says which registrations they had.
+    /// Forgets devices by their serials, and says which registrations they had, and
+    /// since when they may be gone.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -512,12 +547,16 @@ impl Book {
         &mut self,
         serials: &[SerialKey],
         now: Timestamp,
-    ) -> Result<Vec<(DeviceKey, RegistrationId)>, LedgerError> {
+    ) -> Result<Vec<LetLoose>, LedgerError> {
         let mut ledger = Ledger::clone(&self.ledger);
         let is_meant = |tracked: &&Tracked| serials.contains(&tracked.serial_number.key());
-        let meant: Vec<_> =
-            ledger.devices().filter(is_meant).map(|tracked| (tracked.key(), tracked.registration_id)).collect();
-        for (device, _) in &meant {
+        let let_loose = |tracked: &Tracked| LetLoose {
+            device: tracked.key(),
+            id: tracked.registration_id,
+            going_since: tracked.deleting.as_ref().map(|deleting| deleting.since),
+        };
+        let meant: Vec<LetLoose> = ledger.devices().filter(is_meant).map(let_loose).collect();
+        for LetLoose { device, .. } in &meant {
             ledger.forget(device, Gone::Released, "by name", now);
         }
         if !meant.is_empty() {

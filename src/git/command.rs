@@ -22,7 +22,7 @@ const OUT_BYTES_MAX: u64 = 512 << 20;
 const REASON_CHARS_MAX: usize = 600;
 
 /// Before every command.
-const FIXED: [&str; 20] = [
+const FIXED: [&str; 22] = [
     // A path is no pattern, and an object is what its name says.
     "--literal-pathspecs",
     "--no-replace-objects",
@@ -46,8 +46,12 @@ const FIXED: [&str; 20] = [
     "credential.interactive=false",
     "-c",
     "i18n.commitEncoding=UTF-8",
+    // What we read has no colours in it, whatever its reader likes: `color.grep` counts
+    // for more than `color.ui`.
     "-c",
     "color.ui=false",
+    "-c",
+    "color.grep=false",
 ];
 
 /// Says why Git did not do what it was asked.

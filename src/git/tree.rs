@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 
 use super::command::{os_string, plain};
 use super::{Found, GitError, LISTING_BYTES_MAX, Repository, is_name};
+use crate::model::seen;
 
 /// So many files are read at once: they are held in memory.
 const READ_AT_ONCE: usize = 500;
+/// Of files that need not be ours, as much.
+const GROUP_BYTES: u64 = 32 << 20;
 
 /// The files of a commit, by their paths from the root of its work tree on. What is
 /// a link is none: where it leads within the commit, there is a file.
@@ -153,15 +156,21 @@ impl Tree {
         let mut found = HashSet::new();
         for Part { repository, commit, folder } in &self.parts {
             let texts = texts.iter().flat_map(|text| ["-e", text.as_str()]);
-            let call = repository.call("grep").args(["--text", "-i", "-F", "-l", "-z", "--full-name"]);
+            let call = repository.call("grep").args(["--no-color", "--text", "-i", "-F", "-l", "-z", "--full-name"]);
             let answer = call.args(["--no-recurse-submodules"]).args(texts).args([commit]).run()?;
             // It ends with 1 where nothing is found.
             if answer.code > 1 || answer.code < 0 {
                 return Err(answer.error());
             }
             let start = format!("{commit}:").into_bytes();
-            let names = lines(&answer.out, 0).filter_map(|named| named.strip_prefix(start.as_slice()));
-            found.extend(names.map(|name| folder.join(os_string(name))));
+            for named in lines(&answer.out, 0) {
+                // A name that is not understood is not one that was not found.
+                let name = named.strip_prefix(start.as_slice()).ok_or_else(|| GitError {
+                    command: "grep",
+                    reason: format!("it names no file of the commit: `{}`", seen(&String::from_utf8_lossy(named))),
+                })?;
+                found.insert(folder.join(os_string(name)));
+            }
         }
         Ok(found)
     }
@@ -192,6 +201,39 @@ impl Tree {
             }
         }
         Ok(())
+    }
+
+    /// Those of the files that are no larger, in groups of which each can be held in
+    /// memory.
+    ///
+    /// # Errors
+    /// When Git cannot say.
+    pub(crate) fn small<'p>(&self, paths: &[&'p Path], bytes_max: u64) -> Result<Vec<Vec<&'p Path>>, GitError> {
+        let mut groups = Vec::new();
+        for (part, paths) in self.by_part(paths) {
+            let names = paths.iter().map(|path| format!("{}\n", self.files[*path].object));
+            let input = names.collect::<String>().into_bytes();
+            let words = ["--batch-check=%(objecttype) %(objectsize)"];
+            let out = self.parts[part].repository.call("cat-file").args(words).input(input).done()?;
+            let mut sizes = lines(&out, b'\n');
+            let (mut group, mut bytes) = (Vec::new(), 0);
+            for path in paths {
+                let error = || GitError { command: "cat-file", reason: format!("no `{}`", path.display()) };
+                let said = sizes.next().and_then(|line| std::str::from_utf8(line).ok()).ok_or_else(error)?;
+                let size: u64 = said.strip_prefix("blob ").and_then(|size| size.parse().ok()).ok_or_else(error)?;
+                if size > bytes_max {
+                    continue;
+                }
+                if bytes + size > GROUP_BYTES {
+                    groups.push(std::mem::take(&mut group));
+                    bytes = 0;
+                }
+                bytes += size;
+                group.push(path);
+            }
+            groups.push(group);
+        }
+        Ok(groups)
     }
 
     fn by_part<'p>(&self, paths: &[&'p Path]) -> BTreeMap<usize, Vec<&'p Path>> {

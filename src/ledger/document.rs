@@ -15,6 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::journal::Journal;
 use crate::model::{
     DeletionPolicy, Device, DeviceKey, DirectoryDeviceId, DirectoryObjectId, Field, Grant, Guards, ManagedDeviceId,
     RegistrationId, SerialNumber, TenantId, hex, later, sha256,
@@ -296,7 +297,7 @@ impl Leaving {
     /// What is to be looked after when the registration has come to this end.
     /// Whoever lets go of one looks after nothing.
     fn after(self, end: Gone) -> Option<Self> {
-        (end != Gone::Released && self != Self::default()).then_some(self)
+        (!end.is_let_go() && self != Self::default()).then_some(self)
     }
 }
 
@@ -330,8 +331,24 @@ pub enum Gone {
     Deregistered,
     /// It was let go, and is registered still.
     Released,
+    /// It was let go while its registration was being removed: whether that is gone,
+    /// nobody has looked.
+    Abandoned,
     /// Somebody else removed its registration.
     Vanished,
+}
+
+impl Gone {
+    /// True for what is ours no more because somebody said so.
+    #[must_use]
+    pub fn is_let_go(self) -> bool {
+        matches!(self, Self::Released | Self::Abandoned)
+    }
+
+    /// True if we may have removed its registration: then it counts.
+    fn may_be_ours(self) -> bool {
+        matches!(self, Self::Deregistered | Self::Abandoned)
+    }
 }
 
 impl Tracked {
@@ -506,9 +523,11 @@ impl Ledger {
         begun.drain(..begun.len().saturating_sub(BEGUN_MAX));
     }
 
-    /// Forgets a device and remembers that.
+    /// Forgets a device and remembers that. One that is let go while it may be on its
+    /// way out is not known to be there.
     pub fn forget(&mut self, device: &DeviceKey, end: Gone, plan: &str, at: Timestamp) {
         let Some(tracked) = self.devices.remove(device) else { return };
+        let end = if end == Gone::Released && tracked.is_going(at) { Gone::Abandoned } else { end };
         self.ids.remove(&tracked.registration_id);
         let Tracked { serial_number, registration_id, deleting, .. } = tracked;
         let left = deleting.and_then(|of| of.leaving).and_then(|leaving| leaving.after(end)).map(Box::new);
@@ -549,10 +568,69 @@ impl Ledger {
                 (_, None) => {}
             }
         }
-        let known: HashSet<RegistrationId> = self.tombstones.iter().map(|stone| stone.registration_id).collect();
-        stones.retain(|stone| later(stone.at, TOMBSTONES) > now && !known.contains(&stone.registration_id));
+        self.bury(stones, now);
+    }
+
+    /// Takes in tombstones, each removal once. One that was let go is no removal: what
+    /// counts is kept beside it.
+    fn bury(&mut self, mut stones: Vec<Tombstone>, now: Timestamp) {
+        let of = |stone: &Tombstone| (stone.registration_id, stone.end.may_be_ours());
+        let mut known: HashSet<(RegistrationId, bool)> = self.tombstones.iter().map(of).collect();
+        stones.retain(|stone| later(stone.at, TOMBSTONES) > now && known.insert(of(stone)));
         self.tombstones.extend(stones);
         self.tombstones.sort_by_key(|stone| stone.at);
+    }
+
+    /// The same of what a journal says, where its ledger is lost or not believed.
+    pub(crate) fn remember_deeds(&mut self, journal: &Journal, now: Timestamp) {
+        for (digest, at) in journal.begun(now).filter(|(digest, _)| !self.has_begun(digest)).collect::<Vec<_>>() {
+            self.head.begun.push(Begun { digest: digest.to_owned(), at: at.min(now) });
+        }
+        self.head.begun.sort_by_key(|of| of.at);
+        self.shed_begun(now);
+        let plan = || "by the journal".to_owned();
+        let nameless = |id: RegistrationId| SerialNumber::parse(&id.to_string()).expect("an id breaks no rule");
+        let stone = |id, at: Timestamp, serial: Option<&SerialNumber>, end| Tombstone {
+            // It has to be called something, and is counted by its registration.
+            serial_number: serial.cloned().unwrap_or_else(|| nameless(id)),
+            registration_id: id,
+            end,
+            plan: plan(),
+            at: at.min(now),
+            left: None,
+        };
+        let mut stones: Vec<Tombstone> =
+            journal.deleted().map(|(id, at, serial)| stone(id, at, serial, Gone::Deregistered)).collect();
+        for (id, since) in journal.deleting() {
+            let device = self.ids.get(id).and_then(|device| self.devices.get_mut(device));
+            match device {
+                Some(tracked) => {
+                    let mark = || Deleting { plan: plan(), since: (*since).min(now), leaving: None };
+                    tracked.deleting.get_or_insert_with(mark);
+                }
+                None => stones.push(stone(*id, *since, journal.serial_of(*id), Gone::Abandoned)),
+            }
+        }
+        self.bury(stones, now);
+    }
+
+    /// Takes over what another ledger says of guards, and of what keeps a device from
+    /// being removed, where that is stricter; and what it says was done.
+    pub(crate) fn hold_on_to(&mut self, other: &Self, now: Timestamp) {
+        self.remember(other, now);
+        if let Some(guards) = &other.head.guards {
+            let strict = self.head.guards.as_ref().map_or_else(|| guards.clone(), |ours| guards.stricter(ours));
+            self.head.guards = Some(strict);
+        }
+        for known in other.devices() {
+            let Some(device) = self.ids.get(&known.registration_id).or(Some(&known.key())).cloned() else { continue };
+            let Some(tracked) = self.devices.get_mut(&device) else { continue };
+            tracked.protect |= known.protect;
+            tracked.suspend |= known.suspend;
+            if known.deletion_policy == DeletionPolicy::Orphan {
+                tracked.deletion_policy = DeletionPolicy::Orphan;
+            }
+        }
     }
 
     /// How many registrations were removed within the last 24 h, or are about to
@@ -560,7 +638,7 @@ impl Ledger {
     /// counts.
     #[must_use]
     pub fn deleted_within_a_day(&self, now: Timestamp) -> usize {
-        let is_gone = |stone: &&Tombstone| stone.end == Gone::Deregistered && is_lately(stone.at, now);
+        let is_gone = |stone: &&Tombstone| stone.end.may_be_ours() && is_lately(stone.at, now);
         let gone = self.tombstones.iter().filter(is_gone);
         gone.count() + self.devices.values().filter(|tracked| tracked.is_going(now)).count()
     }

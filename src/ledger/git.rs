@@ -94,10 +94,16 @@ impl LedgerStore for GitLedger {
         let loaded = self.on(Branch::load).await?;
         self.known = loaded.as_ref().map(|(commit, _)| commit.clone());
         let Some((_, text)) = loaded else { return Ok(None) };
-        let ledger = text.and_then(|text| Ledger::read(&text, true));
+        let (text, ledger) = match text {
+            Ok(text) => {
+                let ledger = Ledger::read(&text, true);
+                (text, ledger)
+            }
+            Err(reason) => (String::new(), Err(reason)),
+        };
         ledger.map(Some).map_err(|reason| {
             let hint = "`apgit ledger import` puts one that you trust in its place";
-            LedgerError::Format { place: self.place(), reason: format!("{reason}; {hint}") }
+            LedgerError::format(self.place(), format!("{reason}; {hint}"), &text)
         })
     }
 

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{
     Action, DeviceKey, Effect, Field, FieldChange, HashDigest, ImportId, ImportRecordId, ImportState, RegistrationId,
-    SerialKey, Target, is_open_error, later, seen,
+    SerialKey, SerialNumber, Target, is_open_error, later, seen,
 };
 
 use super::approval::{Approval, Use};
@@ -335,6 +335,10 @@ struct Folded {
     intents: HashMap<RegistrationId, Vec<FieldChange>>,
     pending: HashMap<RegistrationId, PendingUpdate>,
     deleting: HashMap<RegistrationId, Timestamp>,
+    /// Registrations that are gone by us, and when we saw that.
+    deleted: HashMap<RegistrationId, Timestamp>,
+    /// Whose registrations those are whose removal was consented to.
+    leavers: HashMap<RegistrationId, SerialNumber>,
     records: HashMap<ImportRecordId, ImportId>,
     record_of: HashMap<ImportId, ImportRecordId>,
     unsynced: Option<Timestamp>,
@@ -452,6 +456,23 @@ impl Journal {
     #[must_use]
     pub fn deleting(&self) -> &HashMap<RegistrationId, Timestamp> {
         &self.folded.deleting
+    }
+
+    /// Registrations that are gone by us, of those that are remembered: when we saw
+    /// that, and whose they were as far as that is known.
+    pub(crate) fn deleted(&self) -> impl Iterator<Item = (RegistrationId, Timestamp, Option<&SerialNumber>)> {
+        self.folded.deleted.iter().map(|(id, at)| (*id, *at, self.serial_of(*id)))
+    }
+
+    /// The serial of a registration whose removal was consented to.
+    pub(crate) fn serial_of(&self, id: RegistrationId) -> Option<&SerialNumber> {
+        self.folded.leavers.get(&id)
+    }
+
+    /// Digests of plans that this machine has begun, and since when it knows.
+    pub(crate) fn begun(&self, now: Timestamp) -> impl Iterator<Item = (&str, Timestamp)> {
+        let spent = self.folded.spent.keys().map(move |digest| (digest.as_str(), now));
+        spent.chain(self.folded.approvals.iter().map(|approval| (approval.digest.as_str(), approval.at)))
     }
 
     /// The group tags that were sent to devices, as far as is remembered.
@@ -757,6 +778,9 @@ impl Folded {
 
     /// An effect of the last consent.
     fn approve(&mut self, effect: Effect) {
+        if let Action::Deregister(deregister) = &effect.action {
+            self.leavers.insert(deregister.id, effect.device.serial.clone());
+        }
         let Some((approval, earlier)) = self.approvals.make_contiguous().split_last_mut() else { return };
         let has_it = |of: &&mut Approval| of.devices.contains(&effect.device);
         earlier.iter_mut().filter(has_it).for_each(|of| _ = of.superseded.insert(effect.device.clone()));
@@ -792,7 +816,7 @@ impl Folded {
     fn set_clock(&mut self, now: Timestamp) {
         self.imports.values_mut().for_each(|fact| fact.at = fact.at.min(now));
         self.pending.values_mut().for_each(|pending| pending.since = pending.since.min(now));
-        self.deleting.values_mut().for_each(|since| *since = (*since).min(now));
+        self.deleting.values_mut().chain(self.deleted.values_mut()).for_each(|since| *since = (*since).min(now));
         self.unsynced = self.unsynced.map(|at| at.min(now));
         self.synced = self.synced.map(|(since, began)| (since.min(now), began.min(now)));
     }
@@ -849,6 +873,7 @@ impl Folded {
             DeregisterEnd::Refused => _ = self.deleting.remove(&id),
             DeregisterEnd::Gone => {
                 self.deleting.remove(&id);
+                self.deleted.insert(id, at);
                 self.owned.remove(&id);
                 self.pending.remove(&id);
                 // Intune hears of it by the sync.

@@ -51,7 +51,7 @@ impl LedgerStore for FileLedger {
         self.known = self.text()?;
         let Some(text) = &self.known else { return Ok(None) };
         let ledger = Ledger::read(text, true);
-        ledger.map(Some).map_err(|reason| LedgerError::Format { place: self.place(), reason })
+        ledger.map(Some).map_err(|reason| LedgerError::format(self.place(), reason, text))
     }
 
     async fn save(&mut self, ledger: &Ledger, _: &str) -> Result<(), LedgerError> {

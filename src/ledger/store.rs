@@ -70,6 +70,14 @@ pub struct LedgerCommit {
     pub subject: String,
 }
 
+impl LedgerError {
+    /// A text is no ledger to go by. What it says all the same is kept: that something
+    /// was removed, or must not be, is believed of anybody.
+    pub(super) fn format(place: String, reason: String, text: &str) -> Self {
+        Self::Format { place, reason, distrusted: Ledger::read(text, false).ok().map(Box::new) }
+    }
+}
+
 /// Says what is wrong with a ledger.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
@@ -77,7 +85,7 @@ pub enum LedgerError {
     #[error("cannot {what} the ledger `{place}`: {reason}")]
     Store { what: &'static str, place: String, reason: String },
     #[error("the ledger `{place}` cannot be used: {reason}")]
-    Format { place: String, reason: String },
+    Format { place: String, reason: String, distrusted: Option<Box<Ledger>> },
     #[error("somebody else has written the ledger `{place}` meanwhile")]
     Moved { place: String },
 }

@@ -6,7 +6,7 @@ use compact_str::CompactString;
 use jiff::Timestamp;
 
 use crate::hash::{IdentityKey, KeyKind, sharing};
-use crate::ledger::{Gone, Hardware, ImportFact, Ledger, PendingUpdate, Tail, Tracked};
+use crate::ledger::{Hardware, ImportFact, Ledger, PendingUpdate, Tail, Tracked};
 use crate::model::{
     Action, Adopt, AdoptionPolicy, Claim, Coverage, Desired, Device, DeviceKey, Effect, Field, FieldChange, HashDigest,
     ImportId, ImportState, Keep, Loosen, Observed, Policy, Register, RegistrationId, Tenant, Update, Want,
@@ -242,7 +242,7 @@ impl<'a> Maker<'a> {
         // What was let go is ours no more, whoever made it.
         let stones = facts.ledger.iter().flat_map(|ledger| ledger.tombstones());
         let released: HashSet<RegistrationId> =
-            stones.filter(|stone| stone.end == Gone::Released).map(|stone| stone.registration_id).collect();
+            stones.filter(|stone| stone.end.is_let_go()).map(|stone| stone.registration_id).collect();
         Self {
             tenant: &desired.tenant,
             covers_all: *observed.coverage() == Coverage::All,

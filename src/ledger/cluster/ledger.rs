@@ -79,14 +79,14 @@ impl LedgerStore for ClusterLedger {
                 return Ok(Some(known.clone()));
             }
             if let Some(text) = text_of(&self.shelf.api, &head).await.map_err(self.error("read"))? {
-                let format = |reason| LedgerError::Format { place: self.place(), reason };
+                let format = |reason| LedgerError::format(self.place(), reason, &text);
                 let ledger = Ledger::read(&text, true).map_err(format)?;
                 (self.head, self.known) = (Some(head), Some(ledger.clone()));
                 return Ok(Some(ledger));
             }
         }
         let reason = "a part of it is missing".to_owned();
-        Err(LedgerError::Format { place: self.place(), reason })
+        Err(LedgerError::format(self.place(), reason, ""))
     }
 
     async fn save(&mut self, ledger: &Ledger, _why: &str) -> Result<(), LedgerError> {

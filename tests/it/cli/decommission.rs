@@ -232,7 +232,12 @@ fn several_go_side_by_side_within_the_limit_of_a_day() {
     // Whoever removes by a declaration has the same limit.
     house.undeclare("TEST-OSL-005");
     let third = house.run("decommission TEST-OSL-005 --auto-approve");
-    says(&third, 5, &["1 would go and 2 in the last 24 hours, of at most 1"]);
+    says(&third, 5, &["1 would go and 2 in the last 24 hours, of at most 1", "if that is meant: --approve-deletes 3"]);
+    let third = house.run("decommission TEST-OSL-005 --auto-approve --approve-deletes 2");
+    let words = ["1 would go and 2 in the last 24 hours, and 2 are approved", "if that is meant: --approve-deletes 3"];
+    says(&third, 5, &words);
+    let third = house.run("decommission TEST-OSL-005 --auto-approve --approve-deletes 3");
+    says(&third, 0, &["1 device has left"]);
 }
 
 #[test]

@@ -112,6 +112,82 @@ fn a_device_is_released_by_name_and_is_nobodys_from_then_on() {
     assert!(plan.out.contains("? TEST-OSL-002") && plan.out.contains("No changes."), "{}", plan.out);
 }
 
+/// As a run leaves a device that died after it had asked for its removal.
+fn on_its_way_out(export: &str, serial: &str) -> String {
+    let head: serde_json::Value = serde_json::from_str(export).unwrap();
+    let since = head["writtenAt"].as_str().unwrap();
+    let line = export.lines().find(|line| line.contains(serial)).expect("a line").trim_end_matches(',');
+    let mark = format!(",\"deleting\":{{\"plan\":\"plan-00000000000a\",\"since\":\"{since}\"}}}}");
+    export.replacen(line, &format!("{}{mark}", line.strip_suffix('}').unwrap()), 1)
+}
+
+#[test]
+fn a_device_that_is_let_go_on_its_way_out_counts_as_one_that_went() {
+    let (desk, folder) = (Desk::new(), contoso());
+    let path = folder.path().display().to_string();
+    assert_eq!(apply(&desk, &folder, "").code, 0);
+    let export = desk.run(&format!("ledger export {path} --simulate")).out;
+    folder.write("going.txt", on_its_way_out(&export, "TEST-OSL-005"));
+    let import = format!("ledger import {} --path {path} --simulate", folder.at("going.txt").display());
+    assert_eq!(desk.run(&import).code, 0);
+    let released = desk.run(&format!("release TEST-OSL-005 TEST-OSL-004 --path {path} --simulate"));
+    assert!(released.out.contains("TEST-OSL-005 is forgotten; its removal was begun at"), "{}", released.out);
+    assert!(released.out.contains("TEST-OSL-004 is forgotten; nothing was done"), "{}", released.out);
+    let show = desk.run(&format!("ledger show TEST-OSL-005 --path {path} --simulate"));
+    assert!(show.out.contains("released while it was being removed, "), "{}", show.out);
+    // One may go a day.
+    for serial in ["005", "004", "002"] {
+        let entry = format!("    - serialNumber: TEST-OSL-{serial}\n");
+        folder.edit("devices/oslo/laptops.yaml", &entry, "");
+    }
+    folder.edit("devices/oslo/laptops.yaml", "      groupTag: OSL-LOANER      # takes the place of the default\n", "");
+    let held = apply(&desk, &folder, "");
+    assert!(held.code == 5 && held.out.contains("LimitExceeded"), "{}{}", held.out, held.err);
+}
+
+/// Whoever breaks the seal makes nothing laxer by it.
+#[test]
+fn what_binds_us_holds_on_though_the_ledger_that_says_so_is_broken() {
+    for (name, is_lost) in [("import", false), ("rebuild", false), ("import", true), ("rebuild", true)] {
+        let (desk, folder) = (Desk::new(), contoso());
+        let path = folder.path().display().to_string();
+        let file = "devices/oslo/laptops.yaml";
+        let one =
+            "    - serialNumber: TEST-OSL-005\n      groupTag: OSL-LOANER      # takes the place of the default\n";
+        assert_eq!(apply(&desk, &folder, "").code, 0);
+        folder.write("old.txt", desk.run(&format!("ledger export {path} --simulate")).out);
+        folder.edit(file, one, "");
+        folder.edit(file, "    - serialNumber: TEST-OSL-004\n", "    - {serialNumber: TEST-OSL-004, protect: true}\n");
+        let done = apply(&desk, &folder, "");
+        assert!(done.code == 0 && done.out.contains("2 done"), "{}{}", done.out, done.err);
+        let ledger = desk.state.files().into_iter().find(|path| path.ends_with("ledger.json")).unwrap();
+        let text = std::fs::read_to_string(&ledger).unwrap();
+        let broken = if is_lost { "{}".to_owned() } else { text.replace("\"serialNumber\":", "\"serialNumber\": ") };
+        std::fs::write(&ledger, broken).unwrap();
+        let words = match name {
+            "import" => format!("ledger import {} --path {path} --simulate", folder.at("old.txt").display()),
+            _ => format!("ledger rebuild {path} --simulate"),
+        };
+        let ran = desk.run(&words);
+        assert_eq!(ran.code, 0, "{name}: {}{}", ran.out, ran.err);
+        let export: serde_json::Value =
+            serde_json::from_str(&desk.run(&format!("ledger export {path} --simulate")).out).unwrap();
+        assert_eq!(export["tombstones"][0]["serialNumber"], "TEST-OSL-005", "{name}, {is_lost}: {export}");
+        assert!(export["begun"].as_array().is_some_and(|begun| begun.len() >= 2), "{name}, {is_lost}: {export}");
+        if !is_lost {
+            assert_eq!(export["guards"]["limits"]["maxDeletes"], 10, "{name}: {export}");
+            let devices = export["devices"].as_array().unwrap();
+            let protected = devices.iter().find(|of| of["serialNumber"] == "TEST-OSL-004").unwrap();
+            assert_eq!(protected["protect"], true, "{name}: {export}");
+        }
+        // One may go a day, and one has gone.
+        folder.edit(file, "    - serialNumber: TEST-OSL-002\n", "");
+        let held = apply(&desk, &folder, "");
+        assert!(held.out.contains("LimitExceeded"), "{name}: {}{}", held.out, held.err);
+        assert!(held.out.contains("! TEST-OSL-002  deregister"), "{name}: {}{}", held.out, held.err);
+    }
+}
+
 /// A simulated tenant on a port, and a repository whose remote holds the ledger.
 struct Shared {
     remote: Remote,

@@ -121,6 +121,20 @@ fn deletions_are_remembered_for_a_day_whichever_run_made_them() {
 }
 
 #[test]
+fn whoever_lets_go_of_a_device_that_is_on_its_way_out_has_not_undone_its_removal() {
+    let mut ledger = ledger(&["PF1", "PF2"]);
+    for (name, since) in [("PF1", 0), ("PF2", -24 * 7)] {
+        ledger.get_mut(&key(name)).unwrap().deleting =
+            Some(Deleting { plan: "plan-b".to_owned(), since: at(since), leaving: None });
+        ledger.forget(&key(name), Gone::Released, "by name", at(1));
+    }
+    let ends: Vec<Gone> = ledger.tombstones().iter().map(|stone| stone.end).collect();
+    assert_eq!(ends, [Gone::Abandoned, Gone::Released], "what did not go in a week does not go");
+    assert_eq!(ledger.deleted_within_a_day(at(2)), 1);
+    assert_eq!(Ledger::read(&ledger.written(), true).as_ref(), Ok(&ledger));
+}
+
+#[test]
 fn plans_that_were_begun_are_remembered_for_a_month_and_not_without_end() {
     let mut one = ledger(&[]);
     one.begin("a", at(0));

@@ -96,6 +96,71 @@ fn what_git_takes_for_no_text_declares_all_the_same() {
     assert!(apply.out.contains("1 done") && shared.served_count() == 8, "{}{}", apply.out, apply.err);
 }
 
+/// A text, and every character of it as so many bytes, the low one first.
+fn wide(text: &str, bytes: usize) -> Vec<u8> {
+    let mark = if bytes == 2 { vec![0xff, 0xfe] } else { vec![0xff, 0xfe, 0, 0] };
+    let all = text.chars().flat_map(|c| u32::from(c).to_le_bytes().into_iter().take(bytes));
+    mark.into_iter().chain(all).collect()
+}
+
+#[test]
+fn a_manifest_that_was_put_aside_in_whatever_shape_holds_the_removal_of_its_device() {
+    let shared = Shared::new();
+    let machine = shared.machine("only");
+    machine.removes_one();
+    let text = "apiVersion: apgit.dev/v1alpha1\nkind: AutopilotDevice\nmetadata: {name: lent}\nspec:\n  \
+                serialNumber: \"TEST-OSL-005\"\n  hardwareHashRef: {csv: ../hashes/oslo.csv}\n  groupTag: \
+                OSL-LOANER\n  deletionPolicy: Delete\n";
+    machine.spells(text);
+    assert_eq!(machine.run("apply . --auto-approve").code, 0);
+    machine.clone.git(&["rm", "-q", "lent/one.yaml"]);
+    let indented: String = text.lines().map(|line| format!("    {line}\n")).collect();
+    let map = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: x}}\ndata:\n  one.yaml: |\n{indented}");
+    for (aside, content) in [
+        ("lent/one.txt", wide(text, 2)),
+        ("lent/two.txt", wide(text, 4)),
+        ("lent/raw.bak", wide(text, 4)[4..].to_vec()),
+        ("lent/one.orig", format!("<<<<<<< HEAD\n{text}=======\n>>>>>>> other\n").into()),
+        ("lent/one.conf", text.replace("spec:", "spec: }{\n\tx: [").into()),
+        (".lent/one.yaml", text.replace("-005\"", "-005\\u200b\"").into()),
+        ("lent/unseen.txt", text.replace("-005", "-\u{200b}005").into()),
+        (".lent/two.yaml", text.replace("serialNumber", "SerialNumber").into()),
+        ("devices/map.yaml", map.into()),
+        ("lent/README.md", format!("# Lent\n\n```yaml\n{text}```\n").into()),
+    ] {
+        machine.clone.write(aside, content);
+        machine.commits();
+        let plan = machine.run("plan .");
+        assert!(plan.out.contains(&format!("`{aside}` names a device")), "{aside}: {}{}", plan.out, plan.err);
+        machine.clone.git(&["rm", "-q", aside]);
+    }
+    // What stays wherever devices were: captures, lists, accounts of what was done.
+    machine.clone.write("intake/all.csv", "Device Serial Number,Hardware Hash\nTEST-OSL-005,QQ==\n");
+    machine.clone.write("log/audit.jsonl", "{\"serialNumber\":\"TEST-OSL-005\",\"action\":\"deregister\"}\n");
+    let comment: String = text.lines().map(|line| format!("# {line}\n")).collect();
+    machine.clone.write("lent/was.yaml", comment);
+    machine.clone.write("returned.txt", wide("TEST-OSL-005 came back with a broken lid\n", 2));
+    machine.commits();
+    let apply = machine.run("apply . --auto-approve");
+    assert!(apply.out.contains("1 done") && shared.served_count() == 8, "{}{}", apply.out, apply.err);
+}
+
+#[test]
+fn no_taste_in_colours_hides_where_a_device_went() {
+    let shared = Shared::new();
+    let machine = shared.machine("only");
+    machine.removes_one();
+    machine.spells(SPELLINGS[0]);
+    assert_eq!(machine.run("apply . --auto-approve").code, 0);
+    machine.clone.git(&["mv", "lent/one.yaml", "lent/one.conf"]);
+    machine.commits();
+    for (name, value) in [("color.grep", "always"), ("color.grep.filename", "red"), ("color.ui", "always")] {
+        machine.clone.git(&["config", name, value]);
+        let plan = machine.run("plan .");
+        assert!(plan.out.contains("`lent/one.conf` names a device"), "{name}: {}{}", plan.out, plan.err);
+    }
+}
+
 #[test]
 fn a_device_that_moved_stays_however_many_are_declared_no_more() {
     let shared = Shared::new();

@@ -253,6 +253,85 @@ fn what_is_read_is_what_the_commit_holds() {
     shared.keeps(&machine, "nothing is removed: 1");
 }
 
+/// A text whose lines were broken somewhere.
+fn unwrapped(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn of_a_submodule_that_moved_or_was_cut_off_it_is_said_that_nobody_can_look_it_up() {
+    let (shared, remote) = (Shared::new(), Remote::empty("lent"));
+    let machine = shared.machine("only");
+    machine.lends_by_submodule(&remote);
+    let base = machine.clone.git(&["rev-parse", "HEAD"]);
+    let words = "has the submodule `lent`, whose files as they were then are not in this clone";
+    machine.clone.git(&["mv", "lent", "sites"]);
+    machine.commits();
+    let folder = machine.clone.path.join("sites");
+    crate::support::git(&folder, &["rm", "-q", "one.yaml"]);
+    crate::support::git(&folder, &["commit", "-q", "-m", "none"]);
+    crate::support::git(&folder, &["push", "-q", "origin", "HEAD"]);
+    machine.commits();
+    let held = machine.run("plan .");
+    let said = unwrapped(&held.out);
+    assert!(said.contains(words) && !said.contains("does not declare it"), "{}{}", held.out, held.err);
+    // The same where its history is cut off.
+    machine.clone.git(&["reset", "-q", "--hard", base.trim()]);
+    machine.clone.git(&["submodule", "--quiet", "deinit", "-f", "--all"]);
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::remove_dir_all(machine.clone.path.join(".git/modules")).unwrap();
+    machine.clone.git(&["submodule", "--quiet", "update", "--init", "--remote", "--depth", "1"]);
+    machine.commits();
+    let held = machine.run("plan .");
+    let said = unwrapped(&held.out);
+    assert!(said.contains(words) && !said.contains("does not declare it"), "{}{}", held.out, held.err);
+}
+
+#[test]
+fn what_was_committed_last_is_meant_though_it_was_never_applied() {
+    let shared = Shared::new();
+    let machine = shared.machine("only");
+    machine.lends("Delete");
+    let base = machine.clone.git(&["rev-parse", "HEAD"]);
+    let protected = lent("Delete").replace("OSL-LOANER", "OSL-LOANER\n  protect: true");
+    let set = "apiVersion: apgit.dev/v1alpha1\nkind: AutopilotDeviceSet\nmetadata: {name: lent}\nspec:\n  defaults: \
+               {protect: true, deletionPolicy: Delete, groupTag: OSL-LOANER}\n  devices:\n  - serialNumber: TEST-OSL-005\n";
+    for (text, later) in [(lent("Orphan"), 0), (protected.clone(), 3), (set.to_owned(), 1), (protected, 60)] {
+        machine.clone.write("lent/one.yaml", text);
+        machine.commits();
+        machine.clone.git(&["rm", "-q", "lent/one.yaml"]);
+        machine.commits();
+        for _ in 0..later {
+            machine.clone.git(&["commit", "-q", "--allow-empty", "-m", "something else"]);
+        }
+        let held = machine.run("plan .");
+        assert!(
+            held.out.contains("x TEST-OSL-005  deregister") && !held.out.contains("to deregister"),
+            "{}{}",
+            held.out,
+            held.err
+        );
+        let words = "the last that declares it, does not say `deletionPolicy: Delete`, or protects it";
+        assert!(unwrapped(&held.out).contains(words), "{}{}", held.out, held.err);
+        machine.clone.git(&["reset", "-q", "--hard", base.trim()]);
+    }
+    // Held once, it stays held whatever is applied meanwhile, until it is declared otherwise.
+    machine.clone.write("lent/one.yaml", lent("Orphan"));
+    machine.commits();
+    machine.clone.git(&["rm", "-q", "lent/one.yaml"]);
+    machine.commits();
+    for _ in 0..2 {
+        let held = machine.applies();
+        assert!(held.out.contains("NotDeclaredBefore"), "{}{}", held.out, held.err);
+        machine.clone.git(&["commit", "-q", "--allow-empty", "-m", "something else"]);
+    }
+    machine.clone.write("lent/one.yaml", lent("Delete"));
+    machine.commits();
+    machine.clone.git(&["rm", "-q", "lent/one.yaml"]);
+    machine.commits();
+    shared.lets_go(&machine);
+}
+
 #[test]
 fn a_file_that_the_commit_does_not_hold_keeps_all_others_from_removing() {
     let shared = Shared::new();
