@@ -333,6 +333,8 @@ impl Book {
         }
         let plan_id = plan.digest().plan_id();
         let mut ledger = Ledger::clone(&self.ledger);
+        // Whatever becomes of the run: what it is judged by bounds the next one, too.
+        ledger.head.guards.get_or_insert_with(|| Guards::of(&plan.tenant));
         let removes = plan.changes.iter().filter(|change| matches!(change.action(), Action::Deregister(_)));
         for change in removes {
             if let Some(tracked) = ledger.get_mut(&change.effect.device) {
@@ -398,8 +400,11 @@ impl Book {
             ledger.head.paths.clone_from(&self.source.paths);
         }
         if report.halt.is_none() && plan.complete {
-            ledger.head.guards = Some(Guards::of(&desired.tenant));
+            ledger.head.guards = Some(self.guards(desired, plan, now));
         }
+        // A part applies none that are looser than those of before; where there are
+        // none yet, they hold from here on.
+        ledger.head.guards.get_or_insert_with(|| Guards::of(&desired.tenant));
         if report.halt.is_none() && plan.complete && self.source.dirty.is_none() && self.source.commit.is_some() {
             ledger.head.source.clone_from(&self.source.commit);
         }
@@ -407,6 +412,17 @@ impl Book {
             return Ok(());
         }
         self.write(ledger, now, &format!("{plan_id} ends")).await
+    }
+
+    /// The guards as a plan has applied them: what it was no consent to loosen stays
+    /// as it was.
+    fn guards(&self, desired: &Desired, plan: &Plan, now: Timestamp) -> Guards {
+        let declared = Guards::of(&desired.tenant);
+        let is_loosened = |of: &Loosen| plan.loosens.contains(of) || of.over_at.is_some_and(|at| at <= now);
+        match &self.ledger.head.guards {
+            Some(applied) if !self.loosens().iter().all(is_loosened) => applied.stricter(&declared),
+            _ => declared,
+        }
     }
 
     /// What a ledger is of, if that is not what this one shall be of; of any

@@ -64,10 +64,9 @@ fn saved_plans_of_parts_have_the_canaries_of_one_together() {
     assert_eq!(plan["summary"]["register"], 0, "{plan}");
     // Nor does a plan from before the rollout go on as if there was none.
     let file = desk.state.at("TEST-KSK-001.plan");
-    folder.edit("tenant.yaml", "canary: 2", "canary: 1");
     let plan = desk.run(&format!("plan {at} --simulate --out {} --target TEST-KSK-001", file.display()));
     assert_eq!(plan.code, 0, "{}{}", plan.out, plan.err);
-    folder.edit("tenant.yaml", "waitFor: Enrolled", "waitFor: ProfileAssigned");
+    folder.edit("tenant.yaml", "canary: 2", "canary: 1");
     let other = apply(&file.display().to_string(), "");
     assert!(other.code == 6 && other.err.contains("another `rollout` holds"), "{}{}", other.out, other.err);
 }

@@ -46,6 +46,24 @@ fn the_ledger_is_listed_shown_exported_and_imported() {
     assert_eq!(desk.run(&format!("ledger import {file} --path {path} --simulate")).code, 3);
 }
 
+/// Not by an apply of a few devices, nor by one that was killed.
+#[test]
+fn the_guards_of_the_first_apply_hold_whatever_part_it_was_of() {
+    let (desk, folder) = (Desk::new(), contoso());
+    folder.edit("tenant.yaml", "  policy: Sync", "  limits: {maxDeletes: 1}\n  policy: Sync");
+    let first = apply(&desk, &folder, "--target TEST-OSL-001");
+    assert_eq!(first.code, 0, "{}{}", first.out, first.err);
+    folder.edit("tenant.yaml", "maxDeletes: 1", "maxDeletes: 9");
+    let loosens = || {
+        let plan = desk.run(&format!("plan {} --simulate --json", folder.path().display())).json();
+        plan["loosens"][0]["path"].clone()
+    };
+    assert_eq!(loosens(), "limits.maxDeletes");
+    // A part of the devices loosens nothing.
+    let second = apply(&desk, &folder, "--target TEST-OSL-002");
+    assert_eq!((second.code, loosens()), (0, "limits.maxDeletes".into()), "{}{}", second.out, second.err);
+}
+
 /// To loosen a guard is an effect of a plan, and no line in a file.
 #[test]
 fn a_guard_that_was_applied_is_not_imported_away() {
