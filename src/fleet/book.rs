@@ -20,7 +20,7 @@ use crate::model::{
     Action, Claim, DeletionPolicy, Desired, Device, DeviceKey, Field, Guards, Loosen, Origin, Owner, RegistrationId,
     Release, Scope, SerialKey, Target, Tenant, Update, carried, later,
 };
-use crate::plan::{Change, ClearedPlan, NoRemoval, Plan, Reason, differs, hardware, wanted};
+use crate::plan::{Change, ClearedPlan, NoRemoval, Plan, Reason, differs, going, hardware, wanted};
 use crate::round::Report;
 
 /// What stands in the place of a plan where devices are removed by name.
@@ -345,6 +345,7 @@ impl Book {
         if let Some(grant) = cleared.granted() {
             ledger.make_use(grant, now);
         }
+        ledger.send(going(plan, now));
         // A sync alone is the same plan each time, and harms nobody.
         if !plan.changes.is_empty() || !plan.loosens.is_empty() {
             ledger.begin(under, now);
@@ -392,6 +393,8 @@ impl Book {
         }
         page.tighten();
         let Page { mut ledger, plan: plan_id, .. } = page;
+        let unsent = report.outcomes.of.iter().filter(|(_, of)| matches!(of, Outcome::NotAttempted { .. }));
+        ledger.arrived(&unsent.map(|(change, _)| change.serial().key()).collect(), now);
         // Whoever names fewer paths has not given up the others.
         if report.halt.is_none()
             && plan.complete
