@@ -35,8 +35,9 @@ const CONTESTED: SignedDuration = SignedDuration::from_hours(24 * 7);
 /// word: none takes so long.
 pub(crate) const RUN: SignedDuration = SignedDuration::from_hours(24);
 
-/// So long is remembered which plans were begun: as long as a journal remembers.
-const BEGUN_KEPT: SignedDuration = SignedDuration::from_hours(24 * 30);
+/// So long is remembered which plans were begun: a day longer than a saved plan can be
+/// applied.
+const BEGUN_KEPT: SignedDuration = SignedDuration::from_hours(24 * 31);
 
 /// And so many, whatever their age: the head is one part of every write. A plan
 /// that is applied again is one of the last; who writes so often that a month has
