@@ -57,6 +57,9 @@ pub(crate) struct Book {
     seen: Seen,
     /// Which machine writes it.
     machine: String,
+    /// True if it was written in this machine's name, and this machine's state folder
+    /// knows nothing of that: it is an older one that has come back.
+    is_ahead: bool,
     source: Source,
     /// The declarations under the stricter guards, where they loosen some.
     strict: Option<(Desired, Vec<Loosen>)>,
@@ -160,7 +163,10 @@ impl Book {
             Err(error) if is_reader => (new(), Some(NoRemoval::LedgerUnusable(error.to_string())), true),
             Err(error) => return Err(error),
         };
-        if !is_closed && !is_reader && ledger.head.serial > 0 {
+        let is_ours = ledger.head.running.as_ref().is_some_and(|running| running.machine == machine);
+        let is_ahead = !is_closed && is_ours && seen.is_behind(&ledger);
+        // What a folder that has come back does not know, it must not seem to know.
+        if !is_closed && !is_reader && !is_ahead && ledger.head.serial > 0 {
             seen.remember(&ledger);
         }
         let narrower = || {
@@ -187,6 +193,7 @@ impl Book {
             marked,
             seen,
             machine,
+            is_ahead,
             source,
             strict,
             older: None,
@@ -308,9 +315,12 @@ impl Book {
         self.ledger.head.running.as_ref().filter(is_other)
     }
 
-    /// The plan of a run that this machine has begun, and that has not ended.
+    /// The plan of a run that this machine has begun, and that has not ended. Whose
+    /// state folder is older than that run cannot tell what it has sent: its journal may
+    /// have had lines of it.
     pub(crate) fn broke_off(&self) -> Option<&str> {
-        let running = self.ledger.head.running.as_ref().filter(|running| running.machine == self.machine)?;
+        let is_ours = |running: &&Running| running.machine == self.machine && !self.is_ahead;
+        let running = self.ledger.head.running.as_ref().filter(is_ours)?;
         Some(&running.plan)
     }
 
@@ -600,6 +610,7 @@ impl Book {
         ledger.head.written_at = now;
         self.store.save(&ledger, why).await?;
         self.seen.remember(&ledger);
+        self.is_ahead = false;
         self.ledger = Arc::new(ledger);
         Ok(())
     }
