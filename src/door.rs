@@ -64,8 +64,8 @@ pub mod manifest {
 /// The ledger and the journal.
 pub mod ledger {
     pub use crate::ledger::{
-        Act, Actor, Audit, AuditFile, AuditLine, Chain, ClusterJournal, ClusterLedger, Correction, Deed, Deleting,
-        DeregisterEnd, Entry, FileJournal, FileLedger, GitLedger, Gone, Hardware, Head, ImportFact, Journal,
+        Act, Actor, Audit, AuditFile, AuditLine, Canary, Chain, ClusterJournal, ClusterLedger, Correction, Deed,
+        Deleting, DeregisterEnd, Entry, FileJournal, FileLedger, GitLedger, Gone, Hardware, Head, ImportFact, Journal,
         JournalError, JournalStore, Leaving, LeavingObject, Ledger, LedgerCommit, LedgerError, LedgerStore, Memory,
         Neighbour, PendingUpdate, Phase, Running, SentTag, SentTo, Tail, Tombstone, Tracked, UpdateEnd, Use, Who,
         audit_schema, check, ledger_schema,

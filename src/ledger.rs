@@ -31,7 +31,7 @@ pub(crate) use cluster::name as name_in_cluster;
 pub use cluster::{ClusterJournal, ClusterLedger};
 pub(crate) use document::RUN;
 pub use document::{
-    Correction, Deleting, Gone, Hardware, Head, Leaving, LeavingObject, Ledger, Running, Tombstone, Tracked,
+    Canary, Correction, Deleting, Gone, Hardware, Head, Leaving, LeavingObject, Ledger, Running, Tombstone, Tracked,
     ledger_schema,
 };
 pub use file::FileJournal;

@@ -28,7 +28,7 @@ pub use action::ActionKind;
 pub(crate) use approved::{Approved, Rest, is_begun_elsewhere};
 pub use approved::{Standing, standing};
 pub(crate) use canary::Canaries;
-pub(crate) use canary::{Waits, to_prove, waits};
+pub(crate) use canary::{Waits, going, to_prove, waits};
 pub use change::{Change, Note};
 pub(crate) use digest::{Digest, ENCODING, digest_of, fingerprint};
 pub use facts::{Facts, HashFact, Needs, import_id};

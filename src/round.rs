@@ -330,6 +330,7 @@ fn approval(plan: &Plan) -> Vec<Entry> {
     let effects = plan.changes.iter().map(|change| &change.effect).filter(|effect| !effect.action.is_bookkeeping());
     let effects: Vec<Entry> = effects.map(|effect| Entry::Effect { effect: Box::new(effect.clone()) }).collect();
     let digest = plan.digest().sha256;
-    let approved = Entry::Approved { digest, effects: effects.len(), target: plan.target.clone() };
+    let (target, loosens) = (plan.target.clone(), plan.loosens.clone());
+    let approved = Entry::Approved { digest, effects: effects.len(), target, loosens };
     std::iter::once(approved).chain(effects).collect()
 }

@@ -167,12 +167,12 @@ fn take_up(
     let error = |message: String| Err(CliError::new(Exit::Stale, message).hint(AGAIN));
     // The service has answered by now, so that its time is known.
     let time = members.of()[at].connection.graph.service_now();
-    let has_expired = time >= plan.expires_at;
+    let has_expired = time >= plan.ends_at();
     match members.take_up(at, now, stale) {
         // That all is done can be said at any time.
         TakenUp::Goes(goes) if !has_expired || !goes.prepared.cleared.plan().writes() => Ok(goes),
         _ if has_expired => {
-            error(format!("the plan has expired: it could be applied until {}", moment(plan.expires_at)))
+            error(format!("the plan has expired: it could be applied until {}", moment(plan.ends_at())))
         }
         TakenUp::Goes(goes) => Ok(goes),
         TakenUp::Moved(moved) => Err(not_as_planned(&moved, plan)),

@@ -37,7 +37,7 @@ pub(super) struct PlanArgs {
     /// Save the plan, for `apgit show`, `apgit diff` and `apgit apply`
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub out: Option<PathBuf>,
-    /// For how long a saved plan can be applied: 90m, 24h, 7d
+    /// For how long a saved plan can be applied: 90m, 24h, 7d; at most 30d
     #[arg(long, value_name = "TIME", value_parser = saved::ttl, default_value = "24h", requires = "out", help_heading = "Output")]
     pub plan_ttl: SignedDuration,
     /// Show every changed device as a unified diff of YAML: the same as `--report diff`

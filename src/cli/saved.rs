@@ -451,6 +451,11 @@ impl SavedPlans {
 }
 
 impl SavedPlan {
+    /// Until when it may be applied, whatever it was given when it was made.
+    pub(super) fn ends_at(&self) -> Timestamp {
+        self.expires_at.min(later(self.created_at, TTL_MAX))
+    }
+
     /// Where its devices were declared.
     pub(super) fn places(&self) -> SavedPlaces {
         self.places.iter().map(|place| (place.origin, place.place())).collect()
@@ -474,9 +479,13 @@ pub fn show_saved(text: &str) -> Result<String, String> {
     Ok(drawn.collect())
 }
 
+/// That a plan was begun the ledger remembers for a day longer: after that another
+/// machine would do it a second time.
+const TTL_MAX: SignedDuration = SignedDuration::from_hours(24 * 30);
+
 /// How long a plan may wait: `90m`, `24h`, `7d`.
 pub(super) fn ttl(text: &str) -> Result<SignedDuration, String> {
-    let wrong = || "a number and `m`, `h` or `d`, such as `24h`; at most `365d`".to_owned();
+    let wrong = || "a number and `m`, `h` or `d`, such as `24h`".to_owned();
     let unit = text.chars().last().filter(char::is_ascii_alphabetic).ok_or_else(wrong)?;
     let minutes = match unit {
         'm' => 1,
@@ -485,8 +494,9 @@ pub(super) fn ttl(text: &str) -> Result<SignedDuration, String> {
         _ => return Err(wrong()),
     };
     let number: i64 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
-    let minutes = number.checked_mul(minutes).filter(|minutes| (1..=365 * 24 * 60).contains(minutes));
-    minutes.map(SignedDuration::from_mins).ok_or_else(wrong)
+    let minutes = number.checked_mul(minutes).filter(|minutes| *minutes >= 1).ok_or_else(wrong)?;
+    let most = || "at most `30d`: a plan is used once, and for longer nobody remembers that it was".to_owned();
+    Some(SignedDuration::from_mins(minutes)).filter(|ttl| *ttl <= TTL_MAX).ok_or_else(most)
 }
 
 #[cfg(test)]
@@ -497,7 +507,9 @@ mod tests {
     fn a_time_to_live_is_a_number_and_a_unit() {
         assert_eq!(ttl("24h"), Ok(SignedDuration::from_hours(24)));
         assert_eq!((ttl("90m"), ttl("7d")), (Ok(SignedDuration::from_mins(90)), Ok(SignedDuration::from_hours(168))));
-        for text in ["", "h", "24", "0h", "-1h", "366d", "1w", "1.5h", "99999999999999999999d", "5ä"] {
+        assert_eq!(ttl("30d"), Ok(SignedDuration::from_hours(720)));
+        assert!(ttl("31d").is_err_and(|why| why.starts_with("at most `30d`")));
+        for text in ["", "h", "24", "0h", "-1h", "721h", "366d", "1w", "1.5h", "99999999999999999999d", "5ä"] {
             assert!(ttl(text).is_err(), "{text}");
         }
     }

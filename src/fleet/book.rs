@@ -20,7 +20,7 @@ use crate::model::{
     Action, Claim, DeletionPolicy, Desired, Device, DeviceKey, Field, Guards, Loosen, Origin, Owner, RegistrationId,
     Release, Scope, SerialKey, Target, Tenant, Update, carried, later,
 };
-use crate::plan::{Change, ClearedPlan, NoRemoval, Plan, Reason, differs, hardware, wanted};
+use crate::plan::{Change, ClearedPlan, NoRemoval, Plan, Reason, differs, going, hardware, wanted};
 use crate::round::Report;
 
 /// What stands in the place of a plan where devices are removed by name.
@@ -62,6 +62,9 @@ pub(crate) struct Book {
     seen: Seen,
     /// Which machine writes it.
     machine: String,
+    /// True if it was written in this machine's name, and this machine's state folder
+    /// knows nothing of that: it is an older one that has come back.
+    is_ahead: bool,
     source: Source,
     /// The declarations under the stricter guards, where they loosen some.
     strict: Option<(Desired, Vec<Loosen>)>,
@@ -186,7 +189,10 @@ impl Book {
         };
         // Of another tenant or owner, nothing binds us.
         distrusted = distrusted.filter(|found| other(found, target, desired, None).is_none());
-        if !is_closed && !is_reader && ledger.head.serial > 0 {
+        let is_ours = ledger.head.running.as_ref().is_some_and(|running| running.machine == machine);
+        let is_ahead = !is_closed && is_ours && seen.is_behind(&ledger);
+        // What a folder that has come back does not know, it must not seem to know.
+        if !is_closed && !is_reader && !is_ahead && ledger.head.serial > 0 {
             seen.remember(&ledger);
         }
         let narrower = || {
@@ -214,6 +220,7 @@ impl Book {
             marked,
             seen,
             machine,
+            is_ahead,
             source,
             strict,
             older: None,
@@ -335,9 +342,12 @@ impl Book {
         self.ledger.head.running.as_ref().filter(is_other)
     }
 
-    /// The plan of a run that this machine has begun, and that has not ended.
+    /// The plan of a run that this machine has begun, and that has not ended. Whose
+    /// state folder is older than that run cannot tell what it has sent: its journal may
+    /// have had lines of it.
     pub(crate) fn broke_off(&self) -> Option<&str> {
-        let running = self.ledger.head.running.as_ref().filter(|running| running.machine == self.machine)?;
+        let is_ours = |running: &&Running| running.machine == self.machine && !self.is_ahead;
+        let running = self.ledger.head.running.as_ref().filter(is_ours)?;
         Some(&running.plan)
     }
 
@@ -360,6 +370,8 @@ impl Book {
         }
         let plan_id = plan.digest().plan_id();
         let mut ledger = Ledger::clone(&self.ledger);
+        // Whatever becomes of the run: what it is judged by bounds the next one, too.
+        ledger.head.guards.get_or_insert_with(|| Guards::of(&plan.tenant));
         let removes = plan.changes.iter().filter(|change| matches!(change.action(), Action::Deregister(_)));
         for change in removes {
             if let Some(tracked) = ledger.get_mut(&change.effect.device) {
@@ -370,6 +382,7 @@ impl Book {
         if let Some(grant) = cleared.granted() {
             ledger.make_use(grant, now);
         }
+        ledger.send(going(plan, now));
         // A sync alone is the same plan each time, and harms nobody.
         if !plan.changes.is_empty() || !plan.loosens.is_empty() {
             ledger.begin(under, now);
@@ -417,6 +430,8 @@ impl Book {
         }
         page.tighten();
         let Page { mut ledger, plan: plan_id, .. } = page;
+        let unsent = report.outcomes.of.iter().filter(|(_, of)| matches!(of, Outcome::NotAttempted { .. }));
+        ledger.arrived(&unsent.map(|(change, _)| change.serial().key()).collect(), now);
         // Whoever names fewer paths has not given up the others.
         if report.halt.is_none()
             && plan.complete
@@ -425,8 +440,11 @@ impl Book {
             ledger.head.paths.clone_from(&self.source.paths);
         }
         if report.halt.is_none() && plan.complete {
-            ledger.head.guards = Some(Guards::of(&desired.tenant));
+            ledger.head.guards = Some(self.guards(desired, plan, now));
         }
+        // A part applies none that are looser than those of before; where there are
+        // none yet, they hold from here on.
+        ledger.head.guards.get_or_insert_with(|| Guards::of(&desired.tenant));
         if report.halt.is_none() && plan.complete && self.source.dirty.is_none() && self.source.commit.is_some() {
             ledger.head.source.clone_from(&self.source.commit);
         }
@@ -434,6 +452,17 @@ impl Book {
             return Ok(());
         }
         self.write(ledger, now, &format!("{plan_id} ends")).await
+    }
+
+    /// The guards as a plan has applied them: what it was no consent to loosen stays
+    /// as it was.
+    fn guards(&self, desired: &Desired, plan: &Plan, now: Timestamp) -> Guards {
+        let declared = Guards::of(&desired.tenant);
+        let is_loosened = |of: &Loosen| plan.loosens.contains(of) || of.over_at.is_some_and(|at| at <= now);
+        match &self.ledger.head.guards {
+            Some(applied) if !self.loosens().iter().all(is_loosened) => applied.stricter(&declared),
+            _ => declared,
+        }
     }
 
     /// What a ledger is of, if that is not what this one shall be of; of any
@@ -620,6 +649,7 @@ impl Book {
         ledger.head.written_at = now;
         self.store.save(&ledger, why).await?;
         self.seen.remember(&ledger);
+        self.is_ahead = false;
         self.ledger = Arc::new(ledger);
         Ok(())
     }

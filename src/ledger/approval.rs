@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 
-use crate::model::{Action, DeviceKey, Effect, FieldChange, HashDigest, ImportId, RegistrationId, Target};
+use crate::model::{Action, DeviceKey, Effect, FieldChange, HashDigest, ImportId, Loosen, RegistrationId, Target};
 
 /// A consent, and how much of it was made use of. An effect is done once under
 /// one consent, whatever others do to the device afterwards.
@@ -21,6 +21,8 @@ pub struct Approval {
     pub(super) count: usize,
     /// What exactly was consented to.
     pub effects: Vec<Effect>,
+    /// Guards that were loosened with it.
+    pub loosens: Vec<Loosen>,
     /// Of which devices.
     pub(super) devices: HashSet<DeviceKey>,
     /// What was imported under it, and as which imports, the last one last.
@@ -59,8 +61,8 @@ fn is_over(used: Use, sent: u32) -> bool {
 
 impl Approval {
     /// One of which no use was made, and whose effects follow.
-    pub(super) fn new(digest: String, target: Target, at: Timestamp, count: usize) -> Self {
-        Self { digest, target, at, count, ..Self::default() }
+    pub(super) fn new(digest: String, target: Target, at: Timestamp, count: usize, loosens: Vec<Loosen>) -> Self {
+        Self { digest, target, at, count, loosens, ..Self::default() }
     }
 
     /// How much use was made of an effect.

@@ -15,10 +15,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::journal::Journal;
+use super::journal::{Journal, SentTag, SentTo};
 use crate::model::{
-    DeletionPolicy, Device, DeviceKey, DirectoryDeviceId, DirectoryObjectId, Field, Grant, Guards, ManagedDeviceId,
-    RegistrationId, SerialNumber, TenantId, hex, later, sha256,
+    DeletionPolicy, Device, DeviceKey, DirectoryDeviceId, DirectoryObjectId, Field, Grant, Guards, ImportId,
+    ManagedDeviceId, RegistrationId, SerialKey, SerialNumber, TenantId, hex, later, sha256,
 };
 
 /// The name of this format.
@@ -34,8 +34,9 @@ const CONTESTED: SignedDuration = SignedDuration::from_hours(24 * 7);
 /// word: none takes so long.
 pub(crate) const RUN: SignedDuration = SignedDuration::from_hours(24);
 
-/// So long is remembered which plans were begun: as long as a journal remembers.
-const BEGUN_KEPT: SignedDuration = SignedDuration::from_hours(24 * 30);
+/// So long is remembered which plans were begun: a day longer than a saved plan can be
+/// applied.
+const BEGUN_KEPT: SignedDuration = SignedDuration::from_hours(24 * 31);
 
 /// And so many, whatever their age: the head is one part of every write. A plan
 /// that is applied again is one of the last; who writes so often that a month has
@@ -94,6 +95,10 @@ pub struct Head {
     /// whichever machine.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub begun: Vec<Begun>,
+    /// Devices that were sent a group tag of which few go first, where nobody has
+    /// written down yet what became of that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub canaries: Vec<Canary>,
     /// A run that has begun and not ended: nobody else may write meanwhile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub running: Option<Running>,
@@ -116,6 +121,29 @@ pub struct Granted {
 pub struct Begun {
     /// Of the plan: SHA-256 in 64 hex digits.
     pub digest: String,
+    /// When, by the service's clock.
+    #[schemars(with = "String")]
+    pub at: Timestamp,
+}
+
+/// A device that is about to be sent a group tag.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Canary {
+    /// As it is declared.
+    #[schemars(with = "String")]
+    pub serial_number: SerialNumber,
+    /// Where it is registered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub registration_id: Option<RegistrationId>,
+    /// Where it is not: our mark on its row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub import_id: Option<ImportId>,
+    /// Which one; empty is none.
+    #[schemars(with = "String")]
+    pub group_tag: CompactString,
     /// When, by the service's clock.
     #[schemars(with = "String")]
     pub at: Timestamp,
@@ -426,6 +454,7 @@ impl Ledger {
             guards: None,
             granted: Vec::new(),
             begun: Vec::new(),
+            canaries: Vec::new(),
             running: None,
         };
         Self { head, devices: BTreeMap::new(), ids: HashMap::new(), tombstones: Vec::new() }
@@ -523,6 +552,38 @@ impl Ledger {
         begun.drain(..begun.len().saturating_sub(BEGUN_MAX));
     }
 
+    /// Remembers devices that are about to be sent a group tag.
+    pub fn send(&mut self, canaries: Vec<Canary>) {
+        let is_new = |of: &Canary| canaries.iter().any(|new| new.serial_number.key() == of.serial_number.key());
+        self.head.canaries.retain(|of| !is_new(of));
+        self.head.canaries.extend(canaries);
+    }
+
+    /// Forgets those of which it is known what became of that: they are among the
+    /// devices, or were not sent after all.
+    pub fn arrived(&mut self, unsent: &HashSet<SerialKey>, now: Timestamp) {
+        let canaries = std::mem::take(&mut self.head.canaries);
+        let has = |of: &Canary| {
+            let tracked = self.like(&DeviceKey { serial: of.serial_number.clone(), registration: of.registration_id });
+            tracked.is_some_and(|tracked| tracked.value(Field::GroupTag) == of.group_tag)
+        };
+        let is_open =
+            |of: &Canary| later(of.at, BEGUN_KEPT) > now && !unsent.contains(&of.serial_number.key()) && !has(of);
+        self.head.canaries = canaries.into_iter().filter(|of| is_open(of)).collect();
+    }
+
+    /// The group tags that were sent by runs which have not said how that ended.
+    pub fn sent_tags(&self) -> impl Iterator<Item = SentTag> {
+        self.head.canaries.iter().filter_map(|of| {
+            let to = match (of.import_id, of.registration_id) {
+                (Some(import), _) => SentTo::Import(import, of.serial_number.key()),
+                (None, Some(id)) => SentTo::Registration(id),
+                (None, None) => return None,
+            };
+            Some(SentTag { to, tag: of.group_tag.clone(), at: of.at })
+        })
+    }
+
     /// Forgets a device and remembers that. One that is let go while it may be on its
     /// way out is not known to be there.
     pub fn forget(&mut self, device: &DeviceKey, end: Gone, plan: &str, at: Timestamp) {
@@ -548,6 +609,9 @@ impl Ledger {
         self.head.granted.extend(granted);
         let begun: Vec<Begun> = other.head.begun.iter().filter(|of| !self.has_begun(&of.digest)).cloned().collect();
         self.head.begun.extend(begun);
+        let going = other.head.canaries.iter().filter(|of| !self.head.canaries.contains(of)).cloned();
+        let going: Vec<Canary> = going.collect();
+        self.head.canaries.extend(going);
         self.head.begun.sort_by_key(|of| of.at);
         self.shed_begun(now);
         let mut stones: Vec<Tombstone> = other.tombstones.clone();

@@ -13,8 +13,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Action, DeviceKey, Effect, Field, FieldChange, HashDigest, ImportId, ImportRecordId, ImportState, RegistrationId,
-    SerialKey, SerialNumber, Target, is_open_error, later, seen,
+    Action, DeviceKey, Effect, Field, FieldChange, HashDigest, ImportId, ImportRecordId, ImportState, Loosen,
+    RegistrationId, SerialKey, SerialNumber, Target, is_open_error, later, seen,
 };
 
 use super::approval::{Approval, Use};
@@ -88,6 +88,9 @@ pub enum Entry {
         effects: usize,
         /// The target of the plan: it is approved for no other.
         target: Target,
+        /// Guards that it loosens.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        loosens: Vec<Loosen>,
     },
     /// An effect of the approval before.
     Effect {
@@ -668,10 +671,10 @@ impl Folded {
     fn fold(&mut self, at: Timestamp, entry: Entry) {
         let mut import = |id: ImportId, state: ImportState| self.imports.insert(id, ImportFact { state, at });
         match entry {
-            Entry::Approved { digest, effects, target } => {
+            Entry::Approved { digest, effects, target, loosens } => {
                 // Whoever consents once more has made no use of it before.
                 self.approvals.retain(|approval| approval.digest != digest);
-                self.approvals.push_back(Approval::new(digest, target, at, effects));
+                self.approvals.push_back(Approval::new(digest, target, at, effects, loosens));
                 if self.approvals.len() > APPROVALS {
                     self.spent.extend(self.approvals.pop_front().map(|oldest| (oldest.digest, false)));
                 }

@@ -12,7 +12,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    DeviceKey, Effect, Field, FieldChange, HashDigest, ImportId, ImportRecordId, RegistrationId, SerialNumber, Target,
+    DeviceKey, Effect, Field, FieldChange, HashDigest, ImportId, ImportRecordId, Loosen, RegistrationId, SerialNumber,
+    Target,
 };
 
 use super::journal::{DeregisterEnd, Entry, UpdateEnd};
@@ -55,6 +56,8 @@ struct Flat<'t> {
     digest: Option<String>,
     effect: Option<Box<Effect>>,
     effects: Option<usize>,
+    #[serde(default)]
+    loosens: Vec<Loosen>,
     target: Option<Target>,
     import_id: Option<ImportId>,
     registration_id: Option<RegistrationId>,
@@ -84,7 +87,7 @@ impl Flat<'_> {
         Ok(match &*self.kind {
             "approved" => {
                 let (digest, effects) = (there(self.digest, "digest")?, self.effects.unwrap_or_default());
-                Entry::Approved { digest, effects, target: self.target.unwrap_or_default() }
+                Entry::Approved { digest, effects, target: self.target.unwrap_or_default(), loosens: self.loosens }
             }
             "effect" => Entry::Effect { effect: there(self.effect, "effect")? },
             "resumed" => Entry::Resumed { digest: there(self.digest, "digest")? },
@@ -158,6 +161,12 @@ mod tests {
                 digest: "ab".repeat(32),
                 effects: 2,
                 target: Target::Endpoint("http://[::1]:1/".into()),
+                loosens: vec![Loosen {
+                    what: "limits.maxDeletes".to_owned(),
+                    from: "1".to_owned(),
+                    to: "9".to_owned(),
+                    over_at: Some(AT),
+                }],
             },
             Some(Entry::Approved { .. }) => Entry::Effect { effect: Box::new(register()) },
             Some(Entry::Effect { effect }) if matches!(effect.action, Action::Register(_)) => {

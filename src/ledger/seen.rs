@@ -74,6 +74,13 @@ impl Seen {
         })
     }
 
+    /// True if a ledger has come further than is known here.
+    #[must_use]
+    pub(crate) fn is_behind(&self, ledger: &Ledger) -> bool {
+        let is_kept = !self.path.as_os_str().is_empty();
+        is_kept && self.known.as_ref().is_none_or(|known| known.serial < ledger.head.serial)
+    }
+
     /// Keeps in mind how far a ledger has come. What cannot be kept is not known,
     /// and no more.
     pub(crate) fn remember(&mut self, ledger: &Ledger) {

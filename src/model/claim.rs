@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::overlap::may_meet;
 use super::{
-    DeviceKey, DisplayName, Field, Freeze, Frozen, Greeting, GroupTag, HashRef, RegistrationId, Rollout, SerialNumber,
-    TagRule, TenantId, UserPrincipalName,
+    DeviceKey, DisplayName, Field, Freeze, Frozen, Greeting, GroupTag, HashRef, RegistrationId, Rollout, SerialKey,
+    SerialNumber, TagRule, TenantId, UserPrincipalName,
 };
 
 /// A three-valued field: absent, empty and a value are three wishes.
@@ -359,6 +359,8 @@ pub struct Desired {
     /// Of a part, the registrations that claims outside of it name; `None` for
     /// the whole.
     others: Option<HashSet<RegistrationId>>,
+    /// And the serials of those claims, where a rollout has to know of all devices.
+    serials: HashSet<SerialKey>,
 }
 
 impl Desired {
@@ -366,7 +368,7 @@ impl Desired {
     #[must_use]
     pub fn new(tenant: Tenant, mut claims: Vec<Claim>) -> Self {
         claims.sort_by_cached_key(|claim| (claim.serial.key(), claim.registration_id));
-        Self { tenant, claims, others: None }
+        Self { tenant, claims, others: None, serials: HashSet::new() }
     }
 
     /// Some of the claims. What is planned over them says nothing of any other
@@ -374,14 +376,17 @@ impl Desired {
     #[must_use]
     pub fn part(&self, is_wanted: impl Fn(&Claim) -> bool) -> Self {
         let (mut claims, mut others) = (Vec::new(), self.others.clone().unwrap_or_default());
+        let mut serials = self.serials.clone();
+        let has_rollout = self.tenant.rollout.is_some();
         for claim in &self.claims {
             if is_wanted(claim) {
                 claims.push(claim.clone());
             } else {
                 others.extend(claim.registration_id);
+                serials.extend(has_rollout.then(|| claim.serial.key()));
             }
         }
-        Self { tenant: self.tenant.clone(), claims, others: Some(others) }
+        Self { tenant: self.tenant.clone(), claims, others: Some(others), serials }
     }
 
     /// True if other devices may be declared besides.
@@ -394,6 +399,12 @@ impl Desired {
     /// serial they have.
     pub fn named_outside(&self) -> impl Iterator<Item = RegistrationId> {
         self.others.iter().flatten().copied()
+    }
+
+    /// True if a claim outside of this part has this serial, where there is a rollout.
+    #[must_use]
+    pub fn declares_outside(&self, serial: &SerialKey) -> bool {
+        self.serials.contains(serial)
     }
 
     /// The same claims under a tenant with other guards.

@@ -7,7 +7,8 @@ use compact_str::CompactString;
 
 use crate::ledger::{Approval, Journal, Ledger, Tail, Use};
 use crate::model::{
-    Action, Claim, Desired, DeviceKey, Effect, FieldChange, ImportId, Register, RegistrationId, Tenant, is_as_imported,
+    Action, Claim, Desired, DeviceKey, Effect, FieldChange, ImportId, Loosen, Register, RegistrationId, Tenant,
+    is_as_imported,
 };
 
 use super::Plan;
@@ -159,6 +160,8 @@ fn rest(approved: Approved, tails: &HashMap<RegistrationId, Tail>, desired: &Des
         declared.insert(device);
         held += usize::from(is_open(device));
     }
+    // What was loosened since was consented to by nobody.
+    others += plan.loosens.iter().filter(|of| !approved.loosens.contains(of)).count();
     let as_approved = as_approved(&approved, desired, plan);
     let is_gone = |device: &&DeviceKey| !declared.contains(*device) && !as_approved.contains(*device);
     // What is removed is declared no more, and what is done is not planned.
@@ -195,6 +198,8 @@ pub(super) fn as_approved(approved: &Approved, desired: &Desired, plan: &Plan) -
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Approved {
     effects: HashMap<DeviceKey, Effect>,
+    /// Guards that it loosens.
+    loosens: Vec<Loosen>,
     /// What use was made of it: nothing is sent twice.
     of: Approval,
 }
@@ -206,13 +211,19 @@ impl Approved {
     /// One per device: of several, the last.
     pub fn of<'e>(effects: impl IntoIterator<Item = &'e Effect>) -> Self {
         let effects = effects.into_iter().map(|effect| (effect.device.clone(), effect.clone())).collect();
-        Self { effects, of: Approval::default() }
+        Self { effects, loosens: Vec::new(), of: Approval::default() }
+    }
+
+    /// The same bound for a plan that loosens these guards, too.
+    #[must_use]
+    pub fn loosening(self, loosens: &[Loosen]) -> Self {
+        Self { loosens: loosens.to_vec(), ..self }
     }
 
     /// What is left of an approval.
     #[must_use]
     pub fn rest(approval: &Approval) -> Self {
-        Self { of: approval.clone(), ..Self::of(&approval.effects) }
+        Self { of: approval.clone(), ..Self::of(&approval.effects).loosening(&approval.loosens) }
     }
 
     /// The same bound for what comes up in its own run: what is done under the
@@ -254,6 +265,8 @@ impl Approved {
         let registers = changes.iter().any(|change| moves(change.action()));
         plan.upkeep = if registers { plan.upkeep } else { plan.upkeep.only_owed() };
         plan.changes = changes;
+        // Whoever consented to the changes alone has loosened nothing by that.
+        plan.loosens.retain(|of| self.loosens.contains(of));
         plan
     }
 

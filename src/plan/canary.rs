@@ -9,7 +9,7 @@ use compact_str::CompactString;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::{Ledger, SentTag, SentTo};
+use crate::ledger::{Canary, Ledger, SentTag, SentTo};
 use crate::model::{
     Action, Claim, Coverage, Desired, Device, DeviceKey, Field, ImportState, Milestone, Observed, RegistrationId,
     Rollout, SerialKey, later, tag_words,
@@ -17,7 +17,7 @@ use crate::model::{
 
 use super::Plan;
 use super::change::Change;
-use super::facts::{Facts, VISIBLE_WITHIN};
+use super::facts::{Facts, REFUSED_FOR, UPDATED_WITHIN, VISIBLE_WITHIN};
 use super::guard::hold;
 use super::held::{Held, Reason, Waiting};
 use super::verdict::{Met, Verdict, walk};
@@ -101,33 +101,91 @@ impl<'a> Census<'a> {
         if !self.seen.insert(device.id) {
             return;
         }
-        let is_proven = match self.rollout.wait_for {
-            Milestone::Registered => true,
-            Milestone::ProfileAssigned => self.profiles.contains(&device.id),
-            Milestone::Enrolled => device.is_enrolled(),
-        };
+        let is_proven = self.is_proven(device);
         let stand = self.stand(Some(&device.group_tag), device.key());
         *if is_proven { &mut stand.proven } else { &mut stand.under_way } += 1;
     }
 
-    /// Counts in what is under way to devices that are declared outside of a part, and
-    /// shown by no listing yet.
+    /// Counts a registration that is not declared here and was applied. Where all that
+    /// is declared was read, it is on its way out: it proves nothing, and as long as
+    /// nothing is proven by it, it has its place still.
+    pub(super) fn count_undeclared(&mut self, device: &Device, is_whole: bool) {
+        if !is_whole || !self.is_proven(device) {
+            self.count_device(device);
+        }
+    }
+
+    /// Counts in what was sent to devices that are not declared here: they are shown by
+    /// no listing yet, or the run that registered them broke off before it could say so.
     pub(super) fn count_sent(&mut self, desired: &Desired, observed: &Observed, facts: &Facts) {
-        if !desired.is_part() {
+        let is_whole = is_whole(desired, facts);
+        let ours = facts.ledger.iter().flat_map(|ledger| ledger.sent_tags());
+        let mut sent: Vec<SentTag> = facts.sent.iter().cloned().chain(ours).collect();
+        if sent.is_empty() {
             return;
         }
-        let declared = desired.claims().iter().map(|claim| claim.serial.key());
-        let mut known: HashSet<SerialKey> = declared.chain(observed.devices().iter().map(Device::key)).collect();
-        for SentTag { to, tag, .. } in &facts.sent {
-            let SentTo::Import(import, serial) = to else { continue };
-            let is_under_way = facts.imports.get(import).is_some_and(|fact| match fact.state {
-                ImportState::Unsent | ImportState::Running => true,
-                ImportState::Complete { .. } => facts.now < later(fact.at, VISIBLE_WITHIN),
-                _ => false,
-            });
-            if is_under_way && known.insert(serial.clone()) {
-                self.stand(Some(tag), serial.clone()).under_way += 1;
+        // The last word on a device counts.
+        sent.sort_by_key(|of| std::cmp::Reverse(of.at));
+        let mut known: HashSet<SerialKey> = desired.claims().iter().map(|claim| claim.serial.key()).collect();
+        let mut there: HashMap<SerialKey, Vec<&Device>> = HashMap::new();
+        let mut serials: HashMap<RegistrationId, SerialKey> = HashMap::new();
+        for device in observed.devices() {
+            there.entry(device.key()).or_default().push(device);
+            serials.insert(device.id, device.key());
+        }
+        for SentTag { to, tag, at } in sent {
+            let (serial, import) = match &to {
+                SentTo::Import(import, serial) => (Some(serial.clone()), Some(import)),
+                SentTo::Registration(id) => (serials.get(id).cloned(), None),
+            };
+            let Some(serial) = serial.filter(|serial| known.insert(serial.clone())) else { continue };
+            let devices = there.get(&serial).map_or(&[][..], Vec::as_slice);
+            let is_of = |device: &&&Device| match &to {
+                SentTo::Import(..) => true,
+                SentTo::Registration(id) => device.id == *id,
+            };
+            let fact = import.and_then(|import| facts.imports.get(import)).map(|fact| (&fact.state, fact.at));
+            // It was let go since.
+            if matches!(fact, Some((ImportState::Complete { registration_id }, _)) if !facts.owned.contains(registration_id))
+            {
+                continue;
             }
+            let is_within = |since: Timestamp, span| facts.now < later(since, span);
+            let is_under_way = match (devices.iter().find(is_of), import, fact) {
+                (Some(device), ..) if device.group_tag == tag => {
+                    self.count_undeclared(device, is_whole);
+                    continue;
+                }
+                // A list lags.
+                (Some(_), None, _) => is_within(at, UPDATED_WITHIN),
+                (Some(_), Some(_), _) | (None, None, _) => false,
+                (None, _, Some((ImportState::Unsent | ImportState::Running, _))) => true,
+                (None, _, Some((ImportState::Complete { .. } | ImportState::Removed, at))) => {
+                    is_within(at, VISIBLE_WITHIN)
+                }
+                // Another machine has set out to send it, and knows how it ended.
+                (None, _, None) => is_within(at, REFUSED_FOR),
+                (None, _, Some((ImportState::Error { .. } | ImportState::Refused { .. }, at))) => {
+                    // One that is declared is tried again before another one goes.
+                    let is_unknown = !is_whole && !desired.is_part();
+                    let is_declared = desired.declares_outside(&serial) || is_unknown && is_within(at, REFUSED_FOR);
+                    if is_declared {
+                        self.stand(Some(&tag), serial).failed += 1;
+                    }
+                    continue;
+                }
+            };
+            if is_under_way {
+                self.stand(Some(&tag), serial).under_way += 1;
+            }
+        }
+    }
+
+    fn is_proven(&self, device: &Device) -> bool {
+        match self.rollout.wait_for {
+            Milestone::Registered => true,
+            Milestone::ProfileAssigned => self.profiles.contains(&device.id),
+            Milestone::Enrolled => device.is_enrolled(),
         }
     }
 
@@ -216,13 +274,14 @@ pub(crate) fn waits(saved: &Plan, rollout: Option<Rollout>, ledger: Option<&Ledg
     let own_ids: HashSet<RegistrationId> =
         saved.changes.iter().filter_map(|change| change.action().registration()).collect();
     let is_since = |at: Timestamp| at >= saved.observed_at;
+    let elsewhere: Vec<SentTag> = ledger.into_iter().flat_map(Ledger::sent_tags).collect();
     let mut waits = Waits::new();
     for Canaries { tag, room, seen } in &saved.canaries {
         let applied = ledger.into_iter().flat_map(Ledger::devices);
         let applied = applied.filter(|of| is_since(of.at) && of.value(Field::GroupTag) == tag.as_str());
         let mut gone: HashSet<SerialKey> = applied.map(|of| of.serial_number.key()).collect();
         let mut unknown = 0;
-        for SentTag { to, .. } in sent.iter().filter(|of| is_since(of.at) && of.tag == *tag) {
+        for SentTag { to, .. } in sent.iter().chain(&elsewhere).filter(|of| is_since(of.at) && of.tag == *tag) {
             match to {
                 SentTo::Import(_, serial) => _ = gone.insert(serial.clone()),
                 SentTo::Registration(id) => match ledger.and_then(|ledger| ledger.of(*id)) {
@@ -241,6 +300,24 @@ pub(crate) fn waits(saved: &Plan, rollout: Option<Rollout>, ledger: Option<&Ledg
         }
     }
     waits
+}
+
+/// What a plan sends to few enough devices of a tag to be its canaries: others have to
+/// know of them, whatever becomes of the run.
+#[must_use]
+pub(crate) fn going(plan: &Plan, now: Timestamp) -> Vec<Canary> {
+    let Some(rollout) = plan.tenant.rollout else { return Vec::new() };
+    let all = comers(&plan.changes);
+    let going = |change: &Change| {
+        let (group_tag, _) = comes_to(change).filter(|(tag, _)| all[tag] <= rollout.canary as usize)?;
+        let (registration_id, import_id) = match change.action() {
+            Action::Register(register) => (None, Some(register.import_id)),
+            action => (action.registration(), None),
+        };
+        let serial_number = change.serial().clone();
+        Some(Canary { serial_number, registration_id, import_id, group_tag, at: now })
+    };
+    plan.changes.iter().filter_map(going).collect()
 }
 
 /// The tag that a device would get, and whether it was not tried before.
@@ -269,10 +346,16 @@ fn has_failed(held: &Held) -> bool {
     held.since.is_some() || held.reason == Reason::VanishedFromTenant
 }
 
-/// True for a registration that is declared outside of a part, as far as anybody
-/// knows: what was applied.
+/// True for a registration that is not declared here and is ours all the same: it was
+/// applied, or is declared outside of a part. Whoever names fewer paths has no part,
+/// and knows of no other device either.
 pub(super) fn counts_undeclared(desired: &Desired, ledger: Option<&Ledger>, device: &Device) -> bool {
-    desired.is_part() && ledger.is_some_and(|ledger| ledger.of(device.id).is_some())
+    ledger.is_some_and(|ledger| ledger.of(device.id).is_some()) || desired.declares_outside(&device.key())
+}
+
+/// True if all that is declared was read: what is not among it is declared no more.
+pub(super) fn is_whole(desired: &Desired, facts: &Facts) -> bool {
+    !desired.is_part() && facts.no_removal.is_none()
 }
 
 /// Registrations of which a rollout has to know whether they have a profile: tag

@@ -272,7 +272,7 @@ impl ClearedPlan {
     /// What this plan allows, for the rounds that follow.
     #[must_use]
     pub fn approved(&self) -> Approved {
-        Approved::of(self.plan.changes.iter().map(|change| &change.effect))
+        Approved::of(self.plan.changes.iter().map(|change| &change.effect)).loosening(&self.plan.loosens)
     }
 
     /// Tells the plan from those with the same effects of which use was made.

@@ -15,7 +15,7 @@ use crate::model::{
 
 use super::action::ActionKind;
 use super::attempt::{Attempts, Step};
-use super::canary::{Census, counts_undeclared, hold_back};
+use super::canary::{Census, counts_undeclared, hold_back, is_whole};
 use super::change::{Change, Note};
 use super::facts::{Facts, HashFact, Needs, REFUSED_FOR, UPDATED_WITHIN, import_id};
 use super::guard::{from_nothing, hold};
@@ -30,7 +30,7 @@ use super::{Counts, Plan};
 pub fn plan(desired: &Desired, observed: &Observed, facts: &Facts) -> Plan {
     let mut maker = Maker::new(desired, observed, facts);
     maker.find_twins(desired);
-    let mut census = Census::of(desired, observed, facts);
+    let (mut census, is_whole) = (Census::of(desired, observed, facts), is_whole(desired, facts));
     let mut counts =
         Counts { declared: desired.claims().len(), registered: observed.devices().len(), ..Counts::default() };
     walk(desired, observed, |met| match met {
@@ -48,7 +48,7 @@ pub fn plan(desired: &Desired, observed: &Observed, facts: &Facts) -> Plan {
         }
         Met::Unclaimed(device) => {
             if counts_undeclared(desired, facts.ledger.as_deref(), device) {
-                census.iter_mut().for_each(|census| census.count_device(device));
+                census.iter_mut().for_each(|census| census.count_undeclared(device, is_whole));
             }
             maker.leave_alone(device);
         }

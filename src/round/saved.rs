@@ -99,8 +99,8 @@ pub fn take_up(
         Standing::Rest(rest) => Some(rest),
         Standing::Other => None,
     };
-    let approved =
-        known.map_or_else(|| Approved::of(saved.changes.iter().map(|change| &change.effect)), Approved::rest);
+    let planned = || Approved::of(saved.changes.iter().map(|change| &change.effect)).loosening(&saved.loosens);
+    let approved = known.map_or_else(planned, Approved::rest);
     let moved = moved(saved, &approved, now.cleared.plan(), desired);
     // What was done under this consent, and others have undone.
     if known.is_some() && rest.is_none() && moved.is_empty() {

@@ -29,7 +29,12 @@ fn entries(number: u128) -> Vec<Entry> {
     let fields = vec![FieldChange { field: Field::GroupTag, before: "A".into(), after: "Z\u{fc}rich".into() }];
     let digest = format!("sha256:{number:064}");
     vec![
-        Entry::Approved { digest: digest.clone(), effects: 1, target: apgit::door::model::Target::Simulated },
+        Entry::Approved {
+            digest: digest.clone(),
+            effects: 1,
+            target: apgit::door::model::Target::Simulated,
+            loosens: Vec::new(),
+        },
         Entry::Effect { effect: Box::new(Effect { device: device.clone(), action: Action::Register(register) }) },
         Entry::Resumed { digest: digest.clone() },
         Entry::ImportIntent { import_id, device, hash: HashDigest([1; 32]), attempt: 1, tail: values, carried: vec![] },

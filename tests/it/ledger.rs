@@ -269,7 +269,12 @@ fn effect() -> Effect {
 
 fn approved(digest: &str) -> Vec<Entry> {
     vec![
-        Entry::Approved { digest: digest.to_owned(), effects: 1, target: apgit::door::model::Target::default() },
+        Entry::Approved {
+            digest: digest.to_owned(),
+            effects: 1,
+            target: apgit::door::model::Target::default(),
+            loosens: Vec::new(),
+        },
         Entry::Effect { effect: Box::new(effect()) },
     ]
 }
@@ -374,6 +379,7 @@ async fn what_one_approval_did_is_no_use_of_another() {
                         digest: digest.to_owned(),
                         effects: 1,
                         target: apgit::door::model::Target::default(),
+                        loosens: Vec::new(),
                     },
                     Entry::Effect { effect },
                 ],
@@ -414,7 +420,7 @@ async fn a_field_that_is_not_sent_again_with_the_others_was_seen() {
     let device = DeviceKey::of(SerialNumber::parse("TEST-1").unwrap());
     let effect = Box::new(Effect { device, action: Action::Update(update) });
     let target = apgit::door::model::Target::default();
-    let approved = Entry::Approved { digest: "both".to_owned(), effects: 1, target };
+    let approved = Entry::Approved { digest: "both".to_owned(), effects: 1, target, loosens: Vec::new() };
     let intent = |fields: &[FieldChange]| Entry::UpdateIntent { registration_id, fields: fields.to_vec() };
     let end = |end| Entry::UpdateEnd { registration_id, end };
     let first = vec![approved, Entry::Effect { effect }, intent(&both), end(UpdateEnd::Accepted)];
@@ -435,6 +441,7 @@ async fn an_approval_that_was_cut_short_is_none() {
         digest: format!("of {effects}"),
         effects,
         target: apgit::door::model::Target::default(),
+        loosens: Vec::new(),
     };
     journal.record(NOW, vec![whole(2), effect()]).await.unwrap();
     journal.record(NOW, vec![whole(1), effect()]).await.unwrap();

@@ -27,4 +27,4 @@ pub use machine::machine;
 pub use manifest::{OWNER, TENANT, at_url, tenant_manifest};
 pub use page::Page;
 pub use schema::violations;
-pub use simulate::{Simulate, stopped_at, terminate};
+pub use simulate::{Simulate, killed_at, stopped_at, terminate};

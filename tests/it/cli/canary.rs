@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Desk, contoso, ran};
+use crate::support::{Desk, contoso, git, ran, stopped_at};
 
 #[test]
 fn an_apply_sends_the_canaries_and_the_next_one_the_rest() {
@@ -64,10 +64,9 @@ fn saved_plans_of_parts_have_the_canaries_of_one_together() {
     assert_eq!(plan["summary"]["register"], 0, "{plan}");
     // Nor does a plan from before the rollout go on as if there was none.
     let file = desk.state.at("TEST-KSK-001.plan");
-    folder.edit("tenant.yaml", "canary: 2", "canary: 1");
     let plan = desk.run(&format!("plan {at} --simulate --out {} --target TEST-KSK-001", file.display()));
     assert_eq!(plan.code, 0, "{}{}", plan.out, plan.err);
-    folder.edit("tenant.yaml", "waitFor: Enrolled", "waitFor: ProfileAssigned");
+    folder.edit("tenant.yaml", "canary: 2", "canary: 1");
     let other = apply(&file.display().to_string(), "");
     assert!(other.code == 6 && other.err.contains("another `rollout` holds"), "{}{}", other.out, other.err);
 }
@@ -124,4 +123,71 @@ fn a_canary_is_found_among_many_devices_that_nobody_declares() {
     let second = run("apply . --auto-approve");
     assert!(second.code == 0 && !second.out.contains("group tag `OSL-STD`: 0 of 1"), "{}{}", second.out, second.err);
     assert!(!second.out.contains("(AwaitingCanary)"), "{}", second.out);
+}
+
+/// One run per folder, one per device, one that is stopped, one on a machine that has
+/// not seen it: of a tag goes one.
+#[test]
+fn runs_over_parts_of_the_declarations_have_the_canaries_of_one_together() {
+    let desk = Desk::new();
+    let served = desk.simulate("--speed instant");
+    let folder = contoso();
+    folder.lead_to(&served.url);
+    folder.edit("tenant.yaml", "  policy: Sync", "  rollout: {canary: 1, waitFor: Enrolled}\n  policy: Sync");
+    let laptops = "devices/oslo/laptops.yaml";
+    let mut set = folder.read(laptops);
+    for number in 1..=4 {
+        let device = format!("    - serialNumber: TEST-OSL-00{number}\n");
+        let user = "      userPrincipalName: anna.keller@contoso.com\n";
+        set = set.replace(&format!("{device}{user}"), &device);
+        let of_one: String = (1..=5).filter(|other| *other != number).fold(set_of_five(&set), |set, other| {
+            set.replace(&format!("    - serialNumber: TEST-OSL-00{other}\n"), "")
+        });
+        let of_one = of_one.replace("oslo-laptops", &format!("oslo-{number}"));
+        folder.write(format!("devices/oslo/{number}.yaml"), of_one);
+    }
+    std::fs::remove_file(folder.at(laptops)).unwrap();
+    git(folder.path(), &["init", "-q", "-b", "main"]);
+    git(folder.path(), &["add", "--all"]);
+    git(folder.path(), &["commit", "-q", "-m", "declare"]);
+    let command = |words: &str| {
+        let mut command = desk.command(&format!("{words} --allow-endpoint 127.0.0.1"));
+        command.current_dir(folder.path()).env("AZURE_CLIENT_SECRET", apgit::door::sim::CLIENT_SECRET);
+        command.env("PATH", std::env::var_os("PATH").expect("where git is"));
+        command
+    };
+    let tagged = || {
+        let all = served.get("registrations");
+        all.as_array().unwrap().iter().filter(|device| device["groupTag"] == "OSL-STD").count()
+    };
+    let file = desk.state.at("saved.plan").display().to_string();
+    let saved = ran(&mut command(&format!("plan . --target TEST-OSL-004 --out {file}")));
+    assert_eq!(saved.code, 0, "{}{}", saved.out, saved.err);
+    let stopped = stopped_at(&mut command("apply tenant.yaml devices/oslo/1.yaml --auto-approve"), "imports sent");
+    assert_eq!(stopped.code, 8, "{}{}", stopped.out, stopped.err);
+    served.post("advance", &json!({"by": "1h"}));
+    assert_eq!(tagged(), 1);
+    let none_goes = |words: &str| {
+        let run = ran(&mut command(words));
+        assert_eq!(tagged(), 1, "{words}: {}{}", run.out, run.err);
+        run
+    };
+    none_goes("apply tenant.yaml devices/oslo/2.yaml --auto-approve");
+    none_goes("apply . --target TEST-OSL-002 --auto-approve");
+    // To a machine without the journal the ledger says as much.
+    let journal = desk.state.files().into_iter().find(|path| path.ends_with("journal.jsonl")).expect("a journal");
+    std::fs::remove_file(journal).unwrap();
+    let saved = none_goes(&format!("apply {file} ."));
+    assert!(saved.code == 6 && saved.err.contains("have gone with other plans"), "{}{}", saved.out, saved.err);
+    none_goes("apply . --target TEST-OSL-002 --auto-approve");
+    none_goes("apply tenant.yaml devices/oslo/2.yaml --auto-approve");
+    // Once the ledger has it among what was applied, too.
+    none_goes("apply . --auto-approve");
+    none_goes("apply tenant.yaml devices/oslo/3.yaml --auto-approve");
+}
+
+/// Without the one that has another tag.
+fn set_of_five(set: &str) -> String {
+    let at = set.find("    - serialNumber: TEST-OSL-005").unwrap_or(set.len());
+    set[..at].to_owned()
 }

@@ -1,9 +1,11 @@
 //! An `AutopilotPlanApproval` among the manifests: it approves one plan, once,
 //! until it expires, and its numbers count for that plan alone.
 
+use std::process::Command;
+
 use serde_json::Value;
 
-use crate::support::{Desk, Folder, Ran, contoso, ran, stopped_at};
+use crate::support::{Desk, Folder, Ran, Simulate, contoso, ran, stopped_at};
 
 const FILE: &str = "approvals/spring.yaml";
 
@@ -121,6 +123,97 @@ fn a_machine_that_has_never_seen_it_knows_from_the_ledger_that_it_was_used() {
     std::fs::remove_file(journal).unwrap();
     let plan = team.run("plan");
     assert!(plan.out.contains("`spring` was used"), "{}", plan.out);
+}
+
+/// A tenant that stays the same from one run to the next, whatever became of that.
+struct Kept {
+    desk: Desk,
+    folder: Folder,
+    served: Simulate,
+}
+
+impl Kept {
+    fn new() -> Self {
+        let (desk, folder) = (Desk::new(), contoso());
+        let served = desk.simulate("--speed instant");
+        folder.lead_to(&served.url);
+        Self { desk, folder, served }
+    }
+
+    fn command(&self, words: &str) -> Command {
+        let mut command = self.desk.command(&format!("{words} --allow-endpoint 127.0.0.1"));
+        command.current_dir(self.folder.path()).env("AZURE_CLIENT_SECRET", apgit::door::sim::CLIENT_SECRET);
+        command
+    }
+
+    fn run(&self, words: &str) -> Ran {
+        ran(&mut self.command(words))
+    }
+
+    fn loosens(&self) -> Vec<String> {
+        let plan = self.run("plan . --json").json();
+        let all = plan["loosens"].as_array().into_iter().flatten();
+        all.map(|of| of["path"].as_str().expect("a path").to_owned()).collect()
+    }
+
+    /// Takes a device away, and stops the run that removes it before it is gone.
+    fn breaks_off(&self, more: &str, approval: impl FnOnce(&str) -> String) -> String {
+        let file = "devices/oslo/laptops.yaml";
+        self.folder.write(file, self.folder.read(file).replace("    - serialNumber: TEST-OSL-002\n", ""));
+        let limits = format!("  limits: {{maxUpdates: 100{more}}}");
+        self.folder.edit("tenant.yaml", "  limits: {maxUpdates: 100}", &limits);
+        let digest = self.run("plan . --json").json()["digest"]["sha256"].as_str().unwrap().to_owned();
+        let words = approval(&digest);
+        let stopped = stopped_at(&mut self.command(&words), "waiting until");
+        assert_eq!(stopped.code, 8, "{}{}", stopped.out, stopped.err);
+        self.served.post("advance", &serde_json::json!({"by": "1h"}));
+        words
+    }
+}
+
+/// Nobody has looked at what is loosened after the yes.
+#[test]
+fn the_rest_of_an_approval_loosens_nothing_that_it_did_not_hold() {
+    for by_file in [true, false] {
+        let kept = Kept::new();
+        let tenant = "  limits: {maxUpdates: 100}\n  rollout: {canary: 9, waitFor: Registered}\n  policy: Sync";
+        kept.folder.edit("tenant.yaml", "  policy: Sync", tenant);
+        assert_eq!(kept.run("apply . --auto-approve").code, 0);
+        let words = kept.breaks_off("", |digest| {
+            if by_file {
+                let head = "apiVersion: apgit.dev/v1alpha1\nkind: AutopilotPlanApproval\nmetadata: {name: spring}\n";
+                kept.folder.write(FILE, format!("{head}spec:\n  digest: {digest}\n{IN_TIME}"));
+                "apply .".to_owned()
+            } else {
+                format!("apply . --approve-digest {digest}")
+            }
+        });
+        kept.folder.edit("tenant.yaml", "{maxUpdates: 100}", "{maxUpdates: 500, maxDeletes: 99, maxDeletePercent: 1}");
+        kept.folder.edit("tenant.yaml", "canary: 9", "canary: 100");
+        let rest = kept.run(&words);
+        assert_eq!(kept.served.get("registrations").as_array().unwrap().len(), 8, "{}{}", rest.out, rest.err);
+        let all = ["limits.maxDeletes", "limits.maxUpdates", "rollout.canary"];
+        assert_eq!(kept.loosens(), all, "{}{}", rest.out, rest.err);
+        if by_file {
+            // What is stricter holds at once.
+            assert!(rest.out.contains("tenant sync started"), "{}{}", rest.out, rest.err);
+            kept.folder.edit("tenant.yaml", "maxDeletePercent: 1", "maxDeletePercent: 5");
+            assert!(kept.loosens().contains(&"limits.maxDeletePercent".to_owned()), "{:?}", kept.loosens());
+        } else {
+            assert!(rest.code == 6 && rest.err.contains("the plan is another one"), "{}{}", rest.out, rest.err);
+        }
+    }
+}
+
+#[test]
+fn the_rest_of_an_approval_loosens_what_it_held() {
+    let kept = Kept::new();
+    kept.folder.edit("tenant.yaml", "  policy: Sync", "  limits: {maxUpdates: 100}\n  policy: Sync");
+    assert_eq!(kept.run("apply . --auto-approve").code, 0);
+    let words = kept.breaks_off(", maxDeletes: 50", |digest| format!("apply . --approve-digest {digest}"));
+    assert_eq!(kept.loosens(), ["limits.maxDeletes"]);
+    let rest = kept.run(&words);
+    assert_eq!((rest.code, kept.loosens().len()), (0, 0), "{}{}", rest.out, rest.err);
 }
 
 #[test]

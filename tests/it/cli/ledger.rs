@@ -3,8 +3,12 @@
 mod committed;
 mod removed;
 
+use std::process::Command;
+
 use serde_json::json;
 
+#[cfg(unix)]
+use crate::support::killed_at;
 use crate::support::{Desk, Folder, Ran, Remote, Simulate, contoso, ran};
 
 fn apply(desk: &Desk, folder: &Folder, words: &str) -> Ran {
@@ -44,6 +48,24 @@ fn the_ledger_is_listed_shown_exported_and_imported() {
     assert!(import.code == 3 && import.err.contains("its owner is `others`"), "{}", import.err);
     folder.write("edited.txt", "serial,hash");
     assert_eq!(desk.run(&format!("ledger import {file} --path {path} --simulate")).code, 3);
+}
+
+/// Not by an apply of a few devices, nor by one that was killed.
+#[test]
+fn the_guards_of_the_first_apply_hold_whatever_part_it_was_of() {
+    let (desk, folder) = (Desk::new(), contoso());
+    folder.edit("tenant.yaml", "  policy: Sync", "  limits: {maxDeletes: 1}\n  policy: Sync");
+    let first = apply(&desk, &folder, "--target TEST-OSL-001");
+    assert_eq!(first.code, 0, "{}{}", first.out, first.err);
+    folder.edit("tenant.yaml", "maxDeletes: 1", "maxDeletes: 9");
+    let loosens = || {
+        let plan = desk.run(&format!("plan {} --simulate --json", folder.path().display())).json();
+        plan["loosens"][0]["path"].clone()
+    };
+    assert_eq!(loosens(), "limits.maxDeletes");
+    // A part of the devices loosens nothing.
+    let second = apply(&desk, &folder, "--target TEST-OSL-002");
+    assert_eq!((second.code, loosens()), (0, "limits.maxDeletes".into()), "{}{}", second.out, second.err);
 }
 
 /// To loosen a guard is an effect of a plan, and no line in a file.
@@ -230,10 +252,14 @@ impl Machine {
     }
 
     fn run_with(&self, ledger: &str, words: &str) -> Ran {
+        ran(&mut self.command(ledger, words))
+    }
+
+    fn command(&self, ledger: &str, words: &str) -> Command {
         let mut command = self.desk.command(&format!("{words} {ledger} --allow-endpoint 127.0.0.1"));
         command.current_dir(&self.clone.path).env("PATH", std::env::var_os("PATH").unwrap());
         command.env("AZURE_CLIENT_SECRET", apgit::door::sim::CLIENT_SECRET);
-        ran(&mut command)
+        command
     }
 
     fn removes_one(&self) {
@@ -285,6 +311,53 @@ fn what_one_machine_applied_another_can_remove_and_an_older_checkout_cannot_come
     late.clone.git(&["merge", "-q", "--ff-only", "origin/HEAD"]);
     let late_apply = late.run("apply . --auto-approve");
     assert!(late_apply.code == 0 && late_apply.out.contains("No changes."), "{}{}", late_apply.out, late_apply.err);
+}
+
+/// A pipeline's cache puts back the folder of before: the machine is the same, and what
+/// it has sent since is in no journal.
+#[cfg(unix)]
+#[test]
+fn a_state_folder_that_has_come_back_does_not_use_a_consent_twice() {
+    let shared = Shared::new();
+    let machine = shared.machine("only");
+    assert_eq!(machine.run("apply . --auto-approve").code, 0);
+    let file = "devices/oslo/kiosks.yaml";
+    let text = std::fs::read_to_string(machine.clone.path.join(file)).unwrap();
+    machine.clone.commit(file, &text.replace("KIOSK-LOBBY", "KIOSK-DESK"));
+    let digest = || machine.run("plan . --json").json()["digest"]["sha256"].as_str().expect("a digest").to_owned();
+    let approved = digest();
+    let kept: Vec<_> =
+        machine.desk.state.files().into_iter().map(|path| (std::fs::read(&path).unwrap(), path)).collect();
+    let words = format!("apply . --approve-digest {approved}");
+    let written = || {
+        let all = shared.served.get("registrations");
+        all.as_array().unwrap().iter().filter(|device| device["groupTag"] == "KIOSK-DESK").count()
+    };
+    killed_at(&mut machine.command("--ledger branch", &words), "to become visible");
+    shared.served.post("advance", &serde_json::json!({"by": "1h"}));
+    assert!(written() > 0);
+    for device in shared.served.get("registrations").as_array().unwrap() {
+        if device["groupTag"] == "KIOSK-DESK" {
+            shared.served.post("tag", &serde_json::json!({"id": device["id"], "groupTag": "KIOSK-LOBBY"}));
+        }
+    }
+    shared.served.post("advance", &serde_json::json!({"by": "1h"}));
+    let later: Vec<_> = machine.desk.state.files();
+    later
+        .iter()
+        .filter(|path| !kept.iter().any(|(_, of)| of == *path))
+        .for_each(|path| std::fs::remove_file(path).unwrap());
+    kept.iter().for_each(|(bytes, path)| std::fs::write(path, bytes).unwrap());
+    // Somebody else has the last word on those, however often this is tried.
+    for _ in 0..2 {
+        let again = machine.run(&words);
+        assert_eq!((again.code, written()), (6, 0), "{}{}", again.out, again.err);
+    }
+    // A new consent is one.
+    let anew = digest();
+    assert_ne!(anew, approved);
+    let apply = machine.run(&format!("apply . --approve-digest {anew}"));
+    assert!(apply.code == 0 && written() > 0, "{}{}", apply.out, apply.err);
 }
 
 #[test]

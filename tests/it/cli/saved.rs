@@ -218,6 +218,9 @@ fn a_saved_plan_expires_by_the_services_time() {
     assert!(again.code == 0 && again.err.contains("all that was approved is done"), "{}{}", again.out, again.err);
     let wrong = desk.run(&format!("plan {path} --simulate --out {} --plan-ttl never", file(&desk).display()));
     assert_eq!(wrong.code, 64, "{}", wrong.err);
+    // For longer the ledger does not remember that a plan was begun.
+    let long = desk.run(&format!("plan {path} --simulate --out {} --plan-ttl 31d", file(&desk).display()));
+    assert!(long.code == 64 && long.err.contains("at most `30d`: a plan is used once"), "{}", long.err);
 }
 
 #[test]

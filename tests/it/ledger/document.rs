@@ -145,9 +145,9 @@ fn plans_that_were_begun_are_remembered_for_a_month_and_not_without_end() {
     let mut anew = ledger(&[]);
     anew.remember(&one, at(3));
     assert!(anew.has_begun("a") && anew.has_begun("b"), "whoever begins anew has not forgotten");
-    one.begin("c", at(24 * 30 + 1));
+    one.begin("c", at(24 * 31 + 1));
     assert!(one.has_begun("a") && !one.has_begun("b"));
-    (0..1000).for_each(|number| one.begin(&format!("{number}"), at(24 * 30 + 2)));
+    (0..1000).for_each(|number| one.begin(&format!("{number}"), at(24 * 31 + 2)));
     assert!(one.head.begun.len() == 256 && one.has_begun("999") && !one.has_begun("c"));
 }
 

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use apgit::door::ledger::{SentTag, SentTo};
-use apgit::door::model::{Guards, ImportState, Milestone, Rollout, SerialKey};
-use apgit::door::plan::Reason;
+use apgit::door::ledger::{Canary, SentTag, SentTo};
+use apgit::door::model::{Action, Guards, ImportId, ImportState, Milestone, Rollout, SerialKey, SerialNumber};
 use apgit::door::plan::guard::clear;
+use apgit::door::plan::{NoRemoval, Reason};
 use jiff::SignedDuration;
 
 use super::{Case, MINUTE, NOW, case, read_aloud, registration};
@@ -138,6 +138,7 @@ fn a_part_of_the_declarations_counts_what_is_sent_besides_and_not_listed_yet() {
         let import = *case.facts.imports.keys().next().expect("one");
         let to = SentTo::Import(import, SerialKey::of("A4"));
         case.facts.sent = vec![SentTag { to, tag: "X".into(), at: NOW - age }];
+        case.facts.owned.insert(registration(4));
         case.facts.ledger = Some(Arc::new(super::removal::ledger("A1 1 tag=X")));
         read_aloud(&case.plan_of(|serial| serial == "A3"))
     };
@@ -146,6 +147,99 @@ fn a_part_of_the_declarations_counts_what_is_sent_besides_and_not_listed_yet() {
     assert_eq!(sent(complete(), MINUTE), ["x A3 AwaitingCanary"]);
     // What was registered an hour ago and is not there was removed.
     assert_eq!(sent(complete(), SignedDuration::from_hours(1)), ["+ A3 attempt 1 groupTag=X"]);
+}
+
+/// Whoever names fewer paths reads all of what they declare, and not of the others.
+#[test]
+fn fewer_paths_count_what_was_applied_from_the_others() {
+    let fewer = |devices: &str| {
+        let mut case = rolling(Milestone::Enrolled, "A3 tag=X\nA4 tag=X", devices);
+        case.facts.ledger = Some(Arc::new(super::removal::ledger("A1 1 tag=X\nA2 2 tag=X")));
+        case.facts.no_removal = Some(NoRemoval::OtherPaths("`site1` was read when last applied".to_owned()));
+        case
+    };
+    fewer("A1 1 tag=X\nA2 2 tag=X").plans("x A3 AwaitingCanary\nx A4 AwaitingCanary");
+    fewer("A1 1 tag=X").plans("+ A3 attempt 1 groupTag=X\nx A4 AwaitingCanary");
+    fewer("A1 1 tag=X enrolled\nA2 2 tag=X enrolled").plans("+ A3 attempt 1 groupTag=X\n+ A4 attempt 1 groupTag=X");
+}
+
+/// It is on its way out: it proves nothing, and is no place to fill before it is gone.
+#[test]
+fn what_is_declared_no_more_has_its_place_until_it_is_gone_and_proves_nothing() {
+    let changes = |devices: &str| {
+        let mut case = rolling(Milestone::Enrolled, "A3 tag=X\nA4 tag=X\nA5 tag=X", devices);
+        case.facts.ledger = Some(Arc::new(super::removal::ledger("A1 1 tag=X\nA2 2 tag=X")));
+        let changes = case.plan().changes;
+        changes.iter().filter(|change| matches!(change.action(), Action::Register(_))).count()
+    };
+    assert_eq!(changes("A1 1 tag=X\nA2 2 tag=X"), 0);
+    assert_eq!(changes("A1 1 tag=X enrolled\nA2 2 tag=X enrolled"), 2);
+}
+
+/// A run that registered them broke off before it could write that down.
+#[test]
+fn a_part_counts_what_is_registered_and_declared_besides_though_no_ledger_has_it() {
+    let case = rolling(Milestone::Enrolled, FIVE, "A1 1 tag=X\nA2 2 tag=X");
+    assert_eq!(read_aloud(&case.plan_of(|serial| serial == "A3")), ["x A3 AwaitingCanary"]);
+    let one = rolling(Milestone::Enrolled, FIVE, "A1 1 tag=X\nB2 2 tag=X");
+    assert_eq!(read_aloud(&one.plan_of(|serial| serial == "A3")), ["+ A3 attempt 1 groupTag=X"]);
+}
+
+#[test]
+fn what_a_run_that_broke_off_has_registered_counts_wherever_it_is_declared() {
+    let sent = |devices: &str| {
+        let mut case = rolling(Milestone::Enrolled, "A3 tag=X\nA4 tag=X", devices);
+        case = case.import("A1", 1, MINUTE, ImportState::Running);
+        let import = *case.facts.imports.keys().next().expect("one");
+        let to = SentTo::Import(import, SerialKey::of("A1"));
+        case.facts.sent = vec![SentTag { to, tag: "X".into(), at: NOW - MINUTE }];
+        case.facts.no_removal = Some(NoRemoval::OtherPaths("`site1` was read when last applied".to_owned()));
+        case
+    };
+    sent("").plans("+ A3 attempt 1 groupTag=X\nx A4 AwaitingCanary");
+    sent("A1 1 tag=X\nB1 2 tag=X").plans("+ A3 attempt 1 groupTag=X\nx A4 AwaitingCanary\n? A1\n? B1");
+}
+
+/// The ledger says that another machine has set out to send them.
+#[test]
+fn what_another_machine_has_begun_to_send_counts_until_its_end_is_known() {
+    let case = |age: SignedDuration, devices: &str| {
+        let mut case = rolling(Milestone::Enrolled, FIVE, devices);
+        let mut ledger = super::removal::ledger("");
+        let canary = |serial: &str, number| Canary {
+            serial_number: SerialNumber::parse(serial).expect("a serial"),
+            registration_id: None,
+            import_id: Some(ImportId(uuid::Uuid::from_u128(number))),
+            group_tag: "X".into(),
+            at: NOW - age,
+        };
+        ledger.send(vec![canary("A1", 1), canary("A2", 2)]);
+        case.facts.ledger = Some(Arc::new(ledger));
+        read_aloud(&case.plan_of(|serial| serial == "A3"))
+    };
+    assert_eq!(case(MINUTE, ""), ["x A3 AwaitingCanary"]);
+    assert_eq!(case(SignedDuration::from_hours(25), ""), ["+ A3 attempt 1 groupTag=X"]);
+    assert_eq!(case(SignedDuration::from_hours(25), "A1 1 tag=X\nA2 2 tag=X"), ["x A3 AwaitingCanary"]);
+    assert_eq!(case(MINUTE, "A1 1 tag=X enrolled\nA2 2 tag=X enrolled"), ["+ A3 attempt 1 groupTag=X"]);
+}
+
+#[test]
+fn a_part_counts_the_canaries_that_failed_besides() {
+    let failed = |age: SignedDuration| {
+        let state = ImportState::Error { code: 815, name: "InvalidZtdHardwareHash".to_owned() };
+        let mut case = rolling(Milestone::Registered, FIVE, "A1 1 tag=X").import("A4", 1, age, state);
+        let import = *case.facts.imports.keys().next().expect("one");
+        let to = SentTo::Import(import, SerialKey::of("A4"));
+        case.facts.sent = vec![SentTag { to, tag: "X".into(), at: NOW - age }];
+        case
+    };
+    assert_eq!(read_aloud(&failed(MINUTE).plan_of(|serial| serial == "A3")), ["x A3 AwaitingCanary"]);
+    // It is its turn, and not the turn of another one.
+    let day = SignedDuration::from_hours(25);
+    assert_eq!(read_aloud(&failed(day).plan_of(|serial| serial == "A3")), ["x A3 AwaitingCanary"]);
+    let mut elsewhere = failed(day);
+    elsewhere.claims.retain(|claim| claim.serial.as_str() != "A4");
+    assert_eq!(read_aloud(&elsewhere.plan_of(|serial| serial == "A3")), ["+ A3 attempt 1 groupTag=X"]);
 }
 
 #[test]

@@ -31,7 +31,8 @@ async fn a_plan_that_was_begun_elsewhere_is_another_one_and_our_own_goes_on() {
     assert_eq!(again(&plan, &journal().await, &ledger, Some("plan-000000000000")), 1);
     // It died later: the journal knows what was sent.
     let mut memory = journal().await;
-    let approved = Entry::Approved { digest: digest.sha256.clone(), effects: 1, target: plan.target.clone() };
+    let approved =
+        Entry::Approved { digest: digest.sha256.clone(), effects: 1, target: plan.target.clone(), loosens: Vec::new() };
     let effect = Entry::Effect { effect: Box::new(plan.changes[0].effect.clone()) };
     memory.record(NOW, vec![approved, effect]).await.unwrap();
     assert_eq!(again(&plan, &memory, &ledger, None), 0, "none of it is done");

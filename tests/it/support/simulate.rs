@@ -104,6 +104,16 @@ pub fn stopped_at(command: &mut Command, words: &str) -> Ran {
     Ran { code: code.expect("it ends by itself"), out, err: rest.join("\n") }
 }
 
+/// Runs a command until its stderr has a line with `words`, and kills it.
+#[track_caller]
+pub fn killed_at(command: &mut Command, words: &str) {
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary runs");
+    let mut said = BufReader::new(child.stderr.take().expect("its stderr")).lines();
+    assert!(said.any(|line| line.is_ok_and(|line| line.contains(words))), "it never said `{words}`");
+    child.kill().expect("SIGKILL is never refused");
+    child.wait().expect("it ends");
+}
+
 /// Asks a process to end.
 pub fn terminate(child: &Child) {
     let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
