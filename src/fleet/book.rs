@@ -200,11 +200,9 @@ impl Book {
             let words = format!("`{missing}` was read when last applied");
             (!is_closed).then_some(NoRemoval::OtherPaths(words))
         };
-        let overlap = overlap.filter(|_| !is_closed);
-        let problem = overlap.or(problem);
-        let problem = problem.or_else(narrower).or_else(|| source.left_out.clone().map(NoRemoval::OtherPaths));
-        let dirty = || source.dirty.clone().map(NoRemoval::DirtyTree);
-        let problem = problem.or_else(dirty);
+        let problem = overlap.filter(|_| !is_closed).or(problem).or_else(narrower);
+        let problem = problem.or_else(|| source.left_out.clone().map(NoRemoval::OtherPaths));
+        let problem = problem.or_else(|| source.dirty.clone().map(NoRemoval::DirtyTree));
         let guards = ledger.head.guards.as_ref().filter(|_| !is_closed);
         let strict = guards.map(|guards| guards.tighten(tenant)).filter(|(_, loosens)| !loosens.is_empty());
         let refused = |guards: &Guards| refused_tags(&guards.tag_policy, desired.claims().iter(), &path);
