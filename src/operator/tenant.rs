@@ -24,6 +24,7 @@ use super::statuses::{self, Known};
 use super::told::told;
 use super::turn::{Account, Links, Trouble, Ways, turn};
 use crate::clock::Stop;
+use crate::connect::cloud;
 use crate::desired::Fleet;
 use crate::model::{Origin, SerialKey};
 use crate::resource::AutopilotTenant;
@@ -238,7 +239,11 @@ impl Tenant {
         for namespace in self.ground.index.with_tenant(&fleet.tenant.tenant_id) {
             let there = if namespace == self.key.0 { None } else { self.ground.index.of(&namespace) };
             let there = there.map(|objects| declare(&namespace, &objects));
-            for other in there.as_ref().unwrap_or(declared).fleets.values() {
+            let is_there = |other: &&Fleet| {
+                let (ours, theirs) = (&fleet.tenant, &other.tenant);
+                ours.endpoints == theirs.endpoints && cloud(ours).name() == cloud(theirs).name()
+            };
+            for other in there.as_ref().unwrap_or(declared).fleets.values().filter(is_there) {
                 let known = &other.desired.tenant;
                 if known.id == tenant.id && known.owner != tenant.owner {
                     others.devices.extend(other.desired.claims().iter().map(|claim| claim.serial.key()));
