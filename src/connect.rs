@@ -186,7 +186,7 @@ pub(crate) fn rehearses(spec: &AutopilotTenantSpec, allowed_hosts: &[String]) ->
 }
 
 /// Which of the declared identities signs in; an empty one if none is declared.
-fn identity(spec: &AutopilotTenantSpec, purpose: Purpose) -> Identity {
+pub(crate) fn identity(spec: &AutopilotTenantSpec, purpose: Purpose) -> Identity {
     match (&spec.auth, purpose) {
         (None, _) => Identity::default(),
         (Some(auth), Purpose::Read) => auth.reader(),

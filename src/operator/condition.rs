@@ -214,7 +214,7 @@ pub(super) fn conditions(
 }
 
 /// As Kubernetes writes times.
-fn whole_seconds(at: Timestamp) -> String {
+pub(super) fn whole_seconds(at: Timestamp) -> String {
     Timestamp::from_second(at.as_second()).unwrap_or(at).to_string()
 }
 

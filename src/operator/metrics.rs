@@ -276,7 +276,7 @@ mod tests {
             actions: [(("register", "done"), 2)].into(),
             calls: 7,
             last_sync: Some(Timestamp::UNIX_EPOCH),
-            ..Account::nothing()
+            ..Account::default()
         }
     }
 

@@ -4,11 +4,11 @@
 
 use jiff::{Timestamp, ToSpan as _};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams, ObjectMeta, PostParams};
 use kube::{Api, Client, Resource as _, ResourceExt as _};
-use serde_json::json;
 
-use super::condition::{self, Fact, conditions};
+use super::condition::{self, Fact, conditions, whole_seconds};
+use super::report;
 use crate::model::{Origin, seen};
 use crate::plan::ENCODING;
 use crate::render::document::{
@@ -23,8 +23,6 @@ use crate::round::Prepared;
 
 /// Which tenant a plan is of.
 const OF: &str = "apgit.dev/tenant";
-/// As whom fields are owned.
-const MANAGER: &str = "apgit";
 /// So many hours a plan waits before it is made anew.
 const LASTS_H: i64 = 24 * 7;
 /// So many plans that nobody waits for are kept, to be looked at.
@@ -175,10 +173,6 @@ fn whole(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-fn whole_seconds(at: Timestamp) -> String {
-    Timestamp::from_second(at.as_second()).unwrap_or(at).to_string()
-}
-
 /// Why a plan is not carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Waits {
@@ -302,14 +296,7 @@ async fn tell(
     if plan.status.as_ref() == Some(&status) {
         return Ok(());
     }
-    let object = json!({
-        "apiVersion": AutopilotPlan::api_version(&()), "kind": AutopilotPlan::kind(&()), "status": status,
-    });
-    let params = PatchParams::apply(MANAGER).force();
-    match api.patch_status(&plan.name_any(), &params, &Patch::Apply(&object)).await {
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        answer => answer.map(drop),
-    }
+    report::apply_status(api, &plan.name_any(), status).await
 }
 
 /// They go with their tenant.

@@ -8,6 +8,7 @@ use futures::{StreamExt as _, stream};
 use kube::api::{Patch, PatchParams};
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, Resource};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -45,7 +46,7 @@ pub(super) struct Written {
 macro_rules! wanted {
     ($($method:ident, $target:ident;)*) => {
         $(/// The status of an object of this kind; nothing where it is there already.
-        pub(super) fn $method(name: &str, before: Option<&impl serde::Serialize>, status: &impl serde::Serialize) -> Option<Self> {
+        pub(super) fn $method(name: &str, before: Option<&impl Serialize>, status: &impl Serialize) -> Option<Self> {
             let status = serde_json::to_value(status).expect("plain data becomes JSON");
             let before = before.map(|before| serde_json::to_value(before).expect("plain data becomes JSON"));
             (before.as_ref() != Some(&status)).then(|| Self { kind: Target::$target, name: name.to_owned(), status, news: None })
@@ -109,12 +110,8 @@ where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
 {
     let api = Api::<K>::namespaced(client.clone(), namespace);
-    let object = json!({"apiVersion": K::api_version(&()), "kind": K::kind(&()), "status": status});
-    let (params, patch) = (PatchParams::apply(MANAGER).force(), Patch::Apply(&object));
-    let written = tokio::time::timeout(TIME_MAX, api.patch_status(name, &params, &patch)).await;
-    match written {
-        Ok(Ok(_)) => true,
-        Ok(Err(kube::Error::Api(status))) if status.code == 404 => true,
+    match tokio::time::timeout(TIME_MAX, apply_status(&api, name, status)).await {
+        Ok(Ok(())) => true,
         Ok(Err(kube::Error::Api(status))) => {
             tracing::warn!(kind = %K::kind(&()), name, reason = %status.message, "a status was not taken");
             false
@@ -127,5 +124,20 @@ where
             tracing::warn!(kind = %K::kind(&()), name, "a status had no answer");
             false
         }
+    }
+}
+
+/// Writes the status of an object by server-side apply. One that is gone needs none.
+///
+/// # Errors
+/// When it is not taken.
+pub(super) async fn apply_status<K>(api: &Api<K>, name: &str, status: impl Serialize) -> Result<(), kube::Error>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    let object = json!({"apiVersion": K::api_version(&()), "kind": K::kind(&()), "status": status});
+    match api.patch_status(name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(&object)).await {
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        answer => answer.map(drop),
     }
 }

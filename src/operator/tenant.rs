@@ -160,14 +160,14 @@ impl Tenant {
         };
         let declared = declare(&self.key.0, &objects);
         let Some(fleet) = declared.fleets.get(&self.key.1) else {
-            let is_told = self.report(&objects, &declared, None, &Account::nothing()).await;
+            let is_told = self.report(&objects, &declared, None, &Account::default()).await;
             return Next::In(if is_told { INTERVAL } else { SOON });
         };
         let others = self.others(fleet, &declared);
         if let Some(place) = others.twin {
             let message = format!("{place} declares the same `tenantId` and `ownerId`: nothing is done for either");
             let trouble = Trouble::new("DuplicateTenant", message, false);
-            let account = Account { trouble: Some(trouble), ..Account::nothing() };
+            let account = Account { trouble: Some(trouble), ..Account::default() };
             self.report(&objects, &declared, Some(fleet), &account).await;
             return Next::In(INTERVAL);
         }
@@ -197,7 +197,6 @@ impl Tenant {
             .iter()
             .filter_map(|claim| Some((claim.origin, declared.object(claim.origin)?.to_string())))
             .collect();
-        let file = move |origin: Origin| names.get(&origin).cloned().unwrap_or_default();
         // The replicas have one journal, and are one machine to the ledger.
         let machine = format!("cluster/{}", self.key.0);
         let ways = Ways {
@@ -210,7 +209,7 @@ impl Tenant {
             allowed_hosts: &self.ground.options.allowed_hosts,
             public_secret: &self.ground.options.public_secret,
             links: &self.links,
-            file: &file,
+            names: Arc::new(names),
             stop: &stop,
         };
         let began = Instant::now();

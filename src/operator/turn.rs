@@ -18,7 +18,7 @@ use super::marks::Marks;
 use super::plans::{self, Standing, Waits};
 use crate::apply::Outcome;
 use crate::clock::Stop;
-use crate::connect::{ConnectError, Connection, Found, Outside, Purpose, connect};
+use crate::connect::{ConnectError, Connection, Found, Outside, Purpose, connect, identity};
 use crate::desired::Fleet;
 use crate::fleet::{Book, Granted, Member, Members, Source, Wanted};
 use crate::graph::ErrorKind;
@@ -50,13 +50,22 @@ pub(super) struct Ways<'w> {
     pub public_secret: &'w str,
     /// The ways to the tenant that stand already.
     pub links: &'w Links,
-    /// The object that declares a claim, for ledgers.
-    pub file: &'w (dyn Fn(Origin) -> String + Send + Sync),
+    /// The objects that declare the claims, for ledgers and plans.
+    pub names: Arc<BTreeMap<Origin, String>>,
     /// Asked as soon as nothing more may be sent.
     pub stop: &'w Stop,
 }
 
-/// What a turn has found out.
+impl Ways<'_> {
+    /// Says of a claim which object declares it.
+    fn named(&self) -> impl Fn(Origin) -> String + Send + Sync + use<> {
+        let names = self.names.clone();
+        move |origin| names.get(&origin).cloned().unwrap_or_default()
+    }
+}
+
+/// What a turn has found out; of a tenant that had none, nothing.
+#[derive(Default)]
 pub(super) struct Account {
     /// Where the devices stand, and what is said of those that are held. `None`:
     /// the tenant could not be read, and nobody knows.
@@ -81,26 +90,6 @@ pub(super) struct Account {
     pub is_waiting: bool,
     /// The plan that this is of, for the page.
     pub prepared: Option<Box<Prepared>>,
-}
-
-impl Account {
-    /// Of a tenant that had no turn.
-    #[must_use]
-    pub(super) fn nothing() -> Self {
-        Self {
-            devices: None,
-            trouble: None,
-            plans: Standing::default(),
-            approvals: Vec::new(),
-            actions: BTreeMap::new(),
-            calls: 0,
-            drifted: 0,
-            kept: None,
-            last_sync: None,
-            is_waiting: false,
-            prepared: None,
-        }
-    }
 }
 
 /// Why a tenant could not be read or written to.
@@ -146,7 +135,7 @@ impl Trouble {
     }
 
     fn in_account(self) -> Account {
-        Account { trouble: Some(self), ..Account::nothing() }
+        Account { trouble: Some(self), ..Account::default() }
     }
 }
 
@@ -306,7 +295,7 @@ async fn work(ways: &Ways<'_>, fleet: &Fleet) -> Result<Done, Trouble> {
             if !is_to_do(&prepared) {
                 return Ok(Done { trouble: doubt, unread, ..Done::default() });
             }
-        } else if !unread.is_empty() && !desired.claims().iter().all(|claim| !unread.contains_key(&claim.key())) {
+        } else if desired.claims().iter().any(|claim| unread.contains_key(&claim.key())) {
             desired = desired.part(|claim| !unread.contains_key(&claim.key()));
             continue;
         }
@@ -417,7 +406,7 @@ fn account(ways: &Ways<'_>, fleet: &Fleet, prepared: Prepared, done: Option<Done
         Asks::Nobody if plan.tenant.policy == Policy::Observe => Some(Waits::Observes),
         Asks::Nobody => plan.tenant.suspend.then_some(Waits::Suspended),
     };
-    let waits = waits.map(|why| (plans::written(&prepared, ways.file, Timestamp::now()), why));
+    let waits = waits.map(|why| (plans::written(&prepared, &ways.named(), Timestamp::now()), why));
     let to_approve = waits.as_ref().filter(|(_, why)| *why == Waits::ForApproval).map(|(plan, _)| to_approve(plan));
     let is_asked = to_approve.is_some();
     Account {
@@ -471,12 +460,8 @@ async fn open<'f>(
         lineage: fleet.tenant.ledger.as_ref().and_then(|ledger| ledger.lineage.as_deref()),
         machine: machine.to_owned(),
         source: Source::default(),
-        file: Box::new({
-            let names: BTreeMap<Origin, String> =
-                desired.claims().iter().map(|claim| (claim.origin, (ways.file)(claim.origin))).collect();
-            move |origin| names.get(&origin).cloned().unwrap_or_default()
-        }),
-        path: Box::new(|origin| (ways.file)(origin)),
+        file: Box::new(ways.named()),
+        path: Box::new(ways.named()),
         lacks: Box::new(|_| false),
         seen: Seen::shared(ways.marks.ledger()),
         elsewhere: ways.elsewhere.clone(),
@@ -506,11 +491,7 @@ struct Link {
 /// of ours: whoever may write a tenant into a namespace must not sign in as the
 /// operator.
 async fn connection(ways: &Ways<'_>, fleet: &Fleet, purpose: Purpose) -> Result<Connection, Trouble> {
-    let identity = match (&fleet.tenant.auth, purpose) {
-        (None, _) => Identity::default(),
-        (Some(auth), Purpose::Read) => auth.reader(),
-        (Some(auth), Purpose::Write) => auth.writer(),
-    };
+    let identity = identity(&fleet.tenant, purpose);
     // A secret that was changed is taken up with the next turn.
     let given = given(ways, &identity).await?;
     let reaches = |spec: &AutopilotTenantSpec| (spec.cloud, spec.endpoints.clone(), spec.tenant_id.clone());
