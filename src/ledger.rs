@@ -27,8 +27,8 @@ pub(crate) use audit::COMMAND;
 pub use audit::{Act, Actor, Audit, AuditLine, Deed, Phase, Who, audit_schema};
 pub(crate) use audit_file::AUDIT_FILE;
 pub use audit_file::{AuditFile, Chain, check};
-pub(crate) use cluster::name as name_in_cluster;
 pub use cluster::{ClusterJournal, ClusterLedger};
+pub(crate) use cluster::{name as name_in_cluster, said as said_by_cluster};
 pub(crate) use document::RUN;
 pub use document::{
     Canary, Correction, Deleting, Gone, Hardware, Head, Leaving, LeavingObject, Ledger, Running, Tombstone, Tracked,

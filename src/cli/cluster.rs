@@ -12,6 +12,7 @@ use kube::{Api, Client, Config, ResourceExt as _};
 use serde_json::{Value, json};
 
 use crate::clock::Stop;
+use crate::ledger::said_by_cluster;
 use crate::render::style::{Role, counted};
 use crate::resource::{
     AutopilotPlan, AutopilotPlanApproval, AutopilotPlanApprovalSpec, AutopilotTenant, Condition, LocalRef,
@@ -118,17 +119,10 @@ struct Cluster {
 }
 
 fn failed(what: &str, error: &kube::Error) -> CliError {
-    match error {
-        kube::Error::Api(status) if status.code == 403 => {
-            CliError::new(Exit::Denied, format!("{what}: {}", status.message))
-        }
-        kube::Error::Api(status) if status.code == 404 => {
-            CliError::new(Exit::Failed, format!("{what}: {}", status.message))
-                .hint("are the definitions of `apgit crds` in the cluster?")
-        }
-        kube::Error::Api(status) => CliError::new(Exit::Failed, format!("{what}: {}", status.message)),
-        error => CliError::new(Exit::Failed, format!("{what}: {error}")),
-    }
+    let code = if let kube::Error::Api(status) = error { status.code } else { 0 };
+    let exit = if code == 403 { Exit::Denied } else { Exit::Failed };
+    let failed = CliError::new(exit, format!("{what}: {}", said_by_cluster(error)));
+    if code == 404 { failed.hint("are the definitions of `apgit crds` in the cluster?") } else { failed }
 }
 
 impl Cluster {
@@ -212,7 +206,7 @@ impl Cluster {
         for tenant in tenants {
             let (name, status) = (tenant.name_any(), tenant.status.clone().unwrap_or_default());
             let look = &settings.look;
-            let ready = status.conditions.iter().find(|of| of.type_ == "Ready");
+            let ready = Condition::among(&status.conditions, "Ready");
             let said = ready.map_or("not reconciled yet", |of| of.message.as_str());
             let reason = reason(&status.conditions);
             let mut lines = vec![format!("{} {reason}: {said}", look.paint(Role::Heading, &look.show(&name)))];
@@ -306,7 +300,7 @@ impl Cluster {
             let tenant = api.get(&name).await.map_err(|error| failed("the tenant cannot be read", &error))?;
             let status = tenant.status.unwrap_or_default();
             if status.last_handled_reconcile_at.as_deref() == Some(&asked) {
-                let ready = status.conditions.iter().find(|of| of.type_ == "Ready");
+                let ready = Condition::among(&status.conditions, "Ready");
                 print(&format!("{name} {}\n", ready.map_or("", |of| of.message.as_str())))?;
                 return Ok(Exit::Done);
             }
@@ -331,7 +325,7 @@ impl Cluster {
 }
 
 fn reason<'c>(conditions: impl IntoIterator<Item = &'c Condition>) -> &'c str {
-    conditions.into_iter().find(|of| of.type_ == "Ready").map_or("", |of| of.reason.as_str())
+    Condition::among(conditions, "Ready").map_or("", |of| of.reason.as_str())
 }
 
 /// A plan as people read it.

@@ -128,7 +128,7 @@ async fn in_time<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Re
 }
 
 /// What the API server says, without the rest of its answer.
-fn said(error: &kube::Error) -> String {
+pub(crate) fn said(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => status.message.clone(),
         other => other.to_string(),

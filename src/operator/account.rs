@@ -11,6 +11,7 @@ use kube::{Api, Client};
 use secrecy::SecretString;
 
 use crate::graph::TokenSource;
+use crate::ledger::said_by_cluster;
 
 /// It is used within seconds, and Kubernetes gives out no shorter ones.
 const LASTS_S: i64 = 600;
@@ -52,8 +53,7 @@ impl TokenSource for Issuer {
         match tokio::time::timeout(TIME_MAX, asked).await {
             Ok(Ok(TokenRequest { status: Some(status), .. })) => Ok(status.token.into()),
             Ok(Ok(_)) => Err(format!("{whose} got no token")),
-            Ok(Err(kube::Error::Api(status))) => Err(format!("{whose} gets no token: {}", status.message)),
-            Ok(Err(error)) => Err(format!("{whose} gets no token: {error}")),
+            Ok(Err(error)) => Err(format!("{whose} gets no token: {}", said_by_cluster(&error))),
             Err(_) => Err(format!("{whose} gets no token: no answer within {} s", TIME_MAX.as_secs())),
         }
     }

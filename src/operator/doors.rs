@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 
 use super::index::Objects;
 use super::marks::Marks;
+use crate::ledger::said_by_cluster;
 use crate::resource::{AutopilotDevice, AutopilotDeviceSet, AutopilotTenant};
 
 /// So many objects are listed at once.
@@ -37,8 +38,7 @@ pub(super) enum Door {
 pub(super) async fn door(client: &Client, namespace: &str, known: &Objects, marks: &Marks) -> Door {
     match ask(client, namespace, known, marks).await {
         Ok(door) => door,
-        Err((what, kube::Error::Api(status))) => Door::Unsure(format!("{what}: {}", status.message)),
-        Err((what, error)) => Door::Unsure(format!("{what}: {error}")),
+        Err((what, error)) => Door::Unsure(format!("{what}: {}", said_by_cluster(&error))),
     }
 }
 

@@ -42,13 +42,13 @@ pub(super) fn about<K: Resource<DynamicType = ()>>(object: &K) -> ObjectReferenc
 /// unless `all`.
 #[must_use]
 pub(super) fn news(about: ObjectReference, before: &[Condition], after: &[Condition], all: bool) -> Option<News> {
-    let find = |of: &'_ [Condition], type_: &str| of.iter().find(|condition| condition.type_ == type_).cloned();
-    let now = find(after, "Ready")?;
-    let was = find(before, "Ready").map(|was| (was.status, was.reason));
-    let is_stalled = find(after, "Stalled").is_some();
+    let now = Condition::among(after, "Ready")?;
+    let was = Condition::among(before, "Ready");
+    let is_stalled = Condition::among(after, "Stalled").is_some();
     let tells = all || is_stalled || now.status == ConditionStatus::True;
-    let has_turned = was != Some((now.status, now.reason.clone()));
-    (has_turned && tells).then_some(News { about, is_warning: is_stalled, reason: now.reason, note: now.message })
+    let has_turned = was.is_none_or(|was| (was.status, &was.reason) != (now.status, &now.reason));
+    let (reason, note) = (now.reason.clone(), now.message.clone());
+    (has_turned && tells).then_some(News { about, is_warning: is_stalled, reason, note })
 }
 
 /// As many of them as anybody reads, and of the others how many there are, told of

@@ -11,6 +11,7 @@ use kube::{Api, Client};
 
 use crate::capture;
 use crate::hash::{HashSource, WantedHash};
+use crate::ledger::said_by_cluster;
 use crate::model::{HardwareHash, HashError, HashLocation};
 
 /// So many Secrets are read at once.
@@ -39,8 +40,7 @@ impl Secrets {
         match self.api.get_opt(name).await {
             Ok(Some(secret)) => Ok(secret),
             Ok(None) => Err(format!("there is no Secret `{name}` in the namespace")),
-            Err(kube::Error::Api(status)) => Err(format!("the Secret `{name}` cannot be read: {}", status.message)),
-            Err(error) => Err(format!("the Secret `{name}` cannot be read: {error}")),
+            Err(error) => Err(format!("the Secret `{name}` cannot be read: {}", said_by_cluster(&error))),
         }
     }
 

@@ -15,6 +15,7 @@ use kube::{Api, Client};
 
 use super::marks::Marks;
 use crate::clock::{Stop, Stopper};
+use crate::ledger::said_by_cluster;
 
 /// How long a lease lasts without a renewal; another replica begins after that. A
 /// minute and a half is nothing beside the ten minutes between two syncs.
@@ -122,8 +123,7 @@ impl Campaign {
         match tokio::time::timeout(patience, self.try_write(now)).await {
             Ok(Ok(is_ours)) => Ok(is_ours),
             Ok(Err(kube::Error::Api(status))) if status.code == 409 => Ok(false),
-            Ok(Err(kube::Error::Api(status))) => Err(status.message.clone()),
-            Ok(Err(error)) => Err(error.to_string()),
+            Ok(Err(error)) => Err(said_by_cluster(&error)),
             Err(_) => Err(format!("no answer within {} s", patience.as_secs())),
         }
     }

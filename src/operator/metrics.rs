@@ -7,80 +7,28 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
 
 use super::plans::Waits;
 use super::tenant::Key;
 use super::turn::Account;
 use crate::resource::DeviceCounts;
 
-/// Whose number it is.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Of {
-    namespace: String,
-    tenant: String,
-}
-
-impl Of {
-    fn with(&self, label: &'static str) -> With {
-        With { namespace: self.namespace.clone(), tenant: self.tenant.clone(), label }
-    }
-
-    fn held(&self, reason: &str) -> Reason {
-        Reason { namespace: self.namespace.clone(), tenant: self.tenant.clone(), reason: reason.to_owned() }
-    }
-}
-
-impl Inner {
-    fn reasons(&self) -> MutexGuard<'_, HashMap<Of, BTreeMap<String, i64>>> {
-        self.reasons.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The same, by one more thing.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct With {
-    namespace: String,
-    tenant: String,
-    label: &'static str,
-}
-
-macro_rules! labelled {
-    ($($name:ident: $label:ident),*) => {
-        $(
-            #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-            struct $name {
-                namespace: String,
-                tenant: String,
-                $label: String,
-            }
-
-            impl From<With> for $name {
-                fn from(With { namespace, tenant, label }: With) -> Self {
-                    Self { namespace, tenant, $label: label.to_owned() }
-                }
-            }
-        )*
-    };
-}
-
-labelled!(State: state, Reason: reason, Result: result, Written: result);
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Done {
-    namespace: String,
-    tenant: String,
-    action: String,
-    result: String,
-}
-
+/// Whose number it is, and of what: names and values in order.
+type Labels = Vec<(&'static str, String)>;
 type Seconds = Gauge<f64, AtomicU64>;
+
+/// The numbers of a tenant, by one or more things besides.
+fn labels((namespace, tenant): &Key, more: &[(&'static str, &str)]) -> Labels {
+    let of_tenant = [("namespace", namespace.as_str()), ("tenant", tenant.as_str())];
+    of_tenant.iter().chain(more).map(|(name, value)| (*name, (*value).to_owned())).collect()
+}
 
 /// All numbers, in one place for the whole process.
 #[derive(Clone)]
@@ -88,71 +36,79 @@ pub(super) struct Metrics(Arc<Inner>);
 
 struct Inner {
     registry: Registry,
-    devices: Family<State, Gauge>,
-    held: Family<Reason, Gauge>,
-    reasons: Mutex<HashMap<Of, BTreeMap<String, i64>>>,
-    drift: Family<Of, Gauge>,
-    unmanaged: Family<Of, Gauge>,
-    actions: Family<Done, Counter>,
-    rounds: Family<Result, Counter>,
-    round_seconds: Family<Of, Histogram>,
-    attempt: Family<Of, Seconds>,
-    success: Family<Of, Seconds>,
-    synced: Family<Of, Seconds>,
-    graph: Family<Of, Counter>,
-    waits: Family<Of, Seconds>,
-    statuses: Family<Written, Counter>,
-    writer: Family<Of, Gauge>,
+    devices: Family<Labels, Gauge>,
+    held: Family<Labels, Gauge>,
+    /// Of each tenant, for which reasons something was held.
+    reasons: Mutex<HashMap<Key, BTreeMap<String, i64>>>,
+    drift: Family<Labels, Gauge>,
+    unmanaged: Family<Labels, Gauge>,
+    actions: Family<Labels, Counter>,
+    rounds: Family<Labels, Counter>,
+    round_seconds: Family<Labels, Histogram>,
+    attempt: Family<Labels, Seconds>,
+    success: Family<Labels, Seconds>,
+    synced: Family<Labels, Seconds>,
+    graph: Family<Labels, Counter>,
+    waits: Family<Labels, Seconds>,
+    statuses: Family<Labels, Counter>,
+    writer: Family<Labels, Gauge>,
+}
+
+impl Inner {
+    fn reasons(&self) -> MutexGuard<'_, HashMap<Key, BTreeMap<String, i64>>> {
+        self.reasons.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Registers a metric under its name.
+fn add<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+    registry.register(name, help, metric.clone());
+    metric
 }
 
 impl Default for Metrics {
     fn default() -> Self {
-        let mut inner = Inner {
-            registry: Registry::with_prefix("apgit"),
-            devices: Family::default(),
-            held: Family::default(),
-            reasons: Mutex::default(),
-            drift: Family::default(),
-            unmanaged: Family::default(),
-            actions: Family::default(),
-            rounds: Family::default(),
-            // From a tenant of a few devices to one of 100,000 that has to be waited for.
-            round_seconds: Family::new_with_constructor(|| {
-                Histogram::new([0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3_600.0])
-            }),
-            attempt: Family::default(),
-            success: Family::default(),
-            synced: Family::default(),
-            graph: Family::default(),
-            waits: Family::default(),
-            statuses: Family::default(),
-            writer: Family::default(),
-        };
-        let registry = &mut inner.registry;
+        let mut registry = Registry::with_prefix("apgit");
         registry.register("build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
-        registry.register("devices", "Declared devices, by where they stand", inner.devices.clone());
-        registry.register("held", "Devices that are held, by the reason", inner.held.clone());
-        registry.register("drift_devices", "Devices that somebody else has changed", inner.drift.clone());
-        registry.register("unmanaged", "Devices in scope that are declared nowhere", inner.unmanaged.clone());
-        registry.register("actions", "Changes that were carried out or tried", inner.actions.clone());
-        registry.register("rounds", "Rounds, by how they ended", inner.rounds.clone());
-        registry.register("round_duration_seconds", "How long a round took", inner.round_seconds.clone());
-        registry.register("round_last_attempt_timestamp_seconds", "When a round began last", inner.attempt.clone());
-        registry.register(
-            "round_last_success_timestamp_seconds",
-            "When the tenant was last read and nothing went wrong",
-            inner.success.clone(),
-        );
-        registry.register("last_sync_timestamp_seconds", "When the tenant synced last", inner.synced.clone());
-        registry.register("graph_requests", "Requests to Microsoft Graph", inner.graph.clone());
-        registry.register(
-            "plan_pending_since_timestamp_seconds",
-            "Since when a plan waits for an approval; 0: none does",
-            inner.waits.clone(),
-        );
-        registry.register("status_writes", "Statuses that were written", inner.statuses.clone());
-        registry.register("writer", "1 if this replica writes the tenant", inner.writer.clone());
-        Self(Arc::new(inner))
+        let to = &mut registry;
+        let devices = add(to, "devices", "Declared devices, by where they stand", Family::default());
+        let held = add(to, "held", "Devices that are held, by the reason", Family::default());
+        let drift = add(to, "drift_devices", "Devices that somebody else has changed", Family::default());
+        let unmanaged = add(to, "unmanaged", "Devices in scope that are declared nowhere", Family::default());
+        let actions = add(to, "actions", "Changes that were carried out or tried", Family::default());
+        let rounds = add(to, "rounds", "Rounds, by how they ended", Family::default());
+        // From a tenant of a few devices to one of 100,000 that has to be waited for.
+        let buckets = || Histogram::new([0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3_600.0]);
+        let durations = Family::new_with_constructor(buckets as fn() -> Histogram);
+        let round_seconds = add(to, "round_duration_seconds", "How long a round took", durations);
+        let begun = "When a round began last";
+        let attempt = add(to, "round_last_attempt_timestamp_seconds", begun, Family::default());
+        let read = "When the tenant was last read and nothing went wrong";
+        let success = add(to, "round_last_success_timestamp_seconds", read, Family::default());
+        let synced = add(to, "last_sync_timestamp_seconds", "When the tenant synced last", Family::default());
+        let graph = add(to, "graph_requests", "Requests to Microsoft Graph", Family::default());
+        let since = "Since when a plan waits for an approval; 0: none does";
+        let waits = add(to, "plan_pending_since_timestamp_seconds", since, Family::default());
+        let statuses = add(to, "status_writes", "Statuses that were written", Family::default());
+        let writer = add(to, "writer", "1 if this replica writes the tenant", Family::default());
+        Self(Arc::new(Inner {
+            registry,
+            devices,
+            held,
+            reasons: Mutex::default(),
+            drift,
+            unmanaged,
+            actions,
+            rounds,
+            round_seconds,
+            attempt,
+            success,
+            synced,
+            graph,
+            waits,
+            statuses,
+            writer,
+        }))
     }
 }
 
@@ -167,28 +123,26 @@ impl Metrics {
 
     /// Whether this replica is the one writer of a tenant.
     pub(super) fn writes(&self, key: &Key, is_writer: bool) {
-        self.0.writer.get_or_create(&of(key)).set(i64::from(is_writer));
+        self.0.writer.get_or_create(&labels(key, &[])).set(i64::from(is_writer));
     }
 
     /// A turn that is over.
     pub(super) fn turned(&self, key: &Key, account: &Account, counts: DeviceCounts, took: Duration) {
-        let (of, inner, now) = (of(key), &self.0, seconds(Timestamp::now()));
+        let (of, inner, now) = (labels(key, &[]), &self.0, seconds(Timestamp::now()));
         let result = account.trouble.as_ref().map_or("Succeeded", |trouble| trouble.reason);
-        inner.rounds.get_or_create(&of.with(result).into()).inc();
+        inner.rounds.get_or_create(&labels(key, &[("result", result)])).inc();
         inner.round_seconds.get_or_create(&of).observe(took.as_secs_f64());
         inner.attempt.get_or_create(&of).set(now);
         inner.graph.get_or_create(&of).inc_by(account.calls);
         for ((action, result), count) in &account.actions {
-            let (action, result) = ((*action).to_owned(), (*result).to_owned());
-            let done = Done { namespace: of.namespace.clone(), tenant: of.tenant.clone(), action, result };
-            inner.actions.get_or_create(&done).inc_by(*count);
+            inner.actions.get_or_create(&labels(key, &[("action", action), ("result", result)])).inc_by(*count);
         }
         let Some((status, held)) = &account.devices else { return };
         if account.trouble.is_none() {
             inner.success.get_or_create(&of).set(now);
         }
         for (state, count) in [("ready", counts.ready), ("in_progress", counts.in_progress), ("held", counts.held)] {
-            inner.devices.get_or_create(&of.with(state).into()).set(count);
+            inner.devices.get_or_create(&labels(key, &[("state", state)])).set(count);
         }
         inner.unmanaged.get_or_create(&of).set(i64::try_from(status.unmanaged).unwrap_or(i64::MAX));
         inner.drift.get_or_create(&of).set(i64::try_from(account.drifted).unwrap_or(i64::MAX));
@@ -196,13 +150,13 @@ impl Metrics {
             inner.synced.get_or_create(&of).set(seconds(synced));
         }
         // A reason that nothing is held for any more counts none.
-        let mut by_reason = inner.reasons().remove(&of).unwrap_or_default();
+        let mut by_reason = inner.reasons().remove(key).unwrap_or_default();
         by_reason.values_mut().for_each(|count| *count = 0);
         held.values().for_each(|held| *by_reason.entry(format!("{:?}", held.reason)).or_default() += 1);
         for (reason, count) in &by_reason {
-            inner.held.get_or_create(&of.held(reason)).set(*count);
+            inner.held.get_or_create(&labels(key, &[("reason", reason)])).set(*count);
         }
-        inner.reasons().insert(of.clone(), by_reason);
+        inner.reasons().insert(key.clone(), by_reason);
         let waits = account.plans.waits.as_ref().is_some_and(|(_, why)| *why == Waits::ForApproval);
         let since = inner.waits.get_or_create(&of);
         if !waits {
@@ -215,18 +169,18 @@ impl Metrics {
     /// Statuses that were written, and that could not be.
     pub(super) fn told(&self, key: &Key, written: usize, failed: usize) {
         for (result, count) in [("written", written), ("failed", failed)].into_iter().filter(|(_, count)| *count > 0) {
-            self.0.statuses.get_or_create(&of(key).with(result).into()).inc_by(count as u64);
+            self.0.statuses.get_or_create(&labels(key, &[("result", result)])).inc_by(count as u64);
         }
     }
 
     /// A tenant that is declared no more has no numbers.
     pub(super) fn forget(&self, key: &Key) {
-        let (of, inner) = (of(key), &self.0);
+        let (of, inner) = (labels(key, &[]), &self.0);
         for state in ["ready", "in_progress", "held"] {
-            inner.devices.remove(&of.with(state).into());
+            inner.devices.remove(&labels(key, &[("state", state)]));
         }
-        for reason in inner.reasons().remove(&of).unwrap_or_default().keys() {
-            inner.held.remove(&of.held(reason));
+        for reason in inner.reasons().remove(key).unwrap_or_default().keys() {
+            inner.held.remove(&labels(key, &[("reason", reason)]));
         }
         for family in [&inner.attempt, &inner.success, &inner.synced, &inner.waits] {
             family.remove(&of);
@@ -235,10 +189,6 @@ impl Metrics {
             family.remove(&of);
         }
     }
-}
-
-fn of((namespace, tenant): &Key) -> Of {
-    Of { namespace: namespace.clone(), tenant: tenant.clone() }
 }
 
 #[allow(clippy::cast_precision_loss, reason = "seconds since 1970 are exact in a double")]

@@ -16,8 +16,8 @@ use crate::render::document::{
 };
 use crate::render::{Place, Places};
 use crate::resource::{
-    AutopilotPlan, AutopilotPlanSpec, AutopilotTenant, LocalRef, PLANNED_HELD_MAX, PLANNED_MAX, PlannedChange,
-    PlannedField, PlannedHeld, PlannedLimit, Status,
+    AutopilotPlan, AutopilotPlanSpec, AutopilotTenant, Condition, LocalRef, PLANNED_HELD_MAX, PLANNED_MAX,
+    PlannedChange, PlannedField, PlannedHeld, PlannedLimit, Status,
 };
 use crate::round::Prepared;
 
@@ -276,8 +276,8 @@ fn is_the_same(before: &AutopilotPlanSpec, now: &AutopilotPlanSpec, at: Timestam
 /// True for a plan that nobody has said anything final about.
 fn waits(plan: &AutopilotPlan) -> bool {
     let conditions = plan.status.iter().flat_map(|status| &status.conditions);
-    let mut reasons = conditions.filter(|of| of.type_ == "Ready").map(|of| of.reason.as_str());
-    !reasons.any(|reason| matches!(reason, "Succeeded" | "Superseded"))
+    let ready = Condition::among(conditions, "Ready");
+    !ready.is_some_and(|ready| matches!(ready.reason.as_str(), "Succeeded" | "Superseded"))
 }
 
 async fn tell(

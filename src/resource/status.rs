@@ -101,6 +101,13 @@ pub struct Condition {
     pub observed_generation: Option<i64>,
 }
 
+impl Condition {
+    /// The one of this type.
+    pub(crate) fn among<'c>(all: impl IntoIterator<Item = &'c Self>, type_: &str) -> Option<&'c Self> {
+        all.into_iter().find(|condition| condition.type_ == type_)
+    }
+}
+
 /// Whether a condition holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 // No docs: they would make `oneOf` of the schema's `enum`.
