@@ -1,52 +1,28 @@
 //! The kinds in an API server: it takes what files may say and refuses what they may
 //! not, and shows people what they ask for.
 
-use serde::Deserialize;
+use apgit::door::resource::Kind;
 use serde_json::{Value, json};
 
-use apgit::door::resource::{
-    AutopilotDeviceSetSpec, AutopilotDeviceSpec, AutopilotPlanApprovalSpec, AutopilotTenantSpec, claim, claims,
-    plan_approval, tenant,
-};
-
-use crate::shared::root;
+use crate::shared::{cases, checks_refuse};
 use crate::support::{ControlPlane, eventually};
-
-#[derive(Deserialize)]
-struct Case {
-    name: String,
-    yaml: String,
-    #[serde(default)]
-    text: Vec<String>,
-    cluster: Option<String>,
-    server: Option<String>,
-}
 
 /// What the operator finds wrong with an object that was taken: the same checks as
 /// those of a file.
 fn is_refused_by_the_operator(object: &Value) -> bool {
-    fn typed<T: serde::de::DeserializeOwned>(object: &Value) -> T {
-        serde_json::from_value(object["spec"].clone()).expect("what was taken fits the type")
-    }
-    match object["kind"].as_str() {
-        Some("AutopilotTenant") => tenant("contoso", &typed::<AutopilotTenantSpec>(object)).is_err(),
-        Some("AutopilotDevice") => claim(&typed::<AutopilotDeviceSpec>(object)).is_err(),
-        Some("AutopilotDeviceSet") => claims(&typed::<AutopilotDeviceSetSpec>(object)).is_err(),
-        Some("AutopilotPlanApproval") => plan_approval("a", &typed::<AutopilotPlanApprovalSpec>(object)).is_err(),
-        kind => panic!("{kind:?}"),
-    }
+    let kind = object["kind"].as_str().and_then(Kind::parse).expect("a kind of ours");
+    !checks_refuse(kind, &object["spec"]).is_empty()
 }
 
 #[test]
 fn the_api_server_and_a_file_take_and_refuse_the_same() {
     let Some(cluster) = ControlPlane::here() else { return };
     let namespace = cluster.namespace();
-    let text = std::fs::read_to_string(root().join("tests/data/cases.yaml")).expect("the table");
-    let cases: Vec<Case> = serde_yaml::from_str(&text).expect("the table");
+    let cases = cases();
     let (mut by_server, mut by_operator, mut wrong) = (0, 0, Vec::new());
     for case in &cases {
         // A namespace of a case's own stands for whichever this is.
-        let yaml = format!("apiVersion: apgit.dev/v1alpha1\n{}", case.yaml).replace(", namespace: default", "");
+        let yaml = case.yaml.replace(", namespace: default", "");
         let words =
             format!("create --dry-run=server --validate=strict --output json --namespace {namespace} --filename -");
         let ran = cluster.kubectl_with(&words, &yaml);
@@ -63,12 +39,7 @@ fn the_api_server_and_a_file_take_and_refuse_the_same() {
                 true
             }
         };
-        let expected = match case.cluster.as_deref() {
-            Some(word) => word != "good",
-            None => !case.text.is_empty(),
-        };
-        let expected = case.server.as_deref().map_or(expected, |word| word == "refuses");
-        if is_refused != expected {
+        if is_refused != case.is_refused_by_server() {
             wrong.push(format!("{}: {}{}", case.name, ran.out, ran.err));
         }
     }

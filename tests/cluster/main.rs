@@ -25,6 +25,7 @@ mod support;
 mod shared {
     mod apgit;
     mod bounds;
+    mod cases;
     mod folder;
     mod machine;
     mod manifest;
@@ -33,6 +34,7 @@ mod shared {
 
     pub use apgit::{Desk, Ran, apgit, ran, root};
     pub use bounds::Bounds;
+    pub use cases::{cases, checks_refuse};
     pub use folder::Folder;
     pub use machine::machine;
     pub use manifest::{OWNER, TENANT, at_url, tenant_manifest};

@@ -19,13 +19,10 @@ use apgit::door::manifest::{self, Hashes, Loaded, Severity, check_hashes, load};
 use apgit::door::model::{HashError, HashLocation, SerialNumber, Want};
 use apgit::door::render::document::problems;
 use apgit::door::render::{Look, text};
-use apgit::door::resource::{
-    self, AutopilotDeviceSetSpec, AutopilotDeviceSpec, AutopilotPlanApprovalSpec, AutopilotTenantSpec, Kind,
-};
-use serde::Deserialize;
+use apgit::door::resource::{self, Kind};
 use serde_json::Value;
 
-use crate::support::{Desk, Folder, Ran, ran, root, violations};
+use crate::support::{Desk, Folder, Ran, cases, checks_refuse, ran, root, violations};
 
 const TENANT: &str = "\
 apiVersion: apgit.dev/v1alpha1
@@ -97,24 +94,6 @@ fn validated(paths: &str) -> (i32, String, String) {
 
 // Both doors.
 
-#[derive(Deserialize)]
-struct Case {
-    name: String,
-    yaml: String,
-    #[serde(default)]
-    text: Vec<String>,
-    cluster: Option<String>,
-}
-
-fn cases() -> Vec<Case> {
-    let text = std::fs::read_to_string("tests/data/cases.yaml").unwrap();
-    let mut cases: Vec<Case> = serde_yaml::from_str(&text).unwrap();
-    for case in &mut cases {
-        case.yaml = format!("apiVersion: apgit.dev/v1alpha1\n{}", case.yaml);
-    }
-    cases
-}
-
 #[test]
 fn the_text_door_says_of_each_case_what_the_table_says() {
     for case in cases() {
@@ -131,11 +110,7 @@ fn the_cluster_door_refuses_what_the_text_door_refuses() {
         let refused: Vec<String> = manifest::as_kubectl_sends(&case.yaml).iter().flat_map(cluster_refuses).collect();
         // kubectl itself refuses a key that stands twice.
         let refused = !refused.is_empty() || case.text.iter().any(|code| code == "duplicate-key");
-        let expected = match case.cluster.as_deref() {
-            Some(word) => word != "good",
-            None => !case.text.is_empty(),
-        };
-        assert_eq!(refused, expected, "{}", case.name);
+        assert_eq!(refused, case.is_refused_by_definition(), "{}", case.name);
     }
 }
 
@@ -153,18 +128,7 @@ fn cluster_refuses(object: &Value) -> Vec<String> {
     if !out.is_empty() {
         return out;
     }
-    let spec = object["spec"].clone();
-    let problems = match kind {
-        Kind::Tenant => resource::tenant("contoso", &typed::<AutopilotTenantSpec>(spec)).map(drop).err(),
-        Kind::Device => resource::claim(&typed::<AutopilotDeviceSpec>(spec)).map(drop).err(),
-        Kind::DeviceSet => resource::claims(&typed::<AutopilotDeviceSetSpec>(spec)).map(drop).err(),
-        Kind::PlanApproval => resource::plan_approval("a", &typed::<AutopilotPlanApprovalSpec>(spec)).map(drop).err(),
-    };
-    problems.into_iter().flatten().map(|problem| format!("{}: {}", problem.path, problem.message)).collect()
-}
-
-fn typed<T: serde::de::DeserializeOwned>(spec: Value) -> T {
-    serde_json::from_value(spec).expect("what passes the schema fits the type")
+    checks_refuse(kind, &object["spec"])
 }
 
 // What is drawn.

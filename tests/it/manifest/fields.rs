@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::{Value, json};
 
-use super::typed;
+use crate::support::typed;
 use crate::support::violations;
 
 /// Specs that are sound, and the fields of each that hold text with a rule.
